@@ -1,0 +1,99 @@
+"""Images as the models see them: decoded, upright, in RGB on white, resized to a square; the same in training and scoring.
+
+The whole picture is stretched to the square: what lies at the edges counts for sentiment too (words, faces).
+Decoder, measured on 400 original MVSA photographs to 224 px, one AVX2 core: Pillow with `draft` 476 images/s, simplejpeg
+(scaled) and Pillow's resize 524, OpenCV 347, Pillow at full scale 294. Pillow reads all formats, and the image graph takes
+five times as long as it: one decoder for everything.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from sentimm.errors import ImageError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+
+# Only these decoders are offered a file, whatever its name says.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+_MAX_PIXELS = 120_000_000  # more than cameras make; the bound on what a decompression bomb can take
+
+# Pillow warns of odd metadata and of large images; here an image either decodes or is an ImageError.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def decode_image(source: Path | bytes, size: int) -> npt.NDArray[np.uint8]:
+    """Decode an image file (its path or its bytes) to uint8 (3, size, size), RGB.
+
+    The first frame counts, EXIF orientation is applied, transparency is laid on white, 16-bit greys are scaled down.
+
+    Raises:
+        ImageError: the file can't be read or is not an image that can be decoded; the message says why.
+    """
+    return to_chw(load_image(source, size).resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
+
+
+def load_image(source: Path | bytes, size: int) -> Image.Image:
+    """Decode an image file to an upright RGB image whose sides are not smaller than `size`, where the file's are not.
+
+    Raises:
+        ImageError: as `decode_image`.
+    """
+    try:
+        data = source if isinstance(source, bytes) else source.read_bytes()
+    except OSError as error:
+        raise ImageError(f"can't be read: {error.strerror or error}") from error
+    try:
+        return _decode(data, size)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's plugins raise nearly anything on damaged bytes
+        raise ImageError(_reason(error)) from error
+
+
+def to_chw(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Turn an RGB image into a uint8 (3, height, width) array."""
+    return np.ascontiguousarray(np.asarray(image, dtype=np.uint8).transpose(2, 0, 1))
+
+
+def _decode(data: bytes, size: int) -> Image.Image:
+    if not data:
+        raise ImageError("is empty")
+    image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    width, height = image.size
+    if width * height > _MAX_PIXELS:
+        raise ImageError(f"has {width} x {height} pixels, more than the {_MAX_PIXELS // 1_000_000} million allowed")
+    if image.format == "JPEG":
+        image.draft("RGB", (size, size))
+    image = ImageOps.exif_transpose(image)
+    return _to_rgb(image)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        image.load()
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype=np.float64)
+        scale = 257.0 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else 1.0
+        image = Image.fromarray(np.clip(values / scale, 0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.new("RGBA", layer.size, "white")
+        image.alpha_composite(layer)
+    return image.convert("RGB")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "is not an image in a format that can be read"
+    if isinstance(error, Image.DecompressionBombError):
+        return "has too many pixels"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"can't be decoded: {text}"
