@@ -1,0 +1,86 @@
+"""What a command was asked to do: frozen dataclasses, with the checks that need no file and no model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from sentimm.errors import UsageError
+
+Modality = Literal["text", "image"]
+MAX_CHUNK_ROWS = 100_000  # the most rows that a part, and a row group of the output, may have
+
+
+@dataclass(frozen=True)
+class CorpusOptions:
+    """How a corpus is to be read.
+
+    Attributes:
+        images: the folder of the posts' images; None: a column of image names is ignored.
+        text_column, image_column, id_column: columns to use instead of the detected ones.
+        infer_types: give columns of text formats the types that all their values survive.
+        limit: read the first `limit` posts only.
+        only: use this modality alone.
+        allow_missing: go on where no post finds its image.
+        columns: the input columns to keep in the output; None: all.
+    """
+
+    images: Path | None = None
+    text_column: str | None = None
+    image_column: str | None = None
+    id_column: str | None = None
+    infer_types: bool = True
+    limit: int | None = None
+    only: Modality | None = None
+    allow_missing: bool = False
+    columns: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _check_at_least(self.limit, 1, "--limit")
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """What `sentimm score` was asked to do.
+
+    Attributes:
+        inputs: files, globs and folders of posts; "-" is NDJSON from standard input.
+        corpus: how to read them.
+        output: the Parquet file or folder to write; None: named after the input, in the working directory.
+        model: the bundle's folder; None: the embedded default.
+        device, precision: what to run on ("auto" chooses).
+        threads: threads of the model; None: as many as the machine has cores.
+        batch_size: posts in a batch of the model; None: the engine's choice.
+        chunk_rows: posts in a part; None: what takes about 15 seconds.
+        prefix: goes before the names of the columns that are added.
+        overwrite: replace the output of another job.
+    """
+
+    inputs: tuple[str, ...]
+    corpus: CorpusOptions = field(default_factory=CorpusOptions)
+    output: Path | None = None
+    model: Path | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    batch_size: int | None = None
+    chunk_rows: int | None = None
+    prefix: str = ""
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.inputs:
+            raise UsageError("No INPUT was given: name a table of posts, or a folder of images.")
+        if "-" in self.inputs and len(self.inputs) > 1:
+            raise UsageError("Standard input (-) can't be combined with other inputs: give it alone.")
+        _check_at_least(self.threads, 1, "--threads")
+        _check_at_least(self.batch_size, 1, "--batch-size")
+        _check_at_least(self.chunk_rows, 1, "--chunk-rows")
+        if self.chunk_rows is not None and self.chunk_rows > MAX_CHUNK_ROWS:
+            raise UsageError(f"--chunk-rows is {self.chunk_rows}, but a part has at most {MAX_CHUNK_ROWS:,} rows.")
+
+
+def _check_at_least(value: int | None, lowest: int, option: str) -> None:
+    if value is not None and value < lowest:
+        raise UsageError(f"{option} is {value}, but it must be at least {lowest}.")
