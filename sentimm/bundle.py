@@ -1,0 +1,318 @@
+"""The bundle: the folder of graphs, tokenizer and manifest that `export` writes and `score` reads.
+
+`bundle.json` names every other file with its size and SHA-256; loading checks all of them, so a bundle is either
+whole or a `BundleError`. All files lie flat in the folder, and a name that leads out of it is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast
+
+from sentimm import __version__
+from sentimm.errors import BundleError, BundleNotFoundError
+
+Modality: TypeAlias = Literal["text", "image"]
+Precision: TypeAlias = Literal["int8", "fp16", "fp32"]
+
+FORMAT = 1
+MANIFEST = "bundle.json"
+MODALITIES: tuple[Modality, ...] = ("text", "image")
+PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
+TEMPERATURES = ("text+image", "text", "image")
+
+# The model card may be edited after export: it is for people, and not part of what is checked.
+_UNLISTED = frozenset({MANIFEST, "MODEL_CARD.md"})
+
+_REMEDY = "export the model again, or get the bundle afresh."
+
+
+@dataclass(frozen=True)
+class TextSpec:
+    """How texts are prepared for the text graph; `width` is the length of a feature vector."""
+
+    encoder: str
+    normalization: str
+    max_tokens: int
+    tokenizer: Path
+    pad_id: int
+    width: int
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """How images are prepared for the image graph: `size` x `size` pixels; `width` as in `TextSpec`."""
+
+    encoder: str
+    size: int
+    width: int
+
+
+@dataclass(frozen=True)
+class FusionSpec:
+    """The fusion's name, and the modalities that have a head of their own."""
+
+    name: str
+    heads: tuple[Modality, ...]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle; `graphs[precision]` maps `text`, `image` and `fusion` to the graphs' paths."""
+
+    path: Path
+    name: str
+    labels: tuple[str, ...]
+    modalities: tuple[Modality, ...]
+    text: TextSpec | None
+    image: ImageSpec | None
+    fusion: FusionSpec
+    temperatures: Mapping[str, float]
+    graphs: Mapping[Precision, Mapping[str, Path]]
+    files: Mapping[str, int]  # bytes
+    metrics: Mapping[str, Any]
+    parity: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    digest: str  # SHA-256 of bundle.json, which holds those of all other files
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """The precisions that the bundle holds graphs for."""
+        return tuple(self.graphs)
+
+
+def default_bundle_path() -> Path:
+    """Return the folder of the model that ships with sentimm."""
+    return Path(str(resources.files("sentimm"))) / "bundles" / "default"
+
+
+def load_bundle(path: Path | str | None = None) -> Bundle:
+    """Load and check the bundle in the folder `path`; None is the model that ships with sentimm.
+
+    Raises:
+        BundleNotFoundError: there is no bundle at `path`.
+        BundleError: a file is missing, damaged or not as the manifest says, or the format is a newer one.
+    """
+    folder = default_bundle_path() if path is None else Path(path)
+    content = _read_manifest(folder, is_default=path is None)
+    manifest = _parse_manifest(folder, content)
+    bundle = _read_bundle(folder, manifest, hashlib.sha256(content).hexdigest())
+    _check_files(folder, manifest.fields("files"))
+    return bundle
+
+
+def write_manifest(folder: Path, fields: Mapping[str, Any]) -> None:
+    """Write `bundle.json` in `folder`: `fields`, the format, and size and SHA-256 of every file there.
+
+    The bundle is complete once this returns; until then it has no manifest and can't be loaded.
+
+    Raises:
+        BundleError: `folder` holds a folder or a link, or `fields` do not describe what is in it.
+    """
+    files: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name in _UNLISTED or path.name == f"{MANIFEST}.part":
+            continue
+        if path.is_symlink() or not path.is_file():
+            raise BundleError(f"{path} is not a plain file: a bundle's files lie flat in its folder.")
+        files[path.name] = {"sha256": _hash_file(path), "bytes": path.stat().st_size}
+    manifest = {"format": FORMAT, **fields, "files": files}
+    content = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
+    _read_bundle(folder, _parse_manifest(folder, content.encode()), digest="")
+    part = folder / f"{MANIFEST}.part"
+    with part.open("w", encoding="utf-8") as file:
+        file.write(content + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(folder / MANIFEST)
+
+
+class _Fields:
+    """A JSON object of the manifest, read field by field; what is not as expected is a BundleError."""
+
+    def __init__(self, folder: Path, name: str, value: object) -> None:
+        self._folder = folder
+        self._name = name
+        if not isinstance(value, dict):
+            raise self.error(name or "the whole", "an object", value)
+        self.value: dict[str, Any] = value
+
+    def error(self, name: str, expected: str, found: object) -> BundleError:
+        shown = json.dumps(found, default=str)
+        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        return BundleError(
+            f"{self._folder / MANIFEST} is damaged: {name} should be {expected}, and is {shown}; {_REMEDY}"
+        )
+
+    def _get(self, key: str, expected: str) -> Any:
+        if key not in self.value:
+            raise BundleError(
+                f"{self._folder / MANIFEST} is damaged: {self._full(key)} ({expected}) is missing; {_REMEDY}"
+            )
+        return self.value[key]
+
+    def _full(self, key: str) -> str:
+        return f"{self._name}.{key}" if self._name else key
+
+    def fields(self, key: str) -> _Fields:
+        return _Fields(self._folder, self._full(key), self._get(key, "an object"))
+
+    def optional(self, key: str) -> dict[str, Any]:
+        return self.fields(key).value if self.value.get(key) is not None else {}
+
+    def string(self, key: str) -> str:
+        value = self._get(key, "a string")
+        if not isinstance(value, str) or not value:
+            raise self.error(self._full(key), "a string", value)
+        return value
+
+    def integer(self, key: str, least: int) -> int:
+        expected = f"a whole number, {least} or more"
+        value = self._get(key, expected)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise self.error(self._full(key), expected, value)
+        return value
+
+    def positive(self, key: str) -> float:
+        expected = "a number above 0"
+        value = self._get(key, expected)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise self.error(self._full(key), expected, value)
+        return float(value)
+
+    def strings(self, key: str, allowed: tuple[str, ...] | None = None, least: int = 0) -> tuple[str, ...]:
+        expected = f"a list of {least or 'no'} or more different strings"
+        if allowed is not None:
+            expected += f" of {', '.join(allowed)}"
+        value = self._get(key, expected)
+        good = isinstance(value, list) and len(value) >= least and all(isinstance(item, str) and item for item in value)
+        if not good or len(set(value)) < len(value) or (allowed is not None and not set(value) <= set(allowed)):
+            raise self.error(self._full(key), expected, value)
+        return tuple(value)
+
+    def file(self, key: str, files: _Fields) -> Path:
+        name = self.string(key)
+        if name not in files.value:
+            raise self.error(self._full(key), 'a file listed under "files"', name)
+        return self._folder / name
+
+
+def _read_manifest(folder: Path, *, is_default: bool) -> bytes:
+    path = folder / MANIFEST
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        if is_default:
+            message = f"The model that ships with sentimm is not in {folder}: install sentimm again, or name a --model."
+        elif not folder.exists():
+            message = f"The model bundle {folder} is not there: name a folder that `sentimm export` wrote."
+        elif not folder.is_dir():
+            message = f"{folder} is a file, not a model bundle: name the folder that `sentimm export` wrote."
+        else:
+            message = f"{folder} holds no {MANIFEST}, it is no model bundle: name a folder that `sentimm export` wrote."
+        raise BundleNotFoundError(message) from None
+    except OSError as error:
+        raise BundleError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+def _parse_manifest(folder: Path, content: bytes) -> _Fields:
+    try:
+        manifest = _Fields(folder, "", json.loads(content))
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{folder / MANIFEST} is damaged, it is not JSON ({error}): {_REMEDY}") from error
+    version = manifest.integer("format", 1)
+    if version > FORMAT:
+        raise BundleError(
+            f"{folder} is a bundle of format {version}, and sentimm {__version__} reads formats up to {FORMAT}: "
+            "update sentimm."
+        )
+    return manifest
+
+
+def _read_bundle(folder: Path, manifest: _Fields, digest: str) -> Bundle:
+    files = manifest.fields("files")
+    for name in files.value:
+        if not _is_flat(name):
+            raise manifest.error("files", "names of files in the bundle's own folder", name)
+    modalities = manifest.strings("modalities", MODALITIES, least=1)
+    pair = len(modalities) == len(MODALITIES)
+    temperatures = manifest.fields("temperatures")
+    fusion = manifest.fields("fusion")
+    return Bundle(
+        path=folder,
+        name=manifest.string("name"),
+        labels=manifest.strings("labels", least=2),
+        modalities=tuple(modality for modality in MODALITIES if modality in modalities),
+        text=_read_text(manifest.fields("text"), files) if "text" in modalities else None,
+        image=_read_image(manifest.fields("image")) if "image" in modalities else None,
+        fusion=FusionSpec(fusion.string("name"), cast(tuple[Modality, ...], fusion.strings("heads", modalities))),
+        temperatures={key: temperatures.positive(key) for key in (TEMPERATURES if pair else modalities)},
+        graphs=_read_graphs(manifest, modalities, files),
+        files={name: files.fields(name).integer("bytes", 0) for name in files.value},
+        metrics=manifest.optional("metrics"),
+        parity=manifest.optional("parity"),
+        provenance=manifest.optional("provenance"),
+        digest=digest,
+    )
+
+
+def _read_text(fields: _Fields, files: _Fields) -> TextSpec:
+    return TextSpec(
+        encoder=fields.string("encoder"),
+        normalization=fields.string("normalization"),
+        max_tokens=fields.integer("max_tokens", 3),
+        tokenizer=fields.file("tokenizer", files),
+        pad_id=fields.integer("pad_id", 0),
+        width=fields.integer("width", 1),
+    )
+
+
+def _read_image(fields: _Fields) -> ImageSpec:
+    return ImageSpec(fields.string("encoder"), fields.integer("size", 1), fields.integer("width", 1))
+
+
+def _read_graphs(manifest: _Fields, modalities: tuple[str, ...], files: _Fields) -> dict[Precision, dict[str, Path]]:
+    graphs = manifest.fields("graphs")
+    if not graphs.value or not set(graphs.value) <= set(PRECISIONS):
+        raise manifest.error("graphs", f"an object of one or more of {', '.join(PRECISIONS)}", list(graphs.value))
+    return {
+        precision: {part: graphs.fields(precision).file(part, files) for part in (*modalities, "fusion")}
+        for precision in PRECISIONS
+        if precision in graphs.value
+    }
+
+
+def _is_flat(name: str) -> bool:
+    return name not in ("", ".", "..", *_UNLISTED) and not set(name) & set("/\\:\0")
+
+
+def _check_files(folder: Path, files: _Fields) -> None:
+    home = folder.resolve()
+    for name in files.value:
+        path = folder / name
+        entry = files.fields(name)
+        expected, size = entry.string("sha256"), entry.integer("bytes", 0)
+        try:
+            if path.resolve(strict=True).parent != home:
+                raise BundleError(f"{path} is a link that leads out of the bundle: put the file itself there.")
+            found = path.stat().st_size
+            if found != size:
+                raise BundleError(f"{path} is damaged: it has {found:,} bytes instead of {size:,}; {_REMEDY}")
+            if _hash_file(path) != expected:
+                raise BundleError(f"{path} is damaged: its SHA-256 is not the one that {MANIFEST} names; {_REMEDY}")
+        except FileNotFoundError:
+            raise BundleError(f"{path} is missing from the bundle: {_REMEDY}") from None
+        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, up to Python 3.12
+            raise BundleError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
