@@ -171,9 +171,7 @@ def mountains(rng: random.Random) -> Image.Image:
         canvas.shape([(x, y), (x - width, 300), (x + width, 300)], (98, 112, 136))
         canvas.shape([(x, y), (x + width, 300), (x + 20, 300)], (78, 90, 114))
         cap = width * 0.3
-        canvas.shape(
-            [(x, y), (x - cap, y + 60), (x - 16, y + 46), (x + 8, y + 66), (x + cap, y + 60)], (248, 250, 252)
-        )
+        canvas.shape([(x, y), (x - cap, y + 60), (x - 16, y + 46), (x + 8, y + 66), (x + cap, y + 60)], (248, 250, 252))
     canvas.box(0, 290, 560, 420, (70, 130, 160))
     for _ in range(60):
         x, y = rng.uniform(0, 560), rng.uniform(296, 420)

@@ -69,7 +69,7 @@ def find_imports(path: Path) -> Iterator[tuple[int, str]]:
 
 def is_allowed(importer: str, imported: str) -> bool:
     """Say whether a room may import a name of ours."""
-    if room_of(imported) == importer or imported == "sentimm.__version__":
+    if room_of(imported) == importer or imported in ("sentimm", "sentimm.__version__"):
         return True
     local = imported.removeprefix("sentimm.")
     return any(f"{local}.".startswith(f"{room}.") for room in MAY_IMPORT[importer])
