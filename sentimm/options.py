@@ -24,6 +24,7 @@ class CorpusOptions:
         only: use this modality alone.
         allow_missing: go on where no post finds its image.
         columns: the input columns to keep in the output; None: all.
+        prefix: goes before the names of the columns that several inputs add (`source`, `row`).
     """
 
     images: Path | None = None
@@ -35,6 +36,7 @@ class CorpusOptions:
     only: Modality | None = None
     allow_missing: bool = False
     columns: tuple[str, ...] | None = None
+    prefix: str = ""
 
     def __post_init__(self) -> None:
         _check_at_least(self.limit, 1, "--limit")

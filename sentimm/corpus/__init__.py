@@ -1,0 +1,26 @@
+"""A corpus: the tables of posts and the folder of their images, as a stream of chunks."""
+
+from __future__ import annotations
+
+from sentimm.corpus.blocks import Problem
+from sentimm.corpus.chunks import Chunk, chunk_frame
+from sentimm.corpus.columns import ColumnChoice
+from sentimm.corpus.image_lookup import MISSING, ImageSource, Missing
+from sentimm.corpus.reader import CorpusReader
+from sentimm.corpus.streams import spool_stdin
+from sentimm.corpus.survey import Source, Survey, survey_corpus
+
+__all__ = [
+    "MISSING",
+    "Chunk",
+    "ColumnChoice",
+    "CorpusReader",
+    "ImageSource",
+    "Missing",
+    "Problem",
+    "Source",
+    "Survey",
+    "chunk_frame",
+    "spool_stdin",
+    "survey_corpus",
+]

@@ -1,0 +1,99 @@
+"""What every kind of table gives: its posts in blocks of consecutive rows, the unreadable ones in their places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A record that can't be read as a row.
+
+    Attributes:
+        row: its place, from 0; in a block, a file or a corpus, as the holder says.
+        raw: the record as it is in the file (its first megabyte, and U+FFFD for broken UTF-8).
+        reason: what is wrong with it, a clause for a person.
+    """
+
+    row: int
+    raw: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive rows of a table.
+
+    Attributes:
+        frame: the rows; those that can't be read are null in every column.
+        rows: how many (a frame of no columns does not know).
+        problems: the unreadable ones, `row` counted in this block.
+        kinds: of NDJSON: which kinds of value each column has in this block.
+    """
+
+    frame: pl.DataFrame
+    rows: int
+    problems: tuple[Problem, ...] = ()
+    kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+class Table(Protocol):
+    """One INPUT, as a stream of blocks.
+
+    Attributes:
+        path: the file or folder.
+        format: how a person calls it: csv, tsv, ndjson, parquet, folder.
+        columns: the names, in order; of NDJSON the keys that were seen so far.
+        types: of formats that have types (Parquet): that of each column; else empty.
+        notes: sentences about how it is read; complete after reading.
+    """
+
+    path: Path
+    format: str
+    types: Mapping[str, pl.DataType]
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+    def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
+        """Give the rows from `start` on, with the named `columns` in that order; None: all (of NDJSON a block's own).
+
+        Text formats give strings: null where nothing stands, "" where an empty string does. A name that the table does
+        not have is a column of nulls (NDJSON).
+
+        Raises:
+            TableError: the file is damaged.
+        """
+        ...
+
+
+def cut_block(block: Block, skip: int) -> Block:
+    """Leave out the first `skip` rows of a block."""
+    if skip == 0:
+        return block
+    problems = tuple(replace(each, row=each.row - skip) for each in block.problems if each.row >= skip)
+    return replace(block, frame=block.frame.slice(skip), rows=block.rows - skip, problems=problems)
+
+
+def head_block(block: Block, rows: int) -> Block:
+    """Keep the first `rows` rows of a block."""
+    if rows >= block.rows:
+        return block
+    problems = tuple(each for each in block.problems if each.row < rows)
+    return replace(block, frame=block.frame.head(rows), rows=rows, problems=problems)
+
+
+def read_arrow(table: pa.Table) -> pl.DataFrame:
+    """Turn an Arrow table into a polars frame."""
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame

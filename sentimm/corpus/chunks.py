@@ -1,0 +1,153 @@
+"""Chunks: consecutive posts, their own columns beside the texts and images that a model is to see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from sentimm.corpus.blocks import Problem
+from sentimm.corpus.columns import ColumnChoice, choose_columns, holds_bytes, require_column
+from sentimm.corpus.image_lookup import MISSING, ImageFolder, ImageSource, is_url
+from sentimm.errors import InputError
+from sentimm.options import CorpusOptions
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive posts of a corpus.
+
+    Attributes:
+        start: the place of the first one in the corpus, from 0.
+        frame: the columns that are kept; of no width where none is.
+        texts: String, as they are in the table; null: no text.
+        images: Path or bytes: the image; MISSING: one is named that is not there; None: none is named.
+        unreadable: bool (posts,), the records that can't be read as a row.
+        problems: these records, `row` counted in the corpus.
+    """
+
+    start: int
+    frame: pl.DataFrame
+    texts: pl.Series
+    images: list[ImageSource]
+    unreadable: npt.NDArray[np.bool_]
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many posts these are."""
+        return len(self.images)
+
+
+def chunk_frame(frame: pl.DataFrame, options: CorpusOptions) -> tuple[Chunk, ColumnChoice]:
+    """Make a frame one chunk, its columns chosen as those of a table.
+
+    Raises:
+        ColumnError: a column is not there, or there is neither text nor image to use.
+        InputError: the image folder is not there, or no post finds an image in it.
+    """
+    folder = None if options.images is None else ImageFolder(options.images)
+    frame = frame if options.limit is None else frame.head(options.limit)
+    choice = choose_columns(dict(frame.schema), options, folder is not None)
+    images = find_images(frame, choice, folder)
+    found = any(isinstance(image, Path | bytes) for image in images)
+    if folder is not None and options.only != "text" and images and not found and not options.allow_missing:
+        raise InputError(explain_no_image(folder, list_image_names(frame, choice), choice))
+    chunk = Chunk(
+        start=0,
+        frame=frame.select(keep_columns(frame.columns, options)),
+        texts=read_texts(frame, choice),
+        images=images,
+        unreadable=np.zeros(len(frame), dtype=bool),
+    )
+    return chunk, choice
+
+
+def keep_columns(columns: Sequence[str], options: CorpusOptions) -> list[str]:
+    """Give the columns that are kept in the output, in its order.
+
+    Raises:
+        ColumnError: one that is named is not there.
+    """
+    if options.columns is None:
+        return list(columns)
+    for name in options.columns:
+        require_column(name, columns, "--columns")
+    return list(dict.fromkeys(options.columns))
+
+
+def read_texts(frame: pl.DataFrame, choice: ColumnChoice) -> pl.Series:
+    """Give the raw texts of a frame as String; null: no text."""
+    if choice.text is None:
+        return pl.Series("text", [None] * len(frame), dtype=pl.String)
+    texts = frame[choice.text].alias("text")
+    if texts.dtype != pl.Binary:
+        return texts.cast(pl.String)
+    decoded = texts.cast(pl.String, strict=False)
+    broken = (decoded.is_null() & texts.is_not_null()).arg_true()
+    if not len(broken):
+        return decoded
+    return decoded.scatter(broken, [value.decode(errors="replace") for value in texts.gather(broken)])
+
+
+def find_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageFolder | None) -> list[ImageSource]:
+    """Give the images of a frame's posts (see `Chunk.images`); without a folder no name counts."""
+    if choice.image is not None:
+        values = frame[choice.image]
+        if values.dtype == pl.Binary:
+            return list(values.to_list())
+        if holds_bytes(values.dtype):
+            return _find_bytes_or_names(values, folder)
+        if folder is not None:
+            return [folder.find_by_name(name) for name in values.cast(pl.String).to_list()]
+    elif choice.by_id and folder is not None:
+        return [folder.find_by_id(post_id) for post_id in frame[str(choice.id)].cast(pl.String).to_list()]
+    return [None] * len(frame)
+
+
+def list_image_names(frame: pl.DataFrame, choice: ColumnChoice) -> list[str]:
+    """Give what the posts of a frame name as their images, for a person to see; bytes have no names."""
+    column = choice.image or choice.ignored_image or (choice.id if choice.by_id else None)
+    if column is None or holds_bytes(frame[column].dtype):
+        return []
+    names = frame[column].cast(pl.String).str.strip_chars().drop_nulls()
+    return names.filter(names != "").to_list()
+
+
+def explain_no_image(folder: ImageFolder, names: Sequence[str], choice: ColumnChoice) -> str:
+    """Say why none of the posts finds an image, and what to do, for the `names` that they give."""
+    begin = f"No post finds an image in {folder.root}"
+    go_on = "; --allow-missing goes on without images."
+    if not names and choice.image is None and not choice.by_id:
+        return f"{begin}: no column gives a name or an id. Name one with --image-column or --id-column{go_on}"
+    if not names:
+        return f"{begin}: the column {choice.image or choice.id!r} is empty{go_on}"
+    if all(map(is_url, names)):
+        return f"{begin}: the images are URLs (such as {names[0]}), which are not fetched{go_on}"
+    if choice.by_id:
+        return f"{begin}: there is no {names[0]}.jpg or the like, looked up by the column {choice.id!r}{go_on}"
+    base = names[0].replace("\\", "/").rpartition("/")[2]
+    if base != names[0] and folder.find_by_name(base) is not MISSING:
+        return (
+            f"{begin}: the posts name {names[0]!r}, and {base} lies in the folder itself. Give the folder that such "
+            f"names start from as --images{go_on}"
+        )
+    return f"{begin}: {names[0]!r} in the column {choice.image!r} is not there. Is --images the right folder?{go_on}"
+
+
+def _find_bytes_or_names(values: pl.Series, folder: ImageFolder | None) -> list[ImageSource]:
+    data = values.struct.field("bytes").to_list()
+    if "path" not in values.struct.fields:
+        return list(data)
+    names = values.struct.field("path").cast(pl.String).to_list()
+    images: list[ImageSource] = []
+    for content, name in zip(data, names, strict=True):
+        if content is not None or not name:
+            images.append(content)
+        else:
+            images.append(MISSING if folder is None else folder.find_by_name(name))
+    return images

@@ -1,0 +1,171 @@
+"""CSV and TSV files, as blocks of strings."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+
+from sentimm.corpus.blocks import Block, Problem, cut_block, read_arrow
+from sentimm.corpus.records import MAX_RAW_BYTES, Records, RecordSplitter
+from sentimm.corpus.streams import TextStream
+from sentimm.errors import TableError
+
+_DAMAGED = "has a quoted field that does not end at a delimiter, or a line that is too long"
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+_OTHER_DELIMITERS = (";", "\t", "|", ",")
+_DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+
+
+class DelimitedTable:
+    """A CSV or TSV file; its first record names the columns.
+
+    Where the header has no delimiter of its format but semicolons, tabs, vertical bars or commas, these are the delimiter.
+
+    Raises:
+        TableError: the file is empty or can't be read, or two columns have one name.
+    """
+
+    types: Mapping[str, pl.DataType] = {}
+
+    def __init__(self, path: Path, format_: str) -> None:
+        self.path = path
+        self.format = format_
+        self._notes: list[str] = []
+        self._stream = TextStream(path)
+        head = next((block for block in self._stream if block), b"")
+        blank = len(head) - len(head.lstrip(b"\r\n"))
+        line = head[blank:].splitlines()[0] if len(head) > blank else b""
+        if not line.strip():
+            raise TableError(f"{path} is empty: a table begins with a line of column names.")
+        if b"\0" in line:
+            raise TableError(f"{path} is no text: as {format_.upper()} a text file in UTF-8 is expected.")
+        self._delimiter = self._choose_delimiter(line.decode(errors="replace"))
+        self._data_start = self._find_end_of_header(head, blank)
+        self.columns = self._name_columns(head[blank : self._data_start].decode())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the file is read, in sentences; complete after it was read."""
+        if not self._stream.damaged:
+            return tuple(self._notes)
+        return (*self._notes, f"{self.path} holds bytes that are no UTF-8; they are read as U+FFFD.")
+
+    def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
+        """Give the rows from `start` on (see `Table`); those before are parsed only to count them."""
+        columns = self.columns if columns is None else columns
+        seen = 0
+        for records in self._split_stream():
+            table, invalid = self._parse(records.good, columns)
+            rows = table.num_rows + len(invalid) + len(records.damaged)
+            skip, seen = max(0, start - seen), seen + rows
+            if skip < rows:
+                yield cut_block(_place_rows(table.select(list(columns)), invalid, records.damaged), skip)
+
+    def _choose_delimiter(self, line: str) -> str:
+        default = _DELIMITERS[self.format]
+        for delimiter in (default, *_OTHER_DELIMITERS):
+            if len(_parse_line(line, delimiter)) > 1:
+                if delimiter != default:
+                    self._notes.append(f"{self.path} is read with the delimiter {_DELIMITER_NAMES[delimiter]}.")
+                return delimiter
+        return default
+
+    def _find_end_of_header(self, head: bytes, blank: int) -> int:
+        end = RecordSplitter(self._delimiter, skip_blank=True, literal_quotes=False).find_first_end(head, blank)
+        if end is None:
+            raise TableError(f"{self.path} has a header whose quotes are not in order: mend its first line.")
+        return end
+
+    def _name_columns(self, header: str) -> tuple[str, ...]:
+        names = _parse_line(header, self._delimiter)
+        if "" in names:
+            names = [name or f"column_{number}" for number, name in enumerate(names, start=1)]
+            self._notes.append(f"{self.path} has columns without a name; they are named by their places (column_1).")
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise TableError(f"{self.path} has more than one column named {twice[0]!r}: rename one of them.")
+        return tuple(names)
+
+    def _split_stream(self) -> Iterator[Records]:
+        """Give the records of the file, a block at a time."""
+        splitter = RecordSplitter(
+            self._delimiter, skip_blank=len(self.columns) > 1, literal_quotes=self._delimiter == "\t"
+        )
+        buffer, unread = b"", self._data_start
+        for data in self._stream:
+            buffer += data[unread:]
+            unread = max(0, unread - len(data))
+            records = splitter.split(buffer, final=False)
+            buffer = buffer[records.size :]
+            yield records
+        if buffer:
+            yield splitter.split(buffer, final=True)
+
+    def _parse(self, good: bytes, columns: Sequence[str]) -> tuple[pa.Table, list[Problem]]:
+        """Parse well-formed records: the table of those that fit the header, and the others (their row among all)."""
+        invalid: list[Problem] = []
+        if not good:
+            return pa.table({name: pa.array([], pa.string()) for name in self.columns}), invalid
+
+        def keep_invalid(row: pyarrow.csv.InvalidRow) -> str:
+            reason = f"has {_count_fields(row.actual_columns)} where the header has {row.expected_columns}"
+            invalid.append(Problem(row.number - 1, row.text[:MAX_RAW_BYTES], reason))
+            return "skip"
+
+        table = pyarrow.csv.read_csv(
+            pa.py_buffer(good),
+            # One block, one thread: only so does pyarrow know the numbers of invalid rows.
+            read_options=pyarrow.csv.ReadOptions(
+                use_threads=False, block_size=len(good) + 1, column_names=list(self.columns)
+            ),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=self._delimiter,
+                newlines_in_values=True,
+                ignore_empty_lines=len(self.columns) > 1,
+                invalid_row_handler=keep_invalid,
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(self.columns, pa.string()),
+                # An empty list would mean all columns; one is needed to count the rows.
+                include_columns=list(columns) or [self.columns[0]],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+                null_values=[""],
+                check_utf8=False,  # the stream is clean
+            ),
+        )
+        return table, invalid
+
+
+def _parse_line(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader(io.StringIO(line, newline=""), delimiter=delimiter), [])
+
+
+def _count_fields(count: int) -> str:
+    return "1 field" if count == 1 else f"{count} fields"
+
+
+def _place_rows(table: pa.Table, invalid: Sequence[Problem], damaged: Sequence[tuple[int, bytes]]) -> Block:
+    """Put the unreadable records between the rows of `table`, each in its place."""
+    frame = read_arrow(table)
+    if not invalid and not damaged:
+        return Block(frame, table.num_rows)
+    rows = table.num_rows + len(invalid) + len(damaged)
+    is_damaged: npt.NDArray[np.bool_] = np.zeros(rows, dtype=bool)
+    is_damaged[[row for row, _ in damaged]] = True
+    undamaged = np.flatnonzero(~is_damaged)
+    problems = [replace(problem, row=int(undamaged[problem.row])) for problem in invalid]
+    problems += [Problem(row, line.decode(errors="replace"), _DAMAGED) for row, line in damaged]
+    problems.sort(key=lambda problem: problem.row)
+    good: npt.NDArray[np.bool_] = np.ones(rows, dtype=bool)
+    good[[problem.row for problem in problems]] = False
+    source = pl.Series(np.cumsum(good) - 1).set(pl.Series(~good), None)
+    return Block(frame.select(pl.all().gather(source)), rows, tuple(problems))

@@ -1,0 +1,114 @@
+"""A folder as a table: every image is a post, and a .txt of the same stem its text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from sentimm.corpus.blocks import Block, Problem
+from sentimm.corpus.image_lookup import is_inside, split_suffix
+from sentimm.corpus.records import MAX_RECORD_BYTES
+from sentimm.corpus.streams import TextStream
+from sentimm.errors import InputError, TableError
+from sentimm.images import IMAGE_SUFFIXES
+
+FOLDER_COLUMNS = ("id", "text", "image")
+
+_BLOCK_ROWS = 1024
+_TEXT_SUFFIX = ".txt"
+
+
+class FolderTable:
+    """The images and texts that lie in a folder, its sub-folders left out, in the order of their names.
+
+    `id` is a file's stem, `text` the content of the .txt of that stem, `image` the image's file name.
+
+    Raises:
+        InputError: the folder holds neither images nor texts.
+        TableError: it can't be read.
+    """
+
+    format = "folder"
+    columns = FOLDER_COLUMNS
+    types: Mapping[str, pl.DataType] = {}
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notes: tuple[str, ...] = ()
+        images: list[tuple[str, str]] = []
+        texts: dict[str, str] = {}
+        folders = 0
+        real_path = os.path.realpath(path)
+        for entry in _scan(path):
+            stem, suffix = split_suffix(entry.name)
+            if entry.name.startswith("."):  # such as the ._photo.jpg that macOS leaves
+                continue
+            if entry.is_dir():
+                folders += 1
+            elif suffix in IMAGE_SUFFIXES and entry.is_file():
+                images.append((stem, entry.name))
+            elif suffix == _TEXT_SUFFIX and entry.is_file() and is_inside(path / entry.name, real_path):
+                texts[stem] = max(entry.name, texts.get(stem, ""))
+        alone = texts.keys() - {stem for stem, _ in images}
+        self._posts = sorted([*images, *((stem, "") for stem in alone)])
+        self._texts = texts
+        if not self._posts:
+            raise InputError(
+                f"The folder {path} holds no images and no .txt files: name a folder of posts, or tables "
+                f"(such as '{path / '*.parquet'}')."
+            )
+        if folders:
+            self.notes = (f"{path} has {folders} sub-folders, which are not read.",)
+
+    def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
+        """Give the rows from `start` on (see `Table`)."""
+        columns = self.columns if columns is None else columns
+        for first in range(start, len(self._posts), _BLOCK_ROWS):
+            yield self._read_block(self._posts[first : first + _BLOCK_ROWS], columns)
+
+    def _read_block(self, posts: list[tuple[str, str]], columns: Sequence[str]) -> Block:
+        texts: list[str | None] = []
+        problems: list[Problem] = []
+        for row, (stem, _) in enumerate(posts):
+            name = self._texts.get(stem)
+            try:
+                texts.append(None if name is None else _read_text(self.path / name))
+            except TableError as error:
+                texts.append(None)
+                problems.append(Problem(row, str(name), f"has a text that can't be read: {error}"))
+        frame = pl.DataFrame(
+            {
+                "id": pl.Series([_to_utf8(stem) for stem, _ in posts], dtype=pl.String),
+                "text": pl.Series(texts, dtype=pl.String),
+                "image": pl.Series([_to_utf8(name) or None for _, name in posts], dtype=pl.String),
+            }
+        ).select(columns)
+        if problems:
+            readable = pl.Series([True] * len(posts)).scatter([problem.row for problem in problems], False)
+            frame = frame.select(pl.when(readable).then(pl.col(name)).alias(name) for name in columns)
+        return Block(frame, len(posts), tuple(problems))
+
+
+def _scan(path: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            return list(entries)
+    except OSError as error:
+        raise TableError(f"The folder {path} can't be read: {error.strerror or error}.") from error
+
+
+def _read_text(path: Path) -> str:
+    parts: list[bytes] = []
+    for block in TextStream(path):
+        parts.append(block)
+        if sum(map(len, parts)) > MAX_RECORD_BYTES:
+            raise TableError("it is too long")
+    return b"".join(parts).decode()
+
+
+def _to_utf8(name: str) -> str:
+    """Write a file name that is no UTF-8 as a string that polars takes; such a name finds no file again."""
+    return name.encode(errors="replace").decode()

@@ -1,0 +1,140 @@
+"""Where a post's image lies: by its name or by the post's id, inside one folder only."""
+
+from __future__ import annotations
+
+import enum
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from sentimm.errors import InputError
+from sentimm.images import IMAGE_SUFFIXES
+
+
+class Missing(enum.Enum):
+    """The one value MISSING."""
+
+    MISSING = "missing"
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING = Missing.MISSING
+ImageSource = Path | bytes | Missing | None
+
+_URL = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|//|data:")
+_RANKS = {suffix: rank for rank, suffix in enumerate(IMAGE_SUFFIXES)}
+
+
+class ImageFolder:
+    """The images of a folder. Its names are listed once, those of a sub-folder when a post first names one in it.
+
+    Only regular files are found, and links only where they lead to one inside the folder.
+
+    Raises:
+        InputError: the folder is not there, or can't be read.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if not root.is_dir():
+            what = "is not a folder" if root.exists() else "is not there"
+            raise InputError(f"The image folder {root} {what}: name the folder of the posts' images with --images.")
+        self._real_root = os.path.realpath(root)
+        self._by_id: dict[str, str] | None = None
+        try:
+            self._top = self._list("")
+        except OSError as error:
+            raise InputError(f"The image folder {root} can't be read: {error.strerror or error}.") from error
+        self._folders = {"": self._top}
+
+    def find_by_name(self, name: str | None) -> Path | Missing | None:
+        r"""Find the image of a file name, which may lead through sub-folders; None where there is no name.
+
+        The suffix may be in another case, and `\\` may stand for `/`. A URL, an absolute path and a name that leads out
+        of the folder are MISSING.
+        """
+        if name is None or not (name := name.strip()):
+            return None
+        if name in self._top.files:
+            return Path(self.root, name)
+        if is_url(name):
+            return MISSING
+        for path in dict.fromkeys((name, name.replace("\\", "/"))):
+            folder, _, file = path.rpartition("/")
+            stem, dot, suffix = file.rpartition(".")
+            for variant in (file, stem + dot + suffix.lower(), stem + dot + suffix.upper()):
+                if (found := self._find(folder, variant)) is not None:
+                    return found
+        return MISSING
+
+    def find_by_id(self, post_id: str | None) -> Path | Missing | None:
+        """Find the image that is named by a post's id and a suffix; None where there is none."""
+        if self._by_id is None:
+            self._by_id = self._index_ids()
+        name = self._by_id.get(post_id.strip()) if post_id else None
+        return None if name is None else self._find("", name) or MISSING
+
+    def _find(self, folder: str, file: str) -> Path | None:
+        parts = folder.split("/") if folder else []
+        if ".." in parts or (parts and not parts[0]):
+            return None
+        folder = "/".join(part for part in parts if part not in ("", "."))
+        if folder not in self._folders:
+            try:
+                self._folders[folder] = self._list(folder)
+            except (OSError, ValueError):  # not there, not to be read, or nothing that can be a path
+                self._folders[folder] = _Listing(set(), set())
+        listing = self._folders[folder]
+        path = Path(self.root, folder, file)
+        if file in listing.files or (file in listing.links and path.is_file() and is_inside(path, self._real_root)):
+            return path
+        return None
+
+    def _list(self, folder: str) -> _Listing:
+        path = Path(self.root, folder)
+        files: set[str] = set()
+        links: set[str] = set()
+        if is_inside(path, self._real_root):
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        links.add(entry.name)
+                    elif entry.is_file(follow_symlinks=False):
+                        files.add(entry.name)
+        return _Listing(files, links)
+
+    def _index_ids(self) -> dict[str, str]:
+        index: dict[str, str] = {}
+        for name in sorted(self._top.files | self._top.links):
+            stem, suffix = split_suffix(name)
+            rank = _RANKS.get(suffix)
+            if rank is not None and (stem not in index or rank < _RANKS[split_suffix(index[stem])[1]]):
+                index[stem] = name
+        return index
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """The names in a folder: regular files, and links that are looked at when they are asked for."""
+
+    files: set[str]
+    links: set[str]
+
+
+def is_inside(path: Path, real_root: str) -> bool:
+    """Tell whether `path`, links followed, lies in the folder whose real path is given."""
+    return os.path.commonpath((os.path.realpath(path), real_root)) == real_root
+
+
+def is_url(name: str) -> bool:
+    """Tell whether an image's name is a URL."""
+    return _URL.match(name) is not None
+
+
+def split_suffix(name: str) -> tuple[str, str]:
+    """Split a file's name into its stem and its suffix in lower case: `A.b.JPG` into `A.b` and `.jpg`."""
+    stem, dot, suffix = name.rpartition(".")
+    return (stem, dot + suffix.lower()) if stem else (name, "")

@@ -1,0 +1,139 @@
+"""NDJSON files, one JSON object a line, as blocks of strings and the kinds of value that they were."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from sentimm.corpus.blocks import Block, Problem
+from sentimm.corpus.records import MAX_RAW_BYTES, MAX_RECORD_BYTES
+from sentimm.corpus.streams import TextStream
+from sentimm.errors import TableError
+
+_MAX_EXACT = 2**53  # every integer up to it is a float64
+_MAX_INT64 = 2**63 - 1
+_KINDS = {str: "string", bool: "boolean", int: "integer", float: "float", dict: "nested", list: "nested"}
+
+
+class NdjsonTable:
+    """An NDJSON file; its columns are the keys of its objects, in order of appearance.
+
+    Raises:
+        TableError: the file is empty, can't be read, or is one JSON array.
+    """
+
+    format = "ndjson"
+    types: Mapping[str, pl.DataType] = {}
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stream = TextStream(path)
+        head = next((block for block in self._stream if block.strip()), b"").lstrip()
+        if not head:
+            raise TableError(f"{path} is empty: one JSON object a line is expected.")
+        if head.startswith(b"["):
+            raise TableError(
+                f"{path} begins with a JSON array, and one JSON object a line is expected: "
+                "`jq -c '.[]'` turns one into the other."
+            )
+        self._columns = _list_keys(_parse_lines(next(iter(self._split_stream()), []))[0])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the file is read, in sentences; complete after it was read."""
+        if not self._stream.damaged:
+            return ()
+        return (f"{self.path} holds bytes that are no UTF-8; they are read as U+FFFD.",)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The keys that were seen so far, in order of appearance."""
+        return tuple(self._columns)
+
+    def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
+        """Give the rows from `start` on (see `Table`): scalars as their JSON text, nested values as JSON."""
+        for lines in self._skip_lines(start):
+            records, problems = _parse_lines(lines)
+            keys = _list_keys(records)
+            self._columns.update(keys)
+            yield _build_block(records, list(keys) if columns is None else columns, problems)
+
+    def _skip_lines(self, start: int) -> Iterator[list[bytes]]:
+        for lines in self._split_stream():
+            skip, start = start, max(0, start - len(lines))
+            if skip < len(lines):
+                yield lines[skip:]
+
+    def _split_stream(self) -> Iterator[list[bytes]]:
+        """Give the lines that are not blank, a block at a time; of one that is too long, its beginning."""
+        rest, skipping = b"", False
+        for data in self._stream:
+            lines = (rest + data).split(b"\n")
+            if skipping and len(lines) > 1:
+                lines, skipping = lines[1:], False
+            rest = b"" if skipping else lines[-1]
+            lines = lines[:-1]
+            if len(rest) > MAX_RECORD_BYTES:
+                lines, rest, skipping = [*lines, rest], b"", True
+            yield [line for line in lines if line and not line.isspace()]
+        if rest and not rest.isspace():
+            yield [rest]
+
+
+def _parse_lines(lines: Iterable[bytes]) -> tuple[list[dict[str, Any]], list[Problem]]:
+    """Parse lines to objects; one that can't be is an empty object and a problem."""
+    records: list[dict[str, Any]] = []
+    problems: list[Problem] = []
+    loads = json.loads
+    for row, line in enumerate(lines):
+        reason = None
+        try:
+            record = loads(line)
+        except (ValueError, RecursionError) as error:
+            record, reason = {}, f"is no JSON ({error.args[0] if error.args else error})"
+        if type(record) is not dict:
+            record, reason = {}, "is no JSON object"
+        if reason:
+            problems.append(Problem(row, line[:MAX_RAW_BYTES].decode(errors="replace").rstrip("\r"), reason))
+        records.append(record)
+    return records, problems
+
+
+def _list_keys(records: Iterable[Mapping[str, Any]]) -> dict[str, None]:
+    return dict.fromkeys(key for record in records for key in record)
+
+
+def _build_block(records: list[dict[str, Any]], columns: Sequence[str], problems: list[Problem]) -> Block:
+    series, kinds = [], {}
+    for name in columns:
+        values = [record.get(name) for record in records]
+        kinds[name] = _find_kinds(values)
+        series.append(_to_strings(name, values, kinds[name]))
+    return Block(pl.DataFrame(series), len(records), tuple(problems), kinds)
+
+
+def _find_kinds(values: list[Any]) -> frozenset[str]:
+    types = set(map(type, values)) - {type(None)}
+    kinds = {_KINDS[each] for each in types}
+    if int in types:
+        largest = max(abs(value) for value in values if type(value) is int)
+        kinds |= {"wide"} if largest > _MAX_EXACT else set()
+        kinds |= {"huge"} if largest > _MAX_INT64 else set()
+    return frozenset(kinds)
+
+
+def _to_strings(name: str, values: list[Any], kinds: frozenset[str]) -> pl.Series:
+    if kinds - {"string"}:
+        values = [value if value is None or type(value) is str else _write_json(value) for value in values]
+    try:
+        return pl.Series(name, values, dtype=pl.String)
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can write and UTF-8 can't
+        return pl.Series(name, [value and value.encode(errors="replace").decode() for value in values], dtype=pl.String)
+
+
+def _write_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

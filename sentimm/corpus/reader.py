@@ -1,0 +1,142 @@
+"""Reading a surveyed corpus, chunk by chunk, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from sentimm.corpus.blocks import Block, Table, head_block
+from sentimm.corpus.chunks import Chunk, find_images, read_texts
+from sentimm.corpus.columns import list_used
+from sentimm.corpus.image_lookup import ImageFolder
+from sentimm.corpus.inference import convert_series
+from sentimm.corpus.survey import ROW, SOURCE, Source, Survey, open_folders
+from sentimm.corpus.tables import open_table
+from sentimm.errors import TableError
+from sentimm.options import CorpusOptions
+
+_CHUNK_BYTES = 256 << 20  # a chunk of long texts, or of images as bytes, has fewer rows than asked for
+
+
+class CorpusReader:
+    """Reads the posts of a surveyed corpus in order.
+
+    Args:
+        survey: what the survey of this corpus found.
+        options: those of the survey.
+        start: how many posts to leave out at the beginning.
+    """
+
+    def __init__(self, survey: Survey, options: CorpusOptions, start: int = 0) -> None:
+        self._survey = survey
+        self._options = options
+        self._pieces = self._read_pieces(start)
+        self._rest: Chunk | None = None
+
+    def read(self, rows: int) -> Chunk | None:
+        """Give the next posts: `rows` of them, fewer at the end or where they are large; None at the end.
+
+        Raises:
+            TableError: an input can't be read, or changed since the survey.
+        """
+        taken: list[Chunk] = []
+        wanted, size = rows, 0
+        while wanted > 0 and size < _CHUNK_BYTES:
+            piece = self._rest or next(self._pieces, None)
+            if piece is None:
+                break
+            taken.append(_slice(piece, 0, wanted))
+            self._rest = _slice(piece, wanted, piece.rows) if piece.rows > wanted else None
+            wanted -= taken[-1].rows
+            size += _measure(taken[-1])
+        return _join(taken) if taken else None
+
+    def _read_pieces(self, start: int) -> Iterator[Chunk]:
+        """Give the posts from `start` on as chunks of the size in which the tables come."""
+        folder = None if self._options.images is None else ImageFolder(self._options.images)
+        tables = [open_table(source.path) for source in self._survey.sources]
+        first = 0
+        for source, table, images in zip(self._survey.sources, tables, open_folders(tables, folder), strict=True):
+            skip = min(max(0, start - first), source.rows)
+            if skip < source.rows:
+                yield from self._read_table(source, table, images, first, skip)
+            first += source.rows
+
+    def _read_table(
+        self, source: Source, table: Table, folder: ImageFolder | None, first: int, skip: int
+    ) -> Iterator[Chunk]:
+        added = {self._options.prefix + SOURCE, self._options.prefix + ROW} if len(self._survey.sources) > 1 else set()
+        columns = dict.fromkeys(
+            [*(name for name in self._survey.schema if name not in added), *list_used(self._survey.choice)]
+        )
+        row = skip
+        for block in table.read_blocks(list(columns), skip):
+            if row + block.rows > source.rows:
+                if self._survey.rows != self._options.limit:
+                    raise TableError(f"{source.path} grew while it was read: start again.")
+                block = head_block(block, source.rows - row)
+            if block.rows:
+                yield self._make_chunk(block, source, folder, first, row)
+            row += block.rows
+            if row == source.rows and self._survey.rows == self._options.limit:
+                return
+        if row < source.rows:
+            raise TableError(
+                f"{source.path} shrank while it was read: {row} rows of {source.rows} are there. Start again."
+            )
+
+    def _make_chunk(self, block: Block, source: Source, folder: ImageFolder | None, first: int, row: int) -> Chunk:
+        several = len(self._survey.sources) > 1
+        series = []
+        for name, dtype in self._survey.schema.items():
+            if several and name == self._options.prefix + SOURCE:
+                series.append(pl.Series(name, [str(source.path)], dtype=pl.String).new_from_index(0, block.rows))
+            elif several and name == self._options.prefix + ROW:
+                series.append(pl.Series(name, np.arange(row, row + block.rows, dtype=np.int64)))
+            else:
+                series.append(convert_series(block.frame[name], dtype, source.path))
+        unreadable = np.zeros(block.rows, dtype=bool)
+        unreadable[[problem.row for problem in block.problems]] = True
+        return Chunk(
+            start=first + row,
+            frame=pl.DataFrame(series),
+            texts=read_texts(block.frame, self._survey.choice),
+            images=find_images(block.frame, self._survey.choice, folder),
+            unreadable=unreadable,
+            problems=tuple(replace(each, row=first + row + each.row) for each in block.problems),
+        )
+
+
+def _slice(chunk: Chunk, first: int, rows: int) -> Chunk:
+    if first == 0 and rows >= chunk.rows:
+        return chunk
+    start, end = chunk.start + first, chunk.start + min(chunk.rows, first + rows)
+    return Chunk(
+        start=start,
+        frame=chunk.frame.slice(first, rows),
+        texts=chunk.texts.slice(first, rows),
+        images=chunk.images[first : first + rows],
+        unreadable=chunk.unreadable[first : first + rows],
+        problems=tuple(each for each in chunk.problems if start <= each.row < end),
+    )
+
+
+def _join(chunks: Sequence[Chunk]) -> Chunk:
+    if len(chunks) == 1:
+        return chunks[0]
+    return Chunk(
+        start=chunks[0].start,
+        frame=pl.concat([chunk.frame for chunk in chunks]),
+        texts=pl.concat([chunk.texts for chunk in chunks]),
+        images=[image for chunk in chunks for image in chunk.images],
+        unreadable=np.concatenate([chunk.unreadable for chunk in chunks]),
+        problems=tuple(problem for chunk in chunks for problem in chunk.problems),
+    )
+
+
+def _measure(chunk: Chunk) -> int:
+    images = sum(len(image) for image in chunk.images if isinstance(image, bytes))
+    return int(chunk.frame.estimated_size()) + int(chunk.texts.estimated_size()) + images

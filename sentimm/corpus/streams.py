@@ -1,0 +1,154 @@
+"""A table's file as blocks of clean bytes: decompressed, valid UTF-8, without a byte order mark."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+
+from sentimm.errors import InputError, OutputError, TableError
+
+# Constant, so that memory does not grow with the file; at 200 bytes a record some 20,000 records.
+BLOCK_BYTES = 4 << 20
+
+_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_FOREIGN = {
+    b"PK\x03\x04": "a ZIP archive or an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"SQLite format 3": "an SQLite database",
+    b"PAR1": "a Parquet file",
+}
+
+
+class TextStream:
+    """The decompressed bytes of a text file in blocks, as valid UTF-8.
+
+    UTF-16 with a byte order mark is turned into UTF-8. Bytes that are no UTF-8 become U+FFFD, and `damaged` is true then.
+
+    Raises (also while it is read):
+        TableError: the file can't be read, decompressed, or is no text.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.damaged = False
+        self._path = path
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Give the file's blocks, from its start."""
+        clean = _Cleaner()
+        with _open_raw(self._path) as raw:
+            while data := _read_raw(raw, self._path):
+                yield clean.decode(data)
+            yield clean.decode(b"", final=True)
+        self.damaged = self.damaged or clean.damaged
+
+
+class _Cleaner:
+    """Turns blocks of bytes into blocks of UTF-8, whatever the encoding that they begin with."""
+
+    def __init__(self) -> None:
+        self.damaged = False
+        self._rest = b""
+        self._started = False
+        self._utf16: codecs.IncrementalDecoder | None = None
+
+    def decode(self, data: bytes, final: bool = False) -> bytes:
+        """Decode the next block; what ends inside a character is kept for the next."""
+        if not self._started:
+            self._started = True
+            if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                self._utf16 = codecs.getincrementaldecoder("utf-16")("replace")
+            data = data.removeprefix(codecs.BOM_UTF8)
+        if self._utf16 is not None:
+            return self._utf16.decode(data, final).encode()
+        data = self._rest + data
+        cut = len(data) if final else _find_incomplete(data)
+        data, self._rest = data[:cut], data[cut:]
+        if data.isascii():
+            return data
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            self.damaged = True
+            return data.decode(errors="replace").encode()
+        return data
+
+
+def spool_stdin(stream: BinaryIO, path: Path) -> Path:
+    """Write what comes from `stream` (NDJSON) to `path`, whole or not at all, and give the path back.
+
+    `path` has a suffix of NDJSON, such as .ndjson, as its format goes by it.
+
+    Raises:
+        InputError: nothing came.
+        OutputError: the file can't be written.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            while data := stream.read(BLOCK_BYTES):
+                file.write(data)
+            size = file.tell()
+            file.flush()
+            os.fsync(file.fileno())
+        if size == 0:
+            temporary.unlink()
+            raise InputError("Nothing came from standard input: pipe NDJSON into it, one post a line.")
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} can't be written ({error.strerror or error}): standard input is kept there."
+        ) from error
+    return path
+
+
+def describe_foreign(path: Path) -> str | None:
+    """Say what a file is by its first bytes, where that is no text and no compressed text; else None."""
+    head = _read_head(path)
+    return next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), None)
+
+
+def _find_incomplete(data: bytes) -> int:
+    """Find where a UTF-8 character begins that `data` ends inside of; its length where there is none."""
+    for back in range(1, min(4, len(data) + 1)):
+        byte = data[-back]
+        if byte >= 0xC0:
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return len(data) - back if length > back else len(data)
+        if byte < 0x80:
+            break
+    return len(data)
+
+
+def _read_head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(16)
+    except OSError as error:
+        raise TableError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+def _open_raw(path: Path) -> BinaryIO:
+    head = _read_head(path)
+    compression = next((name for magic, name in _COMPRESSIONS.items() if head.startswith(magic)), None)
+    try:
+        if compression is None:
+            return path.open("rb", buffering=0)
+        return cast(BinaryIO, pa.input_stream(str(path), compression=compression))
+    except OSError as error:
+        raise TableError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+def _read_raw(raw: BinaryIO, path: Path) -> bytes:
+    try:
+        return raw.read(BLOCK_BYTES)
+    except OSError as error:
+        raise TableError(
+            f"{path} can't be read to its end ({error.strerror or error}): the file is cut off or damaged."
+        ) from error

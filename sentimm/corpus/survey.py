@@ -1,0 +1,271 @@
+"""The survey: a quick first pass over a corpus, which finds out what reading it needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from sentimm.corpus.blocks import Block, Table, head_block
+from sentimm.corpus.chunks import explain_no_image, find_images, keep_columns, list_image_names, read_texts
+from sentimm.corpus.columns import (
+    ColumnChoice,
+    choose_columns,
+    choose_ids_for_images,
+    holds_bytes,
+    list_names,
+    list_used,
+)
+from sentimm.corpus.image_lookup import MISSING, ImageFolder, is_url
+from sentimm.corpus.inference import TypeInference, merge_types
+from sentimm.corpus.ndjson import NdjsonTable
+from sentimm.corpus.repeats import RepeatCounter
+from sentimm.corpus.tables import expand_inputs, open_table
+from sentimm.errors import ColumnError, InputError
+from sentimm.options import CorpusOptions
+
+Progress = Callable[[int], None]
+
+# What is added with several inputs: the file, and the place in it.
+SOURCE, ROW = "source", "row"
+
+_SAMPLE_NAMES = 100  # image names kept for the error that no post finds an image
+
+
+@dataclass(frozen=True)
+class Source:
+    """One INPUT: its path, its format and how many posts are read from it."""
+
+    path: Path
+    format: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the survey found.
+
+    Attributes:
+        sources: the inputs, in order.
+        rows: posts, `--limit` respected.
+        schema: the columns that are kept for the output, with their types and in their order; with several inputs also
+            `source` (String, the file) and `row` (Int64, from 0 in that file).
+        choice: the columns used.
+        texts: posts with a text.
+        images_named: posts that name an image; by id: for which there is one.
+        images_found: posts whose image is there.
+        repeated_texts: posts whose text an earlier post has; an estimate beyond 262,144 distinct texts.
+        unreadable: records that can't be read as a row.
+        notes: what a person should know besides, in sentences.
+    """
+
+    sources: tuple[Source, ...]
+    rows: int
+    schema: dict[str, pl.DataType]
+    choice: ColumnChoice
+    texts: int
+    images_named: int
+    images_found: int
+    repeated_texts: int
+    unreadable: int
+    notes: tuple[str, ...]
+
+
+def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progress | None = None) -> Survey:
+    """Survey the corpus that `inputs` (files, globs, folders) make; `progress` is told the rows seen, now and then.
+
+    Raises:
+        InputError: an input or the image folder is not there, or no post finds an image in it.
+        ColumnError: a column is not there, or the inputs' columns differ.
+        TableError: an input can't be read.
+    """
+    folder = None if options.images is None else ImageFolder(options.images)
+    tables = [open_table(path) for path in expand_inputs(inputs)]
+    folders = open_folders(tables, folder)
+    has_folder = any(each is not None for each in folders)
+    try:
+        choice = choose_columns(collect_columns(tables), options, has_folder)
+    except ColumnError:
+        if not any(isinstance(table, NdjsonTable) for table in tables):
+            raise
+        for table in tables:  # the column may appear later in the file
+            for _ in table.read_blocks(None):
+                pass
+        choice = choose_columns(collect_columns(tables), options, has_folder)
+    while True:
+        survey_pass = _Pass(tables, folders, choice, options)
+        survey_pass.run(progress)
+        types = collect_columns(tables)
+        if (better := choose_columns(types, options, has_folder)) == choice:
+            break
+        choice = better  # a key of NDJSON that appeared late is to be preferred
+    _check_columns(tables)
+    return survey_pass.conclude(types)
+
+
+def open_folders(tables: Sequence[Table], folder: ImageFolder | None) -> list[ImageFolder | None]:
+    """Give the folder that each table's images are looked up in: a folder as INPUT holds its own."""
+    return [ImageFolder(table.path) if table.format == "folder" else folder for table in tables]
+
+
+def collect_columns(tables: Sequence[Table]) -> dict[str, pl.DataType]:
+    """Give all columns of all tables with their types in the files, String where the format has none.
+
+    Raises:
+        ColumnError: the columns of two tables differ (NDJSON apart, whose keys may still appear).
+    """
+    _check_columns([table for table in tables if not isinstance(table, NdjsonTable)])
+    types: dict[str, pl.DataType] = {}
+    for table in tables:
+        for name in table.columns:
+            dtype = table.types.get(name, pl.String())
+            if name not in types or holds_bytes(dtype):
+                types[name] = dtype
+    return types
+
+
+def _check_columns(tables: Sequence[Table]) -> None:
+    """Check that the tables have the same columns; several of NDJSON need not, as a missing key is a null there."""
+    if all(isinstance(table, NdjsonTable) for table in tables):
+        return
+    first = tables[0]
+    for table in tables[1:]:
+        for one, other in ((first, table), (table, first)):
+            if lacking := [name for name in one.columns if name not in other.columns]:
+                raise ColumnError(
+                    f"The inputs' columns differ: {other.path} lacks {list_names(lacking)}, which {one.path} has. "
+                    "Make them agree, or give the inputs one by one."
+                )
+
+
+class _Pass:
+    """One pass over all tables, for one choice of columns."""
+
+    def __init__(
+        self,
+        tables: Sequence[Table],
+        folders: Sequence[ImageFolder | None],
+        choice: ColumnChoice,
+        options: CorpusOptions,
+    ) -> None:
+        self._tables = tables
+        self._folders = folders
+        self._choice = choice
+        self._options = options
+        self._by_id = choose_ids_for_images(choice) if choice.image and choice.id and not options.image_column else None
+        self._inferences = [TypeInference() for _ in tables]
+        self._repeats = RepeatCounter()
+        self._names: list[str] = []
+        self._only_urls = True
+        self._first_problem = ""
+        self._rows = [0] * len(tables)
+        self._texts = self._named = self._found = self._found_by_id = self._unreadable = 0
+
+    def run(self, progress: Progress | None) -> None:
+        """Read all rows up to the limit."""
+        for number, table in enumerate(self._tables):
+            for block in table.read_blocks(self._choose_to_read(table)):
+                if self._options.limit is not None:
+                    block = head_block(block, self._options.limit - sum(self._rows))
+                if block.rows:
+                    self._count(number, block)
+                if progress is not None:
+                    progress(sum(self._rows))
+                if sum(self._rows) == self._options.limit:
+                    return
+
+    def conclude(self, types: dict[str, pl.DataType]) -> Survey:
+        """Make up the survey's result, given all columns."""
+        choice, named, found = self._choice, self._named, self._found
+        if not found and self._found_by_id and self._by_id:
+            choice, named, found = self._by_id, self._found_by_id, self._found_by_id
+        options, rows = self._options, sum(self._rows)
+        folder = next((each for each in self._folders if each is not None), None)
+        if options.images and folder and options.only != "text" and rows and not found and not options.allow_missing:
+            raise InputError(explain_no_image(folder, self._names, choice))
+        return Survey(
+            sources=tuple(
+                Source(table.path, table.format, count) for table, count in zip(self._tables, self._rows, strict=True)
+            ),
+            rows=rows,
+            schema=self._find_schema(types),
+            choice=choice,
+            texts=self._texts,
+            images_named=named,
+            images_found=found,
+            repeated_texts=self._repeats.count(),
+            unreadable=self._unreadable,
+            notes=tuple(self._find_notes()),
+        )
+
+    def _choose_to_read(self, table: Table) -> list[str] | None:
+        if isinstance(table, NdjsonTable):
+            return None
+        needed = list_used(self._choice)
+        if not table.types and self._options.infer_types:
+            needed += keep_columns(table.columns, self._options)
+        return list(dict.fromkeys(needed))
+
+    def _count(self, number: int, block: Block) -> None:
+        frame, folder = block.frame, self._folders[number]
+        if missing := [name for name in list_used(self._choice) if name not in frame.columns]:
+            frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in missing)
+        self._rows[number] += block.rows
+        if self._options.infer_types and not self._tables[number].types:
+            self._inferences[number].add(block)
+        texts = read_texts(frame, self._choice).drop_nulls()
+        texts = texts.filter(texts.str.contains(r"\S"))
+        self._texts += len(texts)
+        self._repeats.add(texts)
+        self._count_images(frame, folder)
+        self._unreadable += len(block.problems)
+        if block.problems and not self._first_problem:
+            first = block.problems[0]
+            row = self._rows[number] - block.rows + first.row
+            self._first_problem = f"row {row} of {self._tables[number].path} {first.reason}"
+
+    def _count_images(self, frame: pl.DataFrame, folder: ImageFolder | None) -> None:
+        images = find_images(frame, self._choice, folder)
+        self._named += sum(image is not None for image in images)
+        self._found += sum(image is not None and image is not MISSING for image in images)
+        if self._by_id is not None and not self._found:
+            self._found_by_id += sum(isinstance(each, Path) for each in find_images(frame, self._by_id, folder))
+        if not self._found and (self._only_urls or len(self._names) < _SAMPLE_NAMES):
+            names = list_image_names(frame, self._choice)
+            self._only_urls = self._only_urls and all(map(is_url, names))
+            self._names += names[: _SAMPLE_NAMES - len(self._names)]
+
+    def _find_schema(self, types: dict[str, pl.DataType]) -> dict[str, pl.DataType]:
+        kept = keep_columns(list(types), self._options)
+        inferred = [inference.find_types() for inference in self._inferences]
+        schema = {}
+        for name in kept:
+            found: list[tuple[object, pl.DataType | None]] = [
+                (table.path, table.types.get(name, each.get(name)))
+                for table, each in zip(self._tables, inferred, strict=True)
+            ]
+            schema[name] = merge_types(name, found)
+        if len(self._tables) > 1:
+            for name, dtype in ((SOURCE, pl.String()), (ROW, pl.Int64())):
+                added = self._options.prefix + name
+                if added in kept:
+                    raise ColumnError(
+                        f"With several inputs a column {added!r} is added, but they have one already: choose another "
+                        "name with --prefix, or leave theirs out with --columns."
+                    )
+                schema[added] = dtype
+        return schema
+
+    def _find_notes(self) -> Iterator[str]:
+        for table in self._tables:
+            yield from table.notes
+        ignored, names = self._choice.ignored_image, bool(self._names)
+        if ignored is not None and names:
+            yield f"The column {ignored!r} names images, which are not used: give their folder with --images."
+        if names and self._only_urls and (ignored or self._choice.image):
+            yield f"The images in the column {ignored or self._choice.image!r} are URLs, which are not fetched."
+        if self._unreadable:
+            count = f"{self._unreadable} records" if self._unreadable > 1 else "1 record"
+            yield f"{count} can't be read as a row; the first: {self._first_problem}."

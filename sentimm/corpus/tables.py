@@ -1,0 +1,88 @@
+"""From the INPUTs of a command to tables: globs expanded, formats told apart."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+from sentimm.corpus.blocks import Table
+from sentimm.corpus.delimited import DelimitedTable
+from sentimm.corpus.folders import FolderTable
+from sentimm.corpus.ndjson import NdjsonTable
+from sentimm.corpus.parquet import ParquetTable
+from sentimm.corpus.streams import describe_foreign
+from sentimm.errors import InputError, TableError
+
+_FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".json": "ndjson",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+_COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
+
+
+def expand_inputs(inputs: Sequence[str]) -> list[Path]:
+    """Turn INPUTs into the files and folders that they name, globs in the order of the names.
+
+    Raises:
+        InputError: one is not there, or is named twice.
+    """
+    paths: list[Path] = []
+    for name in inputs:
+        path = Path(name)
+        if path.exists() or path.is_symlink():
+            paths.append(path)
+            continue
+        if not glob.has_magic(name):
+            raise InputError(f"{name} is not there: name a table of posts (CSV, TSV, NDJSON, Parquet) or a folder.")
+        matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207 (absolute ones)
+        matches = [match for match in matches if match.is_file()] or matches
+        if not matches:
+            raise InputError(f"No file matches {name!r}.")
+        paths.extend(matches)
+    seen: set[Path] = set()
+    for path in paths:
+        if path.resolve() in seen:
+            raise InputError(f"{path} is named twice: each post would come out twice.")
+        seen.add(path.resolve())
+    return paths
+
+
+def open_table(path: Path) -> Table:
+    """Open a file or folder as a table, by its suffix.
+
+    Raises:
+        InputError: it is not there, is no regular file, or its suffix names no format.
+        TableError: it can't be read.
+    """
+    if path.is_dir():
+        return FolderTable(path)
+    if not path.exists():
+        raise InputError(f"{path} is not there: name a table of posts (CSV, TSV, NDJSON, Parquet) or a folder.")
+    if not path.is_file():
+        raise InputError(f"{path} is no regular file, and a table is read twice: write it to a file first.")
+    format_ = _find_format(path)
+    if format_ is None:
+        raise InputError(
+            f"The name of {path} does not tell its format: .csv, .tsv, .ndjson, .jsonl or .parquet is expected "
+            "(the text formats also with .gz or .zst)."
+        )
+    if format_ == "parquet":
+        return ParquetTable(path)
+    if foreign := describe_foreign(path):
+        raise TableError(f"{path} is {foreign}, not {format_.upper()}: save or name it as what it is to be read as.")
+    return NdjsonTable(path) if format_ == "ndjson" else DelimitedTable(path, format_)
+
+
+def _find_format(path: Path) -> str | None:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in _COMPRESSED:
+        suffixes.pop()
+        return _FORMATS.get(suffixes[-1]) if suffixes and suffixes[-1] not in (".parquet", ".pq") else None
+    return _FORMATS.get(suffixes[-1]) if suffixes else None
