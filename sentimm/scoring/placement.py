@@ -1,0 +1,219 @@
+"""Where a bundle runs: choosing device and precision, and opening the sessions that are held to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import onnxruntime as ort
+
+from sentimm.bundle import PRECISIONS, Bundle, Precision
+from sentimm.errors import BundleError, DeviceError, UsageError
+from sentimm.scoring import devices
+from sentimm.scoring.devices import CPU_PROVIDER, CUDA_PROVIDER, CudaProblem
+
+Sessions: TypeAlias = Mapping[str, ort.InferenceSession]
+
+_PREFERENCES: dict[str, tuple[Precision, ...]] = {"cpu": ("int8", "fp32", "fp16"), "cuda": ("fp16", "fp32")}
+_FATAL = 4  # ONNX Runtime's log level: what goes wrong arrives as an exception, or is found by the checks here
+
+# What a model computes with; in a session on CUDA, none of it may run on the CPU. (Small integer work on shapes may.)
+_COMPUTING = re.compile(r"MatMul|Gemm|Conv|Attention|LayerNorm|Softmax|Gelu|Pool")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a bundle's graphs run: `device` is `cpu` or `cuda:N`; `note` says why, in a sentence."""
+
+    device: str
+    precision: Precision
+    threads: int
+    note: str
+
+
+def place_bundle(bundle: Bundle, device: str, precision: str, threads: int | None) -> tuple[Placement, Sessions]:
+    """Open a session for each of the bundle's graphs on the device that was asked for, or that suits (`auto`).
+
+    Raises:
+        UsageError, DeviceError, BundleError: as `Engine`.
+    """
+    _check_request(bundle, device, precision)
+    count = devices.choose_threads(threads)
+    ort.set_default_logger_severity(_FATAL)
+    if device == "cpu":
+        return _place_on_cpu(bundle, precision, count, "as --device cpu asks")
+    if device != "auto":
+        return _place_on_cuda(bundle, _number_gpu(device), precision, count, f"as --device {device} asks")
+    reason = _find_reason_for_cpu(bundle, precision)
+    if reason is None:
+        try:
+            return _place_on_cuda(bundle, 0, precision, count, "because CUDA works here")
+        except _CudaError as error:
+            reason = f"{error.problem.reason} ({error.problem.remedy})"
+    return _place_on_cpu(bundle, precision, count, f"because {reason}")
+
+
+def _check_request(bundle: Bundle, device: str, precision: str) -> None:
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", device) is None:
+        raise UsageError(f"--device is {device!r}, but it must be auto, cpu, cuda, or cuda:N for the GPU of number N.")
+    if precision != "auto" and precision not in PRECISIONS:
+        raise UsageError(f"--precision is {precision!r}, but it must be auto, {', '.join(PRECISIONS)}.")
+    if device.startswith("cuda") and precision == "int8":
+        raise UsageError("--precision int8 runs on CPUs only: use fp16 or fp32 with --device cuda, or --device cpu.")
+    if precision != "auto" and precision not in bundle.precisions:
+        raise UsageError(
+            f"The model {bundle.name} has no {precision} graphs, only {', '.join(bundle.precisions)}: use one of these "
+            f"or export it with --precision {precision}."
+        )
+
+
+def _number_gpu(device: str) -> int:
+    return int(device.partition(":")[2] or 0)
+
+
+def _find_reason_for_cpu(bundle: Bundle, precision: str) -> str | None:
+    """Say why `auto` does not even try CUDA, None where it should."""
+    if precision == "int8":
+        return "int8 runs on CPUs only"
+    if not set(bundle.precisions) & set(_PREFERENCES["cuda"]):
+        return "the model has no fp16 or fp32 graphs for CUDA"
+    problem = devices.find_cuda_problem()
+    if problem is None:
+        return None
+    return f"{problem.reason} ({problem.remedy})" if devices.has_driver() else problem.reason
+
+
+def _place_on_cpu(bundle: Bundle, precision: str, threads: int, why: str) -> tuple[Placement, Sessions]:
+    chosen = _choose_precision(bundle, "cpu", precision)
+    note = f"On the CPU in {chosen} with {threads} thread{'s' if threads > 1 else ''}, {why}."
+    placement = Placement("cpu", chosen, threads, note)
+    return placement, _open_sessions(bundle, placement)
+
+
+def _place_on_cuda(bundle: Bundle, gpu: int, precision: str, threads: int, why: str) -> tuple[Placement, Sessions]:
+    chosen = _choose_precision(bundle, "cuda", precision)
+    problem = devices.find_cuda_problem()
+    if problem is not None:
+        raise _CudaError(problem)
+    names = devices.list_gpu_names()
+    if gpu >= len(names):
+        found = f"GPU{'s 0 to' if len(names) > 1 else ''} {len(names) - 1}" if names else "no GPU"
+        raise _CudaError(CudaProblem(f"there is no GPU {gpu}, CUDA sees {found}", "choose one that is there"))
+    devices.preload_cuda_libraries()
+    note = f"On cuda:{gpu} ({names[gpu]}) in {chosen}, {why}."
+    placement = Placement(f"cuda:{gpu}", chosen, threads, note)
+    return placement, _open_sessions(bundle, placement)
+
+
+def _choose_precision(bundle: Bundle, kind: str, precision: str) -> Precision:
+    for candidate in _PREFERENCES[kind]:
+        if candidate in bundle.precisions and precision in ("auto", candidate):
+            return candidate
+    raise DeviceError(
+        f"The model {bundle.name} can't run on CUDA: it has {', '.join(bundle.precisions)} graphs only, and CUDA needs "
+        "fp16 or fp32; use --device cpu, or export it with --precision fp16."
+    )
+
+
+class _CudaError(DeviceError):
+    """CUDA can't be used because of `problem`."""
+
+    def __init__(self, problem: CudaProblem) -> None:
+        super().__init__(f"CUDA can't be used, {problem.reason}: {problem.remedy}, or use --device cpu.")
+        self.problem = problem
+
+
+def _open_sessions(bundle: Bundle, placement: Placement) -> Sessions:
+    graphs = bundle.graphs[placement.precision]
+    return {part: _open_session(bundle, part, path, placement) for part, path in graphs.items()}
+
+
+def _open_session(bundle: Bundle, part: str, path: Path, placement: Placement) -> ort.InferenceSession:
+    on_cuda = placement.device != "cpu"
+    options = ort.SessionOptions()
+    options.log_severity_level = _FATAL
+    options.intra_op_num_threads = placement.threads
+    options.inter_op_num_threads = 1
+    # Threads that spin while they wait take the CPU from the other sessions and from the decoding of images:
+    # EfficientNet-Lite2 on a busy 2-core machine ran 31.1 images/s with spinning, 38.7 without.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if on_cuda:
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    try:
+        session = ort.InferenceSession(str(path), options, providers=_name_providers(placement), enable_fallback=0)
+    except Exception as error:  # ONNX Runtime's errors share no class of their own
+        reason = str(error).splitlines()[0]
+        if on_cuda:
+            raise _CudaError(
+                CudaProblem(f"{path.name} can't be loaded on it ({reason})", "see `sentimm doctor`")
+            ) from error
+        raise BundleError(f"{path} can't be loaded by ONNX Runtime {ort.__version__}: {reason}") from error
+    if on_cuda:
+        _check_on_cuda(session, path)
+    _check_graph(bundle, part, path, session)
+    return session
+
+
+def _name_providers(placement: Placement) -> list[Any]:
+    if placement.device == "cpu":
+        return [CPU_PROVIDER]
+    options = {
+        "device_id": str(_number_gpu(placement.device)),
+        "cudnn_conv_algo_search": "HEURISTIC",  # the default times every algorithm for every new shape
+        "use_tf32": "0",  # fp32 is to answer as fp32 does
+    }
+    return [(CUDA_PROVIDER, options), CPU_PROVIDER]
+
+
+def _check_on_cuda(session: ort.InferenceSession, path: Path) -> None:
+    """Make sure that ONNX Runtime did as it was told: it falls back to the CPU without a word."""
+    if session.get_providers()[0] != CUDA_PROVIDER:
+        raise _CudaError(devices.explain_failed_session())
+    strays = {
+        node.op_type
+        for part in session.get_provider_graph_assignment_info()
+        if part.ep_name == CPU_PROVIDER
+        for node in part.get_nodes()
+        if _COMPUTING.search(node.op_type)
+    }
+    if strays:
+        kinds = ", ".join(sorted(strays))
+        raise _CudaError(
+            CudaProblem(f"ONNX Runtime would run parts of {path.name} on the CPU ({kinds})", "export the model again")
+        )
+
+
+def _check_graph(bundle: Bundle, part: str, path: Path, session: ort.InferenceSession) -> None:
+    """Compare names and last sizes of a graph's inputs and outputs with what the manifest promises."""
+    found = {value.name: value.shape for value in session.get_inputs()}
+    results = {value.name: value.shape for value in session.get_outputs()}
+    inputs, outputs = _describe_graph(bundle, part)
+    if set(found) != set(inputs) or not set(outputs) <= set(results):
+        raise BundleError(
+            f"{path} is not the {part} graph that the manifest describes: it takes {', '.join(sorted(found))} and gives "
+            f"{', '.join(sorted(results))}; export the model again."
+        )
+    for name, size in (inputs | outputs).items():
+        last = (found | results)[name][-1]
+        if size is not None and isinstance(last, int) and last != size:
+            raise BundleError(
+                f"{path} does not fit the manifest: the last size of {name} is {last} instead of {size}; "
+                "export the model again."
+            )
+
+
+def _describe_graph(bundle: Bundle, part: str) -> tuple[dict[str, int | None], dict[str, int | None]]:
+    """Name a graph's inputs and outputs, with their last sizes where these are fixed."""
+    widths = {"text": bundle.text.width if bundle.text else None, "image": bundle.image.width if bundle.image else None}
+    if part == "text":
+        return {"input_ids": None, "attention_mask": None}, {"text_features": widths["text"]}
+    if part == "image":
+        return {"pixels": bundle.image.size if bundle.image else None}, {"image_features": widths["image"]}
+    inputs: dict[str, int | None] = {f"{modality}_index": None for modality in bundle.modalities}
+    inputs |= {f"{modality}_features": widths[modality] for modality in bundle.modalities}
+    return inputs, {
+        name: len(bundle.labels) for name in ("scores", *(f"{head}_scores" for head in bundle.fusion.heads))
+    }
