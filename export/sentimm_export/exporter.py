@@ -1,0 +1,251 @@
+"""From a run to a bundle: graphs, precisions, checks, manifest; the bundle appears whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import sentimm
+from sentimm.bundle import PRECISIONS, Bundle, Precision, load_bundle, write_manifest
+from sentimm.errors import OutputError, RunError, UsageError
+from sentimm.models.fusion import SentimentModel
+from sentimm.text import TextTokenizer, pad_tokens
+from sentimm.training.run import Run, StoredPosts, Weights, open_run, read_posts
+from sentimm_export.card import write_card
+from sentimm_export.graphs import write_graphs
+from sentimm_export.parity import Parity, check_parity, compare_with_model, to_manifest
+from sentimm_export.precision import convert_to_fp16, quantize_image, quantize_text, share_weights
+
+_TEXT_BATCH = 32
+_IMAGE_BATCH = 8
+# Histograms of all activations are in memory at once: of texts the percentiles settle early.
+_CALIBRATION_TEXTS = 192
+_CALIBRATION_IMAGES = 96
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What `sentimm export` was asked to do.
+
+    `share_weights` stores int8 weights once for int8 and fp16, which makes a bundle of both less than half as large.
+    """
+
+    run: Path
+    output: Path
+    precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+    weights: Weights = "best"
+    min_agreement: float = 0.97
+    share_weights: bool = False
+    calibration: Path | None = None
+    name: str | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what one option says against the others.
+
+        Raises:
+            UsageError: an option has a value that can't be used.
+        """
+        unknown = set(self.precisions) - set(PRECISIONS)
+        if unknown or not self.precisions:
+            raise UsageError(f"--precision takes {', '.join(PRECISIONS)}, separated by commas.")
+        if self.share_weights and not {"int8", "fp16"} <= set(self.precisions):
+            raise UsageError("--share-weights shares the weights of int8 and fp16: name both in --precision.")
+        if not 0 <= self.min_agreement <= 1:
+            raise UsageError(f"--min-agreement {self.min_agreement} must lie between 0 and 1.")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The finished bundle, and how each precision compares with PyTorch."""
+
+    bundle: Bundle
+    parity: dict[Precision, Parity]
+    notes: tuple[str, ...]
+
+
+def export_run(options: ExportOptions, tell: Callable[[str], None]) -> Exported:
+    """Export a run; `tell` hears in a few words what is being done.
+
+    Raises:
+        RunNotFoundError, RunError: the run can't be read.
+        ParityError: a precision answers otherwise than the model; nothing is written then.
+        OutputError: the bundle can't be written.
+        UsageError: the output is there already and is not to be replaced.
+    """
+    run = open_run(options.run)
+    if options.output.exists() and not options.overwrite:
+        raise UsageError(
+            f"{options.output} is there already: name another folder with -o, or replace it with --overwrite."
+        )
+    if options.output.exists() and not (options.output / "bundle.json").is_file():
+        raise UsageError(f"{options.output} is not a bundle, so --overwrite will not replace it: name another folder.")
+    model = run.build_model(options.weights)
+    size = None if run.image is None else run.image.size
+    calibration = read_posts(options.calibration or run.path / "calibration.parquet", size)
+    held_out = read_posts(run.path / "held-out.parquet", size)
+    try:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{options.output.name}.", dir=options.output.parent))
+    except OSError as error:
+        raise OutputError(
+            f"The bundle can't be written to {options.output.parent}: {error.strerror or error}."
+        ) from error
+    try:
+        exported = _write_bundle(folder, run, model, options, calibration, held_out, tell)
+        folder.chmod(0o755)
+        if options.output.exists():
+            shutil.rmtree(options.output)
+        folder.rename(options.output)
+    except OSError as error:
+        raise OutputError(f"The bundle can't be written to {options.output}: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return Exported(load_bundle(options.output), exported.parity, exported.notes)
+
+
+def _write_bundle(
+    folder: Path,
+    run: Run,
+    model: SentimentModel,
+    options: ExportOptions,
+    calibration: StoredPosts,
+    held_out: StoredPosts,
+    tell: Callable[[str], None],
+) -> Exported:
+    notes: list[str] = []
+    with tempfile.TemporaryDirectory() as work, _quiet_quantization():
+        tell("writing the graphs")
+        sources = write_graphs(model, Path(work))
+        graphs = _write_precisions(folder, Path(work), sources, run, options, calibration, notes, tell)
+    if run.text is not None:
+        shutil.copyfile(run.tokenizer, folder / "tokenizer.json")
+    fields = _manifest_fields(run, options, graphs)
+    write_manifest(folder, fields)
+    parity: dict[Precision, Parity] = {}
+    for precision in options.precisions:
+        tell(f"comparing {precision} with PyTorch")
+        parity[precision] = compare_with_model(model, load_bundle(folder), precision, held_out)
+        check_parity(parity[precision], precision, options.min_agreement)
+    fields["parity"] = {precision: to_manifest(found) for precision, found in parity.items()}
+    fields["provenance"]["notes"] = notes
+    write_manifest(folder, fields)
+    bundle = load_bundle(folder)
+    write_card(bundle, run, parity)
+    return Exported(bundle, parity, tuple(notes))
+
+
+def _write_precisions(
+    folder: Path,
+    work: Path,
+    sources: dict[str, Path],
+    run: Run,
+    options: ExportOptions,
+    calibration: StoredPosts,
+    notes: list[str],
+    tell: Callable[[str], None],
+) -> dict[str, dict[str, str]]:
+    # The fusion is small: one fp32 graph serves all precisions.
+    shutil.copyfile(sources["fusion"], folder / "fusion.onnx")
+    graphs: dict[str, dict[str, str]] = {precision: {"fusion": "fusion.onnx"} for precision in options.precisions}
+    for modality in ("text", "image"):
+        if modality not in sources:
+            continue
+        source = sources[modality]
+        if "int8" in options.precisions:
+            tell(f"quantising the {modality} graph")
+            target = folder / f"{modality}.int8.onnx"
+            if modality == "text":
+                kept = quantize_text(source, target, _text_feeds(run, calibration))
+                notes.append(f"int8 text: {len(kept)} products stay in float, the second of every feed-forward layer")
+            else:
+                quantize_image(source, target, _image_feeds(calibration))
+        if "fp16" in options.precisions:
+            if options.share_weights:
+                share_weights(
+                    folder / f"{modality}.int8.onnx", folder / f"{modality}.fp16.onnx", folder / f"{modality}.weights"
+                )
+            else:
+                convert_to_fp16(source, folder / f"{modality}.fp16.onnx")
+        if "fp32" in options.precisions:
+            shutil.copyfile(source, folder / f"{modality}.fp32.onnx")
+        for precision in options.precisions:
+            graphs[precision][modality] = f"{modality}.{precision}.onnx"
+    return graphs
+
+
+def _text_feeds(run: Run, posts: StoredPosts) -> list[dict[str, npt.NDArray[Any]]]:
+    """Batches of one common length, as the collector of histograms needs them."""
+    texts = [text for text in posts.texts if text][:_CALIBRATION_TEXTS]
+    if not texts or run.text is None:
+        raise RunError("The calibration posts hold no text, so the text graph's scales can't be found: train again.")
+    rows = TextTokenizer(run.tokenizer, run.text.max_tokens).encode(texts)
+    longest = int(np.percentile([len(row) for row in rows], 90))
+    ids, mask = pad_tokens([row[:longest] for row in rows], run.text.backbone.get("pad_token_id", 0))
+    return [
+        {"input_ids": ids[start : start + _TEXT_BATCH], "attention_mask": mask[start : start + _TEXT_BATCH]}
+        for start in range(0, len(ids) - len(ids) % _TEXT_BATCH or len(ids), _TEXT_BATCH)
+    ]
+
+
+def _image_feeds(posts: StoredPosts) -> list[dict[str, npt.NDArray[Any]]]:
+    images = [image for image in posts.images if image is not None][:_CALIBRATION_IMAGES]
+    if not images:
+        raise RunError("The calibration posts hold no image, so the image graph's scales can't be found: train again.")
+    return [{"pixels": np.stack(images[start : start + _IMAGE_BATCH])} for start in range(0, len(images), _IMAGE_BATCH)]
+
+
+def _manifest_fields(run: Run, options: ExportOptions, graphs: dict[str, dict[str, str]]) -> dict[str, Any]:
+    modalities = [name for name, encoder in (("text", run.text), ("image", run.image)) if encoder is not None]
+    text = image = None
+    if run.text is not None:
+        text = {
+            "encoder": run.text.name,
+            "normalization": run.normalization,
+            "max_tokens": run.text.max_tokens,
+            "tokenizer": "tokenizer.json",
+            "pad_id": run.text.backbone.get("pad_token_id", 0),
+            "width": run.text.width,
+        }
+    if run.image is not None:
+        image = {"encoder": "+".join(run.image.backbones), "size": run.image.size, "width": run.image.width}
+    keys = ["text+image", "text", "image"] if len(modalities) == 2 else modalities
+    metrics = run.read_metrics()
+    return {
+        "name": options.name or options.output.name,
+        "labels": list(run.labels),
+        "modalities": modalities,
+        "text": text,
+        "image": image,
+        "fusion": {"name": run.fusion.name, "heads": list(run.fusion.heads)},
+        "temperatures": dict.fromkeys(keys, 1.0),
+        "graphs": graphs,
+        "metrics": {"validation": metrics[-1]["tables"]} if metrics else {},
+        "parity": {},
+        "provenance": {
+            "sentimm": sentimm.__version__,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "weights": options.weights,
+            "run": run.provenance,
+        },
+    }
+
+
+class _quiet_quantization:  # noqa: N801 - a context manager, used like a function
+    """Hush the quantiser's log: its hints are for people who call it by hand; its prints go nowhere."""
+
+    def __enter__(self) -> None:
+        self._level = logging.getLogger().level
+        logging.getLogger().setLevel(logging.ERROR)
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger().setLevel(self._level)

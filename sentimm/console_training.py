@@ -1,0 +1,160 @@
+"""What a person sees of training and export."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from sentimm.console import printable
+from sentimm.training.events import BatchTrained, EpochTrained, FeaturesExtracted, PostsLoaded, TrainingEvent
+
+if TYPE_CHECKING:
+    from sentimm.training.run import Run
+    from sentimm_export.exporter import Exported
+
+_PLAIN_EVERY_S = 30
+
+
+class TrainingConsole:
+    """Shows training on stderr: a bar for each batch on a terminal, plain lines elsewhere, a line for each epoch."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._quiet = quiet
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._stage = ""
+        self._said_s = float("-inf")
+        self._epochs: list[EpochTrained] = []
+
+    def tell(self, event: TrainingEvent) -> None:
+        """Show one event."""
+        if self._quiet:
+            return
+        if isinstance(event, PostsLoaded):
+            self._show_posts(event)
+        elif isinstance(event, FeaturesExtracted):
+            self._advance(f"frozen {event.modality} encoder", event.done, event.total, "")
+        elif isinstance(event, BatchTrained):
+            stage = f"epoch {event.epoch}/{event.epochs}"
+            self._advance(stage, event.batch, event.batches, f"loss {event.loss:.3f}")
+        else:
+            self._close()
+            self._epochs.append(event)
+            self._console.print(self._epoch_line(event))
+
+    def finish(self, run: Run) -> None:
+        """Show the table of epochs and how to go on."""
+        self._close()
+        if not self._quiet and self._epochs:
+            self._console.print(self._table())
+        print(f"Run: {run.path}")
+        print(f"Next: sentimm export {run.path}")
+
+    def _show_posts(self, event: PostsLoaded) -> None:
+        line = f"{event.training:,} posts to train on ({event.complete:,} with text and image), "
+        line += f"{event.validation:,} held out"
+        self._console.print(line)
+        for reason, count in event.skipped.items():
+            self._console.print(f"  {count:,} {printable(reason)}", style="yellow")
+        if event.resumed_epoch:
+            self._console.print(f"Going on after epoch {event.resumed_epoch}.")
+
+    def _advance(self, stage: str, done: int, total: int, note: str) -> None:
+        if not self._console.is_terminal:
+            now = time.monotonic()
+            if done == total or now - self._said_s >= _PLAIN_EVERY_S:
+                self._said_s = now
+                self._console.print(f"{stage}: {done:,}/{total:,} {note}".rstrip())
+            return
+        if self._progress is None or self._stage != stage:
+            self._close()
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=self._console,
+                transient=True,
+            )
+            self._task = self._progress.add_task(stage, total=total, note=note)
+            self._stage = stage
+            self._progress.start()
+        assert self._task is not None
+        self._progress.update(self._task, completed=done, note=note)
+
+    def _close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _epoch_line(self, event: EpochTrained) -> str:
+        parts = [
+            f"{printable(name)}: accuracy {table.accuracy:.1%}, macro F1 {table.macro_f1:.3f}"
+            for name, table in event.metrics.items()
+        ]
+        best = " (best)" if event.is_best else ""
+        figures = "; ".join(parts) + best
+        return f"epoch {event.epoch}/{event.epochs}: loss {event.loss:.3f}, {figures}, {event.seconds:.0f} s"
+
+    def _table(self) -> Table:
+        table = Table(title="Validation", title_justify="left")
+        for column in ("epoch", "table", "posts", "loss", "accuracy", "macro F1", "macro recall"):
+            table.add_column(column, justify="left" if column == "table" else "right")
+        best = max(self._epochs, key=lambda event: event.score)
+        for event in self._epochs:
+            for name, figures in event.metrics.items():
+                table.add_row(
+                    str(event.epoch),
+                    printable(name),
+                    f"{figures.posts:,}",
+                    f"{event.loss:.3f}",
+                    f"{figures.accuracy:.1%}",
+                    f"{figures.macro_f1:.3f}",
+                    f"{figures.macro_recall:.3f}",
+                    style="bold" if event is best else "",
+                )
+        return table
+
+
+class ExportConsole:
+    """Shows an export: a line for each step, then how each precision compares with PyTorch."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._quiet = quiet
+
+    def tell(self, step: str) -> None:
+        """Show one step."""
+        if not self._quiet:
+            self._console.print(step, style="dim")
+
+    def finish(self, exported: Exported) -> None:
+        """Show the comparison and how to go on."""
+        if not self._quiet:
+            self._console.print(self._table(exported))
+            for note in exported.notes:
+                self._console.print(note, style="dim")
+        path = exported.bundle.path
+        print(f"Bundle: {path}")
+        print(f"Next: sentimm score tweets.csv --images photos/ --model {path}")
+
+    def _table(self, exported: Exported) -> Table:
+        table = Table(title="Against PyTorch, on held-out posts", title_justify="left")
+        for column in ("precision", "posts", "same label", "largest difference", "alone / in a batch", "accuracy"):
+            table.add_column(column, justify="left" if column == "precision" else "right")
+        for precision, found in exported.parity.items():
+            table.add_row(
+                precision,
+                f"{found.posts:,}",
+                f"{found.agreement:.1%}",
+                f"{found.largest_difference:.1e}",
+                f"{found.neighbour_difference:.1e}",
+                f"{found.accuracy:.1%} (PyTorch {found.accuracy_pytorch:.1%})",
+            )
+        return table

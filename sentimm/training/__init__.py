@@ -1,0 +1,1 @@
+"""Training: labelled tables in, a run folder out."""

@@ -1,0 +1,202 @@
+"""Batches of posts as tensors, and the features of frozen backbones, computed once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sentimm.models.encoders import ImageEncoder, TextEncoder
+from sentimm.text import TextTokenizer, pad_tokens
+from sentimm.training.dataset import LabelledPosts, decode_images
+
+_EXTRACT_BATCH = 32
+# Batches are cut from the sorted texts of so many batches' posts: little padding, and still random.
+_BUCKET_BATCHES = 40
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch on a device; index tensors as in `SentimentModel.fuse`, labels int64 (posts,) with -1 for "none".
+
+    `ids`/`mask` or `text_raw`, and `pixels` or `image_raw`: the inputs of a backbone, or a frozen one's outputs; all
+    None where the model or the batch has nothing of that modality.
+    """
+
+    ids: Tensor | None
+    mask: Tensor | None
+    text_raw: Tensor | None
+    pixels: Tensor | None
+    image_raw: Tensor | None
+    text_index: Tensor
+    image_index: Tensor
+    label: Tensor
+    text_label: Tensor
+    image_label: Tensor
+
+
+class Batcher:
+    """Makes batches of posts; images are decoded in threads, one batch ahead.
+
+    Args:
+        posts: the posts that row numbers mean.
+        tokens: token ids of each distinct text.
+        text_raw, image_raw: outputs of frozen backbones for each distinct text or image, None where not frozen.
+        size: side of the images in pixels.
+        pad_id: the padding token.
+        device: where the tensors go.
+    """
+
+    def __init__(
+        self,
+        posts: LabelledPosts,
+        tokens: list[npt.NDArray[np.int64]],
+        text_raw: Tensor | None,
+        image_raw: Tensor | None,
+        size: int,
+        pad_id: int,
+        device: torch.device,
+    ) -> None:
+        self.posts = posts
+        self.tokens = tokens
+        self.text_raw = text_raw
+        self.image_raw = image_raw
+        self.size = size
+        self.pad_id = pad_id
+        self.device = device
+        self._decoders = ThreadPoolExecutor()
+        self._ahead = ThreadPoolExecutor(1)
+
+    def iterate(self, batches: list[npt.NDArray[np.int64]]) -> Iterator[Batch]:
+        """Make a batch of each array of post rows, int64."""
+        future: Future[Batch] | None = None
+        for rows in batches:
+            following = self._ahead.submit(self._make, rows)
+            if future is not None:
+                yield future.result()
+            future = following
+        if future is not None:
+            yield future.result()
+
+    def plan_epoch(
+        self, weights: tuple[float, ...], batch_size: int, rng: np.random.Generator
+    ) -> list[npt.NDArray[np.int64]]:
+        """Cut an epoch into batches of post rows: each table as often as its weight says, like lengths together."""
+        chosen = []
+        for table, weight in enumerate(weights):
+            rows = np.flatnonzero(self.posts.table == table)
+            count = round(len(rows) * weight)
+            repeats = [rng.permutation(rows) for _ in range(-(-count // max(len(rows), 1)))]
+            chosen.append(np.concatenate([*repeats, rows[:0]])[:count])
+        order = rng.permutation(np.concatenate(chosen))
+        batches: list[npt.NDArray[np.int64]] = []
+        for start in range(0, len(order), batch_size * _BUCKET_BATCHES):
+            batches += self.plan_evaluation(batch_size, order[start : start + batch_size * _BUCKET_BATCHES])
+        return [batches[number] for number in rng.permutation(len(batches))]
+
+    def plan_evaluation(
+        self, batch_size: int, rows: npt.NDArray[np.int64] | None = None
+    ) -> list[npt.NDArray[np.int64]]:
+        """Cut `rows` (all posts by default) into batches, sorted by the length of the text."""
+        rows = np.arange(len(self.posts)) if rows is None else rows
+        lengths = np.asarray([len(self.tokens[text]) if text >= 0 else 0 for text in self.posts.text[rows]], dtype=int)
+        rows = rows[np.argsort(lengths, kind="stable")]
+        return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+
+    def _make(self, rows: npt.NDArray[np.int64]) -> Batch:
+        posts = self.posts
+        texts, text_index = _index_present(posts.text[rows])
+        images, image_index = _index_present(posts.image[rows])
+        ids = mask = text_raw = pixels = image_raw = None
+        if self.text_raw is not None:
+            text_raw = self.text_raw[torch.from_numpy(texts)]
+        elif len(texts):
+            ids, mask = map(torch.from_numpy, pad_tokens([self.tokens[text] for text in texts], self.pad_id))
+        if self.image_raw is not None:
+            image_raw = self.image_raw[torch.from_numpy(images)]
+        elif len(images):
+            pixels = torch.from_numpy(
+                decode_images([posts.images[image] for image in images], self.size, self._decoders)
+            )
+        labels = (torch.from_numpy(column[rows]) for column in (posts.label, posts.text_label, posts.image_label))
+        tensors = (ids, mask, text_raw, pixels, image_raw, torch.from_numpy(text_index), torch.from_numpy(image_index))
+        return Batch(*(None if tensor is None else tensor.to(self.device) for tensor in (*tensors, *labels)))  # type: ignore[arg-type]
+
+
+def extract_texts(
+    encoder: TextEncoder,
+    tokens: list[npt.NDArray[np.int64]],
+    pad_id: int,
+    device: torch.device,
+    tell: Callable[[int, int], None],
+) -> Tensor:
+    """Run a frozen text backbone over all distinct texts: float (texts, hidden size), on `device`."""
+    order = np.argsort([len(row) for row in tokens], kind="stable")
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(order), _EXTRACT_BATCH):
+            rows = [tokens[row] for row in order[start : start + _EXTRACT_BATCH]]
+            ids, mask = (torch.from_numpy(array).to(device) for array in pad_tokens(rows, pad_id))
+            parts.append(encoder.extract(ids, mask))
+            tell(start + len(rows), len(order))
+    back = torch.from_numpy(np.argsort(order))
+    return torch.cat(parts)[back.to(device)].clone()
+
+
+def extract_images(
+    encoder: ImageEncoder,
+    posts: LabelledPosts,
+    device: torch.device,
+    cache: Path,
+    tell: Callable[[int, int], None],
+) -> Tensor:
+    """Run frozen image backbones over all distinct images: float (images, channels), on `device`.
+
+    The result is kept in the folder `cache`, under a name made of the weights and the images' content.
+    """
+    file = cache / f"{_digest_features(encoder, posts)}.npy"
+    if file.is_file():
+        return torch.from_numpy(np.load(file, allow_pickle=False)).to(device)
+    size = encoder.config.size
+    parts = []
+    with torch.inference_mode(), ThreadPoolExecutor() as pool:
+        for start in range(0, len(posts.images), _EXTRACT_BATCH):
+            images = posts.images[start : start + _EXTRACT_BATCH]
+            pixels = torch.from_numpy(decode_images(images, size, pool)).to(device)
+            parts.append(encoder.extract(pixels).cpu())
+            tell(start + len(images), len(posts.images))
+    features = torch.cat(parts)
+    cache.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(".tmp.npy")
+    np.save(temporary, features.numpy())
+    temporary.replace(file)
+    return features.clone().to(device)
+
+
+def tokenize_posts(posts: LabelledPosts, tokenizer: TextTokenizer | None) -> list[npt.NDArray[np.int64]]:
+    """Tokenise each distinct text, int64 (tokens,) each; nothing where the model has no text encoder."""
+    return [] if tokenizer is None else tokenizer.encode(posts.texts)
+
+
+def _index_present(values: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Split numbers (-1: none) into those that occur, and each post's index into them (their count: none)."""
+    present, inverse = np.unique(values[values >= 0], return_inverse=True)
+    index = np.full(len(values), len(present), dtype=np.int64)
+    index[values >= 0] = inverse
+    return present, index
+
+
+def _digest_features(encoder: ImageEncoder, posts: LabelledPosts) -> str:
+    digest = hashlib.sha256(f"{encoder.config.backbones} {encoder.config.size}".encode())
+    for name, tensor in sorted(encoder.backbones.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+    for image in posts.image_digests:
+        digest.update(image.encode())
+    return digest.hexdigest()[:32]

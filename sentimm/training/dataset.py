@@ -1,0 +1,264 @@
+"""Labelled posts for training: tables read once, texts tokenised, labels as numbers, images as files to decode."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from sentimm.corpus import MISSING, CorpusReader, survey_corpus
+from sentimm.errors import ColumnError, ImageError, InputError
+from sentimm.images import decode_image
+from sentimm.options import CorpusOptions
+from sentimm.text import normalize_texts
+from sentimm.training.options import TrainOptions
+
+Ints = npt.NDArray[np.int64]
+_CHUNK_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class LabelledPosts:
+    """Posts with labels; arrays are int64 (posts,) and -1 says "none".
+
+    Attributes:
+        texts: distinct normalised texts.
+        images: distinct images, as files or as bytes, all of which can be decoded.
+        image_digests: SHA-256 of each image's bytes.
+        text, image: each post's row in `texts` and `images`.
+        label, text_label, image_label: indices into the labels.
+        table: which of `tables` each post comes from.
+        skipped: rows that were left out, by reason.
+    """
+
+    tables: tuple[str, ...]
+    ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    images: tuple[Path | bytes, ...]
+    image_digests: tuple[str, ...]
+    text: Ints
+    image: Ints
+    label: Ints
+    text_label: Ints
+    image_label: Ints
+    table: Ints
+    skipped: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def select(self, rows: Ints) -> LabelledPosts:
+        """Keep the posts at `rows` (int64), in that order; texts and images stay as they are."""
+        return replace(
+            self,
+            ids=tuple(self.ids[row] for row in rows),
+            **{name: getattr(self, name)[rows] for name in _PER_POST},
+        )
+
+    @property
+    def is_complete(self) -> npt.NDArray[np.bool_]:
+        """Which posts have both a text and an image, bool (posts,)."""
+        return (self.text >= 0) & (self.image >= 0)
+
+
+_PER_POST = ("text", "image", "label", "text_label", "image_label", "table")
+
+
+def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequence[str], size: int) -> LabelledPosts:
+    """Read the labelled posts of `inputs` that have one of the `modalities`; images must decode at `size` pixels.
+
+    Raises:
+        InputError: a table is not there, or no post can be used.
+        ColumnError: a table lacks the label column, or holds a label that is not one of `options.labels`.
+    """
+    rows = _Rows(options)
+    for number, table in enumerate(inputs):
+        _read_table(table, number, options, rows)
+    posts = rows.to_posts(tuple(Path(table).name for table in inputs))
+    if "image" in modalities:
+        posts = _keep_readable(posts, size)
+    else:
+        posts = replace(posts, image=np.full_like(posts.image, -1), images=(), image_digests=())
+    if "text" not in modalities:
+        posts = replace(posts, text=np.full_like(posts.text, -1), texts=())
+    usable = np.flatnonzero((posts.text >= 0) | (posts.image >= 0))
+    skipped = Counter(posts.skipped)
+    skipped["without " + " or ".join(modalities)] += len(posts) - len(usable)
+    posts = replace(posts.select(usable), skipped={reason: count for reason, count in skipped.items() if count})
+    if not len(posts):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in posts.skipped.items()) or "there are no rows"
+        raise InputError(f"No post of {', '.join(inputs)} can be used for training ({reasons}).")
+    return posts
+
+
+def split_posts(posts: LabelledPosts, fraction: float, seed: int) -> tuple[LabelledPosts, LabelledPosts]:
+    """Split off about `fraction` of the posts of every table; repeated texts and images stay on one side."""
+    groups = _group_repeats(posts)
+    rng = np.random.default_rng(seed)
+    held_out = np.zeros(len(posts), dtype=bool)
+    for table in np.unique(posts.table):
+        rows = np.flatnonzero(posts.table == table)
+        wanted = round(len(rows) * fraction)
+        for group in rng.permutation(np.unique(groups[rows])):
+            if held_out[rows].sum() >= wanted:
+                break
+            held_out |= groups == group
+    return posts.select(np.flatnonzero(~held_out)), posts.select(np.flatnonzero(held_out))
+
+
+def decode_images(images: Sequence[Path | bytes], size: int, pool: ThreadPoolExecutor) -> npt.NDArray[np.uint8]:
+    """Decode images that are known to be readable: uint8 (images, 3, size, size)."""
+    return np.stack(list(pool.map(lambda image: decode_image(image, size), images)))
+
+
+class _Rows:
+    """Collects posts row by row and numbers their distinct texts and images."""
+
+    def __init__(self, options: TrainOptions) -> None:
+        self.options = options
+        self.texts: dict[str, int] = {}
+        self.images: dict[Path | bytes, int] = {}
+        self.ids: list[str] = []
+        self.columns: dict[str, list[int]] = {name: [] for name in _PER_POST}
+        self.skipped: Counter[str] = Counter()
+
+    def add(self, post_id: str, **values: int) -> None:
+        self.ids.append(post_id)
+        for name in _PER_POST:
+            self.columns[name].append(values[name])
+
+    def to_posts(self, tables: tuple[str, ...]) -> LabelledPosts:
+        arrays = {name: np.asarray(values, dtype=np.int64) for name, values in self.columns.items()}
+        return LabelledPosts(
+            tables=tables,
+            ids=tuple(self.ids),
+            texts=tuple(self.texts),
+            images=tuple(self.images),
+            image_digests=("",) * len(self.images),
+            skipped=dict(self.skipped),
+            **arrays,
+        )
+
+
+def _read_table(table: str, number: int, options: TrainOptions, rows: _Rows) -> None:
+    corpus_options = CorpusOptions(
+        images=options.images,
+        text_column=options.text_column,
+        image_column=options.image_column,
+        id_column=options.id_column,
+        allow_missing=True,
+    )
+    survey = survey_corpus([table], corpus_options)
+    label_columns = _label_columns(table, options.label_column, list(survey.schema))
+    reader = CorpusReader(survey, corpus_options)
+    while (chunk := reader.read(_CHUNK_ROWS)) is not None:
+        texts = normalize_texts(chunk.texts).to_list()
+        labels = {
+            name: _number_labels(chunk.frame[column], options.labels, table, chunk.start)
+            for name, column in label_columns.items()
+        }
+        id_column = survey.choice.id
+        ids = chunk.frame[id_column].cast(pl.String).to_list() if id_column else [None] * len(texts)
+        for row, (text, image) in enumerate(zip(texts, chunk.images, strict=True)):
+            values = {
+                name: labels[name][row] if name in labels else -1 for name in ("label", "text_label", "image_label")
+            }
+            if chunk.unreadable[row]:
+                rows.skipped["unreadable"] += 1
+            elif max(values.values()) < 0:
+                rows.skipped["without a label"] += 1
+            else:
+                if image is MISSING:
+                    rows.skipped["named images missing (scored as text)"] += 1
+                rows.add(
+                    str(ids[row] or chunk.start + row),
+                    text=rows.texts.setdefault(text, len(rows.texts)) if text else -1,
+                    image=rows.images.setdefault(image, len(rows.images)) if isinstance(image, Path | bytes) else -1,
+                    table=number,
+                    **values,
+                )
+
+
+def _label_columns(table: str, label_column: str, columns: list[str]) -> dict[str, str]:
+    if label_column not in columns:
+        raise ColumnError(
+            f"{table} has no column {label_column!r} to learn from (it has {', '.join(columns)}): name the label's "
+            "column with --label-column."
+        )
+    found = {"label": label_column}
+    found.update({name: name for name in ("text_label", "image_label") if name in columns})
+    return found
+
+
+def _number_labels(values: pl.Series, labels: tuple[str, ...], table: str, start: int) -> list[int]:
+    numbers = {label.lower(): number for number, label in enumerate(labels)}
+    names = values.cast(pl.String).str.strip_chars().str.to_lowercase().to_list()
+    result = []
+    for row, name in enumerate(names):
+        if name and name not in numbers:
+            raise ColumnError(
+                f"{table}, row {start + row}: {name!r} in column {values.name!r} is not one of the labels "
+                f"{', '.join(labels)}: name the table's labels with --labels."
+            )
+        result.append(numbers[name] if name else -1)
+    return result
+
+
+def _keep_readable(posts: LabelledPosts, size: int) -> LabelledPosts:
+    """Decode every image once: drop those that can't be, and note the digests of the others."""
+    with ThreadPoolExecutor() as pool:
+        digests = list(pool.map(_digest_reader(size), posts.images))
+    readable = np.asarray([digest is not None for digest in digests], dtype=bool)
+    position = np.where(readable, np.cumsum(readable) - 1, -1)
+    image = np.where(posts.image >= 0, position[posts.image] if len(position) else -1, -1)
+    skipped = dict(posts.skipped)
+    if lost := int(((posts.image >= 0) & (image < 0)).sum()):
+        skipped["images unreadable (scored as text)"] = lost
+    return replace(
+        posts,
+        image=image.astype(np.int64),
+        images=tuple(source for source, good in zip(posts.images, readable, strict=True) if good),
+        image_digests=tuple(digest for digest in digests if digest is not None),
+        skipped=skipped,
+    )
+
+
+def _digest_reader(size: int) -> Callable[[Path | bytes], str | None]:
+    def digest(source: Path | bytes) -> str | None:
+        try:
+            data = source if isinstance(source, bytes) else source.read_bytes()
+            decode_image(data, size)
+        except (OSError, ImageError):
+            return None
+        return hashlib.sha256(data).hexdigest()
+
+    return digest
+
+
+def _group_repeats(posts: LabelledPosts) -> Ints:
+    """Number the groups of posts that are tied by a common text or a common image: int64 (posts,)."""
+    parent = list(range(len(posts)))
+
+    def find(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    first: dict[tuple[str, int | str], int] = {}
+    for row in range(len(posts)):
+        keys: list[tuple[str, int | str]] = []
+        if posts.text[row] >= 0:
+            keys.append(("text", int(posts.text[row])))
+        if posts.image[row] >= 0:
+            keys.append(("image", posts.image_digests[posts.image[row]]))
+        for key in keys:
+            parent[find(row)] = find(first.setdefault(key, row))
+    return np.asarray([find(row) for row in range(len(posts))], dtype=np.int64)

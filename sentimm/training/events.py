@@ -1,0 +1,59 @@
+"""What training tells while it works; see `sentimm.events` for the idea."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sentimm.evaluation.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class PostsLoaded:
+    """The tables are read: posts to train on and to validate with, rows left out by reason."""
+
+    run: Path
+    training: int
+    validation: int
+    complete: int
+    skipped: Mapping[str, int]
+    resumed_epoch: int
+
+
+@dataclass(frozen=True)
+class FeaturesExtracted:
+    """`done` of `total` texts or images have gone through a frozen backbone."""
+
+    modality: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class BatchTrained:
+    """Batch `batch` of `batches` of an epoch (both from 1) is done; `loss` is the epoch's mean so far."""
+
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+    posts: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class EpochTrained:
+    """An epoch (from 1) is done and saved; `metrics` are those of each table's validation posts."""
+
+    epoch: int
+    epochs: int
+    loss: float
+    seconds: float
+    metrics: Mapping[str, Metrics]
+    score: float
+    is_best: bool
+
+
+TrainingEvent = PostsLoaded | FeaturesExtracted | BatchTrained | EpochTrained
+TrainingListener = Callable[[TrainingEvent], None]

@@ -1,0 +1,235 @@
+"""The run folder: what `train` writes and `export` reads.
+
+    config.json             options, labels, encoders, fusion: all that builds the model again
+    tokenizer.json          the text encoder's, where there is one
+    best.safetensors        weights of the epoch with the best validation figure
+    last.safetensors        weights of the last epoch
+    metrics.ndjson          one line for each epoch
+    calibration.parquet     training posts, for the scales of int8
+    held-out.parquet        labelled validation posts, for the check of an export
+    trainer.pt              optimiser and counters, to resume from
+
+Every file is written under a temporary name and renamed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from sentimm.errors import RunError, RunNotFoundError
+from sentimm.images import decode_image
+from sentimm.models.encoders import ImageEncoder, ImageEncoderConfig, TextEncoder, TextEncoderConfig
+from sentimm.models.fusion import FusionConfig, SentimentModel
+
+FORMAT = 1
+Weights = Literal["best", "last"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and its configuration."""
+
+    path: Path
+    labels: tuple[str, ...]
+    fusion: FusionConfig
+    text: TextEncoderConfig | None
+    image: ImageEncoderConfig | None
+    normalization: str
+    options: dict[str, Any]
+    provenance: dict[str, Any]
+
+    @property
+    def tokenizer(self) -> Path:
+        """The path of tokenizer.json."""
+        return self.path / "tokenizer.json"
+
+    def write_config(self) -> None:
+        """Write config.json, which makes the folder a run."""
+        fields = {
+            "format": FORMAT,
+            "labels": self.labels,
+            "fusion": asdict(self.fusion),
+            "text": None if self.text is None else asdict(self.text),
+            "image": None if self.image is None else asdict(self.image),
+            "normalization": self.normalization,
+            "options": self.options,
+            "provenance": self.provenance,
+        }
+        replace_file(self.path / "config.json", (json.dumps(fields, indent=1) + "\n").encode())
+
+    def build_model(self, weights: Weights | None = None) -> SentimentModel:
+        """Build the model, with the saved weights where they are named.
+
+        Raises:
+            RunError: the weights are not there or don't fit.
+        """
+        model = SentimentModel(
+            self.fusion,
+            len(self.labels),
+            None if self.text is None else TextEncoder(self.text),
+            None if self.image is None else ImageEncoder(self.image),
+        )
+        if weights is not None:
+            load_weights(model, self.path / f"{weights}.safetensors")
+        return model.eval()
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Read the lines of metrics.ndjson, oldest first."""
+        path = self.path / "metrics.ndjson"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def open_run(path: Path) -> Run:
+    """Open a run folder.
+
+    Raises:
+        RunNotFoundError: there is no run at `path`.
+        RunError: its config.json is damaged or newer than this version.
+    """
+    file = path / "config.json"
+    if not file.is_file():
+        raise RunNotFoundError(
+            f"{path} is not a training run (it has no config.json): name a folder that `sentimm train` wrote."
+        )
+    try:
+        fields = json.loads(file.read_text())
+        if fields["format"] != FORMAT:
+            raise RunError(
+                f"{file} has format {fields['format']}, this version of sentimm reads {FORMAT}: update sentimm."
+            )
+        image = fields["image"]
+        return Run(
+            path=path,
+            labels=tuple(fields["labels"]),
+            fusion=FusionConfig(**{**fields["fusion"], "heads": tuple(fields["fusion"]["heads"])}),
+            text=None if fields["text"] is None else TextEncoderConfig(**fields["text"]),
+            image=None if image is None else ImageEncoderConfig(**{**image, "backbones": tuple(image["backbones"])}),
+            normalization=fields["normalization"],
+            options=fields["options"],
+            provenance=fields["provenance"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{file} is damaged ({error!r}): train again, or restore the file.") from error
+
+
+def is_run(path: Path) -> bool:
+    """Tell whether `path` is a run folder (a folder of transformers has a config.json too)."""
+    try:
+        return "fusion" in json.loads((path / "config.json").read_text())
+    except (OSError, ValueError):
+        return False
+
+
+def save_weights(model: torch.nn.Module, path: Path) -> None:
+    """Save a model's tensors as safetensors."""
+    temporary = path.with_name(path.name + ".tmp")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, temporary)
+    temporary.replace(path)
+
+
+def load_weights(model: torch.nn.Module, path: Path) -> None:
+    """Load what `save_weights` saved.
+
+    Raises:
+        RunError: the file is not there, is damaged or does not fit the model.
+    """
+    try:
+        model.load_state_dict(load_file(path))
+    except FileNotFoundError as error:
+        raise RunError(
+            f"{path} is not there: the run has no finished epoch yet. Go on with `train --resume`."
+        ) from error
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise RunError(f"{path} is damaged or is another model's: train again, or restore the file.") from error
+
+
+@dataclass(frozen=True)
+class StoredPosts:
+    """Posts kept in a run, ready for a model: arrays of equal length, -1 says "no label".
+
+    Attributes:
+        texts: normalised texts, "" where a post has none.
+        images: uint8 (3, size, size) each, None where a post has none.
+        labels: what `score` is expected to answer, int64 (posts,).
+    """
+
+    texts: tuple[str, ...]
+    images: tuple[npt.NDArray[np.uint8] | None, ...]
+    labels: npt.NDArray[np.int64]
+
+
+def write_posts(posts: StoredPosts, path: Path) -> None:
+    """Write posts as Parquet, images as PNG: the very pixels that the encoder saw."""
+    frame = pl.DataFrame(
+        {
+            "text": list(posts.texts),
+            "image": [None if image is None else _to_png(image) for image in posts.images],
+            "label": posts.labels,
+        },
+        schema={"text": pl.String, "image": pl.Binary, "label": pl.Int64},
+    )
+    temporary = path.with_name(path.name + ".tmp")
+    frame.write_parquet(temporary)
+    temporary.replace(path)
+
+
+def read_posts(path: Path, size: int | None) -> StoredPosts:
+    """Read what `write_posts` wrote; `size` is the side of the images in pixels.
+
+    Raises:
+        RunError: the file is not there or damaged.
+    """
+    try:
+        frame = pl.read_parquet(path)
+        images = tuple(
+            None if data is None or size is None else decode_image(data, size) for data in frame["image"].to_list()
+        )
+        return StoredPosts(tuple(frame["text"].to_list()), images, frame["label"].to_numpy())
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise RunError(f"{path} is not there or damaged: train again, or restore the file.") from error
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that the file is the old one or the new one, whole, at any moment."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+def save_state(state: Mapping[str, Any], path: Path) -> None:
+    """Save what resuming needs: tensors, numbers, strings, lists and dicts."""
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    replace_file(path, buffer.getvalue())
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Load what `save_state` saved, without running code.
+
+    Raises:
+        RunError: the file is not there or damaged.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds on damaged files
+        raise RunError(f"{path} is not there or damaged: the run can't be resumed, train again.") from error
+    return state
+
+
+def _to_png(image: npt.NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(buffer, "PNG")
+    return buffer.getvalue()
