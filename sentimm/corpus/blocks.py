@@ -49,9 +49,7 @@ class Table(Protocol):
     Attributes:
         path: the file or folder.
         format: how a person calls it: csv, tsv, ndjson, parquet, folder.
-        columns: the names, in order; of NDJSON the keys that were seen so far.
         types: of formats that have types (Parquet): that of each column; else empty.
-        notes: sentences about how it is read; complete after reading.
     """
 
     path: Path
@@ -59,10 +57,14 @@ class Table(Protocol):
     types: Mapping[str, pl.DataType]
 
     @property
-    def columns(self) -> tuple[str, ...]: ...
+    def columns(self) -> tuple[str, ...]:
+        """The names, in order; of NDJSON the keys that were seen so far."""
+        ...
 
     @property
-    def notes(self) -> tuple[str, ...]: ...
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about how it is read; complete after reading."""
+        ...
 
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
         """Give the rows from `start` on, with the named `columns` in that order; None: all (of NDJSON a block's own).

@@ -84,14 +84,7 @@ def read_texts(frame: pl.DataFrame, choice: ColumnChoice) -> pl.Series:
     """Give the raw texts of a frame as String; null: no text."""
     if choice.text is None:
         return pl.Series("text", [None] * len(frame), dtype=pl.String)
-    texts = frame[choice.text].alias("text")
-    if texts.dtype != pl.Binary:
-        return texts.cast(pl.String)
-    decoded = texts.cast(pl.String, strict=False)
-    broken = (decoded.is_null() & texts.is_not_null()).arg_true()
-    if not len(broken):
-        return decoded
-    return decoded.scatter(broken, [value.decode(errors="replace") for value in texts.gather(broken)])
+    return _to_strings(frame[choice.text]).alias("text")
 
 
 def find_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageFolder | None) -> list[ImageSource]:
@@ -105,7 +98,7 @@ def find_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageFolder |
         if folder is not None:
             return [folder.find_by_name(name) for name in values.cast(pl.String).to_list()]
     elif choice.by_id and folder is not None:
-        return [folder.find_by_id(post_id) for post_id in frame[str(choice.id)].cast(pl.String).to_list()]
+        return [folder.find_by_id(post_id) for post_id in _to_strings(frame[str(choice.id)]).to_list()]
     return [None] * len(frame)
 
 
@@ -114,7 +107,7 @@ def list_image_names(frame: pl.DataFrame, choice: ColumnChoice) -> list[str]:
     column = choice.image or choice.ignored_image or (choice.id if choice.by_id else None)
     if column is None or holds_bytes(frame[column].dtype):
         return []
-    names = frame[column].cast(pl.String).str.strip_chars().drop_nulls()
+    names = _to_strings(frame[column]).str.strip_chars().drop_nulls()
     return names.filter(names != "").to_list()
 
 
@@ -137,6 +130,13 @@ def explain_no_image(folder: ImageFolder, names: Sequence[str], choice: ColumnCh
             f"names start from as --images{go_on}"
         )
     return f"{begin}: {names[0]!r} in the column {choice.image!r} is not there. Is --images the right folder?{go_on}"
+
+
+def _to_strings(values: pl.Series) -> pl.Series:
+    if values.dtype != pl.Binary:
+        return values.cast(pl.String)
+    decoded = [value if value is None else value.decode(errors="replace") for value in values.to_list()]
+    return pl.Series(values.name, decoded, dtype=pl.String)
 
 
 def _find_bytes_or_names(values: pl.Series, folder: ImageFolder | None) -> list[ImageSource]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,11 @@ import pyarrow.csv
 
 from sentimm.corpus.blocks import Block, Problem, cut_block, read_arrow
 from sentimm.corpus.records import MAX_RAW_BYTES, Records, RecordSplitter
-from sentimm.corpus.streams import TextStream
+from sentimm.corpus.streams import TextStream, describe_damage
 from sentimm.errors import TableError
 
 _DAMAGED = "has a quoted field that does not end at a delimiter, or a line that is too long"
+_NEWLINE = re.compile(rb"[\r\n]")
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _OTHER_DELIMITERS = (";", "\t", "|", ",")
 _DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
@@ -28,7 +30,7 @@ _DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical 
 class DelimitedTable:
     """A CSV or TSV file; its first record names the columns.
 
-    Where the header has no delimiter of its format but semicolons, tabs, vertical bars or commas, these are the delimiter.
+    A header without the delimiter of its format, but with semicolons, tabs, vertical bars or commas, is split at these.
 
     Raises:
         TableError: the file is empty or can't be read, or two columns have one name.
@@ -43,7 +45,7 @@ class DelimitedTable:
         self._stream = TextStream(path)
         head = next((block for block in self._stream if block), b"")
         blank = len(head) - len(head.lstrip(b"\r\n"))
-        line = head[blank:].splitlines()[0] if len(head) > blank else b""
+        line = _NEWLINE.split(head[blank:], maxsplit=1)[0]
         if not line.strip():
             raise TableError(f"{path} is empty: a table begins with a line of column names.")
         if b"\0" in line:
@@ -55,9 +57,8 @@ class DelimitedTable:
     @property
     def notes(self) -> tuple[str, ...]:
         """How the file is read, in sentences; complete after it was read."""
-        if not self._stream.damaged:
-            return tuple(self._notes)
-        return (*self._notes, f"{self.path} holds bytes that are no UTF-8; they are read as U+FFFD.")
+        damage = [describe_damage(self.path)] if self._stream.damaged else []
+        return (*self._notes, *damage)
 
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
         """Give the rows from `start` on (see `Table`); those before are parsed only to count them."""

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sentimm.corpus.blocks import Block, cut_block, read_arrow
+from sentimm.corpus.streams import describe_damage
 from sentimm.errors import TableError
 
 _BLOCK_BYTES = 16 << 20  # decoded; images as bytes are a hundred kilobytes each
@@ -24,10 +25,10 @@ class ParquetTable:
     """
 
     format = "parquet"
-    notes: tuple[str, ...] = ()
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._is_damaged = False
         with self._open() as file:
             schema = file.schema_arrow
             if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
@@ -35,6 +36,11 @@ class ParquetTable:
             self.columns: tuple[str, ...] = tuple(schema.names)
             self.rows: int = file.metadata.num_rows
             self.types: Mapping[str, pl.DataType] = {field.name: self._find_type(field) for field in schema}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the file is read, in sentences; complete after it was read."""
+        return (describe_damage(self.path),) if self._is_damaged else ()
 
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
         """Give the rows from `start` on (see `Table`); row groups before are not read."""
@@ -55,9 +61,24 @@ class ParquetTable:
                 skipped, skip = skip, max(0, skip - batch.num_rows)
                 if skipped < batch.num_rows:
                     table = pa.Table.from_batches([batch]).select(columns)
-                    yield cut_block(Block(_to_frame(table), batch.num_rows), skipped)
+                    yield cut_block(Block(_to_frame(self._mend_strings(table)), batch.num_rows), skipped)
         except (pa.ArrowException, OSError) as error:
             raise TableError(f"{self.path} is damaged, it can't be read to its end: {_first_line(error)}.") from error
+
+    def _mend_strings(self, table: pa.Table) -> pa.Table:
+        """Replace what is no UTF-8: polars trusts strings, and falls over such."""
+        try:
+            table.validate(full=True)
+            return table
+        except pa.ArrowInvalid:
+            self._is_damaged = True
+        for index, field in enumerate(table.schema):
+            if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+                values = table.column(index).cast(pa.large_binary()).to_pylist()
+                decoded = [value if value is None else value.decode(errors="replace") for value in values]
+                table = table.set_column(index, field.name, pa.array(decoded, pa.large_string()))
+        table.validate(full=True)
+        return table
 
     def _open(self) -> pq.ParquetFile:
         try:

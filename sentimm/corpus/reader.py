@@ -13,6 +13,7 @@ from sentimm.corpus.chunks import Chunk, find_images, read_texts
 from sentimm.corpus.columns import list_used
 from sentimm.corpus.image_lookup import ImageFolder
 from sentimm.corpus.inference import convert_series
+from sentimm.corpus.ndjson import NdjsonTable
 from sentimm.corpus.survey import ROW, SOURCE, Source, Survey, open_folders
 from sentimm.corpus.tables import open_table
 from sentimm.errors import TableError
@@ -68,12 +69,12 @@ class CorpusReader:
     def _read_table(
         self, source: Source, table: Table, folder: ImageFolder | None, first: int, skip: int
     ) -> Iterator[Chunk]:
-        added = {self._options.prefix + SOURCE, self._options.prefix + ROW} if len(self._survey.sources) > 1 else set()
-        columns = dict.fromkeys(
-            [*(name for name in self._survey.schema if name not in added), *list_used(self._survey.choice)]
-        )
+        columns = self._list_columns()
+        for name in columns:
+            if name not in table.columns and not isinstance(table, NdjsonTable):
+                raise TableError(f"{source.path} changed while it was read: it has no column {name!r}. Start again.")
         row = skip
-        for block in table.read_blocks(list(columns), skip):
+        for block in table.read_blocks(columns, skip):
             if row + block.rows > source.rows:
                 if self._survey.rows != self._options.limit:
                     raise TableError(f"{source.path} grew while it was read: start again.")
@@ -87,6 +88,12 @@ class CorpusReader:
             raise TableError(
                 f"{source.path} shrank while it was read: {row} rows of {source.rows} are there. Start again."
             )
+
+    def _list_columns(self) -> list[str]:
+        """List the columns of the tables that are needed: those kept, and those that the posts are made of."""
+        added = (self._options.prefix + SOURCE, self._options.prefix + ROW) if len(self._survey.sources) > 1 else ()
+        kept = [name for name in self._survey.schema if name not in added]
+        return list(dict.fromkeys([*kept, *list_used(self._survey.choice)]))
 
     def _make_chunk(self, block: Block, source: Source, folder: ImageFolder | None, first: int, row: int) -> Chunk:
         several = len(self._survey.sources) > 1

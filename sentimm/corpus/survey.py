@@ -227,6 +227,8 @@ class _Pass:
             self._first_problem = f"row {row} of {self._tables[number].path} {first.reason}"
 
     def _count_images(self, frame: pl.DataFrame, folder: ImageFolder | None) -> None:
+        if folder is None and self._choice.image is None and self._choice.ignored_image is None:
+            return
         images = find_images(frame, self._choice, folder)
         self._named += sum(image is not None for image in images)
         self._found += sum(image is not None and image is not MISSING for image in images)

@@ -76,7 +76,10 @@ def open_table(path: Path) -> Table:
     if format_ == "parquet":
         return ParquetTable(path)
     if foreign := describe_foreign(path):
-        raise TableError(f"{path} is {foreign}, not {format_.upper()}: save or name it as what it is to be read as.")
+        raise TableError(
+            f"{path} is {foreign}, not {format_.upper()}: export the table as {format_.upper()}, "
+            "or give the file the suffix of its format."
+        )
     return NdjsonTable(path) if format_ == "ndjson" else DelimitedTable(path, format_)
 
 
