@@ -117,5 +117,7 @@ class JobFinished:
     already: bool = False
 
 
-Event = ModelReady | SurveyProgress | Surveyed | JobStarted | PostsScored | PartCommitted | OutputAssembled | JobFinished
+Event = (
+    ModelReady | SurveyProgress | Surveyed | JobStarted | PostsScored | PartCommitted | OutputAssembled | JobFinished
+)
 Listener = Callable[[Event], None]

@@ -24,7 +24,7 @@ class CorpusOptions:
         only: use this modality alone.
         allow_missing: go on where no post finds its image.
         columns: the input columns to keep in the output; None: all.
-        prefix: goes before the names of the columns that several inputs add (`source`, `row`).
+        prefix: goes before the names of all columns that are added.
     """
 
     images: Path | None = None
@@ -55,7 +55,6 @@ class ScoreOptions:
         threads: threads of the model; None: as many as the machine has cores.
         batch_size: posts in a batch of the model; None: the engine's choice.
         chunk_rows: posts in a part; None: what takes about 15 seconds.
-        prefix: goes before the names of the columns that are added.
         overwrite: replace the output of another job.
     """
 
@@ -68,7 +67,6 @@ class ScoreOptions:
     threads: int | None = None
     batch_size: int | None = None
     chunk_rows: int | None = None
-    prefix: str = ""
     overwrite: bool = False
 
     def __post_init__(self) -> None:

@@ -1,0 +1,121 @@
+"""The fingerprint of a job: what decides its output, so that a job is gone on with by the same command only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentimm.images import IMAGE_SUFFIXES
+from sentimm.options import ScoreOptions
+
+if TYPE_CHECKING:
+    from sentimm.bundle import Bundle
+    from sentimm.corpus import Survey
+
+Fingerprint = dict[str, Any]  # JSON
+
+_EDGE_BYTES = 65_536  # of the head and of the tail of an input that are hashed
+
+# How an option is named to a person who changed it.
+_OPTIONS = {
+    "images": "--images",
+    "text_column": "--text-column",
+    "image_column": "--image-column",
+    "id_column": "--id-column",
+    "columns": "--columns",
+    "only": "--only",
+    "limit": "--limit",
+    "prefix": "--prefix",
+    "infer_types": "--no-infer-types",
+}
+
+
+def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, precision: str) -> Fingerprint:
+    """Take the fingerprint of a job.
+
+    Raises:
+        OSError: an input can't be read.
+    """
+    corpus = options.corpus
+    inputs = [_describe_input(source.path) for source in survey.sources]
+    if options.inputs == ("-",):
+        # Standard input is spooled anew by every command: its time says nothing.
+        inputs = [described | {"name": "standard input", "modified_ns": 0} for described in inputs]
+    return {
+        "inputs": inputs,
+        "model": {"name": bundle.name, "digest": bundle.digest},
+        "precision": precision,
+        "options": {
+            "images": None if corpus.images is None else str(corpus.images.resolve()),
+            "text_column": corpus.text_column,
+            "image_column": corpus.image_column,
+            "id_column": corpus.id_column,
+            "columns": None if corpus.columns is None else list(corpus.columns),
+            "only": corpus.only,
+            "limit": corpus.limit,
+            "prefix": corpus.prefix,
+            "infer_types": corpus.infer_types,
+        },
+    }
+
+
+def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Say in clauses for a person how the fingerprint `now` differs from the one `before`; none: they are equal."""
+    changes = [*_describe_inputs(before.get("inputs", []), now["inputs"])]
+    if before.get("model") != now["model"]:
+        names = before.get("model", {}).get("name"), now["model"]["name"]
+        changes.append(
+            f"the model was {names[0]} and is {names[1]}" if names[0] != names[1] else f"the model {names[0]} changed"
+        )
+    if before.get("precision") != now["precision"]:
+        changes.append(f"the precision was {before.get('precision')} and is {now['precision']}")
+    options = before.get("options", {})
+    for name, option in _OPTIONS.items():
+        if options.get(name) != now["options"][name]:
+            changes.append(f"{option} was {_show(options.get(name))} and is {_show(now['options'][name])}")
+    return changes
+
+
+def _describe_inputs(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[str]:
+    names_before, names_now = [each["name"] for each in before], [each["name"] for each in now]
+    if len(before) != len(now):
+        return [f"there were {len(before)} inputs and are {len(now)}"]
+    if names_before != names_now:
+        old, new = next((old, new) for old, new in zip(names_before, names_now, strict=True) if old != new)
+        return [f"the input was {old} and is {new}"]
+    return [f"the input {new['name']} changed" for old, new in zip(before, now, strict=True) if old != new]
+
+
+def _describe_input(path: Path) -> dict[str, Any]:
+    if path.is_dir():
+        return {"name": str(path), "names_sha256": _hash_names(path)}
+    status = path.stat()
+    with path.open("rb") as file:
+        edges = hashlib.sha256(file.read(_EDGE_BYTES))
+        file.seek(max(0, status.st_size - _EDGE_BYTES))
+        edges.update(file.read(_EDGE_BYTES))
+    return {
+        "name": str(path),
+        "bytes": status.st_size,
+        "modified_ns": status.st_mtime_ns,
+        "edges_sha256": edges.hexdigest(),
+    }
+
+
+def _hash_names(folder: Path) -> str:
+    """Hash the names of a folder's posts (its time would change with an output that is written beside them)."""
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if entry.name.lower().endswith((*IMAGE_SUFFIXES, ".txt")))
+    return hashlib.sha256("\0".join(names).encode(errors="surrogateescape")).hexdigest()
+
+
+def _show(value: object) -> str:
+    if value is None:
+        return "not given"
+    if isinstance(value, list):
+        return ",".join(str(each) for each in value)
+    return value if isinstance(value, str) and value else json.dumps(value)

@@ -1,0 +1,277 @@
+"""The job folder, `<output>.job/`: its lock, its finished parts, and how they become the output.
+
+    tweets.scored.parquet.job/
+        job.json                     what the job is: fingerprint, posts, when it began
+        lock                         held (flock) by the process that works on it
+        stdin-<hash>.ndjson          what came from standard input
+        part-000000000000.parquet    the posts from 0 on, scored; the next part is named after its first post
+        *.tmp                        being written; worthless after a crash
+
+The job is as far as its parts reach without a gap. Every change is made of the steps of `commit`, so that a kill
+between any two of them loses at most the part that was being scored.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import polars as pl
+
+from sentimm.errors import JobConflictError, OutputError
+from sentimm.events import Counts
+from sentimm.scoring.commit import commit_file, commit_folder, remove_file, remove_folder, rename_folder, writing
+from sentimm.scoring.fingerprint import Fingerprint, describe_changes
+from sentimm.scoring.finished import (
+    PART,
+    SUCCESS,
+    FinishedOutput,
+    is_single_file,
+    list_parts,
+    read_output,
+    remove_output,
+)
+from sentimm.scoring.output import FileFacts, OutputColumns, add_counts, read_facts, regroup_parts, write_file
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock
+    fcntl = None  # type: ignore[assignment]
+
+_JOB = "job.json"
+_LOCK = "lock"
+_FINAL = "final.tmp"  # the single file while it is put together
+_STDIN = re.compile(r"stdin-\w+\.ndjson(\.tmp)?")
+_OURS = re.compile(
+    rf"{re.escape(_JOB)}|{_LOCK}|{SUCCESS}|{_STDIN.pattern}|{PART.pattern}"
+    rf"|({re.escape(_JOB)}|{SUCCESS}|{PART.pattern})\.tmp|{re.escape(_FINAL)}"
+)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """What job.json says; `overwrite`: the job was begun by a command with --overwrite."""
+
+    fingerprint: Fingerprint
+    rows: int
+    overwrite: bool
+    started: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A finished part: the posts from `start` on."""
+
+    path: Path
+    start: int
+    facts: FileFacts
+
+
+def job_path(output: Path) -> Path:
+    """Return the path of the job folder of `output`."""
+    return output.with_name(f"{output.name}.job")
+
+
+def read_job(folder: Path) -> JobFacts | None:
+    """Read what the job in `folder` is; None where none was begun."""
+    with suppress(OSError, ValueError, TypeError):
+        return JobFacts(**json.loads((folder / _JOB).read_text(encoding="utf-8")))
+    if (folder / SUCCESS).exists():  # a complete folder of parts loses its job.json before it gets its final name
+        parts = [facts for facts in map(read_facts, list_parts(folder)) if facts is not None]
+        if parts:
+            return JobFacts(parts[0].fingerprint, sum(part.rows for part in parts), overwrite=True, started="")
+    return None
+
+
+class JobFolder:
+    """The folder of the job that writes `output`; while the context is entered, it exists and is locked.
+
+    A folder in which no job was begun is gone again when the context is left.
+
+    Raises:
+        JobConflictError: another process works on it, or the folder holds what sentimm did not write.
+        OutputError: it can't be written.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self.output = output
+        self.path = job_path(output)
+        self.parts: list[Part] = []
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> JobFolder:
+        if not self.path.is_dir():
+            commit_folder(self.path)
+        for path in self.path.iterdir():
+            if not _OURS.fullmatch(path.name):
+                raise JobConflictError(
+                    f"{self.path} holds {path.name}, which sentimm did not write: choose another name with -o, or move "
+                    "it away."
+                )
+        self._lock = self._take_lock()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.path.is_dir() and read_job(self.path) is None:
+            with suppress(OutputError):  # what is left behind does no harm
+                self._remove()
+        if self._lock is not None:
+            self._lock.close()
+
+    def begin(
+        self,
+        fingerprint: Fingerprint,
+        rows: int,
+        columns: OutputColumns,
+        metadata: Mapping[str, Any],
+        *,
+        overwrite: bool,
+    ) -> FinishedOutput | None:
+        """Begin the job, or go on with it where it stopped: `parts` are then those that are finished.
+
+        Args:
+            fingerprint: what decides the output.
+            rows: posts of the whole job.
+            columns: the output's columns.
+            metadata: what the output's files say of themselves, besides the fingerprint.
+            overwrite: take away what another job left.
+
+        Returns:
+            What is in the output, where it is complete already; None where there is something to do.
+
+        Raises:
+            JobConflictError: the output or the folder belongs to another job and is not to be overwritten, or sentimm
+                did not write it.
+            OutputError: the folder can't be written.
+        """
+        self._columns = columns
+        self._metadata = {**metadata, "fingerprint": fingerprint}
+        job, finished = read_job(self.path), read_output(self.output)
+        goes_on = job is not None and not describe_changes(job.fingerprint, fingerprint)
+        # The same command goes on, also where --overwrite is part of it.
+        anew = overwrite and not (goes_on and job is not None and job.overwrite)
+        if not anew and finished is not None:
+            self._check_same(finished.fingerprint, fingerprint, finished.complete)
+            if goes_on:
+                self._remove_files(keep_stdin=False)
+            return finished
+        if not anew and job is not None:
+            self._check_same(job.fingerprint, fingerprint)
+        if anew or (finished is None and self.output.is_dir()):
+            remove_output(self.output)
+        if anew or job is None:
+            self._remove_files(keep_stdin=True)
+            self._write_job(JobFacts(fingerprint, rows, overwrite, datetime.now(UTC).isoformat(timespec="seconds")))
+        self._find_parts(fingerprint)
+        return None
+
+    @property
+    def rows(self) -> int:
+        """How many posts are in the finished parts."""
+        return self.parts[-1].start + self.parts[-1].facts.rows if self.parts else 0
+
+    @property
+    def counts(self) -> Counts:
+        """The counts of the finished parts."""
+        return add_counts((part.facts.counts for part in self.parts), self._columns.labels)
+
+    def commit_part(self, frame: pl.DataFrame) -> None:
+        """Write the next part: `frame` has the output's columns of the posts from `rows` on."""
+        start, table, counts = self.rows, frame.to_arrow(), self._columns.count(frame)
+        path = self.path / f"part-{start:012d}.parquet"
+        with commit_file(path) as temporary:
+            write_file(temporary, [table], table.schema, self._metadata, counts)
+        facts = FileFacts(len(frame), self._metadata["fingerprint"], counts, table.schema)
+        self.parts.append(Part(path, start, facts))
+
+    def finish(self, assembled: Callable[[int], None]) -> None:
+        """Make the output of the finished parts; `assembled` is told how many rows of a single file are there."""
+        if not self.parts:
+            self.commit_part(pl.DataFrame(schema={**self._columns.kept, **self._columns.added}))
+        if is_single_file(self.output):
+            tables = regroup_parts([part.path for part in self.parts], assembled)
+            with commit_file(self.output, temporary=self.path / _FINAL) as temporary:
+                write_file(temporary, tables, self._columns.arrow_schema, self._metadata, self.counts)
+            self._remove()
+        else:
+            with commit_file(self.path / SUCCESS) as temporary:
+                temporary.touch()
+            for path in list(self.path.iterdir()):
+                if path.name != SUCCESS and not PART.fullmatch(path.name):
+                    remove_file(path)
+            rename_folder(self.path, self.output)
+
+    def _check_same(self, before: Fingerprint, now: Fingerprint, complete: bool = True) -> None:
+        changes = describe_changes(before, now)
+        if not complete:
+            changes.append("some of its parts are missing")
+        if changes:
+            raise JobConflictError(
+                f"{self.output} belongs to another job: {'; '.join(changes)}. Choose another name with -o, or replace "
+                "it with --overwrite."
+            )
+
+    def _write_job(self, job: JobFacts) -> None:
+        with commit_file(self.path / _JOB) as temporary:
+            temporary.write_text(json.dumps(asdict(job), indent=1, ensure_ascii=False), encoding="utf-8")
+
+    def _find_parts(self, fingerprint: Fingerprint) -> None:
+        """Take the finished parts up to the first gap; remove what lies behind it."""
+        self.parts = []
+        for path in list_parts(self.path):
+            start, facts = int(path.stem.removeprefix("part-")), read_facts(path)
+            if (
+                facts is not None
+                and start == self.rows
+                and facts.fingerprint == fingerprint
+                and facts.schema == self._columns.arrow_schema
+            ):
+                self.parts.append(Part(path, start, facts))
+            else:
+                _log.warning("%s does not fit behind the parts before it: it is scored again", path.name)
+                remove_file(path)
+
+    def _remove(self) -> None:
+        self._remove_files(keep_stdin=False)
+        remove_file(self.path / _LOCK)
+        remove_folder(self.path)
+
+    def _remove_files(self, *, keep_stdin: bool) -> None:
+        # First what says that there is a job: without it, the rest is worthless wherever a kill leaves it.
+        remove_file(self.path / SUCCESS)
+        remove_file(self.path / _JOB)
+        for path in list(self.path.iterdir()):
+            if path.name != _LOCK and not (keep_stdin and _STDIN.fullmatch(path.name)):
+                remove_file(path)
+
+    def _take_lock(self) -> IO[str]:
+        path = self.path / _LOCK
+        with writing(self.path):
+            while True:
+                file = path.open("a")
+                try:
+                    if fcntl is not None:
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    file.close()
+                    raise JobConflictError(
+                        f"Another process is working on {self.output}: wait for it, or choose another name with -o."
+                    ) from None
+                except OSError as error:  # a file system without locks
+                    _log.warning("%s can't be locked: %s", path, error)
+                if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                    return file
+                file.close()  # its holder finished, and removed it, in between

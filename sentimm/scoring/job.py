@@ -1,0 +1,216 @@
+"""A job: what one `score` command does, from its options to the finished output."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sentimm import __version__
+from sentimm.bundle import Bundle, load_bundle
+from sentimm.corpus import CorpusReader, Survey, spool_stdin, survey_corpus
+from sentimm.errors import OutputError, UsageError
+from sentimm.events import (
+    JobFinished,
+    JobStarted,
+    Listener,
+    ModelReady,
+    OutputAssembled,
+    PartCommitted,
+    PostsScored,
+    Surveyed,
+    SurveyProgress,
+)
+from sentimm.options import MAX_CHUNK_ROWS, ScoreOptions
+from sentimm.scoring.commit import commit_file, writing
+from sentimm.scoring.fingerprint import take_fingerprint
+from sentimm.scoring.finished import read_output
+from sentimm.scoring.folder import JobFolder
+from sentimm.scoring.output import OutputColumns
+from sentimm.scoring.pipeline import ChunkScorer
+
+if TYPE_CHECKING:
+    from sentimm.scoring.engine import Engine
+
+_FIRST_CHUNK_ROWS = 256
+_PART_SECONDS = 15.0
+_FASTEST_GROWTH = 4
+_COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
+_TABLES = (".csv", ".tsv", ".tab", ".ndjson", ".jsonl", ".json", ".parquet", ".pq")
+
+
+def run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
+    """Score the corpus and write the output, going on where an earlier attempt stopped; `tell` hears how it goes.
+
+    Raises:
+        UsageError: the output's name or its columns can't be as asked.
+        InputError, ColumnError, TableError: see `survey_corpus`.
+        BundleNotFoundError, BundleError, DeviceError: see `load_bundle` and `Engine`.
+        JobConflictError, OutputError: see `JobFolder.begin`.
+    """
+    output = options.output or default_output(options.inputs)
+    _check_output(output, options.inputs)
+    bundle = load_bundle(options.model)
+    engine = _start_engine(bundle, options, tell)
+    with JobFolder(output) as folder:
+        inputs = [str(_spool_stdin(folder.path))] if options.inputs == ("-",) else options.inputs
+        survey = _survey(inputs, options, tell)
+        tell(_describe_survey(survey, options))
+        columns = OutputColumns(survey.schema, bundle.labels, options.corpus.prefix)
+        with writing(output):
+            fingerprint = take_fingerprint(survey, options, bundle, engine.precision)
+        metadata = {
+            "version": __version__,
+            "bundle": bundle.name,
+            "digest": bundle.digest,
+            "labels": bundle.labels,
+            "options": fingerprint["options"] | {"precision": engine.precision, "device": engine.device},
+        }
+        finished = folder.begin(fingerprint, survey.rows, columns, metadata, overwrite=options.overwrite)
+        if finished is not None:
+            done = JobFinished(output, finished.rows, 0, 0.0, finished.counts, already=True)
+        else:
+            with ChunkScorer(bundle, engine) as scorer:
+                done = _score_rest(folder, survey, columns, scorer, options, tell)
+    tell(done)
+    return done
+
+
+def survey_job(options: ScoreOptions, tell: Listener) -> Surveyed:
+    """Survey the corpus and check all that can be checked before scoring; nothing is written.
+
+    Raises:
+        SentimmError: as `run_job`, as far as it comes to that.
+    """
+    _check_output(options.output or default_output(options.inputs), options.inputs)
+    bundle = load_bundle(options.model)
+    with tempfile.TemporaryDirectory(prefix="sentimm-") as folder:
+        inputs = [str(_spool_stdin(Path(folder)))] if options.inputs == ("-",) else options.inputs
+        survey = _survey(inputs, options, tell)
+    OutputColumns(survey.schema, bundle.labels, options.corpus.prefix)
+    return _describe_survey(survey, options)
+
+
+def default_output(inputs: Sequence[str]) -> Path:
+    """Name the output after the input: `tweets.scored.parquet`, in the working directory, for `data/tweets.csv.gz`."""
+    if len(inputs) > 1 or (any(character in inputs[0] for character in "*?[") and not Path(inputs[0]).exists()):
+        return Path("posts.scored.parquet")
+    if inputs[0] == "-":
+        return Path("stdin.scored.parquet")
+    path = Path(os.path.abspath(inputs[0]))  # noqa: PTH100 (a link gives its own name)
+    name = path.name
+    if not path.is_dir():
+        for suffixes in (_COMPRESSED, _TABLES):
+            if name.lower().endswith(suffixes):
+                name = name[: name.rindex(".")]
+    return Path(f"{name}.scored.parquet")
+
+
+def _check_output(output: Path, inputs: Sequence[str]) -> None:
+    """Check what can be known of the output before an hour of work goes into it."""
+    if output.name in ("", ".."):
+        raise UsageError(f"-o {output} names no file or folder to write: give a name, such as scored.parquet.")
+    for name in inputs:
+        if output.exists() and Path(name).exists() and output.samefile(name):
+            raise UsageError(f"The output {output} is the input: choose another name with -o.")
+    folder = next(parent for parent in Path(os.path.abspath(output)).parents if parent.exists())  # noqa: PTH100
+    if not folder.is_dir():
+        raise OutputError(f"{output} can't be written: {folder} is not a folder.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{output} can't be written: no permission to write in {folder}.")
+    read_output(output)
+
+
+def _start_engine(bundle: Bundle, options: ScoreOptions, tell: Listener) -> Engine:
+    from sentimm.scoring.engine import Engine
+
+    engine = Engine(
+        bundle,
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
+        batch_size=options.batch_size,
+    )
+    tell(ModelReady(bundle.name, options.model is None, engine.device, engine.precision, engine.note))
+    return engine
+
+
+def _spool_stdin(folder: Path) -> Path:
+    """Put what comes from standard input into `folder`, under a name that tells its content."""
+    spooled = spool_stdin(sys.stdin.buffer, folder / "stdin-new.ndjson")
+    with writing(spooled), spooled.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    path = folder / f"stdin-{digest[:16]}.ndjson"
+    with commit_file(path, temporary=spooled):
+        pass
+    return path
+
+
+def _survey(inputs: Sequence[str], options: ScoreOptions, tell: Listener) -> Survey:
+    return survey_corpus(inputs, options.corpus, lambda rows: tell(SurveyProgress(rows)))
+
+
+def _describe_survey(survey: Survey, options: ScoreOptions) -> Surveyed:
+    named = ["standard input"] if options.inputs == ("-",) else [str(source.path) for source in survey.sources]
+    return Surveyed(
+        sources=tuple((name, each.format, each.rows) for name, each in zip(named, survey.sources, strict=True)),
+        rows=survey.rows,
+        columns=tuple((name, str(dtype)) for name, dtype in survey.schema.items()),
+        reasons=survey.choice.reasons,
+        texts=survey.texts,
+        images_named=survey.images_named,
+        images_found=survey.images_found,
+        repeated_texts=survey.repeated_texts,
+        unreadable=survey.unreadable,
+        notes=survey.notes,
+    )
+
+
+def _score_rest(
+    folder: JobFolder,
+    survey: Survey,
+    columns: OutputColumns,
+    scorer: ChunkScorer,
+    options: ScoreOptions,
+    tell: Listener,
+) -> JobFinished:
+    """Score the posts behind the finished parts, and make the output."""
+    began, done_before = time.monotonic(), folder.rows
+    tell(JobStarted(folder.output, survey.rows, done_before))
+    size = _ChunkSize(options.chunk_rows)
+    reader = CorpusReader(survey, options.corpus, start=done_before)
+    while True:
+        chunk_began, before = time.monotonic(), folder.rows
+        chunk = reader.read(size.rows)
+        if chunk is None:
+            break
+        rows = chunk.rows
+        scores = scorer.score(chunk, _tell_share(tell, before, rows))
+        folder.commit_part(columns.add_scores(chunk.frame, scores))
+        size.adapt(rows, time.monotonic() - chunk_began)
+        tell(PartCommitted(folder.rows))
+    rows, counts = folder.rows, folder.counts
+    folder.finish(lambda rows: tell(OutputAssembled(rows)))
+    return JobFinished(folder.output, rows, rows - done_before, time.monotonic() - began, counts)
+
+
+def _tell_share(tell: Listener, before: int, rows: int) -> Callable[[float], None]:
+    return lambda share: tell(PostsScored(before + int(share * rows)))
+
+
+class _ChunkSize:
+    """How many posts the next chunk has: what takes _PART_SECONDS, by the chunk before, unless the number is given."""
+
+    def __init__(self, given: int | None) -> None:
+        self.rows = given or _FIRST_CHUNK_ROWS
+        self._is_given = given is not None
+
+    def adapt(self, rows: int, seconds: float) -> None:
+        if not self._is_given:
+            wanted = int(rows / max(seconds, 0.001) * _PART_SECONDS)
+            self.rows = max(1, min(wanted, _FASTEST_GROWTH * self.rows, MAX_CHUNK_ROWS))

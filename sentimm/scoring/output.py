@@ -1,0 +1,200 @@
+"""The output: the columns that scoring adds to a post's own, and the Parquet files that hold them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sentimm.errors import UsageError
+from sentimm.events import Counts
+from sentimm.options import MAX_CHUNK_ROWS
+
+MODALITIES = ("text+image", "text", "image", "none")
+STATUSES = ("ok", "row_unreadable", "image_unreadable", "image_missing", "empty", "unsupported")
+
+# What a post without a label has in `Scores`.
+NO_LABEL = -1
+
+ROW_GROUP_ROWS = MAX_CHUNK_ROWS
+_ROW_GROUP_BYTES = 512 << 20  # a row group of images as bytes has fewer rows
+_METADATA = "sentimm."  # goes before the names of our Parquet key-value metadata
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The answers to a chunk's posts.
+
+    Attributes:
+        probabilities: float32 (posts, labels), calibrated; rows without a label are not looked at.
+        labels: int64 (posts,), the index of the label, or NO_LABEL.
+        modalities: int64 (posts,), what was used, an index into MODALITIES.
+        statuses: int64 (posts,), an index into STATUSES.
+    """
+
+    probabilities: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+    modalities: npt.NDArray[np.int64]
+    statuses: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class OutputColumns:
+    """The columns of an output: those kept from the input, then those that scoring adds.
+
+    Raises:
+        UsageError: a column that is added has the name of one that is kept.
+    """
+
+    kept: Mapping[str, pl.DataType]
+    labels: tuple[str, ...]
+    prefix: str = ""
+
+    def __post_init__(self) -> None:
+        clashes = [name for name in self.added if name in self.kept]
+        if clashes:
+            named = " and ".join(f"{name!r}" for name in clashes)
+            raise UsageError(
+                f"The input has a column {named} already: choose names for the added columns with --prefix "
+                "(such as --prefix model_), or leave the input's out with --columns."
+            )
+
+    @property
+    def added(self) -> dict[str, pl.DataType]:
+        """Name and type of the columns that scoring adds, in order."""
+        probabilities: dict[str, pl.DataType] = {f"p_{label}": pl.Float32() for label in self.labels}
+        columns: dict[str, pl.DataType] = {"sentiment": pl.String(), "confidence": pl.Float32()}
+        columns |= probabilities | {"modality": pl.String(), "status": pl.String()}
+        return {self.prefix + name: dtype for name, dtype in columns.items()}
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        """The Arrow schema of the output's files."""
+        return pl.DataFrame(schema={**self.kept, **self.added}).to_arrow().schema
+
+    def add_scores(self, frame: pl.DataFrame, scores: Scores) -> pl.DataFrame:
+        """Add the scores of its posts to `frame`, which has the kept columns."""
+        scored = pl.Series(scores.labels != NO_LABEL)
+        probabilities = scores.probabilities.reshape(-1, len(self.labels))
+        best = probabilities[np.arange(len(probabilities)), np.maximum(scores.labels, 0)]
+        columns = [
+            _pick(scores.labels, self.labels),
+            _keep(best, scored),
+            *(_keep(probabilities[:, index], scored) for index in range(len(self.labels))),
+            _pick(scores.modalities, MODALITIES),
+            _pick(scores.statuses, STATUSES),
+        ]
+        names = zip(columns, self.added, strict=True)
+        return frame.with_columns([column.alias(name) for column, name in names])
+
+    def count(self, frame: pl.DataFrame) -> Counts:
+        """Count the labels, modalities and statuses of `frame`, which has the added columns."""
+        return Counts(
+            labels=_count_values(frame[self.prefix + "sentiment"], self.labels),
+            modalities=_count_values(frame[self.prefix + "modality"], MODALITIES),
+            statuses=_count_values(frame[self.prefix + "status"], STATUSES),
+        )
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What the footer of one of our Parquet files says."""
+
+    rows: int
+    fingerprint: dict[str, Any]
+    counts: Counts
+    schema: pa.Schema
+
+
+def add_counts(counts: Iterable[Counts], labels: Sequence[str]) -> Counts:
+    """Add up the counts of several files."""
+    total = Counts(dict.fromkeys(labels, 0), dict.fromkeys(MODALITIES, 0), dict.fromkeys(STATUSES, 0))
+    for each in counts:
+        total = Counts(
+            {label: number + each.labels.get(label, 0) for label, number in total.labels.items()},
+            {modality: number + each.modalities.get(modality, 0) for modality, number in total.modalities.items()},
+            {status: number + each.statuses.get(status, 0) for status, number in total.statuses.items()},
+        )
+    return total
+
+
+def write_file(
+    path: Path, tables: Iterable[pa.Table], schema: pa.Schema, metadata: Mapping[str, Any], counts: Counts
+) -> None:
+    """Write `tables` to the Parquet file `path`, one row group each, with `metadata` and `counts` in its footer.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    described = {**metadata, "counts": [counts.labels, counts.modalities, counts.statuses]}
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        writer.add_key_value_metadata(
+            {
+                _METADATA + name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+                for name, value in described.items()
+            }
+        )
+
+
+def read_facts(path: Path) -> FileFacts | None:
+    """Read the footer of the Parquet file `path`; None where it is not a whole Parquet file of ours.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            metadata = file.metadata.metadata or {}
+            fingerprint = json.loads(metadata[f"{_METADATA}fingerprint".encode()])
+            labels, modalities, statuses = json.loads(metadata[f"{_METADATA}counts".encode()])
+            return FileFacts(
+                file.metadata.num_rows, fingerprint, Counts(labels, modalities, statuses), file.schema_arrow
+            )
+    except (pa.ArrowInvalid, KeyError, ValueError):
+        return None
+
+
+def regroup_parts(parts: Sequence[Path], assembled: Callable[[int], None]) -> Iterator[pa.Table]:
+    """Read `parts` in order as tables of ROW_GROUP_ROWS rows (the last one: what is left).
+
+    Tables of large rows have fewer. `assembled` is told how many rows have been given so far.
+    """
+    # Read by polars, as they were written: through pyarrow, types such as Categorical come back a little different.
+    waiting: pl.DataFrame | None = None
+    given = 0
+    for part in parts:
+        frame = pl.read_parquet(part, hive_partitioning=False)
+        waiting = frame if waiting is None else pl.concat([waiting, frame])
+        while len(waiting) >= ROW_GROUP_ROWS or waiting.estimated_size() > _ROW_GROUP_BYTES:
+            group, waiting = waiting.head(ROW_GROUP_ROWS), waiting.slice(ROW_GROUP_ROWS)
+            yield group.to_arrow()
+            given += len(group)
+            assembled(given)
+    if waiting is not None and len(waiting):
+        yield waiting.to_arrow()
+        assembled(given + len(waiting))
+
+
+def _pick(indices: npt.NDArray[np.int64], names: Sequence[str]) -> pl.Series:
+    """Return the names at `indices` (String); null at NO_LABEL."""
+    rows = pl.Series(indices, dtype=pl.Int64)
+    return pl.Series(names, dtype=pl.String).gather(rows.set(rows == NO_LABEL, None))
+
+
+def _keep(values: npt.NDArray[np.float32], where: pl.Series) -> pl.Series:
+    return pl.Series(values.astype(np.float32, copy=False)).set(~where, None)
+
+
+def _count_values(values: pl.Series, names: Sequence[str]) -> dict[str, int]:
+    counted = dict(values.value_counts().iter_rows())
+    return {name: counted.get(name, 0) for name in names}

@@ -1,0 +1,103 @@
+"""Scoring from Python: a frame of posts in, the same frame with its scores out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import polars as pl
+
+from sentimm.bundle import load_bundle
+from sentimm.corpus import chunk_frame
+from sentimm.options import CorpusOptions, Modality
+from sentimm.scoring.engine import Engine
+from sentimm.scoring.output import OutputColumns
+from sentimm.scoring.pipeline import ChunkScorer
+
+
+class Scorer:
+    """A model that scores frames of posts.
+
+    >>> from sentimm import Scorer
+    >>> Scorer().score(pl.DataFrame({"text": ["What a lovely day!"]}))["sentiment"]  # doctest: +SKIP
+
+    Args:
+        model: the bundle's folder; None: the model that ships with sentimm.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        precision: "auto", "fp32", "fp16" or "int8".
+        threads: threads of the model; None: as many as the machine has cores.
+        batch_size: posts in a batch of the model; None: the engine's choice.
+
+    Raises:
+        BundleNotFoundError, BundleError: see `load_bundle`.
+        DeviceError, UsageError: see `Engine`.
+    """
+
+    def __init__(
+        self,
+        model: Path | str | None = None,
+        device: str = "auto",
+        *,
+        precision: str = "auto",
+        threads: int | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        self.bundle = load_bundle(model)
+        self.engine = Engine(self.bundle, device=device, precision=precision, threads=threads, batch_size=batch_size)
+        self._chunks = ChunkScorer(self.bundle, self.engine)
+
+    def score(
+        self,
+        frame: pl.DataFrame,
+        images: Path | str | None = None,
+        *,
+        text_column: str | None = None,
+        image_column: str | None = None,
+        id_column: str | None = None,
+        only: Modality | None = None,
+        columns: tuple[str, ...] | None = None,
+        prefix: str = "",
+        allow_missing: bool = False,
+    ) -> pl.DataFrame:
+        """Score the posts of `frame`: its columns, and those that `sentimm score` adds, in the same order.
+
+        Args:
+            frame: posts; the columns of text, image and id are found as `sentimm score` finds them.
+            images: the folder of the posts' images.
+            text_column: the column to use for the text, instead of the one that is found.
+            image_column: the same for the image.
+            id_column: the same for the id.
+            only: use this modality alone.
+            columns: the columns to keep; None: all.
+            prefix: goes before the names of the added columns.
+            allow_missing: go on where no post finds its image.
+
+        Raises:
+            UsageError: an added column has the name of one that is there.
+            InputError, ColumnError: see `chunk_frame`.
+        """
+        options = CorpusOptions(
+            images=None if images is None else Path(images),
+            text_column=text_column,
+            image_column=image_column,
+            id_column=id_column,
+            only=only,
+            columns=columns,
+            prefix=prefix,
+            allow_missing=allow_missing,
+        )
+        chunk, _ = chunk_frame(frame, options)
+        added = OutputColumns(dict(chunk.frame.schema), self.bundle.labels, prefix)
+        return added.add_scores(chunk.frame, self._chunks.score(chunk, lambda _share: None))
+
+    def close(self) -> None:
+        """Give the threads back; the scorer can't be used any more."""
+        self._chunks.__exit__()
+
+    def __enter__(self) -> Scorer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
