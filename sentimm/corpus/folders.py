@@ -61,7 +61,8 @@ class FolderTable:
                 f"(such as '{path / '*.parquet'}')."
             )
         if folders:
-            self.notes = (f"{path} has {folders} sub-folders, which are not read.",)
+            what = "1 sub-folder, which is" if folders == 1 else f"{folders} sub-folders, which are"
+            self.notes = (f"{path} has {what} not read.",)
 
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
         """Give the rows from `start` on (see `Table`)."""

@@ -126,7 +126,7 @@ class _Listing:
 
 def is_inside(path: Path, real_root: str) -> bool:
     """Tell whether `path`, links followed, lies in the folder whose real path is given."""
-    return os.path.commonpath((os.path.realpath(path), real_root)) == real_root
+    return Path(os.path.realpath(path)).is_relative_to(real_root)
 
 
 def is_url(name: str) -> bool:
