@@ -162,9 +162,9 @@ class Engine:
                 f"The model {self.bundle.name} gives scores that are not finite in {self.precision} on {self.device}: "
                 "use another --precision, or export it again."
             )
-        scores = np.where(known[:, None], scores, 0) / temperature[:, None]
+        scores = np.where(known[:, None], scores, 0).astype(np.float32) / temperature[:, None]
         powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-        probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32, copy=False)
+        probabilities: npt.NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
         probabilities[~known] = np.nan
         return probabilities
 

@@ -193,8 +193,8 @@ def _check_graph(bundle: Bundle, part: str, path: Path, session: ort.InferenceSe
     inputs, outputs = _describe_graph(bundle, part)
     if set(found) != set(inputs) or not set(outputs) <= set(results):
         raise BundleError(
-            f"{path} is not the {part} graph that the manifest describes: it takes {', '.join(sorted(found))} and gives "
-            f"{', '.join(sorted(results))}; export the model again."
+            f"{path} is not the {part} graph that the manifest describes: it takes {', '.join(sorted(found))} and "
+            f"gives {', '.join(sorted(results))}; export the model again."
         )
     for name, size in (inputs | outputs).items():
         last = (found | results)[name][-1]
@@ -207,11 +207,12 @@ def _check_graph(bundle: Bundle, part: str, path: Path, session: ort.InferenceSe
 
 def _describe_graph(bundle: Bundle, part: str) -> tuple[dict[str, int | None], dict[str, int | None]]:
     """Name a graph's inputs and outputs, with their last sizes where these are fixed."""
-    widths = {"text": bundle.text.width if bundle.text else None, "image": bundle.image.width if bundle.image else None}
+    text, image = bundle.text, bundle.image
+    widths = {"text": text.width if text else None, "image": image.width if image else None}
     if part == "text":
         return {"input_ids": None, "attention_mask": None}, {"text_features": widths["text"]}
     if part == "image":
-        return {"pixels": bundle.image.size if bundle.image else None}, {"image_features": widths["image"]}
+        return {"pixels": image.size if image else None}, {"image_features": widths["image"]}
     inputs: dict[str, int | None] = {f"{modality}_index": None for modality in bundle.modalities}
     inputs |= {f"{modality}_features": widths[modality] for modality in bundle.modalities}
     return inputs, {
