@@ -30,9 +30,10 @@ MAY_IMPORT |= {
 }
 MAY_IMPORT["training"] = set(GROUP) - {"bundle"} | {"models"}
 MAY_IMPORT["sentimm_export"] = set(GROUP) | {"models", "training", "scoring.engine"}
+MAY_IMPORT["console_training"] = {"errors", "options", "events", "console", "training", "sentimm_export"}
 MAY_IMPORT["sentimm"] = {"bundle", "scoring"}  # lazily, for the public API
 MAY_IMPORT["__main__"] = {"cli"}
-MAY_IMPORT["cli"] = {*GROUP, "scoring", "console", "models", "training", "sentimm_export"}
+MAY_IMPORT["cli"] = {*GROUP, "scoring", "console", "console_training", "models", "training", "sentimm_export"}
 
 WITHOUT_TRAINING_LIBRARIES = {*GROUP, "scoring", "console"}
 
@@ -97,7 +98,7 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
     libraries = {name.partition(".")[0] for _, name in find_imports(path)}
     if room in WITHOUT_TRAINING_LIBRARIES:
         assert libraries & TRAINING_LIBRARIES == set()
-    if room != "console":
+    if room not in ("console", "console_training"):
         assert "rich" not in libraries
     if room not in ("cli", "__main__"):
         assert "typer" not in libraries
@@ -128,3 +129,14 @@ def test_the_public_api_is_there() -> None:
     assert all(getattr(sentimm, name) is not None for name in sentimm.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Scorers'"):
         _ = sentimm.Scorers
+
+
+def test_scoring_a_post_loads_no_training_library(tiny_bundle: Path) -> None:
+    code = f"""
+import polars as pl
+from sentimm import Scorer
+posts = pl.DataFrame({{"text": ["What a day"], "image": ["sunset.jpg"]}})
+scored = Scorer(model={str(tiny_bundle)!r}, device="cpu").score(posts, images={str(ROOT / "samples" / "images")!r})
+assert scored["modality"].to_list() == ["text+image"]
+"""
+    assert run_fresh(code) & TRAINING_LIBRARIES == set()
