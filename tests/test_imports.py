@@ -25,7 +25,7 @@ GROUP = ["errors", "options", "events", "text", "images", "corpus", "bundle", "e
 MAY_IMPORT: dict[str, set[str]] = {room: set(GROUP[:index]) for index, room in enumerate(GROUP)}
 MAY_IMPORT |= {
     "scoring": set(GROUP),
-    "console": {"errors", "options", "events"},
+    "console": {"errors", "options", "events", "scoring.progress"},
     "models": {"errors", "options", "events"},
 }
 MAY_IMPORT["training"] = set(GROUP) - {"bundle"} | {"models"}
