@@ -14,7 +14,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from sentimm.errors import UsageError
+from sentimm.errors import DeviceError, UsageError
 
 CUDA_PROVIDER = "CUDAExecutionProvider"
 CPU_PROVIDER = "CPUExecutionProvider"
@@ -31,6 +31,19 @@ class CudaProblem:
 
     reason: str
     remedy: str
+
+
+def check_onnxruntime() -> None:
+    """Check that ONNX Runtime is whole.
+
+    Raises:
+        DeviceError: it is not: uninstalling one of its two packages takes the other's files along.
+    """
+    if not hasattr(ort, "InferenceSession"):
+        raise DeviceError(
+            "The package onnxruntime is damaged, as it is after removing one of onnxruntime and onnxruntime-gpu where "
+            "both were installed: pip install --force-reinstall onnxruntime-gpu."
+        )
 
 
 def find_cuda_problem() -> CudaProblem | None:

@@ -15,7 +15,7 @@ from sentimm.errors import BundleError, DeviceError, UsageError
 from sentimm.scoring import devices
 from sentimm.scoring.devices import CPU_PROVIDER, CUDA_PROVIDER, CudaProblem
 
-Sessions: TypeAlias = Mapping[str, ort.InferenceSession]
+Sessions: TypeAlias = "Mapping[str, ort.InferenceSession]"
 
 _PREFERENCES: dict[str, tuple[Precision, ...]] = {"cpu": ("int8", "fp32", "fp16"), "cuda": ("fp16", "fp32")}
 _FATAL = 4  # ONNX Runtime's log level: what goes wrong arrives as an exception, or is found by the checks here
@@ -40,6 +40,7 @@ def place_bundle(bundle: Bundle, device: str, precision: str, threads: int | Non
     Raises:
         UsageError, DeviceError, BundleError: as `Engine`.
     """
+    devices.check_onnxruntime()
     _check_request(bundle, device, precision)
     count = devices.choose_threads(threads)
     ort.set_default_logger_severity(_FATAL)

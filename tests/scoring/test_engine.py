@@ -340,6 +340,12 @@ def test_a_good_driver_is_no_problem(monkeypatch):
     assert devices.find_cuda_problem() is None
 
 
+def test_a_damaged_onnxruntime_is_explained(bundle, monkeypatch):
+    monkeypatch.delattr(onnxruntime, "InferenceSession")
+    with pytest.raises(DeviceError, match="The package onnxruntime is damaged"):
+        Engine(bundle)
+
+
 def test_gpus_that_a_variable_hides_are_explained(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
