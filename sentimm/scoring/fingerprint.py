@@ -87,7 +87,7 @@ def _describe_inputs(before: list[dict[str, Any]], now: list[dict[str, Any]]) ->
     if names_before != names_now:
         old, new = next((old, new) for old, new in zip(names_before, names_now, strict=True) if old != new)
         return [f"the input was {old} and is {new}"]
-    return [f"the input {new['name']} changed" for old, new in zip(before, now, strict=True) if old != new]
+    return [f"{new['name']} changed" for old, new in zip(before, now, strict=True) if old != new]
 
 
 def _describe_input(path: Path) -> dict[str, Any]:

@@ -94,6 +94,20 @@ def read_job(folder: Path) -> JobFacts | None:
     return None
 
 
+def is_locked(folder: Path) -> bool:
+    """Tell whether a process works on the job in `folder`."""
+    if fcntl is None:
+        return False
+    try:
+        with (folder / _LOCK).open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 class JobFolder:
     """The folder of the job that writes `output`; while the context is entered, it exists and is locked.
 

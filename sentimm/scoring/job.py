@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sys
 import tempfile
@@ -36,6 +37,8 @@ from sentimm.scoring.pipeline import ChunkScorer
 
 if TYPE_CHECKING:
     from sentimm.scoring.engine import Engine
+
+_log = logging.getLogger(__name__)
 
 _FIRST_CHUNK_ROWS = 256
 _PART_SECONDS = 15.0
@@ -71,6 +74,7 @@ def run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
             "labels": bundle.labels,
             "options": fingerprint["options"] | {"precision": engine.precision, "device": engine.device},
         }
+        _log.info("%s: %d posts, columns %s", output, survey.rows, dict(survey.schema))
         finished = folder.begin(fingerprint, survey.rows, columns, metadata, overwrite=options.overwrite)
         if finished is not None:
             done = JobFinished(output, finished.rows, 0, 0.0, finished.counts, already=True)
@@ -192,7 +196,9 @@ def _score_rest(
         rows = chunk.rows
         scores = scorer.score(chunk, _tell_share(tell, before, rows))
         folder.commit_part(columns.add_scores(chunk.frame, scores))
-        size.adapt(rows, time.monotonic() - chunk_began)
+        seconds = time.monotonic() - chunk_began
+        _log.debug("posts %d to %d took %.2f s", before, folder.rows - 1, seconds)
+        size.adapt(rows, seconds)
         tell(PartCommitted(folder.rows))
     rows, counts = folder.rows, folder.counts
     folder.finish(lambda rows: tell(OutputAssembled(rows)))

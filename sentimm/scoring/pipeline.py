@@ -60,6 +60,7 @@ class ChunkScorer:
             [text or None for text in normalize_texts(chunk.texts, normalization)], chunk.unreadable
         )
         sources: list[Path | bytes | None] = [None if image is MISSING else image for image in chunk.images]
+        images: list[Path | bytes]
         images, image_of = _find_distinct(sources, chunk.unreadable)
         is_missing = np.fromiter((image is MISSING for image in chunk.images), dtype=bool, count=chunk.rows)
         work = _Work(len(texts), len(images), advance)

@@ -1,0 +1,225 @@
+"""`sentimm score`: the main job, from a corpus to labelled Parquet."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from sentimm.events import Event, JobFinished, ModelReady
+from sentimm.options import CorpusOptions, Modality, ScoreOptions
+
+if TYPE_CHECKING:
+    from sentimm.console import ScoreConsole
+
+_INPUT, _RUN, _OUTPUT = "What is scored", "How it runs", "What is written"
+
+
+def score(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Tables of posts (CSV, TSV, NDJSON, Parquet; globs), a folder of images and texts, or - for NDJSON "
+            "from standard input.",
+            show_default=False,
+        ),
+    ],
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder of the posts' images.", rich_help_panel=_INPUT)
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(metavar="C", help="The column of texts.", rich_help_panel=_INPUT)
+    ] = None,
+    image_column: Annotated[
+        str | None, typer.Option(metavar="C", help="The column of image names.", rich_help_panel=_INPUT)
+    ] = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option(metavar="C", help="The column of ids, by which images are found too.", rich_help_panel=_INPUT),
+    ] = None,
+    only: Annotated[
+        Modality | None, typer.Option(help="Use this modality alone.", rich_help_panel=_INPUT, show_default=False)
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="Score the first N posts.", rich_help_panel=_INPUT)
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Go on where no post finds its image.", rich_help_panel=_INPUT)
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what is in the input, and stop.", rich_help_panel=_INPUT)
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="The file (.parquet) or folder to write [default: INPUT's name, .scored.parquet].",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="C,...", help="The input's columns to keep [default: all].", rich_help_panel=_OUTPUT),
+    ] = None,
+    prefix: Annotated[
+        str, typer.Option(metavar="P", help="Goes before the names of the added columns.", rich_help_panel=_OUTPUT)
+    ] = "",
+    no_infer_types: Annotated[
+        bool,
+        typer.Option("--no-infer-types", help="Keep all columns of text formats strings.", rich_help_panel=_OUTPUT),
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace an output that is there already.", rich_help_panel=_OUTPUT),
+    ] = False,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="BUNDLE", help="The folder of a bundle [default: the built-in model].", rich_help_panel=_RUN
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda|cuda:N", help="What to run on.", rich_help_panel=_RUN)
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(metavar="auto|fp32|fp16|int8", help="How the model computes.", rich_help_panel=_RUN)
+    ] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="CPU threads [default: all cores].", rich_help_panel=_RUN)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Texts or images in a batch.", rich_help_panel=_RUN)
+    ] = None,
+    chunk_rows: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Posts in a part [default: about 15 seconds of work].", rich_help_panel=_RUN),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_RUN)] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one JSON object.", rich_help_panel=_RUN)
+    ] = False,
+) -> None:
+    """Label every post of a corpus as negative, neutral or positive, with calibrated probabilities, into Parquet.
+
+    A command that was stopped goes on where it was when it is given again.
+
+    Example: sentimm score tweets.csv --images photos/
+    """
+    options = ScoreOptions(
+        inputs=tuple(inputs),
+        corpus=CorpusOptions(
+            images=images,
+            text_column=text_column,
+            image_column=image_column,
+            id_column=id_column,
+            infer_types=not no_infer_types,
+            limit=limit,
+            only=only,
+            allow_missing=allow_missing,
+            columns=None if columns is None else tuple(name for name in columns.split(",") if name),
+            prefix=prefix,
+        ),
+        output=output,
+        model=model,
+        device=device,
+        precision=precision,
+        threads=threads,
+        batch_size=batch_size,
+        chunk_rows=chunk_rows,
+        overwrite=overwrite,
+    )
+    from sentimm.console import ScoreConsole
+
+    with ScoreConsole(quiet=quiet, as_json=as_json) as console, _Signals() as signals:
+        try:
+            _run(options, dry_run, console, signals)
+        except _Stopped as stop:
+            console.close()
+            _explain_stop(options, console, stop.signal_number)
+
+
+def _run(options: ScoreOptions, dry_run: bool, console: ScoreConsole, signals: _Signals) -> None:
+    from sentimm.scoring.job import run_job, survey_job
+
+    def tell(event: Event) -> None:
+        console.show(event)
+        if isinstance(event, ModelReady) and options.model is None and (bundle := _find_own_bundle()):
+            console.hint(f"Your own models are used with --model, such as --model {bundle}.")
+        signals.check(event)
+
+    if dry_run:
+        console.show_survey(survey_job(options, tell))
+    else:
+        run_job(options, tell)
+
+
+def _find_own_bundle() -> Path | None:
+    """Find the newest bundle in ./bundles, where `sentimm export` writes them."""
+    manifests = sorted(Path("bundles").glob("*/bundle.json"), key=lambda path: path.stat().st_mtime)
+    return manifests[-1].parent if manifests else None
+
+
+def _explain_stop(options: ScoreOptions, console: ScoreConsole, signal_number: int) -> NoReturn:
+    from sentimm.errors import SentimmError
+    from sentimm.scoring.job import default_output
+    from sentimm.scoring.progress import read_progress
+
+    output = options.output or default_output(options.inputs)
+    try:
+        progress = read_progress(output)
+        console.warn(
+            f"Stopped. {progress.scored:,} of {progress.rows:,} posts are kept in {output}.job: the same command "
+            "goes on from there."
+        )
+    except SentimmError:
+        console.warn("Stopped before anything was scored: the same command starts again.")
+    raise typer.Exit(128 + signal_number)
+
+
+class _Stopped(BaseException):
+    """The user, or the system, asked the process to stop."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+
+class _Signals:
+    """Turns SIGINT and SIGTERM into `_Stopped`, at the next event while a job runs; the second one ends the process."""
+
+    def __init__(self) -> None:
+        self._received: int | None = None
+        self._waits_for_event = False
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> _Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def check(self, event: Event) -> None:
+        """Stop here where a signal came; not after the job is finished."""
+        # Before the first event of the survey nothing is written, but standard input may be waited for.
+        self._waits_for_event = not isinstance(event, ModelReady)
+        if self._received is not None and not isinstance(event, JobFinished):
+            raise _Stopped(self._received)
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        if self._received is not None:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self._received = number
+        if not self._waits_for_event:
+            raise _Stopped(number)

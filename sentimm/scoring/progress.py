@@ -1,0 +1,72 @@
+"""How far a job is, seen from outside, while it runs or after it stopped."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sentimm.errors import InputError
+from sentimm.events import Counts
+from sentimm.scoring.commit import writing
+from sentimm.scoring.finished import list_parts, read_output
+from sentimm.scoring.folder import is_locked, job_path, read_job
+from sentimm.scoring.output import read_facts
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """How far a job is.
+
+    Attributes:
+        state: `done`, `running`, or `stopped` (the same command goes on with it).
+        rows: posts of the whole job.
+        scored: posts in the finished parts, or in the output.
+        posts_per_second: lately; None where two parts are not there yet, and for a job that does not run.
+        last_part_s: seconds since the last part was finished; None: there is none, or the job is done.
+        counts: what is in the output, where it is done.
+    """
+
+    output: Path
+    state: Literal["done", "running", "stopped"]
+    rows: int
+    scored: int
+    posts_per_second: float | None = None
+    last_part_s: float | None = None
+    counts: Counts | None = None
+
+
+_LATELY_PARTS = 8
+
+
+def read_progress(output: Path) -> JobProgress:
+    """Read how far the job is that writes `output`.
+
+    Raises:
+        InputError: there is neither an output nor a job.
+        JobConflictError: what is there is not by sentimm.
+    """
+    folder = job_path(output)
+    job = read_job(folder)
+    if job is None:
+        finished = read_output(output)
+        if finished is None:
+            raise InputError(
+                f"There is no output and no job at {output}: name the output of a `sentimm score` command."
+            )
+        return JobProgress(output, "done", finished.rows, finished.rows, counts=finished.counts)
+    ends, times = [0], []
+    with writing(folder):
+        for path in list_parts(folder):
+            facts = read_facts(path)
+            if facts is not None:
+                ends.append(ends[-1] + facts.rows)
+                times.append(path.stat().st_mtime)
+    running = is_locked(folder)
+    rate = None
+    if running and len(times) > 1:
+        first = max(0, len(times) - _LATELY_PARTS)
+        rate = (ends[-1] - ends[first + 1]) / max(times[-1] - times[first], 0.001)
+    last = time.time() - times[-1] if times else None
+    return JobProgress(output, "running" if running else "stopped", job.rows, ends[-1], rate, last)

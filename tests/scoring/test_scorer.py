@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from sentimm import Scorer
+from sentimm.errors import BundleNotFoundError, ColumnError, InputError, UsageError
+from sentimm.options import CorpusOptions, ScoreOptions
+from sentimm.scoring.job import run_job
+from tests.scoring import corpora
+
+
+@pytest.fixture
+def images(tmp_path):
+    return corpora.make_images(tmp_path / "images")
+
+
+def test_a_frame_is_scored_as_the_command_scores_its_table(tiny_bundle, tmp_path, images):
+    posts = corpora.make_posts(20)
+    posts.write_parquet(tmp_path / "posts.parquet")
+    options = ScoreOptions(
+        inputs=(str(tmp_path / "posts.parquet"),),
+        corpus=CorpusOptions(images=images),
+        output=tmp_path / "scored.parquet",
+        model=tiny_bundle,
+    )
+    run_job(options, lambda event: None)
+    with Scorer(tiny_bundle) as scorer:
+        scored = scorer.score(posts, images=str(images))
+    assert scored.equals(pl.read_parquet(tmp_path / "scored.parquet"))
+    assert scored.schema == pl.read_parquet(tmp_path / "scored.parquet").schema
+
+
+def test_texts_alone_are_scored_without_images(tiny_bundle):
+    scored = Scorer(tiny_bundle, device="cpu").score(pl.DataFrame({"note": ["good", ""]}), text_column="note")
+    assert scored["status"].to_list() == ["ok", "empty"]
+    assert scored["modality"].to_list() == ["text", "none"]
+
+
+def test_columns_and_prefix_shape_the_result(tiny_bundle):
+    frame = pl.DataFrame({"id": [1], "text": ["good"], "status": ["mine"]})
+    scorer = Scorer(tiny_bundle)
+    with pytest.raises(UsageError, match="--prefix"):
+        scorer.score(frame)
+    assert scorer.score(frame, prefix="m_").columns[:5] == ["id", "text", "status", "m_sentiment", "m_confidence"]
+    assert scorer.score(frame, columns=("id",)).columns[:3] == ["id", "sentiment", "confidence"]
+    assert scorer.score(frame, columns=()).columns[0] == "sentiment"
+
+
+def test_a_frame_of_no_posts_gets_the_columns(tiny_bundle):
+    scored = Scorer(tiny_bundle).score(pl.DataFrame(schema={"text": pl.String}))
+    assert scored.columns[:2] == ["text", "sentiment"]
+    assert len(scored) == 0
+
+
+def test_what_is_missing_is_named(tiny_bundle, tmp_path, images):
+    with pytest.raises(BundleNotFoundError, match="nowhere"):
+        Scorer(tmp_path / "nowhere")
+    scorer = Scorer(tiny_bundle)
+    with pytest.raises(ColumnError):
+        scorer.score(pl.DataFrame({"x": [1]}))
+    with pytest.raises(InputError, match="No post finds an image"):
+        scorer.score(pl.DataFrame({"image": ["gone.png"]}), images=images)
