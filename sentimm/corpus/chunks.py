@@ -23,7 +23,7 @@ class Chunk:
 
     Attributes:
         start: the place of the first one in the corpus, from 0.
-        frame: the columns that are kept; of no width where none is.
+        frame: the columns that are kept.
         texts: String, as they are in the table; null: no text.
         images: Path or bytes: the image; MISSING: one is named that is not there; None: none is named.
         unreadable: bool (posts,), the records that can't be read as a row.
@@ -59,7 +59,7 @@ def chunk_frame(frame: pl.DataFrame, options: CorpusOptions) -> tuple[Chunk, Col
         raise InputError(explain_no_image(folder, list_image_names(frame, choice), choice))
     chunk = Chunk(
         start=0,
-        frame=frame.select(keep_columns(frame.columns, options)),
+        frame=make_frame([frame[name] for name in keep_columns(frame.columns, options)], len(frame)),
         texts=read_texts(frame, choice),
         images=images,
         unreadable=np.zeros(len(frame), dtype=bool),
@@ -78,6 +78,11 @@ def keep_columns(columns: Sequence[str], options: CorpusOptions) -> list[str]:
     for name in options.columns:
         require_column(name, columns, "--columns")
     return list(dict.fromkeys(options.columns))
+
+
+def make_frame(columns: Sequence[pl.Series], rows: int) -> pl.DataFrame:
+    """Make a frame that has its height even where it has no columns: scores are added to it."""
+    return pl.DataFrame(columns) if columns else pl.DataFrame({"": range(rows)}).drop("")
 
 
 def read_texts(frame: pl.DataFrame, choice: ColumnChoice) -> pl.Series:
@@ -100,6 +105,16 @@ def find_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageFolder |
     elif choice.by_id and folder is not None:
         return [folder.find_by_id(post_id) for post_id in _to_strings(frame[str(choice.id)]).to_list()]
     return [None] * len(frame)
+
+
+def count_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageFolder | None) -> tuple[int, int]:
+    """Count the posts of a frame that name an image, and those whose image is there, as `find_images` finds them."""
+    if folder is not None and choice.image is not None and not holds_bytes(frame[choice.image].dtype):
+        return folder.count_by_name(frame[choice.image].cast(pl.String).to_list())
+    if folder is not None and choice.by_id:
+        return folder.count_by_id(_to_strings(frame[str(choice.id)]).to_list())
+    images = find_images(frame, choice, folder)
+    return sum(image is not None for image in images), sum(isinstance(image, Path | bytes) for image in images)
 
 
 def list_image_names(frame: pl.DataFrame, choice: ColumnChoice) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from sentimm.corpus.blocks import Block, Table, head_block
-from sentimm.corpus.chunks import Chunk, find_images, read_texts
+from sentimm.corpus.chunks import Chunk, find_images, make_frame, read_texts
 from sentimm.corpus.columns import list_used
 from sentimm.corpus.image_lookup import ImageFolder
 from sentimm.corpus.inference import convert_series
@@ -109,7 +109,7 @@ class CorpusReader:
         unreadable[[problem.row for problem in block.problems]] = True
         return Chunk(
             start=first + row,
-            frame=pl.DataFrame(series),
+            frame=make_frame(series, block.rows),
             texts=read_texts(block.frame, self._survey.choice),
             images=find_images(block.frame, self._survey.choice, folder),
             unreadable=unreadable,

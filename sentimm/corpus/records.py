@@ -124,8 +124,10 @@ class RecordSplitter:
                 index += not (self._skip_blank and buffer[position] in (_LF, _CR))
                 position = match.end()
                 continue
-            good.append(buffer[taken:position])
             newline = _NEWLINE.search(buffer, position)
+            if not final and not _is_whole(newline, buffer) and len(buffer) - position <= MAX_RECORD_BYTES:
+                break
+            good.append(buffer[taken:position])
             line = buffer[position : newline.start() if newline else len(buffer)]
             if self._literal_quotes and len(line) <= MAX_RECORD_BYTES:
                 good.append(self._quote_literally(line))
@@ -147,3 +149,8 @@ class RecordSplitter:
         mark = self.delimiter.encode()
         fields = (b'"' + field.replace(b'"', b'""') + b'"' if field else b"" for field in line.split(mark))
         return mark.join(fields) + b"\n"
+
+
+def _is_whole(newline: re.Match[bytes] | None, buffer: bytes) -> bool:
+    """Tell whether a newline was found and is all there: a carriage return at the end may be half of one."""
+    return newline is not None and (newline.end() < len(buffer) or buffer[-1] == _LF)

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from sentimm.corpus.blocks import Block, Table, head_block
-from sentimm.corpus.chunks import explain_no_image, find_images, keep_columns, list_image_names, read_texts
+from sentimm.corpus.chunks import count_images, explain_no_image, keep_columns, list_image_names, read_texts
 from sentimm.corpus.columns import (
     ColumnChoice,
     choose_columns,
@@ -18,7 +18,7 @@ from sentimm.corpus.columns import (
     list_names,
     list_used,
 )
-from sentimm.corpus.image_lookup import MISSING, ImageFolder, is_url
+from sentimm.corpus.image_lookup import ImageFolder, is_url
 from sentimm.corpus.inference import TypeInference, merge_types
 from sentimm.corpus.ndjson import NdjsonTable
 from sentimm.corpus.repeats import RepeatCounter
@@ -229,11 +229,11 @@ class _Pass:
     def _count_images(self, frame: pl.DataFrame, folder: ImageFolder | None) -> None:
         if folder is None and self._choice.image is None and self._choice.ignored_image is None:
             return
-        images = find_images(frame, self._choice, folder)
-        self._named += sum(image is not None for image in images)
-        self._found += sum(image is not None and image is not MISSING for image in images)
+        named, found = count_images(frame, self._choice, folder)
+        self._named += named
+        self._found += found
         if self._by_id is not None and not self._found:
-            self._found_by_id += sum(isinstance(each, Path) for each in find_images(frame, self._by_id, folder))
+            self._found_by_id += count_images(frame, self._by_id, folder)[1]
         if not self._found and (self._only_urls or len(self._names) < _SAMPLE_NAMES):
             names = list_image_names(frame, self._choice)
             self._only_urls = self._only_urls and all(map(is_url, names))

@@ -201,7 +201,8 @@ def test_only_some_columns_are_kept(tmp_path: Path, images: Path) -> None:
     assert chunk.texts[0] == "Hello"
     assert chunk.images[0] == images / "a.jpg"
     nothing = read_all(path, images=images, columns=())
-    assert (nothing.frame.width, nothing.rows, nothing.texts[0]) == (0, 6, "Hello")
+    assert (nothing.frame.shape, nothing.rows, nothing.texts[0]) == ((6, 0), 6, "Hello")
+    assert [chunk.frame.height for chunk in read_chunks(path, rows=4, columns=())] == [4, 2]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 100])
@@ -309,6 +310,7 @@ def test_a_frame_is_one_chunk(images: Path) -> None:
     assert chunk_frame(frame, CorpusOptions())[0].images == [None, None]
     assert chunk_frame(frame.drop("image"), CorpusOptions(images=images))[0].images == [images / "1.jpg", None]
     assert chunk_frame(frame, CorpusOptions(columns=("id",)))[0].frame.columns == ["id"]
+    assert chunk_frame(frame, CorpusOptions(columns=()))[0].frame.shape == (2, 0)
     with pytest.raises(InputError, match="No post finds an image"):
         chunk_frame(frame.tail(1), CorpusOptions(images=images))
     assert chunk_frame(frame.clear(), CorpusOptions(images=images))[0].rows == 0
