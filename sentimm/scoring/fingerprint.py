@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +29,7 @@ _OPTIONS = {
     "only": "--only",
     "limit": "--limit",
     "prefix": "--prefix",
-    "infer_types": "--no-infer-types",
+    "no_infer_types": "--no-infer-types",
 }
 
 
@@ -58,7 +57,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
             "only": corpus.only,
             "limit": corpus.limit,
             "prefix": corpus.prefix,
-            "infer_types": corpus.infer_types,
+            "no_infer_types": not corpus.infer_types,
         },
     }
 
@@ -83,7 +82,7 @@ def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
 def _describe_inputs(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[str]:
     names_before, names_now = [each["name"] for each in before], [each["name"] for each in now]
     if len(before) != len(now):
-        return [f"there were {len(before)} inputs and are {len(now)}"]
+        return [f"the number of inputs was {len(before)} and is {len(now)}"]
     if names_before != names_now:
         old, new = next((old, new) for old, new in zip(names_before, names_now, strict=True) if old != new)
         return [f"the input was {old} and is {new}"]
@@ -114,8 +113,8 @@ def _hash_names(folder: Path) -> str:
 
 
 def _show(value: object) -> str:
-    if value is None:
+    if value in (None, "", False):
         return "not given"
-    if isinstance(value, list):
-        return ",".join(str(each) for each in value)
-    return value if isinstance(value, str) and value else json.dumps(value)
+    if value is True:
+        return "given"
+    return ",".join(value) if isinstance(value, list) else str(value)

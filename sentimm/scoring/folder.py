@@ -139,11 +139,13 @@ class JobFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.path.is_dir() and read_job(self.path) is None:
-            with suppress(OutputError):  # what is left behind does no harm
-                self._remove()
-        if self._lock is not None:
-            self._lock.close()
+        try:
+            if self.path.is_dir() and read_job(self.path) is None:
+                with suppress(OutputError):  # what is left behind does no harm
+                    self._remove()
+        finally:
+            if self._lock is not None:
+                self._lock.close()
 
     def begin(
         self,

@@ -49,13 +49,11 @@ def read_progress(output: Path) -> JobProgress:
     """
     folder = job_path(output)
     job = read_job(folder)
-    if job is None:
-        finished = read_output(output)
-        if finished is None:
-            raise InputError(
-                f"There is no output and no job at {output}: name the output of a `sentimm score` command."
-            )
+    finished = read_output(output)
+    if finished is not None and finished.complete and (job is None or job.fingerprint == finished.fingerprint):
         return JobProgress(output, "done", finished.rows, finished.rows, counts=finished.counts)
+    if job is None:
+        raise InputError(f"There is no output and no job at {output}: name the output of a `sentimm score` command.")
     ends, times = [0], []
     with writing(folder):
         for path in list_parts(folder):
