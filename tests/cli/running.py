@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 import pytest
@@ -17,7 +18,17 @@ class Result(NamedTuple):
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> Result:
     """Run `sentimm` with `arguments`: exit code, stdout, stderr."""
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
+    try:
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+    finally:
+        _close_logs()
     out, err = capsys.readouterr()
     return Result(stop.value.code or 0, out, err)
+
+
+def _close_logs() -> None:
+    log = logging.getLogger("sentimm")
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()

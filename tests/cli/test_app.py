@@ -7,19 +7,11 @@ from pathlib import Path
 import pytest
 
 from sentimm import __version__
-from sentimm.cli import COMMANDS, _log
+from sentimm.cli import COMMANDS
 from sentimm.errors import OutputError
 from tests.cli.running import run
 
 HEAVY = ("polars", "pyarrow", "numpy", "onnxruntime", "tokenizers", "PIL", "torch", "torchvision", "transformers")
-
-
-@pytest.fixture(autouse=True)
-def _close_logs():
-    yield
-    for handler in list(_log.handlers):
-        _log.removeHandler(handler)
-        handler.close()
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from sentimm.scoring.folder import JobFolder
 from sentimm.scoring.job import default_output, run_job, survey_job
 from sentimm.scoring.progress import read_progress
 from tests.scoring import corpora
+from tests.scoring.test_output import many_types
 from tests.tiny_bundles import make_bundle
 
 ROWS = 20
@@ -306,6 +307,17 @@ def test_several_inputs_add_source_and_row(options, tmp_path):
     assert scored.columns == ["id", "text", "image", "likes", "source", "row", *ADDED]
     assert scored["source"].to_list() == [inputs[0]] * ROWS + [inputs[1]] * 3
     assert scored["row"].to_list() == [*range(ROWS), *range(3)]
+
+
+def test_a_parquet_table_keeps_its_types_also_over_a_stop(options, tmp_path):
+    posts = pl.concat([many_types().drop("categorical", "enum").with_columns(text=pl.lit("good"))] * 3)
+    posts.write_parquet(tmp_path / "posts.parquet")
+    options = replace(options, inputs=(str(tmp_path / "posts.parquet"),), corpus=CorpusOptions(), chunk_rows=4)
+    run_partly(options)
+    assert run(options).scored == len(posts) - 4
+    kept = read(options.output).select(posts.columns)
+    assert kept.schema == posts.schema
+    assert kept.equals(posts)
 
 
 def test_a_record_that_is_no_row_keeps_its_place(options, tmp_path):
