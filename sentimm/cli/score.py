@@ -60,13 +60,14 @@ def score(
             "--output",
             "-o",
             metavar="OUT",
-            help="The file (.parquet) or folder to write [default: INPUT's name, .scored.parquet].",
+            help="The file (.parquet) or folder to write.",
+            show_default="INPUT's name, .scored.parquet",
             rich_help_panel=_OUTPUT,
         ),
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option(metavar="C,...", help="The input's columns to keep [default: all].", rich_help_panel=_OUTPUT),
+        typer.Option(metavar="C,...", help="The input's columns to keep.", rich_help_panel=_OUTPUT, show_default="all"),
     ] = None,
     prefix: Annotated[
         str, typer.Option(metavar="P", help="Goes before the names of the added columns.", rich_help_panel=_OUTPUT)
@@ -82,7 +83,7 @@ def score(
     model: Annotated[
         Path | None,
         typer.Option(
-            metavar="BUNDLE", help="The folder of a bundle [default: the built-in model].", rich_help_panel=_RUN
+            metavar="BUNDLE", help="The folder of a bundle.", rich_help_panel=_RUN, show_default="the built-in model"
         ),
     ] = None,
     device: Annotated[
@@ -92,14 +93,16 @@ def score(
         str, typer.Option(metavar="auto|fp32|fp16|int8", help="How the model computes.", rich_help_panel=_RUN)
     ] = "auto",
     threads: Annotated[
-        int | None, typer.Option(metavar="N", help="CPU threads [default: all cores].", rich_help_panel=_RUN)
+        int | None, typer.Option(metavar="N", help="CPU threads.", rich_help_panel=_RUN, show_default="all cores")
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(metavar="N", help="Texts or images in a batch.", rich_help_panel=_RUN)
     ] = None,
     chunk_rows: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Posts in a part [default: about 15 seconds of work].", rich_help_panel=_RUN),
+        typer.Option(
+            metavar="N", help="Posts in a part.", rich_help_panel=_RUN, show_default="about 15 seconds of work"
+        ),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_RUN)] = False,
     as_json: Annotated[
