@@ -100,10 +100,11 @@ class ImageFolder:
             except (OSError, ValueError):  # not there, not to be read, or nothing that can be a path
                 self._folders[folder] = _Listing(set(), set())
         listing = self._folders[folder]
+        if file not in listing.files and file not in listing.links:
+            return None
         path = Path(self.root, folder, file)
-        if file in listing.files or (file in listing.links and path.is_file() and is_inside(path, self._real_root)):
-            return path
-        return None
+        is_sound = file in listing.files or (path.is_file() and is_inside(path, self._real_root))
+        return path if is_sound else None
 
     def _list(self, folder: str) -> _Listing:
         path = Path(self.root, folder)
