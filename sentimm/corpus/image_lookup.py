@@ -26,6 +26,7 @@ class Missing(enum.Enum):
 MISSING = Missing.MISSING
 ImageSource = Path | bytes | Missing | None
 
+_MAX_ABSENT = 10_000  # sub-folders remembered as not there: a table may name millions
 _URL = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|//|data:")
 _RANKS = {suffix: rank for rank, suffix in enumerate(IMAGE_SUFFIXES)}
 
@@ -50,6 +51,7 @@ class ImageFolder:
         except OSError as error:
             raise InputError(f"The image folder {root} can't be read: {error.strerror or error}.") from error
         self._folders = {"": self._top}
+        self._absent: set[str] = set()
 
     def find_by_name(self, name: str | None) -> Path | Missing | None:
         r"""Find the image of a file name, which may lead through sub-folders; None where there is no name.
@@ -94,17 +96,30 @@ class ImageFolder:
         if ".." in parts or (parts and not parts[0]):
             return None
         folder = "/".join(part for part in parts if part not in ("", "."))
+        listing = self._get_listing(folder)
+        if listing is None or (file not in listing.files and file not in listing.links):
+            return None
+        path = Path(self.root, folder, file)
+        return path if file in listing.files or self._is_sound(path) else None
+
+    def _get_listing(self, folder: str) -> _Listing | None:
+        if folder in self._absent:
+            return None
         if folder not in self._folders:
             try:
                 self._folders[folder] = self._list(folder)
             except (OSError, ValueError):  # not there, not to be read, or nothing that can be a path
-                self._folders[folder] = _Listing(set(), set())
-        listing = self._folders[folder]
-        if file not in listing.files and file not in listing.links:
-            return None
-        path = Path(self.root, folder, file)
-        is_sound = file in listing.files or (path.is_file() and is_inside(path, self._real_root))
-        return path if is_sound else None
+                if len(self._absent) < _MAX_ABSENT:
+                    self._absent.add(folder)
+                return None
+        return self._folders[folder]
+
+    def _is_sound(self, link: Path) -> bool:
+        """Tell whether a link leads to a regular file inside the folder."""
+        try:
+            return link.is_file() and is_inside(link, self._real_root)
+        except OSError:  # it leads through a folder that may not be read
+            return False
 
     def _list(self, folder: str) -> _Listing:
         path = Path(self.root, folder)
