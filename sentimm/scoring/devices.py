@@ -19,7 +19,7 @@ from sentimm.errors import DeviceError, UsageError
 CUDA_PROVIDER = "CUDAExecutionProvider"
 CPU_PROVIDER = "CPUExecutionProvider"
 
-_INSTALL_CUDA = "install the NVIDIA libraries with: pip install 'sentimm[cuda]'"
+_INSTALL_CUDA = "pip install 'sentimm[cuda]' brings the NVIDIA libraries"
 _INSTALL_GPU_PACKAGE = "pip uninstall -y onnxruntime, then pip install --force-reinstall onnxruntime-gpu"
 _CUDA_ERROR_NO_DEVICE = 100  # from cuda.h
 _CGROUP = Path("/sys/fs/cgroup")
@@ -67,7 +67,7 @@ def explain_failed_session() -> CudaProblem:
         return CudaProblem(f"a library that CUDA needs does not load ({missing})", _INSTALL_CUDA)
     return CudaProblem(
         f"ONNX Runtime {ort.__version__} could not start it (it needs CUDA {ort.cuda_version} and cuDNN 9)",
-        f"look at what `sentimm doctor` finds, or {_INSTALL_CUDA}",
+        f"see `sentimm doctor`; {_INSTALL_CUDA}",
     )
 
 

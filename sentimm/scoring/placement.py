@@ -53,7 +53,7 @@ def place_bundle(bundle: Bundle, device: str, precision: str, threads: int | Non
         try:
             return _place_on_cuda(bundle, 0, precision, count, "because CUDA works here")
         except _CudaError as error:
-            reason = f"{error.problem.reason} ({error.problem.remedy})"
+            reason = f"{error.problem.reason}; {error.problem.remedy}"
     return _place_on_cpu(bundle, precision, count, f"because {reason}")
 
 
@@ -84,7 +84,7 @@ def _find_reason_for_cpu(bundle: Bundle, precision: str) -> str | None:
     problem = devices.find_cuda_problem()
     if problem is None:
         return None
-    return f"{problem.reason} ({problem.remedy})" if devices.has_driver() else problem.reason
+    return f"{problem.reason}; {problem.remedy}" if devices.has_driver() else problem.reason
 
 
 def _place_on_cpu(bundle: Bundle, precision: str, threads: int, why: str) -> tuple[Placement, Sessions]:

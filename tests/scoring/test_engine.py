@@ -232,7 +232,7 @@ def test_auto_says_that_a_bundle_has_no_graphs_for_cuda(tmp_path, seeming_cuda):
 def test_auto_falls_back_where_cuda_only_seems_to_work_and_says_so(many, seeming_cuda, capfd):
     engine = Engine(many, threads=1)
     assert engine.device == "cpu" and engine.precision == "int8"
-    assert engine.note == "On the CPU in int8 with 1 thread, because libx.so is missing (install libx)."
+    assert engine.note == "On the CPU in int8 with 1 thread, because libx.so is missing; install libx."
     assert capfd.readouterr() == ("", "")
 
 
