@@ -146,7 +146,7 @@ class ExportConsole:
 
     def _table(self, exported: Exported) -> Table:
         table = Table(title="Against PyTorch, on held-out posts", title_justify="left")
-        for column in ("precision", "posts", "same label", "largest difference", "alone / in a batch", "accuracy"):
+        for column in ("precision", "posts", "same label", "largest difference", "with neighbours", "accuracy", "PyTorch's"):
             table.add_column(column, justify="left" if column == "precision" else "right")
         for precision, found in exported.parity.items():
             table.add_row(
@@ -155,6 +155,7 @@ class ExportConsole:
                 f"{found.agreement:.1%}",
                 f"{found.largest_difference:.1e}",
                 f"{found.neighbour_difference:.1e}",
-                f"{found.accuracy:.1%} (PyTorch {found.accuracy_pytorch:.1%})",
+                f"{found.accuracy:.1%}",
+                f"{found.accuracy_pytorch:.1%}",
             )
         return table

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -240,12 +243,14 @@ def _manifest_fields(run: Run, options: ExportOptions, graphs: dict[str, dict[st
     }
 
 
-class _quiet_quantization:  # noqa: N801 - a context manager, used like a function
-    """Hush the quantiser's log: its hints are for people who call it by hand; its prints go nowhere."""
-
-    def __enter__(self) -> None:
-        self._level = logging.getLogger().level
-        logging.getLogger().setLevel(logging.ERROR)
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger().setLevel(self._level)
+@contextlib.contextmanager
+def _quiet_quantization() -> Iterator[None]:
+    """Hush the quantiser, which prints and logs hints for people who call it by hand."""
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.getLogger().setLevel(level)

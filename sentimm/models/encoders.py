@@ -111,7 +111,9 @@ def load_text_encoder(
         UsageError: the model can't read `max_tokens` tokens.
     """
     from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(
             name, hidden_dropout_prob=bert_dropout, attention_probs_dropout_prob=bert_dropout

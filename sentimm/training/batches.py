@@ -74,6 +74,10 @@ class Batcher:
         self._decoders = ThreadPoolExecutor()
         self._ahead = ThreadPoolExecutor(1)
 
+    def over(self, posts: LabelledPosts) -> Batcher:
+        """Make a batcher of other posts with the same distinct texts and images."""
+        return Batcher(posts, self.tokens, self.text_raw, self.image_raw, self.size, self.pad_id, self.device)
+
     def iterate(self, batches: list[npt.NDArray[np.int64]]) -> Iterator[Batch]:
         """Make a batch of each array of post rows, int64."""
         future: Future[Batch] | None = None

@@ -81,7 +81,7 @@ def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequenc
     rows = _Rows(options)
     for number, table in enumerate(inputs):
         _read_table(table, number, options, rows)
-    posts = rows.to_posts(tuple(Path(table).name for table in inputs))
+    posts = rows.to_posts(_short_names(inputs))
     if "image" in modalities:
         posts = _keep_readable(posts, size)
     else:
@@ -116,6 +116,16 @@ def split_posts(posts: LabelledPosts, fraction: float, seed: int) -> tuple[Label
 def decode_images(images: Sequence[Path | bytes], size: int, pool: ThreadPoolExecutor) -> npt.NDArray[np.uint8]:
     """Decode images that are known to be readable: uint8 (images, 3, size, size)."""
     return np.stack(list(pool.map(lambda image: decode_image(image, size), images)))
+
+
+def _short_names(tables: Sequence[str]) -> tuple[str, ...]:
+    """Name tables by as much of the ends of their paths as tells them apart."""
+    parts = [Path(table).parts for table in tables]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return tuple(names)
+    return tuple(f"{table} ({number})" for number, table in enumerate(tables, start=1))
 
 
 class _Rows:

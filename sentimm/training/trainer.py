@@ -294,9 +294,13 @@ def _make_batchers(
     tokenizer = TextTokenizer(run.tokenizer, options.max_tokens) if model.text is not None else None
     pad_id = 0 if tokenizer is None else tokenizer.pad_id
     cache = options.feature_cache or run.path / "cache"
-    made = []
+    made: list[Batcher] = []
     model.eval()
     for posts in (data.training, data.validation):
+        if made and posts.texts is data.training.texts:
+            # Split off from the training posts: the same texts and images, whose outputs are there.
+            made.append(made[0].over(posts))
+            continue
         tokens = tokenize_posts(posts, tokenizer)
         text_raw = image_raw = None
         if model.text is not None and "text" in options.freeze:

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import sentimm_export.exporter as exporter
+import torch
+from sentimm_export.exporter import Exported, ExportOptions, export_run
+from sentimm_export.parity import NEIGHBOUR_TOLERANCE, Parity, check_parity
+from sentimm_export.precision import find_second_products
+from torch import nn
+
+from sentimm.bundle import load_bundle
+from sentimm.errors import ParityError, UsageError
+from sentimm.models.fusion import SentimentModel
+from sentimm.scoring.engine import Engine
+from sentimm.training.run import Run, open_run, save_weights
+from sentimm.training.trainer import start_run
+from tests.tiny_models import make_options
+
+pytestmark = pytest.mark.slow
+
+
+def spread_answers(model: SentimentModel) -> None:
+    """Scale the last layers, so that scores vary from post to post: constant answers would agree with anything."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.startswith(("fusion.classifier.4.weight", "text_head.weight", "image_head.weight")):
+                parameter.mul_(6)
+
+
+@pytest.fixture(scope="module", params=["native-cat", "ote", "bert", "resnet"])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("runs")
+    run = start_run(make_options(folder, fusion=request.param, epochs=1), folder / "run", lambda _: None)
+    model = run.build_model("last")
+    spread_answers(model)
+    save_weights(model, run.path / "best.safetensors")
+    return run
+
+
+def export(run: Run, output: Path, **changes: object) -> Exported:
+    options = ExportOptions(run=run.path, output=output, min_agreement=0.8)
+    return export_run(replace(options, **changes), lambda _: None)  # type: ignore[arg-type]
+
+
+def test_every_precision_answers_as_the_model(run: Run, tmp_path: Path) -> None:
+    exported = export(run, tmp_path / "bundle")
+    assert set(exported.parity) == {"fp32", "fp16", "int8"}
+    assert exported.parity["fp32"].largest_difference <= 1e-4
+    assert exported.parity["fp16"].largest_difference <= 2e-2
+    for precision, parity in exported.parity.items():
+        assert parity.neighbour_difference <= NEIGHBOUR_TOLERANCE[precision]
+    bundle = load_bundle(tmp_path / "bundle")
+    assert bundle.modalities == open_run(run.path).build_model().modalities
+    assert bundle.parity["int8"]["agreement"] == round(exported.parity["int8"].agreement, 6)
+    assert "Against the PyTorch model" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
+
+
+def test_shared_weights_are_stored_once(run: Run, tmp_path: Path) -> None:
+    shared = export(run, tmp_path / "shared", precisions=("fp16", "int8"), share_weights=True)
+    assert shared.parity["fp16"].agreement >= 0.8
+    for modality in shared.bundle.modalities:
+        locations = {}
+        for precision in ("fp16", "int8"):
+            graph = onnx.load(tmp_path / "shared" / f"{modality}.{precision}.onnx", load_external_data=False).graph
+            outside = [tensor for tensor in graph.initializer if tensor.external_data]
+            locations[precision] = {tuple((e.key, e.value) for e in tensor.external_data) for tensor in outside}
+        if modality == "image":
+            assert locations["int8"] and locations["int8"] == locations["fp16"]
+
+
+def test_answers_of_the_bundle_vary_from_post_to_post(run: Run, tmp_path: Path) -> None:
+    export(run, tmp_path / "bundle", precisions=("fp32",))
+    bundle = load_bundle(tmp_path / "bundle")
+    engine = Engine(bundle, device="cpu", precision="fp32")
+    rng = np.random.default_rng(0)
+    index = np.arange(6, dtype=np.int64)
+    text = image = None
+    if bundle.text is not None:
+        text = engine.encode_texts([rng.integers(4, 20, length).astype(np.int64) for length in (3, 4, 5, 9, 12, 30)])
+    if bundle.image is not None:
+        image = engine.encode_images(rng.integers(0, 256, (6, 3, 32, 32), dtype=np.uint8))
+    probabilities = engine.fuse(text, image, None if text is None else index, None if image is None else index)
+    assert probabilities.std(axis=0).max() > 1e-3
+
+
+def test_a_bundle_that_is_there_is_kept_unless_it_may_be_replaced(run: Run, tmp_path: Path) -> None:
+    export(run, tmp_path / "bundle", precisions=("fp32",))
+    with pytest.raises(UsageError, match="--overwrite"):
+        export(run, tmp_path / "bundle", precisions=("fp32",))
+    export(run, tmp_path / "bundle", precisions=("fp32",), overwrite=True)
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(UsageError, match="is not a bundle"):
+        export(run, tmp_path / "mine", overwrite=True)
+
+
+def test_nothing_is_written_where_the_graphs_answer_otherwise(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = exporter.write_graphs
+
+    def write_another_model(model: SentimentModel, folder: Path) -> dict[str, Path]:
+        for parameter in model.fusion.parameters():
+            nn.init.normal_(parameter)
+        paths = write(model, folder)
+        model.load_state_dict(run.build_model("best").state_dict())
+        return paths
+
+    monkeypatch.setattr(exporter, "write_graphs", write_another_model)
+    with pytest.raises(ParityError, match="fp32 graphs differ from PyTorch"):
+        export(run, tmp_path / "bundle", precisions=("fp32",))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checks_name_what_failed() -> None:
+    good = Parity(100, 0.99, 1e-6, 0.0, 0.8, 0.8)
+    check_parity(good, "int8", 0.97)
+    with pytest.raises(ParityError, match=r"label on 90\.0% of 100 held-out posts, fewer than 97%"):
+        check_parity(replace(good, agreement=0.9), "int8", 0.97)
+    with pytest.raises(ParityError, match="move by 1.0e-02 with its neighbours"):
+        check_parity(replace(good, neighbour_difference=1e-2), "int8", 0.97)
+
+
+def test_options_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--precision takes int8, fp16, fp32"):
+        ExportOptions(tmp_path, tmp_path, precisions=("int4",))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--share-weights"):
+        ExportOptions(tmp_path, tmp_path, precisions=("fp32",), share_weights=True)
+
+
+def test_second_products_are_found_by_their_shape() -> None:
+    weights = [
+        onnx.numpy_helper.from_array(np.zeros(shape, dtype=np.float32), name)
+        for name, shape in (("up", (4, 16)), ("down", (16, 4)), ("square", (4, 4)))
+    ]
+    nodes = [
+        onnx.helper.make_node("MatMul", ["x", "up"], ["a"], name="first"),
+        onnx.helper.make_node("Gelu", ["a"], ["b"]),
+        onnx.helper.make_node("MatMul", ["b", "down"], ["c"], name="second"),
+        onnx.helper.make_node("MatMul", ["c", "square"], ["d"], name="other"),
+    ]
+    graph = onnx.helper.make_graph(nodes, "g", [], [], weights)
+    assert find_second_products(graph) == ["second"]

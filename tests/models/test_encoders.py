@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sentimm.errors import InputError, UsageError
+from sentimm.models.backbones import build_backbone, parse_backbones
+from sentimm.models.encoders import (
+    ImageEncoder,
+    ImageEncoderConfig,
+    TextEncoder,
+    load_image_encoder,
+    load_text_encoder,
+)
+from tests.tiny_models import make_image_encoder, make_text_encoder
+
+
+def load_text(folder: Path, **changes: object) -> tuple[TextEncoder, bytes]:
+    options = {"width": 8, "pooling": "mean", "max_tokens": 48, "dropout": 0.1, "bert_dropout": 0.1} | changes
+    return load_text_encoder(str(folder), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_a_text_encoder_ignores_padding(tmp_path: Path, pooling: str) -> None:
+    encoder, _ = load_text(make_text_encoder(tmp_path / "bert"), pooling=pooling)
+    encoder.eval()
+    ids = torch.tensor([[2, 5, 6, 3]])
+    padded = torch.tensor([[2, 5, 6, 3, 0, 0, 0]])
+    alone = encoder(ids, torch.ones_like(ids))
+    assert torch.allclose(alone, encoder(padded, (padded != 0).long()), atol=1e-5)
+    assert alone.shape == (1, 8)
+
+
+def test_a_text_encoder_is_built_again_from_its_configuration(tmp_path: Path) -> None:
+    encoder, tokenizer = load_text(make_text_encoder(tmp_path / "bert"))
+    again = TextEncoder(encoder.config)
+    again.load_state_dict(encoder.state_dict())
+    assert b'"model"' in tokenizer
+    assert str(tmp_path) not in repr(encoder.config)
+
+
+def test_mean_pooling_is_the_mean_over_tokens(tmp_path: Path) -> None:
+    encoder, _ = load_text(make_text_encoder(tmp_path / "bert"))
+    encoder.eval()
+    ids = torch.tensor([[2, 5, 6, 3, 0]])
+    mask = torch.tensor([[1, 1, 1, 1, 0]])
+    hidden = encoder.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+    assert torch.allclose(encoder.extract(ids, mask), hidden[:, :4].mean(dim=1), atol=1e-6)
+
+
+def test_a_text_encoder_that_is_not_there_names_the_option(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"--text-encoder PATH, a folder with config.json"):
+        load_text(tmp_path / "empty")
+
+
+def test_more_tokens_than_the_encoder_reads_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--max-tokens 100 is more than the 64"):
+        load_text(make_text_encoder(tmp_path / "bert"), max_tokens=100)
+
+
+def test_image_encoders_stand_side_by_side(tmp_path: Path) -> None:
+    name = make_image_encoder(tmp_path / "image")
+    one = load_image_encoder(name, width=8, size=32, dropout=0.0).eval()
+    pair = load_image_encoder(f"{name}+{name}", width=8, size=32, dropout=0.0).eval()
+    pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    single = one.extract(pixels)
+    assert torch.allclose(pair.extract(pixels), torch.cat([single, single], dim=1), atol=1e-5)
+    assert pair(pixels).shape == (2, 8)
+    assert ImageEncoder(pair.config).load_state_dict(pair.state_dict())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet50-half"])
+def test_resnets_give_seven_by_seven_maps_of_224_pixels(name: str) -> None:
+    backbone = build_backbone(name, pretrained=False).eval()
+    with torch.inference_mode():
+        features = backbone(torch.zeros(1, 3, 224, 224, dtype=torch.uint8))
+    assert features.shape == (1, backbone.channels, 7, 7)
+
+
+def test_a_local_state_dict_of_torchvision_is_loaded(tmp_path: Path) -> None:
+    import torchvision
+
+    network = torchvision.models.resnet18()
+    torch.save(network.state_dict(), tmp_path / "resnet18-abc.pth")
+    ((name, weights),) = parse_backbones(str(tmp_path / "resnet18-abc.pth"))
+    backbone = build_backbone(name, pretrained=True, weights=weights)
+    assert torch.equal(backbone.network.conv1.weight, network.conv1.weight)
+    with pytest.raises(InputError, match=r"do not fit the image encoder 'resnet34'"):
+        build_backbone("resnet34", pretrained=True, weights=weights)
+
+
+def test_a_file_that_could_run_code_is_not_loaded(tmp_path: Path) -> None:
+    class Boom:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (print, ("boom",))
+
+    torch.save({"conv1.weight": Boom()}, tmp_path / "resnet18.pth")
+    with pytest.raises(InputError, match="can't be read as a state dict"):
+        build_backbone("resnet18", pretrained=True, weights=tmp_path / "resnet18.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("vgg", "'vgg' is not a known model"),
+        ("timm:no_such_model", "not a model that timm knows"),
+        ("weights.pth", "does not say which model the file holds"),
+    ],
+)
+def test_unknown_image_encoders_are_refused(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        load_image_encoder(name, width=8, size=32, dropout=0.0)
+
+
+def test_missing_image_weights_name_the_option() -> None:
+    with pytest.raises(InputError, match=r"'gone.pth' are not there: check the path in --image-encoder"):
+        load_image_encoder("resnet18=gone.pth", width=8, size=32, dropout=0.0)
+
+
+def test_the_configuration_is_plain_data() -> None:
+    assert ImageEncoderConfig(("resnet18",), width=8, size=32, dropout=0.0).backbones == ("resnet18",)

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from sentimm.errors import ColumnError, InputError, RunError, RunNotFoundError, UsageError
+from sentimm.training import trainer
+from sentimm.training.dataset import _short_names, load_posts, split_posts
+from sentimm.training.events import EpochTrained, PostsLoaded, TrainingEvent
+from sentimm.training.options import TrainOptions
+from sentimm.training.run import Run, open_run, read_posts
+from sentimm.training.trainer import newest_run, resume_run, start_run
+from tests.tiny_models import IMAGE_SIZE, make_options
+
+BOTH = ("text", "image")
+
+
+def train(options: TrainOptions, path: Path) -> tuple[Run, list[TrainingEvent]]:
+    events: list[TrainingEvent] = []
+    return start_run(options, path, events.append), events
+
+
+def weights(run: Run, name: str = "last") -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(run.path / f"{name}.safetensors")
+
+
+def losses(run: Run) -> list[float]:
+    return [record["loss"] for record in run.read_metrics()]
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
+    return make_options(tmp_path_factory.mktemp("tiny"))
+
+
+def test_posts_are_read_with_their_labels_and_modalities(options: TrainOptions) -> None:
+    posts = load_posts(options.inputs, options, BOTH, IMAGE_SIZE)
+    assert len(posts) == 48
+    assert [int((posts.label == label).sum()) for label in range(3)] == [16, 16, 16]
+    assert (posts.text < 0).sum() == (posts.image < 0).sum() == 6
+    assert 0 < (posts.text_label >= 0).sum() < 48
+
+
+def test_a_broken_image_leaves_its_post_as_text(options: TrainOptions, tmp_path: Path) -> None:
+    table = tmp_path / "posts.csv"
+    table.write_text("text,image,label\ngood,broken.jpg,positive\nbad,gone.jpg,negative\n,broken.jpg,neutral\n")
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    posts = load_posts([str(table)], replace(options, images=tmp_path), BOTH, IMAGE_SIZE)
+    assert len(posts) == 2
+    assert (posts.image < 0).all()
+    assert posts.skipped["images unreadable (scored as text)"] == 2
+    assert posts.skipped["without text or image"] == 1
+
+
+def test_tables_of_the_same_name_are_told_apart(options: TrainOptions) -> None:
+    assert load_posts([options.inputs[0]], options, BOTH, IMAGE_SIZE).tables == ("posts.csv",)
+    assert _short_names(["a/x/train.csv", "a/y/train.csv"]) == ("x/train.csv", "y/train.csv")
+    assert len(set(_short_names(["train.csv", "train.csv"]))) == 2
+
+
+def test_repeats_stay_on_one_side_of_a_split(options: TrainOptions, tmp_path: Path) -> None:
+    rows = [f"same {number // 3},{('positive', 'negative')[number % 2]}" for number in range(60)]
+    (tmp_path / "posts.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+    posts = load_posts([str(tmp_path / "posts.csv")], replace(options, images=None), ("text",), IMAGE_SIZE)
+    training, validation = split_posts(posts, 0.25, seed=3)
+    assert len(training) + len(validation) == 60
+    assert 10 <= len(validation) <= 20
+    assert not set(training.text.tolist()) & set(validation.text.tolist())
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        ("text,mood\nx,positive\n", ColumnError, r"no column 'label' to learn from \(it has text, mood\)"),
+        ("text,label\nx,joyful\n", ColumnError, r"row 0: 'joyful' in column 'label' is not one of the labels"),
+        ("text,label\n,positive\n", InputError, r"No post of .* can be used for training \(1 without text\)"),
+    ],
+)
+def test_tables_that_can_not_teach_are_refused(
+    options: TrainOptions, tmp_path: Path, content: str, error: type[Exception], message: str
+) -> None:
+    (tmp_path / "posts.csv").write_text(content)
+    with pytest.raises(error, match=message):
+        load_posts([str(tmp_path / "posts.csv")], replace(options, images=None), ("text",), IMAGE_SIZE)
+
+
+@pytest.mark.slow
+def test_a_run_learns_and_keeps_what_export_needs(options: TrainOptions, tmp_path: Path) -> None:
+    run, events = train(replace(options, epochs=6, seed=1), tmp_path / "run")
+    loaded = next(event for event in events if isinstance(event, PostsLoaded))
+    assert loaded.training + loaded.validation == 48
+    epochs = [event for event in events if isinstance(event, EpochTrained)]
+    assert [event.epoch for event in epochs] == [1, 2, 3, 4, 5, 6]
+    assert losses(run)[-1] < 0.7 * losses(run)[0]
+    assert run.fusion.heads == BOTH
+    again = open_run(run.path)
+    assert again.fusion == run.fusion and again.labels == ("negative", "neutral", "positive")
+    held_out = read_posts(run.path / "held-out.parquet", IMAGE_SIZE)
+    calibration = read_posts(run.path / "calibration.parquet", IMAGE_SIZE)
+    assert len(held_out.texts) == loaded.validation
+    assert len(calibration.texts) == loaded.training
+    assert (held_out.labels >= 0).all()
+    assert any(image is not None for image in calibration.images)
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_model(options: TrainOptions, tmp_path: Path) -> None:
+    first, _ = train(options, tmp_path / "a")
+    second, _ = train(options, tmp_path / "b")
+    other, _ = train(replace(options, seed=5), tmp_path / "c")
+    assert losses(first) == losses(second) != losses(other)
+    assert all(torch.equal(tensor, weights(second)[name]) for name, tensor in weights(first).items())
+
+
+@pytest.mark.slow
+def test_a_resumed_run_goes_on_as_an_undisturbed_one(
+    options: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = train(replace(options, epochs=3), tmp_path / "whole")
+    save = trainer._save_epoch
+
+    def stop_in_the_second_epoch(run: Run, *arguments: object) -> None:
+        if arguments[4] == 2:
+            raise KeyboardInterrupt
+        save(run, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(trainer, "_save_epoch", stop_in_the_second_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(options, epochs=3), tmp_path / "stopped")
+    monkeypatch.undo()
+    resumed = resume_run(tmp_path / "stopped", lambda _: None)
+    assert losses(resumed) == losses(whole)
+    assert all(torch.equal(tensor, weights(whole)[name]) for name, tensor in weights(resumed).items())
+
+
+@pytest.mark.slow
+def test_frozen_encoders_stay_and_are_run_once(options: TrainOptions, tmp_path: Path) -> None:
+    frozen = replace(options, freeze=BOTH, epochs=3, head_lr=1e-2, feature_cache=tmp_path / "cache")
+    run, _ = train(frozen, tmp_path / "run")
+    before = trainer._load_model(frozen, load_posts(frozen.inputs, frozen, BOTH, IMAGE_SIZE))[0].state_dict()
+    after = weights(run)
+    assert torch.equal(
+        after["text.backbone.embeddings.word_embeddings.weight"],
+        before["text.backbone.embeddings.word_embeddings.weight"],
+    )
+    assert all(
+        torch.equal(tensor, before[name]) for name, tensor in after.items() if name.startswith("image.backbones")
+    )
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
+    assert losses(run)[-1] < losses(run)[0]
+
+
+@pytest.mark.slow
+def test_an_encoder_is_taken_from_an_earlier_run(options: TrainOptions, tmp_path: Path) -> None:
+    text_run, _ = train(replace(options, fusion="bert"), tmp_path / "text")
+    posts = load_posts(options.inputs, options, BOTH, IMAGE_SIZE)
+    model, tokenizer = trainer._load_model(replace(options, text_encoder=str(text_run.path)), posts)
+    name = "embeddings.word_embeddings.weight"
+    assert torch.equal(model.text.backbone.state_dict()[name], weights(text_run, "best")[f"text.backbone.{name}"])
+    assert tokenizer == text_run.tokenizer.read_bytes()
+
+
+@pytest.mark.slow
+def test_tables_with_and_without_images_train_together(options: TrainOptions, tmp_path: Path) -> None:
+    tweets = tmp_path / "tweets.csv"
+    pl.DataFrame(
+        {"text": ["good love", "bad hate", "table train"] * 20, "label": list(options.labels)[::-1][:1] * 60}
+    ).write_csv(tweets)
+    mixed = replace(options, inputs=(*options.inputs, str(tweets)), table_weights=(1.0, 0.5))
+    run, events = train(mixed, tmp_path / "run")
+    last = [event for event in events if isinstance(event, EpochTrained)][-1]
+    assert set(last.metrics) == {"posts.csv", "tweets.csv"}
+    assert run.fusion.heads == BOTH
+
+
+def test_an_epoch_sees_each_table_as_often_as_its_weight_says(options: TrainOptions) -> None:
+    from sentimm.training.batches import Batcher
+
+    posts = load_posts([options.inputs[0], options.inputs[0]], options, BOTH, IMAGE_SIZE)
+    tokens = [np.arange(3, dtype=np.int64)] * len(posts.texts)
+    batcher = Batcher(posts, tokens, None, None, IMAGE_SIZE, 0, torch.device("cpu"))
+    rows = np.concatenate(batcher.plan_epoch((1.0, 0.25), 8, np.random.default_rng(0)))
+    assert sorted(rows[posts.table[rows] == 0]) == list(range(48))
+    assert (posts.table[rows] == 1).sum() == 12
+    doubled = np.concatenate(batcher.plan_epoch((2.0, 1.0), 8, np.random.default_rng(0)))
+    assert (posts.table[doubled] == 0).sum() == 96
+
+
+def test_a_folder_in_use_is_not_written_to(options: TrainOptions, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(UsageError, match="is there already"):
+        start_run(options, tmp_path, lambda _: None)
+
+
+def test_runs_that_are_not_there_or_damaged_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RunNotFoundError, match="is not a training run"):
+        open_run(tmp_path)
+    with pytest.raises(RunNotFoundError, match="no training run in"):
+        newest_run(tmp_path / "runs")
+    (tmp_path / "config.json").write_text(json.dumps({"format": 1, "fusion": {}}))
+    with pytest.raises(RunError, match="is damaged"):
+        open_run(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"format": 99, "fusion": {}}))
+    with pytest.raises(RunError, match="has format 99"):
+        open_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"table_weights": (1.0, 2.0)}, "--table-weights names 2 weights for 1 tables"),
+        ({"labels": ("a",)}, "--labels needs two or more"),
+        ({"val_fraction": 1.5}, "--val-fraction 1.5"),
+        ({"freeze": ("sound",)}, "--freeze takes text, image or both, not sound"),
+        ({"epochs": 0}, "--epochs must be at least 1"),
+    ],
+)
+def test_options_are_checked(options: TrainOptions, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        replace(options, **changes)  # type: ignore[arg-type]
+
+
+def test_an_unknown_fusion_names_those_that_there_are(options: TrainOptions, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--fusion 'sum' is not one of ote, native-cat, bert, resnet"):
+        start_run(replace(options, fusion="sum"), tmp_path / "run", lambda _: None)
