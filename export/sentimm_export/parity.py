@@ -70,9 +70,9 @@ def check_parity(parity: Parity, precision: Precision, min_agreement: float) -> 
         )
     if parity.agreement < min_agreement:
         raise ParityError(
-            f"The {precision} graphs give the trained model's label on {parity.agreement:.1%} of {parity.posts} held-out "
-            f"posts, fewer than {min_agreement:.0%}: nothing was written. Export without {precision}, give more posts "
-            "with --calibration, or accept it with --min-agreement."
+            f"The {precision} graphs give the trained model's label on {parity.agreement:.1%} of {parity.posts} "
+            f"held-out posts, fewer than {min_agreement:.0%}: nothing was written. Export without {precision}, give "
+            "more posts with --calibration, or accept it with --min-agreement."
         )
     if parity.neighbour_difference > NEIGHBOUR_TOLERANCE[precision]:
         raise ParityError(

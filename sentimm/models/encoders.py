@@ -113,7 +113,8 @@ def load_text_encoder(
     from transformers import AutoConfig, AutoModel, AutoTokenizer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    hub_logging: Any = logging
+    hub_logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(
             name, hidden_dropout_prob=bert_dropout, attention_probs_dropout_prob=bert_dropout

