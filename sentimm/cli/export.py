@@ -13,11 +13,13 @@ from sentimm.errors import UsageError
 def export(
     run: Annotated[
         Path | None,
-        typer.Argument(metavar="[RUN]", help="The run folder [default: the newest in runs/].", show_default=False),
+        typer.Argument(metavar="[RUN]", help="The run folder.", show_default="the newest in runs/"),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="BUNDLE", help="The bundle folder to write [default: bundles/<run>]."),
+        typer.Option(
+            "--output", "-o", metavar="BUNDLE", help="The bundle folder to write.", show_default="bundles/<run>"
+        ),
     ] = None,
     precision: Annotated[str, typer.Option(metavar="P,...", help="fp32, fp16 (CUDA), int8 (CPUs).")] = "fp32,fp16,int8",
     weights: Annotated[str, typer.Option(metavar="best|last", help="Which epoch's weights.")] = "best",
@@ -28,9 +30,10 @@ def export(
         bool, typer.Option("--share-weights", help="Store int8 weights once for int8 and fp16: a bundle half as large.")
     ] = False,
     calibration: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Posts for int8's scales [default: those that the run keeps].")
+        Path | None,
+        typer.Option(metavar="FILE", help="Posts for int8's scales.", show_default="those that the run keeps"),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The bundle's name [default: that of its folder].")] = None,
+    name: Annotated[str | None, typer.Option(help="The bundle's name.", show_default="that of its folder")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 def info(
     bundle: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="[BUNDLE]", help="The bundle's folder [default: the built-in model].", show_default=False
-        ),
+        typer.Argument(metavar="[BUNDLE]", help="The bundle's folder.", show_default="the built-in model"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

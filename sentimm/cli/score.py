@@ -109,7 +109,7 @@ def score(
         bool, typer.Option("--json", help="Print the result as one JSON object.", rich_help_panel=_RUN)
     ] = False,
 ) -> None:
-    """Label every post of a corpus as negative, neutral or positive, with calibrated probabilities, into Parquet.
+    """Label every post of a corpus as negative, neutral or positive, with probabilities, into Parquet.
 
     A command that was stopped goes on where it was when it is given again.
 

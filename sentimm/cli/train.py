@@ -27,7 +27,9 @@ def train(
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder of the posts' images.")] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="RUN", help="The run folder to write [default: runs/<fusion>-<n>]."),
+        typer.Option(
+            "--output", "-o", metavar="RUN", help="The run folder to write.", show_default="runs/<fusion>-<n>"
+        ),
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with this run after its last finished epoch.")
@@ -54,7 +56,7 @@ def train(
     ] = _DEFAULTS.image_encoder,
     heads: Annotated[
         str | None,
-        typer.Option(metavar="text,image", help="Heads for one modality alone [default: those that have labels]."),
+        typer.Option(metavar="text,image", help="Heads for one modality alone.", show_default="those that have labels"),
     ] = None,
     freeze: Annotated[
         str, typer.Option(metavar="text,image", help="Encoders to leave as they are; their outputs are computed once.")
@@ -73,7 +75,7 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Posts in a step.")] = _DEFAULTS.batch_size,
     learning_rate: Annotated[float, typer.Option(help="Of the pretrained encoders.")] = _DEFAULTS.learning_rate,
     head_lr: Annotated[
-        float | None, typer.Option(help="Learning rate of all else [default: --learning-rate].", show_default=False)
+        float | None, typer.Option(help="Learning rate of all else.", show_default="--learning-rate")
     ] = None,
     weight_decay: Annotated[float, typer.Option(help="AdamW's.")] = _DEFAULTS.weight_decay,
     warmup: Annotated[float, typer.Option(help="Share of the steps in which rates rise.")] = _DEFAULTS.warmup,
