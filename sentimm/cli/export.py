@@ -47,7 +47,7 @@ def export(
     from sentimm_export.exporter import ExportOptions, export_run
 
     from sentimm.console_training import ExportConsole
-    from sentimm.training.trainer import newest_run
+    from sentimm.training.run import newest_run
 
     if weights not in ("best", "last"):
         raise UsageError(f"--weights {weights!r} is not best or last.")

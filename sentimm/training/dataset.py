@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,6 +111,19 @@ def split_posts(posts: LabelledPosts, fraction: float, seed: int) -> tuple[Label
                 break
             held_out |= groups == group
     return posts.select(np.flatnonzero(~held_out)), posts.select(np.flatnonzero(held_out))
+
+
+def target_labels(posts: LabelledPosts, heads: Iterable[str]) -> Ints:
+    """Tell what `score` should answer for each post, int64 (posts,): a head's own label where a head answers."""
+    target = posts.label.copy()
+    for head, own, other, label in (
+        ("text", posts.text, posts.image, posts.text_label),
+        ("image", posts.image, posts.text, posts.image_label),
+    ):
+        if head in heads:
+            alone = (own >= 0) & (other < 0) & (label >= 0)
+            target[alone] = label[alone]
+    return target
 
 
 def decode_images(images: Sequence[Path | bytes], size: int, pool: ThreadPoolExecutor) -> npt.NDArray[np.uint8]:

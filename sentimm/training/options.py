@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sentimm.errors import UsageError
 
@@ -79,3 +80,17 @@ class TrainOptions:
         for option, count in (("--epochs", self.epochs), ("--batch-size", self.batch_size), ("--width", self.width)):
             if count < 1:
                 raise UsageError(f"{option} must be at least 1.")
+
+    def to_plain(self) -> dict[str, Any]:
+        """Give the options as JSON can hold them, paths in full."""
+        return {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+
+    @staticmethod
+    def from_plain(plain: Mapping[str, Any]) -> TrainOptions:
+        """Give back what `to_plain` gave, also after JSON made lists of its tuples."""
+        stored: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()
+        }
+        for name in ("images", "feature_cache"):
+            stored[name] = None if stored[name] is None else Path(stored[name])
+        return TrainOptions(**stored)

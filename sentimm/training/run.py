@@ -125,6 +125,20 @@ def open_run(path: Path) -> Run:
         raise RunError(f"{file} is damaged ({error!r}): train again, or restore the file.") from error
 
 
+def newest_run(folder: Path) -> Path:
+    """Find the run in `folder` that was written last.
+
+    Raises:
+        RunNotFoundError: there is none.
+    """
+    runs = [path for path in folder.glob("*") if is_run(path)] if folder.is_dir() else []
+    if not runs:
+        raise RunNotFoundError(
+            f"There is no training run in {folder}/: train one with `sentimm train`, or name a run folder."
+        )
+    return max(runs, key=lambda path: (path / "config.json").stat().st_mtime)
+
+
 def is_run(path: Path) -> bool:
     """Tell whether `path` is a run folder (a folder of transformers has a config.json too)."""
     try:

@@ -14,8 +14,9 @@ from sentimm.training import trainer
 from sentimm.training.dataset import _short_names, load_posts, split_posts
 from sentimm.training.events import EpochTrained, PostsLoaded, TrainingEvent
 from sentimm.training.options import TrainOptions
-from sentimm.training.run import Run, open_run, read_posts
-from sentimm.training.trainer import newest_run, resume_run, start_run
+from sentimm.training.preparation import load_model
+from sentimm.training.run import Run, newest_run, open_run, read_posts
+from sentimm.training.trainer import resume_run, start_run
 from tests.tiny_models import IMAGE_SIZE, make_options
 
 BOTH = ("text", "image")
@@ -145,7 +146,7 @@ def test_a_resumed_run_goes_on_as_an_undisturbed_one(
 def test_frozen_encoders_stay_and_are_run_once(options: TrainOptions, tmp_path: Path) -> None:
     frozen = replace(options, freeze=BOTH, epochs=3, head_lr=1e-2, feature_cache=tmp_path / "cache")
     run, _ = train(frozen, tmp_path / "run")
-    before = trainer._load_model(frozen, load_posts(frozen.inputs, frozen, BOTH, IMAGE_SIZE))[0].state_dict()
+    before = load_model(frozen, load_posts(frozen.inputs, frozen, BOTH, IMAGE_SIZE))[0].state_dict()
     after = weights(run)
     assert torch.equal(
         after["text.backbone.embeddings.word_embeddings.weight"],
@@ -162,7 +163,7 @@ def test_frozen_encoders_stay_and_are_run_once(options: TrainOptions, tmp_path: 
 def test_an_encoder_is_taken_from_an_earlier_run(options: TrainOptions, tmp_path: Path) -> None:
     text_run, _ = train(replace(options, fusion="bert"), tmp_path / "text")
     posts = load_posts(options.inputs, options, BOTH, IMAGE_SIZE)
-    model, tokenizer = trainer._load_model(replace(options, text_encoder=str(text_run.path)), posts)
+    model, tokenizer = load_model(replace(options, text_encoder=str(text_run.path)), posts)
     name = "embeddings.word_embeddings.weight"
     assert torch.equal(model.text.backbone.state_dict()[name], weights(text_run, "best")[f"text.backbone.{name}"])
     assert tokenizer == text_run.tokenizer.read_bytes()

@@ -1,0 +1,66 @@
+"""What training minimises: a batch encoded, and the cross entropy of fusion and heads."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sentimm.models.fusion import Scores, SentimentModel
+from sentimm.training.batches import Batch
+from sentimm.training.options import TrainOptions
+
+
+def encode_batch(model: SentimentModel, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+    """Encode a batch's distinct texts and images as `fuse` takes them: F of each, (texts, width), (images, width)."""
+    text = image = None
+    if model.text is not None:
+        if batch.text_raw is not None:
+            text = model.text.project(batch.text_raw)
+        elif batch.ids is not None and batch.mask is not None:
+            text = model.text(batch.ids, batch.mask)
+        else:
+            text = model.missing_text[:0]
+    if model.image is not None:
+        if batch.image_raw is not None:
+            image = model.image.project(batch.image_raw)
+        elif batch.pixels is not None:
+            image = model.image(batch.pixels)
+        else:
+            image = model.missing_image[:0]
+    return text, image
+
+
+def compute_loss(model: SentimentModel, batch: Batch, options: TrainOptions) -> Tensor:
+    """Cross entropy of the fusion and of the heads, over the batch's posts that have the label in question."""
+    text, image = encode_batch(model, batch)
+    heads = model.config.heads
+    has_text = batch.text_index < (0 if text is None else text.shape[0])
+    has_image = batch.image_index < (0 if image is None else image.shape[0])
+    complete = has_text & has_image
+    text_index, image_index = batch.text_index, batch.image_index
+    if text is not None and image is not None and options.modality_dropout:
+        # At most one of the two is dropped, from the fusion's view alone.
+        draw = torch.rand(complete.shape, device=complete.device)
+        drop = options.modality_dropout / 2
+        text_index = text_index.masked_fill(complete & (draw < drop), text.shape[0])
+        image_index = image_index.masked_fill(complete & (draw > 1 - drop), image.shape[0])
+    fused = model.fuse(text, image, text_index, image_index).fused
+    answered = complete if heads else torch.ones_like(complete)
+    loss = _sum_losses(fused, batch.label, answered, options)
+    if heads:
+        scores: Scores = model.fuse(text, image, batch.text_index, batch.image_index)
+        for head_scores, own, label, present, other in (
+            (scores.text_scores, batch.text_label, batch.label, has_text, has_image),
+            (scores.image_scores, batch.image_label, batch.label, has_image, has_text),
+        ):
+            if head_scores is not None:
+                target = torch.where((own < 0) & ~other, label, own)
+                loss = loss + options.head_weight * _sum_losses(head_scores, target, present, options)
+    return loss / len(batch.label)
+
+
+def _sum_losses(scores: Tensor, label: Tensor, counted: Tensor, options: TrainOptions) -> Tensor:
+    counted = counted & (label >= 0)
+    losses = F.cross_entropy(scores, label.clamp(min=0), reduction="none", label_smoothing=options.label_smoothing)
+    return (losses * counted).sum()

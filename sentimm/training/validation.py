@@ -1,0 +1,37 @@
+"""A model's answers to posts, and how good they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sentimm.evaluation.metrics import Metrics, measure_labels
+from sentimm.models.fusion import SentimentModel
+from sentimm.training.batches import Batcher
+from sentimm.training.dataset import target_labels
+from sentimm.training.objective import encode_batch
+
+
+def score_posts(model: SentimentModel, batcher: Batcher, batch_size: int) -> npt.NDArray[np.float32]:
+    """Score the batcher's posts as `score` would: float32 (posts, labels), before the softmax."""
+    model.eval()
+    plan = batcher.plan_evaluation(batch_size)
+    scores = np.zeros((len(batcher.posts), model.labels), dtype=np.float32)
+    with torch.inference_mode():
+        for rows, batch in zip(plan, batcher.iterate(plan), strict=True):
+            answered = model.fuse(*encode_batch(model, batch), batch.text_index, batch.image_index).scores
+            scores[rows] = answered.float().cpu().numpy()
+    return scores
+
+
+def measure_tables(model: SentimentModel, batcher: Batcher, batch_size: int) -> dict[str, Metrics]:
+    """Measure the answers to the batcher's posts, for each table that has labels of them."""
+    predicted = score_posts(model, batcher, batch_size).argmax(axis=1)
+    target = target_labels(batcher.posts, model.config.heads)
+    found = {}
+    for number, name in enumerate(batcher.posts.tables):
+        rows = np.flatnonzero((batcher.posts.table == number) & (target >= 0))
+        if len(rows):
+            found[name] = measure_labels(target[rows], predicted[rows])
+    return found
