@@ -21,11 +21,17 @@ _PLAIN_EVERY_S = 30
 
 
 class TrainingConsole:
-    """Shows training on stderr: a bar for each batch on a terminal, plain lines elsewhere, a line for each epoch."""
+    """Shows training on stderr: a bar for each batch on a terminal, plain lines elsewhere, a line for each epoch.
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    Args:
+        quiet: no progress.
+        silent: nothing at all.
+    """
+
+    def __init__(self, *, quiet: bool = False, silent: bool = False) -> None:
         self._console = Console(stderr=True, highlight=False)
-        self._quiet = quiet
+        self._quiet = quiet or silent
+        self._silent = silent
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._stage = ""
@@ -53,6 +59,8 @@ class TrainingConsole:
         self._close()
         if not self._quiet and self._epochs:
             self._console.print(self._table())
+        if self._silent:
+            return
         print(f"Run: {run.path}")
         print(f"Next: sentimm export {run.path}")
 

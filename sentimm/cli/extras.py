@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from sentimm.errors import MissingExtraError
 
-_TRAIN = ("torch", "torchvision", "transformers", "timm", "safetensors", "onnx", "onnxscript", "sklearn")
+_TRAIN = ("torch", "torchvision", "accelerate", "transformers", "timm", "safetensors", "onnx", "onnxscript", "sklearn")
 
 
 def require_train(command: str) -> None:

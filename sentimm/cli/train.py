@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -98,6 +99,12 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = _DEFAULTS.seed,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = _DEFAULTS.device,
+    mixed_precision: Annotated[
+        str,
+        typer.Option(
+            metavar="no|bf16|fp16", help="Precision of the encoders' products; bf16 also on CPUs, fp16 on GPUs alone."
+        ),
+    ] = _DEFAULTS.mixed_precision,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Train a model on labelled posts, and write a run folder.
@@ -114,7 +121,8 @@ def train(
     from sentimm.console_training import TrainingConsole
     from sentimm.training.trainer import resume_run, start_run
 
-    console = TrainingConsole(quiet=quiet)
+    # Of several processes (accelerate sets RANK), the main one speaks.
+    console = TrainingConsole(quiet=quiet, silent=os.environ.get("RANK", "0") != "0")
     if resume is not None:
         run = resume_run(resume, console.tell)
     else:
@@ -153,8 +161,9 @@ def train(
             metric=_choose("--metric", metric, ("accuracy", "macro_f1", "macro_recall")),  # type: ignore[arg-type]
             seed=seed,
             device=device,
+            mixed_precision=_choose("--mixed-precision", mixed_precision, ("no", "bf16", "fp16")),  # type: ignore[arg-type]
         )
-        run = start_run(options, output or _next_run(fusion), console.tell)
+        run = start_run(options, output, console.tell)
     console.finish(run)
 
 
@@ -173,10 +182,3 @@ def _choose(option: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise UsageError(f"{option} {value!r} is not one of {', '.join(allowed)}.")
     return value
-
-
-def _next_run(fusion: str) -> Path:
-    number = 1
-    while (path := Path("runs") / f"{fusion}-{number}").exists():
-        number += 1
-    return path

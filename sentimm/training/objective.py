@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sentimm.models.fusion import Scores, SentimentModel
 from sentimm.training.batches import Batch
 from sentimm.training.options import TrainOptions
+
+
+class Objective(nn.Module):
+    """The loss as a module: what accelerate wraps for mixed precision and for several processes."""
+
+    def __init__(self, model: SentimentModel, options: TrainOptions) -> None:
+        super().__init__()
+        self.model = model
+        self.options = options
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Sum up the loss over the batch's posts: float32 ()."""
+        return compute_loss(self.model, batch, self.options)
 
 
 def encode_batch(model: SentimentModel, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
@@ -32,7 +45,7 @@ def encode_batch(model: SentimentModel, batch: Batch) -> tuple[Tensor | None, Te
 
 
 def compute_loss(model: SentimentModel, batch: Batch, options: TrainOptions) -> Tensor:
-    """Cross entropy of the fusion and of the heads, over the batch's posts that have the label in question."""
+    """Sum up the cross entropy of the fusion and of the heads, over the posts that have the label in question."""
     text, image = encode_batch(model, batch)
     heads = model.config.heads
     has_text = batch.text_index < (0 if text is None else text.shape[0])
@@ -57,10 +70,12 @@ def compute_loss(model: SentimentModel, batch: Batch, options: TrainOptions) -> 
             if head_scores is not None:
                 target = torch.where((own < 0) & ~other, label, own)
                 loss = loss + options.head_weight * _sum_losses(head_scores, target, present, options)
-    return loss / len(batch.label)
+    return loss
 
 
 def _sum_losses(scores: Tensor, label: Tensor, counted: Tensor, options: TrainOptions) -> Tensor:
     counted = counted & (label >= 0)
-    losses = F.cross_entropy(scores, label.clamp(min=0), reduction="none", label_smoothing=options.label_smoothing)
+    # In float32 whatever the encoders computed in: bf16 keeps 8 bits.
+    target, smoothing = label.clamp(min=0), options.label_smoothing
+    losses = F.cross_entropy(scores.float(), target, reduction="none", label_smoothing=smoothing)
     return (losses * counted).sum()

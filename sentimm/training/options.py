@@ -55,6 +55,7 @@ class TrainOptions:
     metric: Literal["accuracy", "macro_f1", "macro_recall"] = "accuracy"
     seed: int = 0
     device: str = "auto"
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
 
     def __post_init__(self) -> None:
         """Check what one option says against the others.

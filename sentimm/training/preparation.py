@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sentimm.errors import DeviceError, InputError, UsageError
+from sentimm.errors import InputError, UsageError
 from sentimm.models.encoders import ImageEncoder, TextEncoder, load_image_encoder, load_text_encoder
 from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel
 from sentimm.text import TextTokenizer
@@ -176,18 +176,3 @@ def _stored(posts: LabelledPosts, run: Run, options: TrainOptions) -> StoredPost
         ]
     texts = tuple("" if text < 0 else posts.texts[text] for text in posts.text)
     return StoredPosts(texts, tuple(images), target_labels(posts, run.fusion.heads))
-
-
-def choose_device(name: str) -> torch.device:
-    """Choose the device to train on: `auto` is the GPU where there is one.
-
-    Raises:
-        DeviceError: a GPU was asked for that PyTorch can't use.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise DeviceError(
-            "--device cuda was asked for, but PyTorch finds no GPU that it can use: run `sentimm doctor`."
-        )
-    return torch.device(name)

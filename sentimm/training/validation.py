@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
+from accelerate import Accelerator
 
 from sentimm.evaluation.metrics import Metrics, measure_labels
 from sentimm.models.fusion import SentimentModel
@@ -13,21 +14,29 @@ from sentimm.training.dataset import target_labels
 from sentimm.training.objective import encode_batch
 
 
-def score_posts(model: SentimentModel, batcher: Batcher, batch_size: int) -> npt.NDArray[np.float32]:
-    """Score the batcher's posts as `score` would: float32 (posts, labels), before the softmax."""
+def score_posts(
+    model: SentimentModel, batcher: Batcher, batch_size: int, accelerator: Accelerator
+) -> npt.NDArray[np.float32]:
+    """Score the batcher's posts as `score` would: float32 (posts, labels), before the softmax.
+
+    It is done in the precision of `accelerator`, whose processes share the work: all must call this together.
+    """
     model.eval()
-    plan = batcher.plan_evaluation(batch_size)
+    plan = batcher.plan_evaluation(batch_size)[accelerator.process_index :: accelerator.num_processes]
     scores = np.zeros((len(batcher.posts), model.labels), dtype=np.float32)
-    with torch.inference_mode():
+    with torch.inference_mode(), accelerator.autocast():
         for rows, batch in zip(plan, batcher.iterate(plan), strict=True):
             answered = model.fuse(*encode_batch(model, batch), batch.text_index, batch.image_index).scores
             scores[rows] = answered.float().cpu().numpy()
-    return scores
+    gathered = accelerator.reduce(torch.from_numpy(scores).to(batcher.device), "sum")
+    return np.asarray(gathered.cpu(), dtype=np.float32)
 
 
-def measure_tables(model: SentimentModel, batcher: Batcher, batch_size: int) -> dict[str, Metrics]:
+def measure_tables(
+    model: SentimentModel, batcher: Batcher, batch_size: int, accelerator: Accelerator
+) -> dict[str, Metrics]:
     """Measure the answers to the batcher's posts, for each table that has labels of them."""
-    predicted = score_posts(model, batcher, batch_size).argmax(axis=1)
+    predicted = score_posts(model, batcher, batch_size, accelerator).argmax(axis=1)
     target = target_labels(batcher.posts, model.config.heads)
     found = {}
     for number, name in enumerate(batcher.posts.tables):

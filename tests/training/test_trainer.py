@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sentimm.errors import ColumnError, InputError, RunError, RunNotFoundError, UsageError
-from sentimm.training import trainer
+from sentimm.training import loop
 from sentimm.training.dataset import _short_names, load_posts, split_posts
 from sentimm.training.events import EpochTrained, PostsLoaded, TrainingEvent
 from sentimm.training.options import TrainOptions
@@ -126,14 +126,14 @@ def test_a_resumed_run_goes_on_as_an_undisturbed_one(
     options: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, _ = train(replace(options, epochs=3), tmp_path / "whole")
-    save = trainer._save_epoch
+    save = loop.TrainingLoop._save
 
-    def stop_in_the_second_epoch(run: Run, *arguments: object) -> None:
-        if arguments[4] == 2:
+    def stop_in_the_second_epoch(self: loop.TrainingLoop, epoch: int, is_best: bool) -> None:
+        if epoch == 2:
             raise KeyboardInterrupt
-        save(run, *arguments)  # type: ignore[arg-type]
+        save(self, epoch, is_best)
 
-    monkeypatch.setattr(trainer, "_save_epoch", stop_in_the_second_epoch)
+    monkeypatch.setattr(loop.TrainingLoop, "_save", stop_in_the_second_epoch)
     with pytest.raises(KeyboardInterrupt):
         train(replace(options, epochs=3), tmp_path / "stopped")
     monkeypatch.undo()
@@ -232,3 +232,31 @@ def test_options_are_checked(options: TrainOptions, changes: dict[str, object], 
 def test_an_unknown_fusion_names_those_that_there_are(options: TrainOptions, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--fusion 'sum' is not one of ote, native-cat, bert, resnet"):
         start_run(replace(options, fusion="sum"), tmp_path / "run", lambda _: None)
+
+
+@pytest.mark.slow
+def test_bf16_runs_both_backbones_in_bf16_and_keeps_weights_and_loss_in_fp32(
+    options: TrainOptions, tmp_path: Path
+) -> None:
+    seen: dict[type, set[torch.dtype]] = {}
+
+    def note(module: torch.nn.Module, _inputs: object, output: object) -> None:
+        if module.training and isinstance(output, torch.Tensor):
+            seen.setdefault(type(module), set()).add(output.dtype)
+
+    handle = torch.nn.modules.module.register_module_forward_hook(note)
+    try:
+        run, _ = train(replace(options, epochs=1, mixed_precision="bf16"), tmp_path / "run")
+    finally:
+        handle.remove()
+    assert seen[torch.nn.Linear] == {torch.bfloat16}
+    assert seen[loop.Objective] == {torch.float32}
+    assert {tensor.dtype for tensor in weights(run).values()} <= {torch.float32, torch.int64}
+    plain, _ = train(replace(options, epochs=1), tmp_path / "plain")
+    assert losses(run) != losses(plain)
+    assert losses(run) == pytest.approx(losses(plain), rel=0.02)
+
+
+def test_fp16_without_a_gpu_says_what_to_use(options: TrainOptions, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="needs a GPU: use bf16 on a CPU"):
+        start_run(replace(options, mixed_precision="fp16"), tmp_path / "run", lambda _: None)
