@@ -43,8 +43,15 @@ def train(
     ] = _DEFAULTS.val_fraction,
     fusion: Annotated[
         str,
-        typer.Option(metavar="NAME", help="The model: ote, native-cat, bert (text alone) or resnet (images alone)."),
+        typer.Option(
+            metavar="NAME",
+            help="The model: ote, cmac, hstec, native-cat, native-combine, bert (text alone) or resnet (images alone).",
+        ),
     ] = _DEFAULTS.fusion,
+    literal: Annotated[
+        bool,
+        typer.Option("--literal", help="Add up probabilities, as printed in the paper (cmac, hstec, native-combine)."),
+    ] = False,
     text_encoder: Annotated[
         str, typer.Option(metavar="NAME|PATH", help="A BERT by hub name, its folder, or a run to take it from.")
     ] = _DEFAULTS.text_encoder,
@@ -132,6 +139,7 @@ def train(
             val=val,
             val_fraction=val_fraction,
             fusion=fusion,
+            literal=literal,
             text_encoder=text_encoder,
             image_encoder=image_encoder,
             heads=None if heads is None else _split(heads),

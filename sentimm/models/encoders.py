@@ -1,7 +1,8 @@
 """Encoders: a pretrained backbone, pooled and projected to the width that the fusion works in.
 
 An encoder works in two steps, so that the outputs of a frozen backbone can be computed once and kept: `extract` runs
-the backbone and pools it, `project` (always trained) makes the feature vector F of it.
+the backbone and, where the fusion takes feature vectors alone, pools what it gives; `finish` pools what is not pooled
+yet, and projects (the projection is always trained).
 """
 
 from __future__ import annotations
@@ -19,10 +20,29 @@ from sentimm.models.backbones import ImageBackbone, build_backbone, parse_backbo
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """What an encoder makes of some texts or images.
+
+    Attributes:
+        features: F, float (rows, width).
+        sequence: H, float (rows, tokens, width), where the fusion attends, else None.
+        mask: bool or integer (rows, tokens), which tokens are real; None: all of them (an image's cells), or no H.
+    """
+
+    features: Tensor
+    sequence: Tensor | None = None
+    mask: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+@dataclass(frozen=True)
 class TextEncoderConfig:
     """What it takes to build a text encoder again without its pretrained weights.
 
-    `backbone` is the transformers configuration as a dict, `width` that of F, `dropout` the one before the projection.
+    `backbone` is the transformers configuration as a dict, `width` that of F, `dropout` the one before the projection;
+    `sequence` says whether the encoder gives H besides.
     """
 
     name: str
@@ -31,19 +51,22 @@ class TextEncoderConfig:
     pooling: Literal["mean", "cls"]
     max_tokens: int
     dropout: float
+    sequence: bool = False
 
 
 @dataclass(frozen=True)
 class ImageEncoderConfig:
     """What it takes to build an image encoder again without its pretrained weights.
 
-    `backbones` are names as `parse_backbones` gives them, `size` the side of the square image in pixels.
+    `backbones` are names as `parse_backbones` gives them, `size` the side of the square image in pixels; `sequence`
+    says whether the encoder gives H besides.
     """
 
     backbones: tuple[str, ...]
     width: int
     size: int
     dropout: float
+    sequence: bool = False
 
 
 class _Projection(nn.Sequential):
@@ -52,47 +75,90 @@ class _Projection(nn.Sequential):
 
 
 class TextEncoder(nn.Module):
-    """A BERT-family backbone from transformers; F is its pooled and projected last hidden state."""
+    """A BERT-family backbone from transformers: H is its last hidden states projected, F their pool projected."""
 
     def __init__(self, config: TextEncoderConfig, backbone: nn.Module | None = None) -> None:
         super().__init__()
         self.config = config
         self.backbone = _without_pooler(backbone or _empty_text_backbone(config.backbone))
-        self.project = _Projection(int(config.backbone["hidden_size"]), config.width, config.dropout)
+        self.hidden_size = int(config.backbone["hidden_size"])
+        self.project = _Projection(self.hidden_size, config.width, config.dropout)
 
     def extract(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Pool the last hidden states of int64 (batch, tokens) ids to (batch, hidden size), padding ignored."""
+        """Run the backbone over int64 (batch, tokens) ids and mask.
+
+        Gives (batch, hidden size), pooled, padding ignored; for an encoder with `sequence` the last hidden states,
+        (batch, tokens, hidden size).
+        """
         hidden: Tensor = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return hidden if self.config.sequence else self._pool(hidden, attention_mask)
+
+    def finish(self, extracted: Tensor, attention_mask: Tensor | None) -> Encoded:
+        """Make what `extract` gave an `Encoded`; the mask is needed with `sequence`."""
+        if not self.config.sequence:
+            return Encoded(self.project(extracted))
+        if attention_mask is None:
+            raise ValueError("hidden states need their attention_mask")
+        return Encoded(self.project(self._pool(extracted, attention_mask)), self.project(extracted), attention_mask)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Encoded:
+        """Encode int64 (batch, tokens) ids and mask."""
+        return self.finish(self.extract(input_ids, attention_mask), attention_mask)
+
+    def encode_nothing(self) -> Encoded:
+        """Give what no texts are: zero rows, of one token where there is a sequence."""
+        shape = (0, 1, self.hidden_size) if self.config.sequence else (0, self.hidden_size)
+        weight = next(self.project.parameters())
+        return self.finish(weight.new_zeros(shape), weight.new_zeros((0, 1), dtype=torch.int64))
+
+    def _pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         if self.config.pooling == "cls":
             return hidden[:, 0]
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Encode int64 (batch, tokens) ids and mask to F, (batch, width)."""
-        features: Tensor = self.project(self.extract(input_ids, attention_mask))
-        return features
-
 
 class ImageEncoder(nn.Module):
-    """One or more convolutional backbones side by side; F projects their average-pooled last maps together."""
+    """One or more convolutional backbones side by side, their last maps together.
+
+    H is the maps' cells row by row, projected; F is their average, projected.
+    """
 
     def __init__(self, config: ImageEncoderConfig, backbones: Sequence[ImageBackbone] | None = None) -> None:
         super().__init__()
         self.config = config
         backbones = backbones or [build_backbone(name, pretrained=False) for name in config.backbones]
         self.backbones = nn.ModuleList(backbones)
-        channels = sum(backbone.channels for backbone in backbones)
-        self.project = _Projection(channels, config.width, config.dropout)
+        self.channels = sum(backbone.channels for backbone in backbones)
+        self.project = _Projection(self.channels, config.width, config.dropout)
+        if config.sequence and len(backbones) > 1:
+            _check_maps(config, backbones)
 
     def extract(self, pixels: Tensor) -> Tensor:
-        """Pool the last maps of uint8 (batch, 3, size, size) images to (batch, sum of the backbones' channels)."""
-        return torch.cat([backbone(pixels).mean(dim=(2, 3)) for backbone in self.backbones], dim=1)
+        """Run the backbones over uint8 (batch, 3, size, size) images.
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Encode uint8 (batch, 3, size, size) images to F, (batch, width)."""
-        features: Tensor = self.project(self.extract(pixels))
-        return features
+        Gives (batch, channels), averaged over the maps; for an encoder with `sequence` the maps' cells row by row,
+        (batch, cells, channels). Channels are those of all backbones, one after the other.
+        """
+        maps = [backbone(pixels) for backbone in self.backbones]
+        if self.config.sequence:
+            return torch.cat(maps, dim=1).flatten(2).transpose(1, 2)
+        return torch.cat([each.mean(dim=(2, 3)) for each in maps], dim=1)
+
+    def finish(self, extracted: Tensor) -> Encoded:
+        """Make what `extract` gave an `Encoded`."""
+        if not self.config.sequence:
+            return Encoded(self.project(extracted))
+        return Encoded(self.project(extracted.mean(dim=1)), self.project(extracted))
+
+    def forward(self, pixels: Tensor) -> Encoded:
+        """Encode uint8 (batch, 3, size, size) images."""
+        return self.finish(self.extract(pixels))
+
+    def encode_nothing(self) -> Encoded:
+        """Give what no images are: zero rows, of one cell where there is a sequence."""
+        shape = (0, 1, self.channels) if self.config.sequence else (0, self.channels)
+        return self.finish(next(self.project.parameters()).new_zeros(shape))
 
 
 def load_text_encoder(
@@ -103,6 +169,7 @@ def load_text_encoder(
     max_tokens: int,
     dropout: float,
     bert_dropout: float,
+    sequence: bool = False,
 ) -> tuple[TextEncoder, bytes]:
     """Load a pretrained text encoder and its tokenizer.json (as bytes) by hub name or from a local folder.
 
@@ -137,26 +204,50 @@ def load_text_encoder(
         pooling=pooling,
         max_tokens=max_tokens,
         dropout=dropout,
+        sequence=sequence,
     )
     return TextEncoder(encoder_config, backbone), tokenizer.to_str().encode()
 
 
-def load_image_encoder(names: str, *, width: int, size: int, dropout: float) -> ImageEncoder:
+def load_image_encoder(names: str, *, width: int, size: int, dropout: float, sequence: bool = False) -> ImageEncoder:
     """Load pretrained image backbones (see `parse_backbones` for `names`) as one image encoder.
 
     Raises:
         InputError: pretrained weights can't be had or don't fit.
-        UsageError: a name is not one of torchvision's ResNets or timm's models.
+        UsageError: a name is not one of torchvision's ResNets or timm's models, or with `sequence` the backbones' maps
+            differ in size.
     """
     parsed = parse_backbones(names)
     backbones = [build_backbone(name, pretrained=True, weights=weights) for name, weights in parsed]
-    config = ImageEncoderConfig(tuple(name for name, _ in parsed), width=width, size=size, dropout=dropout)
+    config = ImageEncoderConfig(
+        tuple(name for name, _ in parsed), width=width, size=size, dropout=dropout, sequence=sequence
+    )
     return ImageEncoder(config, backbones)
 
 
 def config_to_dict(config: TextEncoderConfig | ImageEncoderConfig | None) -> dict[str, Any] | None:
     """Turn an encoder's configuration into what JSON can hold."""
     return None if config is None else asdict(config)
+
+
+def _check_maps(config: ImageEncoderConfig, backbones: Sequence[ImageBackbone]) -> None:
+    """Refuse backbones whose maps can't lie on each other, cell by cell."""
+    shapes = []
+    for backbone in backbones:
+        was_training = backbone.training
+        with torch.inference_mode():
+            shapes.append(
+                tuple(backbone.eval()(torch.zeros(1, 3, config.size, config.size, dtype=torch.uint8)).shape[2:])
+            )
+        backbone.train(was_training)
+    if len(set(shapes)) > 1:
+        found = ", ".join(
+            f"{name} {high} x {wide}" for name, (high, wide) in zip(config.backbones, shapes, strict=True)
+        )
+        raise UsageError(
+            f"The last maps of the image encoders differ in size at --image-size {config.size} ({found}), so a fusion "
+            "can't attend to both: choose encoders that agree, or one."
+        )
 
 
 def _empty_text_backbone(config: dict[str, Any]) -> nn.Module:

@@ -1,23 +1,20 @@
-"""Batches of posts as tensors, and the features of frozen backbones, computed once."""
+"""Batches of posts as tensors."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sentimm.models.encoders import ImageEncoder, TextEncoder
 from sentimm.text import TextTokenizer, pad_tokens
 from sentimm.training.dataset import LabelledPosts, decode_images
+from sentimm.training.frozen import FrozenOutputs
 
-_EXTRACT_BATCH = 32
 # Batches are cut from the sorted texts of so many batches' posts: little padding, and still random.
 _BUCKET_BATCHES = 40
 
@@ -26,8 +23,9 @@ _BUCKET_BATCHES = 40
 class Batch:
     """One batch on a device; index tensors as in `SentimentModel.fuse`, labels int64 (posts,) with -1 for "none".
 
-    `ids`/`mask` or `text_raw`, and `pixels` or `image_raw`: the inputs of a backbone, or a frozen one's outputs; all
-    None where the model or the batch has nothing of that modality.
+    `ids` or `text_raw`, and `pixels` or `image_raw`: the inputs of a backbone, or a frozen one's outputs; `mask` is
+    that of the texts' tokens, where there are tokens. All are None where the model or the batch has nothing of that
+    modality.
     """
 
     ids: Tensor | None
@@ -58,8 +56,8 @@ class Batcher:
         self,
         posts: LabelledPosts,
         tokens: list[npt.NDArray[np.int64]],
-        text_raw: Tensor | None,
-        image_raw: Tensor | None,
+        text_raw: FrozenOutputs | None,
+        image_raw: FrozenOutputs | None,
         size: int,
         pad_id: int,
         device: torch.device,
@@ -120,11 +118,11 @@ class Batcher:
         images, image_index = _index_present(posts.image[rows])
         ids = mask = text_raw = pixels = image_raw = None
         if self.text_raw is not None:
-            text_raw = self.text_raw[torch.from_numpy(texts)]
+            text_raw, mask = self.text_raw.select(texts)
         elif len(texts):
             ids, mask = map(torch.from_numpy, pad_tokens([self.tokens[text] for text in texts], self.pad_id))
         if self.image_raw is not None:
-            image_raw = self.image_raw[torch.from_numpy(images)]
+            image_raw, _ = self.image_raw.select(images)
         elif len(images):
             pixels = torch.from_numpy(
                 decode_images([posts.images[image] for image in images], self.size, self._decoders)
@@ -132,56 +130,6 @@ class Batcher:
         labels = (torch.from_numpy(column[rows]) for column in (posts.label, posts.text_label, posts.image_label))
         tensors = (ids, mask, text_raw, pixels, image_raw, torch.from_numpy(text_index), torch.from_numpy(image_index))
         return Batch(*(None if tensor is None else tensor.to(self.device) for tensor in (*tensors, *labels)))  # type: ignore[arg-type]
-
-
-def extract_texts(
-    encoder: TextEncoder,
-    tokens: list[npt.NDArray[np.int64]],
-    pad_id: int,
-    device: torch.device,
-    tell: Callable[[int, int], None],
-) -> Tensor:
-    """Run a frozen text backbone over all distinct texts: float (texts, hidden size), on `device`."""
-    order = np.argsort([len(row) for row in tokens], kind="stable")
-    parts = []
-    with torch.inference_mode():
-        for start in range(0, len(order), _EXTRACT_BATCH):
-            rows = [tokens[row] for row in order[start : start + _EXTRACT_BATCH]]
-            ids, mask = (torch.from_numpy(array).to(device) for array in pad_tokens(rows, pad_id))
-            parts.append(encoder.extract(ids, mask))
-            tell(start + len(rows), len(order))
-    back = torch.from_numpy(np.argsort(order))
-    return torch.cat(parts)[back.to(device)].clone()
-
-
-def extract_images(
-    encoder: ImageEncoder,
-    posts: LabelledPosts,
-    device: torch.device,
-    cache: Path,
-    tell: Callable[[int, int], None],
-) -> Tensor:
-    """Run frozen image backbones over all distinct images: float (images, channels), on `device`.
-
-    The result is kept in the folder `cache`, under a name made of the weights and the images' content.
-    """
-    file = cache / f"{_digest_features(encoder, posts)}.npy"
-    if file.is_file():
-        return torch.from_numpy(np.load(file, allow_pickle=False)).to(device)
-    size = encoder.config.size
-    parts = []
-    with torch.inference_mode(), ThreadPoolExecutor() as pool:
-        for start in range(0, len(posts.images), _EXTRACT_BATCH):
-            images = posts.images[start : start + _EXTRACT_BATCH]
-            pixels = torch.from_numpy(decode_images(images, size, pool)).to(device)
-            parts.append(encoder.extract(pixels).cpu())
-            tell(start + len(images), len(posts.images))
-    features = torch.cat(parts)
-    cache.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp.npy")
-    np.save(temporary, features.numpy())
-    temporary.replace(file)
-    return features.clone().to(device)
 
 
 def tokenize_posts(posts: LabelledPosts, tokenizer: TextTokenizer | None) -> list[npt.NDArray[np.int64]]:
@@ -195,12 +143,3 @@ def _index_present(values: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64]
     index = np.full(len(values), len(present), dtype=np.int64)
     index[values >= 0] = inverse
     return present, index
-
-
-def _digest_features(encoder: ImageEncoder, posts: LabelledPosts) -> str:
-    digest = hashlib.sha256(f"{encoder.config.backbones} {encoder.config.size}".encode())
-    for name, tensor in sorted(encoder.backbones.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
-    for image in posts.image_digests:
-        digest.update(image.encode())
-    return digest.hexdigest()[:32]

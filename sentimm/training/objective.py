@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sentimm.models.fusion import Scores, SentimentModel
+from sentimm.models.encoders import Encoded
+from sentimm.models.fusion import SentimentModel
 from sentimm.training.batches import Batch
 from sentimm.training.options import TrainOptions
 
@@ -24,23 +25,23 @@ class Objective(nn.Module):
         return compute_loss(self.model, batch, self.options)
 
 
-def encode_batch(model: SentimentModel, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
-    """Encode a batch's distinct texts and images as `fuse` takes them: F of each, (texts, width), (images, width)."""
+def encode_batch(model: SentimentModel, batch: Batch) -> tuple[Encoded | None, Encoded | None]:
+    """Encode a batch's distinct texts and images as `fuse` takes them."""
     text = image = None
     if model.text is not None:
         if batch.text_raw is not None:
-            text = model.text.project(batch.text_raw)
+            text = model.text.finish(batch.text_raw, batch.mask)
         elif batch.ids is not None and batch.mask is not None:
             text = model.text(batch.ids, batch.mask)
         else:
-            text = model.missing_text[:0]
+            text = model.text.encode_nothing()
     if model.image is not None:
         if batch.image_raw is not None:
-            image = model.image.project(batch.image_raw)
+            image = model.image.finish(batch.image_raw)
         elif batch.pixels is not None:
             image = model.image(batch.pixels)
         else:
-            image = model.missing_image[:0]
+            image = model.image.encode_nothing()
     return text, image
 
 
@@ -48,24 +49,24 @@ def compute_loss(model: SentimentModel, batch: Batch, options: TrainOptions) -> 
     """Sum up the cross entropy of the fusion and of the heads, over the posts that have the label in question."""
     text, image = encode_batch(model, batch)
     heads = model.config.heads
-    has_text = batch.text_index < (0 if text is None else text.shape[0])
-    has_image = batch.image_index < (0 if image is None else image.shape[0])
+    has_text = batch.text_index < (0 if text is None else len(text))
+    has_image = batch.image_index < (0 if image is None else len(image))
     complete = has_text & has_image
     text_index, image_index = batch.text_index, batch.image_index
     if text is not None and image is not None and options.modality_dropout:
         # At most one of the two is dropped, from the fusion's view alone.
         draw = torch.rand(complete.shape, device=complete.device)
         drop = options.modality_dropout / 2
-        text_index = text_index.masked_fill(complete & (draw < drop), text.shape[0])
-        image_index = image_index.masked_fill(complete & (draw > 1 - drop), image.shape[0])
+        text_index = text_index.masked_fill(complete & (draw < drop), len(text))
+        image_index = image_index.masked_fill(complete & (draw > 1 - drop), len(image))
     fused = model.fuse(text, image, text_index, image_index).fused
     answered = complete if heads else torch.ones_like(complete)
     loss = _sum_losses(fused, batch.label, answered, options)
     if heads:
-        scores: Scores = model.fuse(text, image, batch.text_index, batch.image_index)
+        text_scores, image_scores = model.ask_heads(text, image, batch.text_index, batch.image_index)
         for head_scores, own, label, present, other in (
-            (scores.text_scores, batch.text_label, batch.label, has_text, has_image),
-            (scores.image_scores, batch.image_label, batch.label, has_image, has_text),
+            (text_scores, batch.text_label, batch.label, has_text, has_image),
+            (image_scores, batch.image_label, batch.label, has_image, has_text),
         ):
             if head_scores is not None:
                 target = torch.where((own < 0) & ~other, label, own)

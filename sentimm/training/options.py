@@ -25,6 +25,7 @@ class TrainOptions:
     val: str | None = None
     val_fraction: float = 0.1
     fusion: str = "ote"
+    literal: bool = False
     text_encoder: str = "bert-base-uncased"
     image_encoder: str = "resnet50"
     heads: tuple[str, ...] | None = None

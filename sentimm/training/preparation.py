@@ -13,9 +13,10 @@ from sentimm.errors import InputError, UsageError
 from sentimm.models.encoders import ImageEncoder, TextEncoder, load_image_encoder, load_text_encoder
 from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel
 from sentimm.text import TextTokenizer
-from sentimm.training.batches import Batcher, extract_images, extract_texts, tokenize_posts
+from sentimm.training.batches import Batcher, tokenize_posts
 from sentimm.training.dataset import LabelledPosts, decode_images, load_posts, split_posts, target_labels
 from sentimm.training.events import FeaturesExtracted, TrainingListener
+from sentimm.training.frozen import extract_images, extract_texts
 from sentimm.training.options import TrainOptions
 from sentimm.training.run import Run, StoredPosts, is_run, open_run, write_posts
 
@@ -63,7 +64,11 @@ def load_model(options: TrainOptions, posts: LabelledPosts) -> tuple[SentimentMo
     if "image" in modalities:
         image = _load_image(options)
     config = FusionConfig(
-        options.fusion, options.width, _choose_heads(options, posts, modalities), dropout=options.dropout
+        options.fusion,
+        options.width,
+        _choose_heads(options, posts, modalities),
+        dropout=options.dropout,
+        literal=options.literal,
     )
     return SentimentModel(config, len(options.labels), text, image), tokenizer
 
@@ -75,7 +80,13 @@ def _load_text(options: TrainOptions) -> tuple[TextEncoder, bytes]:
         encoder = run.build_model("best").text
         if encoder is None:
             raise UsageError(f"--text-encoder {path} is a run without a text encoder.")
-        config = replace(encoder.config, width=options.width, dropout=options.dropout, max_tokens=options.max_tokens)
+        config = replace(
+            encoder.config,
+            width=options.width,
+            dropout=options.dropout,
+            max_tokens=options.max_tokens,
+            sequence=FUSIONS[options.fusion].attends,
+        )
         return TextEncoder(config, encoder.backbone), run.tokenizer.read_bytes()
     return load_text_encoder(
         options.text_encoder,
@@ -84,6 +95,7 @@ def _load_text(options: TrainOptions) -> tuple[TextEncoder, bytes]:
         max_tokens=options.max_tokens,
         dropout=options.dropout,
         bert_dropout=options.bert_dropout,
+        sequence=FUSIONS[options.fusion].attends,
     )
 
 
@@ -93,10 +105,20 @@ def _load_image(options: TrainOptions) -> ImageEncoder:
         encoder = open_run(path).build_model("best").image
         if encoder is None:
             raise UsageError(f"--image-encoder {path} is a run without an image encoder.")
-        config = replace(encoder.config, width=options.width, dropout=options.dropout, size=options.image_size)
+        config = replace(
+            encoder.config,
+            width=options.width,
+            dropout=options.dropout,
+            size=options.image_size,
+            sequence=FUSIONS[options.fusion].attends,
+        )
         return ImageEncoder(config, list(encoder.backbones))  # type: ignore[arg-type]
     return load_image_encoder(
-        options.image_encoder, width=options.width, size=options.image_size, dropout=options.dropout
+        options.image_encoder,
+        width=options.width,
+        size=options.image_size,
+        dropout=options.dropout,
+        sequence=FUSIONS[options.fusion].attends,
     )
 
 
@@ -142,7 +164,12 @@ def make_batchers(
         text_raw = image_raw = None
         if model.text is not None and "text" in options.freeze:
             text_raw = extract_texts(
-                model.text, tokens, pad_id, device, lambda done, total: tell(FeaturesExtracted("text", done, total))
+                model.text,
+                tokens,
+                pad_id,
+                device,
+                cache,
+                lambda done, total: tell(FeaturesExtracted("text", done, total)),
             )
         if model.image is not None and "image" in options.freeze and posts.images:
             image_raw = extract_images(

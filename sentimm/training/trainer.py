@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 import sentimm
 from sentimm.errors import UsageError
-from sentimm.models.fusion import FUSIONS, SentimentModel
+from sentimm.models.fusion import FusionConfig, SentimentModel, check_fusion
 from sentimm.text import NORMALIZATION
 from sentimm.training.events import PostsLoaded, TrainingListener
 from sentimm.training.loop import TrainingLoop
@@ -31,8 +31,7 @@ def start_run(options: TrainOptions, path: Path | None, tell: TrainingListener) 
         DeviceError: the device can't be used, or not in that precision.
         TrainingError: the loss is no longer a number.
     """
-    if options.fusion not in FUSIONS:
-        raise UsageError(f"--fusion {options.fusion!r} is not one of {', '.join(FUSIONS)}.")
+    check_fusion(FusionConfig(options.fusion, options.width, literal=options.literal))
     accelerator = make_accelerator(options)
     path = agree_on(accelerator, lambda: _choose_folder(path, options.fusion))
     data = load_data(options)

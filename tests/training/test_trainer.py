@@ -230,7 +230,7 @@ def test_options_are_checked(options: TrainOptions, changes: dict[str, object], 
 
 
 def test_an_unknown_fusion_names_those_that_there_are(options: TrainOptions, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--fusion 'sum' is not one of ote, native-cat, bert, resnet"):
+    with pytest.raises(UsageError, match="--fusion 'sum' is not one of ote, cmac, hstec, native-cat, "):
         start_run(replace(options, fusion="sum"), tmp_path / "run", lambda _: None)
 
 
