@@ -9,6 +9,7 @@ from typing import Literal
 from sentimm.errors import UsageError
 
 Modality = Literal["text", "image"]
+SENTIMENTS = ("negative", "neutral", "positive")  # the labels, unless others are named
 MAX_CHUNK_ROWS = 100_000  # the most rows that a part, and a row group of the output, may have
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from sentimm.corpus import MISSING, CorpusReader, survey_corpus
+from sentimm.corpus.labels import read_labels
 from sentimm.errors import ColumnError, ImageError, InputError
 from sentimm.images import decode_image
 from sentimm.options import CorpusOptions
@@ -181,18 +182,18 @@ def _read_table(table: str, number: int, options: TrainOptions, rows: _Rows) -> 
     survey = survey_corpus([table], corpus_options)
     label_columns = _label_columns(table, options.label_column, list(survey.schema))
     reader = CorpusReader(survey, corpus_options)
-    while (chunk := reader.read(_CHUNK_ROWS)) is not None:
+    chunks = list(iter(lambda: reader.read(_CHUNK_ROWS), None))
+    # What a number stands for depends on the whole table.
+    columns = {name: [chunk.frame[column] for chunk in chunks] for name, column in label_columns.items()}
+    whole = [pl.concat(column).alias(label_columns[name]) for name, column in columns.items() if column]
+    labels = read_labels(whole, options.labels, table)
+    for chunk in chunks:
         texts = normalize_texts(chunk.texts).to_list()
-        labels = {
-            name: _number_labels(chunk.frame[column], options.labels, table, chunk.start)
-            for name, column in label_columns.items()
-        }
         id_column = survey.choice.id
         ids = chunk.frame[id_column].cast(pl.String).to_list() if id_column else [None] * len(texts)
         for row, (text, image) in enumerate(zip(texts, chunk.images, strict=True)):
-            values = {
-                name: labels[name][row] if name in labels else -1 for name in ("label", "text_label", "image_label")
-            }
+            values = dict.fromkeys(("label", "text_label", "image_label"), -1)
+            values |= {name: int(labels[column][chunk.start + row]) for name, column in label_columns.items()}
             if chunk.unreadable[row]:
                 rows.skipped["unreadable"] += 1
             elif max(values.values()) < 0:
@@ -218,20 +219,6 @@ def _label_columns(table: str, label_column: str, columns: list[str]) -> dict[st
     found = {"label": label_column}
     found.update({name: name for name in ("text_label", "image_label") if name in columns})
     return found
-
-
-def _number_labels(values: pl.Series, labels: tuple[str, ...], table: str, start: int) -> list[int]:
-    numbers = {label.lower(): number for number, label in enumerate(labels)}
-    names = values.cast(pl.String).str.strip_chars().str.to_lowercase().to_list()
-    result = []
-    for row, name in enumerate(names):
-        if name and name not in numbers:
-            raise ColumnError(
-                f"{table}, row {start + row}: {name!r} in column {values.name!r} is not one of the labels "
-                f"{', '.join(labels)}: name the table's labels with --labels."
-            )
-        result.append(numbers[name] if name else -1)
-    return result
 
 
 def _keep_readable(posts: LabelledPosts, size: int) -> LabelledPosts:

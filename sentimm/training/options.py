@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sentimm.errors import UsageError
-
-LABELS = ("negative", "neutral", "positive")
+from sentimm.options import SENTIMENTS
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class TrainOptions:
     text_encoder: str = "bert-base-uncased"
     image_encoder: str = "resnet50"
     heads: tuple[str, ...] | None = None
-    labels: tuple[str, ...] = LABELS
+    labels: tuple[str, ...] = SENTIMENTS
     text_column: str | None = None
     image_column: str | None = None
     id_column: str | None = None
