@@ -66,7 +66,7 @@ def test_sentiments_in_another_order_keep_their_meaning() -> None:
     assert read([0, 1, 2], turned) == [0, 1, 2]
 
 
-@pytest.mark.parametrize("cells", [["positive", "great"], [-1, 0, 2], [0, 1, 3], [0.5, 1.0]])
+@pytest.mark.parametrize("cells", [["positive", "great"], [-1, 0, 2], [0, 1, 3], [0.5, 2.0]])
 def test_an_unknown_label_is_named_with_its_row(cells: list[object]) -> None:
     with pytest.raises(ColumnError, match=r"row \d: '.*' in column 'label' is not one of .*--labels\."):
         read(cells)
