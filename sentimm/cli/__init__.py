@@ -62,7 +62,7 @@ def _show_version(asked: bool) -> None:
 
 def _log_to_stderr(asked: bool) -> None:
     if asked:
-        from sentimm.console import make_log_handler
+        from sentimm.console.terminal import make_log_handler
 
         _add_log_handler(make_log_handler())
 
@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(message: str, exit_code: int) -> None:
-    from sentimm.console import printable
+    from sentimm.console.terminal import printable
 
     print(f"Error: {printable(message)}", file=sys.stderr)
     sys.exit(exit_code)

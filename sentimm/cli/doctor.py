@@ -19,7 +19,8 @@ def doctor(
 
     Example: sentimm doctor
     """
-    from sentimm.console import print_facts, print_json
+    from sentimm.console.facts import print_facts
+    from sentimm.console.terminal import print_json
     from sentimm.scoring.checkup import examine_machine
 
     checkup = examine_machine()

@@ -46,7 +46,7 @@ def export(
     require_train("export")
     from sentimm_export.exporter import ExportOptions, export_run
 
-    from sentimm.console_training import ExportConsole
+    from sentimm.console.export import ExportConsole
     from sentimm.training.run import newest_run
 
     if weights not in ("best", "last"):

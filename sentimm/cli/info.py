@@ -25,7 +25,8 @@ def info(
     Example: sentimm info
     """
     from sentimm.bundle import load_bundle
-    from sentimm.console import print_facts, print_json
+    from sentimm.console.facts import print_facts
+    from sentimm.console.terminal import print_json
 
     loaded = load_bundle(bundle)
     if as_json:

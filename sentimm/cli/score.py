@@ -14,7 +14,7 @@ from sentimm.events import Event, JobFinished, ModelReady
 from sentimm.options import CorpusOptions, Modality, ScoreOptions
 
 if TYPE_CHECKING:
-    from sentimm.console import ScoreConsole
+    from sentimm.console.scoring import ScoreConsole
 
 _INPUT, _RUN, _OUTPUT = "What is scored", "How it runs", "What is written"
 
@@ -138,7 +138,7 @@ def score(
         chunk_rows=chunk_rows,
         overwrite=overwrite,
     )
-    from sentimm.console import ScoreConsole
+    from sentimm.console.scoring import ScoreConsole
 
     with ScoreConsole(quiet=quiet, as_json=as_json) as console, _Signals() as signals:
         try:

@@ -16,7 +16,8 @@ def status(
 
     Example: sentimm status tweets.scored.parquet
     """
-    from sentimm.console import print_json, print_progress
+    from sentimm.console.summary import print_progress
+    from sentimm.console.terminal import print_json
     from sentimm.scoring.progress import read_progress
 
     progress = read_progress(output)

@@ -125,7 +125,7 @@ def train(
     from sentimm.cli.extras import require_train
 
     require_train("train")
-    from sentimm.console_training import TrainingConsole
+    from sentimm.console.training import TrainingConsole
     from sentimm.training.trainer import resume_run, start_run
 
     # Of several processes (accelerate sets RANK), the main one speaks.

@@ -1,4 +1,4 @@
-"""What a person sees of training and export."""
+"""How training goes: a bar or plain lines, a line for each epoch, a table in the end."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sentimm.console import printable
+from sentimm.console.terminal import printable
 from sentimm.training.events import BatchTrained, EpochTrained, FeaturesExtracted, PostsLoaded, TrainingEvent
 
 if TYPE_CHECKING:
-    from sentimm_export.exporter import Exported
-
     from sentimm.training.run import Run
 
 _PLAIN_EVERY_S = 30
@@ -128,51 +126,4 @@ class TrainingConsole:
                     f"{figures.macro_recall:.3f}",
                     style="bold" if event is best else "",
                 )
-        return table
-
-
-class ExportConsole:
-    """Shows an export: a line for each step, then how each precision compares with PyTorch."""
-
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        self._quiet = quiet
-
-    def tell(self, step: str) -> None:
-        """Show one step."""
-        if not self._quiet:
-            self._console.print(step, style="dim")
-
-    def finish(self, exported: Exported) -> None:
-        """Show the comparison and how to go on."""
-        if not self._quiet:
-            self._console.print(self._table(exported))
-            for note in exported.notes:
-                self._console.print(note, style="dim")
-        path = exported.bundle.path
-        print(f"Bundle: {path}")
-        print(f"Next: sentimm score tweets.csv --images photos/ --model {path}")
-
-    def _table(self, exported: Exported) -> Table:
-        table = Table(title="Against PyTorch, on held-out posts", title_justify="left")
-        for column in (
-            "precision",
-            "posts",
-            "same label",
-            "largest difference",
-            "with neighbours",
-            "accuracy",
-            "PyTorch's",
-        ):
-            table.add_column(column, justify="left" if column == "precision" else "right")
-        for precision, found in exported.parity.items():
-            table.add_row(
-                precision,
-                f"{found.posts:,}",
-                f"{found.agreement:.1%}",
-                f"{found.largest_difference:.1e}",
-                f"{found.neighbour_difference:.1e}",
-                f"{found.accuracy:.1%}",
-                f"{found.accuracy_pytorch:.1%}",
-            )
         return table

@@ -1,0 +1,48 @@
+"""What the survey of a corpus found."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sentimm.console.terminal import count_posts, make_line, make_lines
+from sentimm.events import Surveyed
+
+
+def describe_survey(survey: Surveyed) -> str:
+    """Say in a sentence what the posts are."""
+    names = [name for name, _, _ in survey.sources]
+    where = names[0] if len(names) == 1 else f"{len(names)} inputs"
+    parts = [count_posts(survey.rows), f"{survey.texts:,} with text"]
+    if survey.images_named:
+        parts.append(f"{survey.images_found:,} of {survey.images_named:,} images found")
+    return f"{where}: {', '.join(parts)}."
+
+
+def draw_survey(survey: Surveyed) -> RenderableType:
+    """Draw what a survey found, in full."""
+    inputs = Table.grid(padding=(0, 2))
+    inputs.add_column()
+    inputs.add_column(style="dim")
+    inputs.add_column(justify="right")
+    for name, format_, rows in survey.sources:
+        inputs.add_row(make_line(name), format_, count_posts(rows))
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(justify="right")
+    facts.add_column()
+    facts.add_row(f"{survey.rows:,}", "posts to score")
+    facts.add_row(f"{survey.texts:,}", f"with a text, {survey.repeated_texts:,} of them repeated")
+    if survey.images_named:
+        facts.add_row(f"{survey.images_named:,}", f"with an image, {survey.images_found:,} of these are there")
+    if survey.unreadable:
+        facts.add_row(f"{survey.unreadable:,}", "can't be read as a row")
+    columns = Table.grid(padding=(0, 2))
+    columns.add_column()
+    columns.add_column(style="dim")
+    for name, type_ in survey.columns:
+        columns.add_row(make_line(name), make_line(type_))
+    parts: list[RenderableType] = [inputs, Text(), facts, Text(), *make_lines(survey.reasons)]
+    if survey.notes:
+        parts += [Text(), *make_lines([f"Note: {note}" for note in survey.notes], "yellow")]
+    return Group(*parts, Text(), Text("Columns that are kept", style="bold"), columns)
