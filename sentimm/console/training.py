@@ -10,10 +10,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from sentimm.console.terminal import printable
-from sentimm.training.events import BatchTrained, EpochTrained, FeaturesExtracted, PostsLoaded, TrainingEvent
+from sentimm.training.events import (
+    BatchTrained,
+    EpochTrained,
+    FeaturesExtracted,
+    PostsLoaded,
+    StoppedEarly,
+    ThumbnailsMade,
+    TrainingEvent,
+)
 
 if TYPE_CHECKING:
-    from sentimm.training.run import Run
+    from sentimm.training.run import Run, TrainingStopped
 
 _PLAIN_EVERY_S = 30
 
@@ -44,13 +52,27 @@ class TrainingConsole:
             self._show_posts(event)
         elif isinstance(event, FeaturesExtracted):
             self._advance(f"frozen {event.modality} encoder", event.done, event.total, "")
+        elif isinstance(event, ThumbnailsMade):
+            self._advance("thumbnails", event.done, event.total, "")
         elif isinstance(event, BatchTrained):
             stage = f"epoch {event.epoch}/{event.epochs}"
             self._advance(stage, event.batch, event.batches, f"loss {event.loss:.3f}")
+        elif isinstance(event, StoppedEarly):
+            self._console.print(f"Stopping after epoch {event.epoch}: the last {event.stale} brought nothing better.")
         else:
             self._close()
             self._epochs.append(event)
             self._console.print(self._epoch_line(event))
+
+    def say(self, words: str) -> None:
+        """Show a line, also where progress is not shown."""
+        if not self._silent:
+            self._console.print(words)
+
+    def stop(self, stop: TrainingStopped) -> None:
+        """Say where training stopped and how to go on."""
+        self._close()
+        self.say(f"Stopped in epoch {stop.epoch} after step {stop.step}: sentimm train --resume {stop.path} goes on.")
 
     def finish(self, run: Run) -> None:
         """Show the table of epochs and how to go on."""
@@ -69,7 +91,7 @@ class TrainingConsole:
         for reason, count in event.skipped.items():
             self._console.print(f"  {count:,} {printable(reason)}", style="yellow")
         if event.resumed_epoch:
-            self._console.print(f"Going on after epoch {event.resumed_epoch}.")
+            self._console.print(f"Going on in epoch {event.resumed_epoch}, after step {event.resumed_step}.")
 
     def _advance(self, stage: str, done: int, total: int, note: str) -> None:
         if not self._console.is_terminal:
@@ -107,11 +129,12 @@ class TrainingConsole:
         ]
         best = " (best)" if event.is_best else ""
         figures = "; ".join(parts) + best
-        return f"epoch {event.epoch}/{event.epochs}: loss {event.loss:.3f}, {figures}, {event.seconds:.0f} s"
+        time_spent = f"{event.seconds:.0f} s ({event.waiting:.0%} waiting for data)"
+        return f"epoch {event.epoch}/{event.epochs}: loss {event.loss:.3f}, {figures}, {time_spent}"
 
     def _table(self) -> Table:
         table = Table(title="Validation", title_justify="left")
-        for column in ("epoch", "table", "posts", "loss", "accuracy", "macro F1", "macro recall"):
+        for column in ("epoch", "table", "posts", "loss", "accuracy", "macro F1", "macro recall", "waiting"):
             table.add_column(column, justify="left" if column == "table" else "right")
         best = max(self._epochs, key=lambda event: event.score)
         for event in self._epochs:
@@ -124,6 +147,7 @@ class TrainingConsole:
                     f"{figures.accuracy:.1%}",
                     f"{figures.macro_f1:.3f}",
                     f"{figures.macro_recall:.3f}",
+                    f"{event.waiting:.0%}",
                     style="bold" if event is best else "",
                 )
         return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ import torch
 from torch import Tensor
 
 from sentimm.text import TextTokenizer, pad_tokens
-from sentimm.training.dataset import LabelledPosts, decode_images
+from sentimm.training.dataset import LabelledPosts
 from sentimm.training.frozen import FrozenOutputs
+from sentimm.training.pictures import Pictures
 
 # Batches are cut from the sorted texts of so many batches' posts: little padding, and still random.
 _BUCKET_BATCHES = 40
+_AHEAD = 3  # batches that are made while one is trained on
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,13 @@ class Batch:
 
 
 class Batcher:
-    """Makes batches of posts; images are decoded in threads, one batch ahead.
+    """Makes batches of posts; images are decoded in threads, some batches ahead.
 
     Args:
         posts: the posts that row numbers mean.
         tokens: token ids of each distinct text.
         text_raw, image_raw: outputs of frozen backbones for each distinct text or image, None where not frozen.
-        size: side of the images in pixels.
+        pictures: the posts' images.
         pad_id: the padding token.
         device: where the tensors go.
     """
@@ -58,7 +61,7 @@ class Batcher:
         tokens: list[npt.NDArray[np.int64]],
         text_raw: FrozenOutputs | None,
         image_raw: FrozenOutputs | None,
-        size: int,
+        pictures: Pictures,
         pad_id: int,
         device: torch.device,
     ) -> None:
@@ -66,26 +69,24 @@ class Batcher:
         self.tokens = tokens
         self.text_raw = text_raw
         self.image_raw = image_raw
-        self.size = size
+        self.pictures = pictures
         self.pad_id = pad_id
         self.device = device
-        self._decoders = ThreadPoolExecutor()
         self._ahead = ThreadPoolExecutor(1)
 
-    def over(self, posts: LabelledPosts) -> Batcher:
+    def over(self, posts: LabelledPosts, pictures: Pictures) -> Batcher:
         """Make a batcher of other posts with the same distinct texts and images."""
-        return Batcher(posts, self.tokens, self.text_raw, self.image_raw, self.size, self.pad_id, self.device)
+        return Batcher(posts, self.tokens, self.text_raw, self.image_raw, pictures, self.pad_id, self.device)
 
-    def iterate(self, batches: list[npt.NDArray[np.int64]]) -> Iterator[Batch]:
-        """Make a batch of each array of post rows, int64."""
-        future: Future[Batch] | None = None
+    def iterate(self, batches: list[npt.NDArray[np.int64]], epoch: int = 0) -> Iterator[Batch]:
+        """Make a batch of each array of post rows, int64; `epoch` decides how images are augmented."""
+        waiting: deque[Future[Batch]] = deque()
         for rows in batches:
-            following = self._ahead.submit(self._make, rows)
-            if future is not None:
-                yield future.result()
-            future = following
-        if future is not None:
-            yield future.result()
+            waiting.append(self._ahead.submit(self._make, rows, epoch))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
     def plan_epoch(
         self, weights: tuple[float, ...], batch_size: int, rng: np.random.Generator
@@ -112,7 +113,7 @@ class Batcher:
         rows = rows[np.argsort(lengths, kind="stable")]
         return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
 
-    def _make(self, rows: npt.NDArray[np.int64]) -> Batch:
+    def _make(self, rows: npt.NDArray[np.int64], epoch: int) -> Batch:
         posts = self.posts
         texts, text_index = _index_present(posts.text[rows])
         images, image_index = _index_present(posts.image[rows])
@@ -124,9 +125,7 @@ class Batcher:
         if self.image_raw is not None:
             image_raw, _ = self.image_raw.select(images)
         elif len(images):
-            pixels = torch.from_numpy(
-                decode_images([posts.images[image] for image in images], self.size, self._decoders)
-            )
+            pixels = torch.from_numpy(self.pictures.load(images, epoch))
         labels = (torch.from_numpy(column[rows]) for column in (posts.label, posts.text_label, posts.image_label))
         tensors = (ids, mask, text_raw, pixels, image_raw, torch.from_numpy(text_index), torch.from_numpy(image_index))
         return Batch(*(None if tensor is None else tensor.to(self.device) for tensor in (*tensors, *labels)))  # type: ignore[arg-type]

@@ -11,7 +11,10 @@ from sentimm.evaluation.metrics import Metrics
 
 @dataclass(frozen=True)
 class PostsLoaded:
-    """The tables are read: posts to train on and to validate with, rows left out by reason."""
+    """The tables are read: posts to train on and to validate with, rows left out by reason.
+
+    A resumed run goes on in `resumed_epoch` (from 1; 0: it starts) after `resumed_step` steps.
+    """
 
     run: Path
     training: int
@@ -19,6 +22,7 @@ class PostsLoaded:
     complete: int
     skipped: Mapping[str, int]
     resumed_epoch: int
+    resumed_step: int
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,14 @@ class FeaturesExtracted:
     """`done` of `total` texts or images have gone through a frozen backbone."""
 
     modality: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class ThumbnailsMade:
+    """`done` of `total` images are decoded into the image cache."""
+
     done: int
     total: int
 
@@ -44,16 +56,28 @@ class BatchTrained:
 
 @dataclass(frozen=True)
 class EpochTrained:
-    """An epoch (from 1) is done and saved; `metrics` are those of each table's validation posts."""
+    """An epoch (from 1) is done and saved; `metrics` are those of each table's validation posts.
+
+    `waiting` is the share of the training time (validation apart) in which a step waited for its posts.
+    """
 
     epoch: int
     epochs: int
     loss: float
     seconds: float
+    waiting: float
     metrics: Mapping[str, Metrics]
     score: float
     is_best: bool
 
 
-TrainingEvent = PostsLoaded | FeaturesExtracted | BatchTrained | EpochTrained
+@dataclass(frozen=True)
+class StoppedEarly:
+    """Training ends after an epoch (from 1), because the last `stale` ones brought nothing better."""
+
+    epoch: int
+    stale: int
+
+
+TrainingEvent = StoppedEarly | PostsLoaded | FeaturesExtracted | ThumbnailsMade | BatchTrained | EpochTrained
 TrainingListener = Callable[[TrainingEvent], None]

@@ -1,28 +1,31 @@
-"""The loop: epochs of steps, each epoch validated and saved."""
+"""The loop: epochs of steps, each epoch validated and saved, and a state from which it goes on after a stop."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from sentimm.errors import TrainingError
+from sentimm.errors import RunError, TrainingError
 from sentimm.models.fusion import SentimentModel
+from sentimm.training.averaging import AveragedWeights
 from sentimm.training.batches import Batch
-from sentimm.training.events import BatchTrained, EpochTrained, TrainingListener
+from sentimm.training.events import BatchTrained, EpochTrained, StoppedEarly, TrainingListener
 from sentimm.training.objective import Objective
-from sentimm.training.optimization import freeze_statistics, make_optimizer, make_schedule
+from sentimm.training.optimization import arrange_convolutions, freeze_statistics, make_optimizer, make_schedule
 from sentimm.training.options import TrainOptions
 from sentimm.training.preparation import Batchers
-from sentimm.training.run import Run, replace_file, save_state, save_weights
-from sentimm.training.validation import measure_tables
+from sentimm.training.run import Run, TrainingStopped, replace_file, save_state, save_weights
+from sentimm.training.validation import measure_tables, score_posts
 
 Rows = npt.NDArray[np.int64]
 
@@ -30,12 +33,17 @@ Rows = npt.NDArray[np.int64]
 class TrainingLoop:
     """One model in training, in one process of possibly several.
 
+    Every random draw follows from the seed, the epoch, the step and the process, and so does the order of the posts:
+    the position in the epoch is all that a state holds of them.
+
     Args:
-        run: where weights and metrics go.
+        run: where weights, metrics and the state go.
         model: the model, which is changed in place.
         batchers: its posts.
         accelerator: device, precision, and the other processes.
-        state: what `save_state` saved, None at the start.
+        tell: hears what happens.
+        should_stop: asked after each step; where it says yes the state is saved and the loop ends.
+        state: what was saved, None at the start.
     """
 
     def __init__(
@@ -46,6 +54,7 @@ class TrainingLoop:
         batchers: Batchers,
         accelerator: Accelerator,
         tell: TrainingListener,
+        should_stop: Callable[[], bool],
         state: dict[str, Any] | None,
     ) -> None:
         self.run = run
@@ -54,105 +63,178 @@ class TrainingLoop:
         self.batchers = batchers
         self.accelerator = accelerator
         self.tell = tell
+        self.should_stop = should_stop
+        self.epoch, self.step, self.loss = 1, 0, 0.0  # of the epoch: steps done, sum of their losses
+        self.seconds, self.waited_s = 0.0, 0.0
+        self.records: list[dict[str, Any]] = []
+        arrange_convolutions(model, options, accelerator.device)
         optimizer = make_optimizer(model, options)
-        self.steps = len(self._plan(1))
-        self.schedule = make_schedule(optimizer, options.epochs * self.steps, options)
-        self.best = -1.0
-        self.done = 0
+        self.averaged = None if options.ema is None else AveragedWeights(model, options.ema)
+        self.schedule = make_schedule(optimizer, options.epochs * len(self._plan(1)), options)
+        self.objective, self.optimizer = accelerator.prepare(
+            Objective(model, options, batchers.training.posts), optimizer
+        )
         if state is not None:
-            optimizer.load_state_dict(state["optimizer"])
-            self.schedule.load_state_dict(state["schedule"])
-            self.best = float(state["best"])
-            self.done = int(state["epoch"])
-        self.records = run.read_metrics()[: self.done]
-        self.objective, self.optimizer = accelerator.prepare(Objective(model, options), optimizer)
+            self._load(state)
+        self._saved_s = time.monotonic()
 
     def go(self) -> None:
-        """Train the epochs that are left.
+        """Train what is left.
 
         Raises:
             TrainingError: the loss is no longer a number.
+            TrainingStopped: `should_stop` said so; the run can be resumed.
         """
-        for epoch in range(self.done + 1, self.options.epochs + 1):
-            started = time.monotonic()
-            loss = self._train_epoch(epoch)
-            self._finish_epoch(epoch, loss, started)
+        while self.epoch <= self.options.epochs:
+            if self._stale_epochs() >= (self.options.patience or float("inf")):
+                self.tell(StoppedEarly(self.epoch - 1, self._stale_epochs()))
+                break
+            self._train_epoch()
+            self._finish_epoch()
 
     def _plan(self, epoch: int) -> list[Rows]:
         """The posts of each step of an epoch, the same whenever they are asked for."""
         options = self.options
         rng = np.random.default_rng([options.seed, epoch])
         weights = options.table_weights or (1.0,) * len(options.inputs)
-        return self.batchers.training.plan_epoch(weights, options.batch_size, rng)
+        return self.batchers.training.plan_epoch(weights, options.batch_size * options.accumulate, rng)
 
-    def _train_epoch(self, epoch: int) -> float:
+    def _train_epoch(self) -> None:
         self.objective.train()
         freeze_statistics(self.model, self.options)
-        plan = self._plan(epoch)
-        total = 0.0
-        for step, batch in enumerate(self._load(plan)):
-            # Seeded for each step: a resumed run draws what an undisturbed one draws.
-            process = self.accelerator.process_index
-            set_seed(int(np.random.SeedSequence([self.options.seed, epoch, step, process]).generate_state(1)[0]))
-            total += self._step(batch, len(plan[step]))
-            if not np.isfinite(total):
+        plan = self._plan(self.epoch)
+        steps = [self._cut(rows) for rows in plan[self.step :]]
+        batches = self.batchers.training.iterate([share for shares in steps for share in shares], self.epoch)
+        for rows, shares in zip(plan[self.step :], steps, strict=True):
+            started = time.monotonic()
+            loss, should_stop = self._take_step(batches, len(shares), len(rows))
+            self.step += 1
+            self.loss += loss
+            self.seconds += time.monotonic() - started
+            if not np.isfinite(loss):
                 raise TrainingError(
-                    f"The loss of epoch {epoch}, batch {step + 1} is {total}: train again with a smaller "
+                    f"The loss of epoch {self.epoch}, batch {self.step} is {loss}: train again with a smaller "
                     "--learning-rate."
                 )
-            self.tell(
-                BatchTrained(epoch, self.options.epochs, step + 1, len(plan), len(plan[step]), total / (step + 1))
-            )
-        return total / len(plan)
+            epochs, mean = self.options.epochs, self.loss / self.step
+            self.tell(BatchTrained(self.epoch, epochs, self.step, len(plan), len(rows), mean))
+            if should_stop or time.monotonic() - self._saved_s >= self.options.save_every_s:
+                self._save_state()
+            if should_stop:
+                raise TrainingStopped(self.run.path, self.epoch, self.step)
 
-    def _load(self, plan: list[Rows]) -> Iterator[Batch]:
+    def _cut(self, rows: Rows) -> list[Rows]:
+        """Cut a step into batches, and give this process's share of each."""
         # Rows lie sorted by length: every process gets short and long ones.
         share = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
-        return self.batchers.training.iterate([rows[share] for rows in plan])
+        size = self.options.batch_size
+        return [rows[start : start + size][share] for start in range(0, len(rows), size)]
 
-    def _step(self, batch: Batch, posts: int) -> float:
-        """Move the weights by the gradient of the loss per post over all processes' shares, and give that loss."""
+    def _take_step(self, batches: Iterator[Batch], count: int, posts: int) -> tuple[float, bool]:
+        """Move the weights by the gradient of the loss per post over `count` batches and all processes.
+
+        Gives that loss, and whether any process was asked to stop.
+        """
         accelerator = self.accelerator
+        process = accelerator.process_index
+        set_seed(int(np.random.SeedSequence([self.options.seed, self.epoch, self.step, process]).generate_state(1)[0]))
         self.optimizer.zero_grad()
-        loss = self.objective(batch) / posts
-        # Gradients are averaged over the processes, and should be summed.
-        accelerator.backward(loss * accelerator.num_processes)
+        total = torch.zeros(2, device=accelerator.device)
+        for number in range(1, count + 1):
+            asked = time.monotonic()
+            batch = next(batches)
+            self.waited_s += time.monotonic() - asked
+            apart: AbstractContextManager[None] = nullcontext()
+            if number < count:
+                apart = accelerator.no_sync(self.objective)
+            with apart:
+                loss = self.objective(batch) / posts
+                # Gradients are averaged over the processes, and should be summed.
+                accelerator.backward(loss * accelerator.num_processes)
+            total[0] += loss.detach()
         accelerator.clip_grad_norm_(self.model.parameters(), self.options.clip_norm)
         self.optimizer.step()
         if not accelerator.optimizer_step_was_skipped:
             self.schedule.step()
-        return float(accelerator.reduce(loss.detach(), "sum"))
+            if self.averaged is not None:
+                self.averaged.update()
+        total[1] = float(self.should_stop())
+        summed, stops = accelerator.reduce(total, "sum").tolist()
+        return summed, stops > 0
 
-    def _finish_epoch(self, epoch: int, loss: float, started: float) -> None:
-        metrics = measure_tables(self.model, self.batchers.validation, self.options.batch_size, self.accelerator)
-        score = float(np.mean([getattr(table, self.options.metric) for table in metrics.values()]))
-        is_best = score > self.best
-        self.best = max(score, self.best)
-        seconds = time.monotonic() - started
+    def _finish_epoch(self) -> None:
+        started = time.monotonic()
+        posts, heads = self.batchers.validation.posts, self.model.config.heads
+        with nullcontext() if self.averaged is None else self.averaged.applied():
+            scores = score_posts(self.model, self.batchers.validation, self.options.batch_size, self.accelerator)
+            metrics = measure_tables(scores, posts, heads)
+            score = float(np.mean([getattr(table, self.options.metric) for table in metrics.values()]))
+            is_best = score > max((record["score"] for record in self.records), default=-1.0)
+            if self.accelerator.is_main_process:
+                if is_best:
+                    save_weights(self.model, self.run.path / "best.safetensors")
+                save_weights(self.model, self.run.path / "last.safetensors")
+        loss, waiting = self.loss / self.step, self.waited_s / max(self.seconds, 1e-9)
+        seconds = self.seconds + time.monotonic() - started
         self.records.append(
             {
-                "epoch": epoch,
+                "epoch": self.epoch,
                 "loss": loss,
                 "seconds": round(seconds, 1),
+                "waiting": round(waiting, 4),
                 "score": score,
                 "tables": {name: asdict(table) for name, table in metrics.items()},
             }
         )
+        done = EpochTrained(self.epoch, self.options.epochs, loss, seconds, waiting, metrics, score, is_best)
+        self.epoch, self.step, self.loss, self.seconds, self.waited_s = self.epoch + 1, 0, 0.0, 0.0, 0.0
         if self.accelerator.is_main_process:
-            self._save(epoch, is_best)
-        self.tell(EpochTrained(epoch, self.options.epochs, loss, seconds, metrics, score, is_best))
+            lines = "".join(json.dumps(record) + "\n" for record in self.records)
+            replace_file(self.run.path / "metrics.ndjson", lines.encode())
+        self._save_state()
+        self.tell(done)
 
-    def _save(self, epoch: int, is_best: bool) -> None:
-        path = self.run.path
-        if is_best:
-            save_weights(self.model, path / "best.safetensors")
-        save_weights(self.model, path / "last.safetensors")
-        replace_file(path / "metrics.ndjson", "".join(json.dumps(record) + "\n" for record in self.records).encode())
+    def _stale_epochs(self) -> int:
+        """Count the epochs since the best one."""
+        scores = [record["score"] for record in self.records]
+        return len(scores) - 1 - scores.index(max(scores)) if scores else 0
+
+    def _save_state(self) -> None:
+        """Write all that resuming needs as one file; frozen weights lie in those of an epoch, or of the start."""
+        self._saved_s = time.monotonic()
+        if not self.accelerator.is_main_process:
+            return
+        trained = {name: weight.detach() for name, weight in self.model.named_parameters() if weight.requires_grad}
         state = {
-            "epoch": epoch,
-            "best": self.best,
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss": self.loss,
+            "seconds": self.seconds,
+            "waited_s": self.waited_s,
+            "records": json.dumps(self.records),
+            "weights": trained,
+            "averaged": None if self.averaged is None else self.averaged.to_state(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "scaler": None if self.accelerator.scaler is None else self.accelerator.scaler.state_dict(),
         }
-        save_state(state, path / "trainer.pt")
-        (path / "initial.safetensors").unlink(missing_ok=True)
+        save_state(state, self.run.path / "trainer.pt")
+        if self.epoch > 1:
+            (self.run.path / "initial.safetensors").unlink(missing_ok=True)
+
+    def _load(self, state: dict[str, Any]) -> None:
+        try:
+            self.epoch, self.step = int(state["epoch"]), int(state["step"])
+            self.loss, self.seconds, self.waited_s = state["loss"], state["seconds"], state["waited_s"]
+            self.records = json.loads(state["records"])
+            self.model.load_state_dict(state["weights"], strict=False)
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            if self.averaged is not None:
+                self.averaged.load_state(state["averaged"])
+            if self.accelerator.scaler is not None:
+                self.accelerator.scaler.load_state_dict(state["scaler"])
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise RunError(
+                f"{self.run.path / 'trainer.pt'} is not this run's, or of another version of sentimm: train again."
+            ) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,20 +11,8 @@ from torch.nn import functional as F
 from sentimm.models.encoders import Encoded
 from sentimm.models.fusion import SentimentModel
 from sentimm.training.batches import Batch
+from sentimm.training.dataset import LabelledPosts
 from sentimm.training.options import TrainOptions
-
-
-class Objective(nn.Module):
-    """The loss as a module: what accelerate wraps for mixed precision and for several processes."""
-
-    def __init__(self, model: SentimentModel, options: TrainOptions) -> None:
-        super().__init__()
-        self.model = model
-        self.options = options
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Sum up the loss over the batch's posts: float32 ()."""
-        return compute_loss(self.model, batch, self.options)
 
 
 def encode_batch(model: SentimentModel, batch: Batch) -> tuple[Encoded | None, Encoded | None]:
@@ -45,38 +35,88 @@ def encode_batch(model: SentimentModel, batch: Batch) -> tuple[Encoded | None, E
     return text, image
 
 
-def compute_loss(model: SentimentModel, batch: Batch, options: TrainOptions) -> Tensor:
-    """Sum up the cross entropy of the fusion and of the heads, over the posts that have the label in question."""
-    text, image = encode_batch(model, batch)
-    heads = model.config.heads
-    has_text = batch.text_index < (0 if text is None else len(text))
-    has_image = batch.image_index < (0 if image is None else len(image))
-    complete = has_text & has_image
-    text_index, image_index = batch.text_index, batch.image_index
-    if text is not None and image is not None and options.modality_dropout:
-        # At most one of the two is dropped, from the fusion's view alone.
-        draw = torch.rand(complete.shape, device=complete.device)
-        drop = options.modality_dropout / 2
-        text_index = text_index.masked_fill(complete & (draw < drop), len(text))
-        image_index = image_index.masked_fill(complete & (draw > 1 - drop), len(image))
-    fused = model.fuse(text, image, text_index, image_index).fused
-    answered = complete if heads else torch.ones_like(complete)
-    loss = _sum_losses(fused, batch.label, answered, options)
-    if heads:
-        text_scores, image_scores = model.ask_heads(text, image, batch.text_index, batch.image_index)
-        for head_scores, own, label, present, other in (
-            (text_scores, batch.text_label, batch.label, has_text, has_image),
-            (image_scores, batch.image_label, batch.label, has_image, has_text),
+class Objective(nn.Module):
+    """The loss as a module: what accelerate wraps for mixed precision and for several processes.
+
+    Args:
+        model: what is trained.
+        posts: the posts to train on, whose labels decide balanced class weights.
+    """
+
+    label_weights: Tensor
+    text_weights: Tensor
+    image_weights: Tensor
+
+    def __init__(self, model: SentimentModel, options: TrainOptions, posts: LabelledPosts) -> None:
+        super().__init__()
+        self.model = model
+        self.options = options
+        text_alone, image_alone = posts.image < 0, posts.text < 0
+        for name, targets in (
+            ("label_weights", posts.label),
+            ("text_weights", np.where((posts.text_label < 0) & text_alone, posts.label, posts.text_label)),
+            ("image_weights", np.where((posts.image_label < 0) & image_alone, posts.label, posts.image_label)),
         ):
-            if head_scores is not None:
-                target = torch.where((own < 0) & ~other, label, own)
-                loss = loss + options.head_weight * _sum_losses(head_scores, target, present, options)
-    return loss
+            weights = weigh_classes(targets, posts.table, options)
+            self.register_buffer(name, torch.from_numpy(weights).to(model.missing_text.device), persistent=False)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Sum up the cross entropy of the fusion and of the heads over the posts that have the label: float32 ()."""
+        model, options = self.model, self.options
+        text, image = encode_batch(model, batch)
+        heads = model.config.heads
+        has_text = batch.text_index < (0 if text is None else len(text))
+        has_image = batch.image_index < (0 if image is None else len(image))
+        complete = has_text & has_image
+        text_index, image_index = batch.text_index, batch.image_index
+        if text is not None and image is not None and options.modality_dropout:
+            # At most one of the two is dropped, from the fusion's view alone.
+            draw = torch.rand(complete.shape, device=complete.device)
+            drop = options.modality_dropout / 2
+            text_index = text_index.masked_fill(complete & (draw < drop), len(text))
+            image_index = image_index.masked_fill(complete & (draw > 1 - drop), len(image))
+        fused = model.fuse(text, image, text_index, image_index).fused
+        answered = complete if heads else torch.ones_like(complete)
+        loss = self._sum_losses(fused, batch.label, answered, self.label_weights)
+        if heads:
+            text_scores, image_scores = model.ask_heads(text, image, batch.text_index, batch.image_index)
+            for head_scores, own, label, present, other, weights in (
+                (text_scores, batch.text_label, batch.label, has_text, has_image, self.text_weights),
+                (image_scores, batch.image_label, batch.label, has_image, has_text, self.image_weights),
+            ):
+                if head_scores is not None:
+                    target = torch.where((own < 0) & ~other, label, own)
+                    loss = loss + options.head_weight * self._sum_losses(head_scores, target, present, weights)
+        return loss
+
+    def _sum_losses(self, scores: Tensor, label: Tensor, counted: Tensor, weights: Tensor) -> Tensor:
+        # In float32 whatever the encoders computed in: bf16 keeps 8 bits.
+        losses = F.cross_entropy(
+            scores.float(),
+            label.clamp(min=0),
+            weight=weights,
+            reduction="none",
+            label_smoothing=self.options.label_smoothing,
+        )
+        return (losses * (counted & (label >= 0))).sum()
 
 
-def _sum_losses(scores: Tensor, label: Tensor, counted: Tensor, options: TrainOptions) -> Tensor:
-    counted = counted & (label >= 0)
-    # In float32 whatever the encoders computed in: bf16 keeps 8 bits.
-    target, smoothing = label.clamp(min=0), options.label_smoothing
-    losses = F.cross_entropy(scores.float(), target, reduction="none", label_smoothing=smoothing)
-    return (losses * counted).sum()
+def weigh_classes(
+    targets: npt.NDArray[np.int64], tables: npt.NDArray[np.int64], options: TrainOptions
+) -> npt.NDArray[np.float32]:
+    """Give each class its weight in the loss, float32 (labels,).
+
+    Balanced weights are inverse to how often an epoch sees the class, and 1 on average over the posts.
+
+    Args:
+        targets: the classes of the posts to train on, -1 for none, int64 (posts,).
+        tables: which input each post is from, int64 (posts,); an epoch sees some more often than others.
+        options: of the run.
+    """
+    if options.class_weights != "balanced":
+        return np.asarray(options.class_weights or [1.0] * len(options.labels), dtype=np.float32)
+    seen = np.asarray(options.table_weights or [1.0] * len(options.inputs))[tables]
+    has = targets >= 0
+    counts = np.bincount(targets[has], weights=seen[has], minlength=len(options.labels))
+    found = counts > 0
+    return np.where(found, counts.sum() / np.maximum(counts, 1e-9) / max(found.sum(), 1), 1.0).astype(np.float32)

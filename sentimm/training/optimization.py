@@ -2,32 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sentimm.models.fusion import SentimentModel
 from sentimm.training.options import TrainOptions
 
 
 def make_optimizer(model: SentimentModel, options: TrainOptions) -> torch.optim.Optimizer:
-    """AdamW over the backbones that are trained and, with its own rate, over all the rest."""
-    backbones: list[nn.Parameter] = []
-    for modality, backbone in (
-        ("text", None if model.text is None else model.text.backbone),
-        ("image", None if model.image is None else model.image.backbones),
+    """AdamW with a learning rate for the text backbone, one for the image backbones and one for all the rest."""
+    groups: list[dict[str, Any]] = []
+    rest = dict(model.named_parameters())
+    for modality, prefix, rate in (
+        ("text", "text.backbone.", options.learning_rate),
+        ("image", "image.backbones.", options.image_lr or options.learning_rate),
     ):
-        if backbone is not None:
-            backbone.requires_grad_(modality not in options.freeze)
-            backbones += list(backbone.parameters())
-    known = {id(parameter) for parameter in backbones}
-    rest = [parameter for parameter in model.parameters() if id(parameter) not in known]
-    return torch.optim.AdamW(
-        [
-            {"params": [parameter for parameter in backbones if parameter.requires_grad], "lr": options.learning_rate},
-            {"params": rest, "lr": options.head_lr or options.learning_rate},
-        ],
-        weight_decay=options.weight_decay,
-    )
+        backbone = {name: weight for name, weight in rest.items() if name.startswith(prefix)}
+        rest = {name: weight for name, weight in rest.items() if name not in backbone}
+        for weight in backbone.values():
+            weight.requires_grad_(modality not in options.freeze)
+        if modality not in options.freeze and backbone:
+            groups.append({"params": list(backbone.values()), "lr": rate})
+    groups.append({"params": list(rest.values()), "lr": options.head_lr or options.learning_rate})
+    # Fused: 15 ms a step for 22 million weights on two cores, 46 ms otherwise.
+    return torch.optim.AdamW(groups, weight_decay=options.weight_decay, fused=True)
+
+
+def arrange_convolutions(model: SentimentModel, options: TrainOptions, device: torch.device) -> None:
+    """Let convolutions run where they are fast: channels last, and on CPUs no depthwise ones in bf16.
+
+    EfficientNet-Lite2, 16 images, forward and backward on two cores with AMX: 1.29 s, channels last 0.83 s; in bf16
+    1.05 s, and 0.71 s with the depthwise convolutions in fp32.
+    """
+    if model.image is None:
+        return
+    model.image.backbones.to(memory_format=torch.channels_last)
+    if device.type == "cpu" and options.mixed_precision == "bf16":
+        for module in model.image.backbones.modules():
+            if isinstance(module, nn.Conv2d) and module.groups > 1:
+                setattr(module, "forward", partial(_convolve_precisely, module.forward))  # noqa: B010 - mypy
+
+
+def _convolve_precisely(forward: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    with torch.autocast("cpu", enabled=False):
+        return forward(images.float()).to(images.dtype)
 
 
 def make_schedule(

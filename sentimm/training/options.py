@@ -16,7 +16,9 @@ class TrainOptions:
     """Options of one training run; the paper's where it gives them.
 
     `table_weights` says how often the posts of each input are seen in an epoch (0.1: a random tenth of them each time).
-    Learning rates are those at the top of the warm-up; `head_lr` is for all that is not a pretrained backbone.
+    Learning rates are those at the top of the warm-up; `image_lr` is for the image backbones, `head_lr` for all that is
+    no pretrained backbone; None: `learning_rate`. A step moves the weights by the gradient of `accumulate` batches of
+    `batch_size` posts. `ema`: the decay of a moving average of the weights, which is what is validated and saved.
     """
 
     inputs: tuple[str, ...]
@@ -27,6 +29,7 @@ class TrainOptions:
     literal: bool = False
     text_encoder: str = "bert-base-uncased"
     image_encoder: str = "resnet50"
+    init: Path | None = None
     heads: tuple[str, ...] | None = None
     labels: tuple[str, ...] = SENTIMENTS
     text_column: str | None = None
@@ -46,12 +49,20 @@ class TrainOptions:
     epochs: int = 20
     batch_size: int = 16
     learning_rate: float = 3e-5
+    image_lr: float | None = None
     head_lr: float | None = None
+    accumulate: int = 1
     weight_decay: float = 0.0
     warmup: float = 0.0
     label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] | Literal["balanced"] = ()
+    ema: float | None = None
+    augment: bool = False
     head_weight: float = 0.5
     clip_norm: float = 1.0
+    patience: int | None = None
+    save_every_s: float = 300.0
+    image_cache: Path | None = None
     metric: Literal["accuracy", "macro_f1", "macro_recall"] = "accuracy"
     seed: int = 0
     device: str = "auto"
@@ -63,6 +74,15 @@ class TrainOptions:
         Raises:
             UsageError: an option has a value that can't be used.
         """
+        self._check_lists()
+        self._check_numbers()
+        if self.augment and "image" in self.freeze:
+            raise UsageError(
+                "--augment changes the pictures in each epoch, and --freeze image computes the encoder's outputs once: "
+                "leave one of them away."
+            )
+
+    def _check_lists(self) -> None:
         if self.table_weights and len(self.table_weights) != len(self.inputs):
             raise UsageError(
                 f"--table-weights names {len(self.table_weights)} weights for {len(self.inputs)} tables: "
@@ -72,15 +92,42 @@ class TrainOptions:
             raise UsageError("--table-weights must all be greater than 0.")
         if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:
             raise UsageError("--labels needs two or more different labels, separated by commas.")
-        if not 0 < self.val_fraction < 1:
-            raise UsageError(f"--val-fraction {self.val_fraction} must lie between 0 and 1.")
         for option, values in (("--freeze", self.freeze), ("--heads", self.heads or ())):
             unknown = set(values) - {"text", "image"}
             if unknown:
                 raise UsageError(f"{option} takes text, image or both, not {', '.join(sorted(unknown))}.")
-        for option, count in (("--epochs", self.epochs), ("--batch-size", self.batch_size), ("--width", self.width)):
+        if self.class_weights and self.class_weights != "balanced":
+            if len(self.class_weights) != len(self.labels):
+                raise UsageError(
+                    f"--class-weights names {len(self.class_weights)} weights for {len(self.labels)} labels: give one "
+                    "for each, or `balanced`."
+                )
+            if any(not isinstance(weight, float) or weight <= 0 for weight in self.class_weights):
+                raise UsageError("--class-weights must all be greater than 0.")
+
+    def _check_numbers(self) -> None:
+        for option, count in (
+            ("--epochs", self.epochs),
+            ("--batch-size", self.batch_size),
+            ("--width", self.width),
+            ("--accumulate", self.accumulate),
+            ("--patience", 1 if self.patience is None else self.patience),
+        ):
             if count < 1:
                 raise UsageError(f"{option} must be at least 1.")
+        if not 0 < self.val_fraction < 1:
+            raise UsageError(f"--val-fraction {self.val_fraction} must lie between 0 and 1.")
+        for option, rate in (
+            ("--learning-rate", self.learning_rate),
+            ("--image-lr", self.image_lr),
+            ("--head-lr", self.head_lr),
+        ):
+            if rate is not None and not rate > 0:
+                raise UsageError(f"{option} {rate} must be greater than 0.")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise UsageError(f"--ema {self.ema} must lie between 0 and 1, such as 0.999.")
+        if self.save_every_s < 0:
+            raise UsageError("--save-every must not be negative.")
 
     def to_plain(self) -> dict[str, Any]:
         """Give the options as JSON can hold them, paths in full."""
@@ -92,6 +139,6 @@ class TrainOptions:
         stored: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()
         }
-        for name in ("images", "feature_cache"):
-            stored[name] = None if stored[name] is None else Path(stored[name])
+        for name in ("images", "init", "feature_cache", "image_cache"):
+            stored[name] = None if stored.get(name) is None else Path(stored[name])
         return TrainOptions(**stored)

@@ -1,24 +1,23 @@
-"""What a training run starts from: posts, model and batches, made of the options."""
+"""What a training run works on: posts and batches, made of the options."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from sentimm.errors import InputError, UsageError
-from sentimm.models.encoders import ImageEncoder, TextEncoder, load_image_encoder, load_text_encoder
-from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel
+from sentimm.errors import InputError
+from sentimm.models.fusion import FUSIONS, SentimentModel
 from sentimm.text import TextTokenizer
 from sentimm.training.batches import Batcher, tokenize_posts
 from sentimm.training.dataset import LabelledPosts, decode_images, load_posts, split_posts, target_labels
-from sentimm.training.events import FeaturesExtracted, TrainingListener
+from sentimm.training.events import FeaturesExtracted, ThumbnailsMade, TrainingListener
 from sentimm.training.frozen import extract_images, extract_texts
 from sentimm.training.options import TrainOptions
-from sentimm.training.run import Run, StoredPosts, is_run, open_run, write_posts
+from sentimm.training.pictures import Pictures
+from sentimm.training.run import Run, StoredPosts, write_posts
 
 _CALIBRATION_POSTS = 256
 _HELD_OUT_POSTS = 1000
@@ -51,88 +50,6 @@ def load_data(options: TrainOptions) -> TrainingData:
     return TrainingData(training, validation)
 
 
-def load_model(options: TrainOptions, posts: LabelledPosts) -> tuple[SentimentModel, bytes | None]:
-    """Build the model over pretrained encoders, with its tokenizer.json; `posts` decide which heads it gets.
-
-    Raises:
-        InputError: an encoder can't be loaded.
-    """
-    text, image, tokenizer = None, None, None
-    modalities = FUSIONS[options.fusion].modalities
-    if "text" in modalities:
-        text, tokenizer = _load_text(options)
-    if "image" in modalities:
-        image = _load_image(options)
-    config = FusionConfig(
-        options.fusion,
-        options.width,
-        _choose_heads(options, posts, modalities),
-        dropout=options.dropout,
-        literal=options.literal,
-    )
-    return SentimentModel(config, len(options.labels), text, image), tokenizer
-
-
-def _load_text(options: TrainOptions) -> tuple[TextEncoder, bytes]:
-    path = Path(options.text_encoder)
-    if is_run(path):
-        run = open_run(path)
-        encoder = run.build_model("best").text
-        if encoder is None:
-            raise UsageError(f"--text-encoder {path} is a run without a text encoder.")
-        config = replace(
-            encoder.config,
-            width=options.width,
-            dropout=options.dropout,
-            max_tokens=options.max_tokens,
-            sequence=FUSIONS[options.fusion].attends,
-        )
-        return TextEncoder(config, encoder.backbone), run.tokenizer.read_bytes()
-    return load_text_encoder(
-        options.text_encoder,
-        width=options.width,
-        pooling=options.pooling,
-        max_tokens=options.max_tokens,
-        dropout=options.dropout,
-        bert_dropout=options.bert_dropout,
-        sequence=FUSIONS[options.fusion].attends,
-    )
-
-
-def _load_image(options: TrainOptions) -> ImageEncoder:
-    path = Path(options.image_encoder)
-    if is_run(path):
-        encoder = open_run(path).build_model("best").image
-        if encoder is None:
-            raise UsageError(f"--image-encoder {path} is a run without an image encoder.")
-        config = replace(
-            encoder.config,
-            width=options.width,
-            dropout=options.dropout,
-            size=options.image_size,
-            sequence=FUSIONS[options.fusion].attends,
-        )
-        return ImageEncoder(config, list(encoder.backbones))  # type: ignore[arg-type]
-    return load_image_encoder(
-        options.image_encoder,
-        width=options.width,
-        size=options.image_size,
-        dropout=options.dropout,
-        sequence=FUSIONS[options.fusion].attends,
-    )
-
-
-def _choose_heads(options: TrainOptions, posts: LabelledPosts, modalities: tuple[str, ...]) -> tuple[str, ...]:
-    """Give a fusion the heads that were asked for, or those that the posts have labels for."""
-    if len(modalities) < 2:
-        return ()
-    if options.heads is not None:
-        return options.heads
-    text_alone = (posts.text >= 0) & ((posts.text_label >= 0) | (posts.image < 0) & (posts.label >= 0))
-    image_alone = (posts.image >= 0) & ((posts.image_label >= 0) | (posts.text < 0) & (posts.label >= 0))
-    return tuple(head for head, found in (("text", text_alone.any()), ("image", image_alone.any())) if found)
-
-
 @dataclass(frozen=True)
 class Batchers:
     """What makes batches of `TrainingData`."""
@@ -158,7 +75,7 @@ def make_batchers(
     for posts in (data.training, data.validation):
         if made and posts.texts is data.training.texts:
             # Split off from the training posts: the same texts and images, whose outputs are there.
-            made.append(made[0].over(posts))
+            made.append(made[0].over(posts, _make_pictures(posts, options, tell, is_training=False)))
             continue
         tokens = tokenize_posts(posts, tokenizer)
         text_raw = image_raw = None
@@ -175,8 +92,21 @@ def make_batchers(
             image_raw = extract_images(
                 model.image, posts, device, cache, lambda done, total: tell(FeaturesExtracted("image", done, total))
             )
-        made.append(Batcher(posts, tokens, text_raw, image_raw, options.image_size, pad_id, device))
+        pictures = _make_pictures(posts, options, tell, is_training=not made)
+        made.append(Batcher(posts, tokens, text_raw, image_raw, pictures, pad_id, device))
     return Batchers(*made)
+
+
+def _make_pictures(
+    posts: LabelledPosts, options: TrainOptions, tell: TrainingListener, *, is_training: bool
+) -> Pictures:
+    return Pictures(
+        posts,
+        options.image_size,
+        augment_seed=options.seed if options.augment and is_training else None,
+        cache=None if "image" in options.freeze else options.image_cache,
+        tell=lambda done, total: tell(ThumbnailsMade(done, total)),
+    )
 
 
 def store_posts(run: Run, data: TrainingData, options: TrainOptions) -> None:

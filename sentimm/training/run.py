@@ -7,7 +7,8 @@
     metrics.ndjson          one line for each epoch
     calibration.parquet     training posts, for the scales of int8
     held-out.parquet        labelled validation posts, for the check of an export
-    trainer.pt              optimiser and counters, to resume from
+    trainer.pt              all that resuming needs: weights in training, optimiser, position
+    initial.safetensors     weights before the first epoch; goes when that is done
 
 Every file is written under a temporary name and renamed.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,6 +38,16 @@ from sentimm.models.fusion import FusionConfig, SentimentModel
 
 FORMAT = 1
 Weights = Literal["best", "last"]
+
+
+class TrainingStopped(Exception):  # noqa: N818 - nothing went wrong
+    """Training was asked to stop, and did after `step` steps of an epoch (from 1); the run at `path` can be resumed."""
+
+    def __init__(self, path: Path, epoch: int, step: int) -> None:
+        super().__init__(f"stopped in epoch {epoch} after step {step}")
+        self.path = path
+        self.epoch = epoch
+        self.step = step
 
 
 @dataclass(frozen=True)
@@ -219,7 +231,10 @@ def read_posts(path: Path, size: int | None) -> StoredPosts:
 def replace_file(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that the file is the old one or the new one, whole, at any moment."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data)
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)
 
 

@@ -1,8 +1,9 @@
-"""Training: from labelled tables to a run folder, resumable at each epoch, the same for the same seed."""
+"""Training: from labelled tables to a run folder, resumable at any step, the same for the same seed."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,27 @@ from sentimm.errors import UsageError
 from sentimm.models.fusion import FusionConfig, SentimentModel, check_fusion
 from sentimm.text import NORMALIZATION
 from sentimm.training.events import PostsLoaded, TrainingListener
+from sentimm.training.initialization import load_model
 from sentimm.training.loop import TrainingLoop
 from sentimm.training.options import TrainOptions
-from sentimm.training.preparation import TrainingData, load_data, load_model, make_batchers, store_posts
+from sentimm.training.preparation import TrainingData, load_data, make_batchers, store_posts
 from sentimm.training.processes import agree_on, make_accelerator
 from sentimm.training.run import Run, load_state, load_weights, open_run, replace_file, save_weights
 
 
-def start_run(options: TrainOptions, path: Path | None, tell: TrainingListener) -> Run:
+def start_run(
+    options: TrainOptions, path: Path | None, tell: TrainingListener, should_stop: Callable[[], bool] = lambda: False
+) -> Run:
     """Train a new model into the folder `path` (None: the next one in runs/), and give the finished run.
+
+    `should_stop` is asked after each step.
 
     Raises:
         UsageError: options that don't go together, or a folder that is in use.
         InputError, ColumnError, TableError: the tables or encoders can't be read.
         DeviceError: the device can't be used, or not in that precision.
         TrainingError: the loss is no longer a number.
+        TrainingStopped: `should_stop` said so.
     """
     check_fusion(FusionConfig(options.fusion, options.width, literal=options.literal))
     accelerator = make_accelerator(options)
@@ -54,7 +61,7 @@ def start_run(options: TrainOptions, path: Path | None, tell: TrainingListener) 
         },
     )
     agree_on(accelerator, lambda: _write_start(run, model, tokenizer, data, options))
-    return _train(run, model, options, data, accelerator, tell, state=None)
+    return _train(run, model, options, data, accelerator, tell, should_stop, state=None)
 
 
 def _choose_folder(path: Path | None, fusion: str) -> Path:
@@ -77,19 +84,21 @@ def _write_start(
     run.write_config()
 
 
-def resume_run(path: Path, tell: TrainingListener) -> Run:
-    """Go on with a run after its last finished epoch.
+def resume_run(path: Path, tell: TrainingListener, should_stop: Callable[[], bool] = lambda: False) -> Run:
+    """Go on with a run where its state was saved last.
 
     Raises:
         RunNotFoundError: there is no run at `path`.
         RunError: the run is damaged.
+        TrainingError, TrainingStopped: as `start_run`.
     """
     run = open_run(path)
     options = TrainOptions.from_plain(run.options)
     state = load_state(path / "trainer.pt") if (path / "trainer.pt").exists() else None
     model = run.build_model()
-    load_weights(model, path / ("initial.safetensors" if state is None else "last.safetensors"))
-    return _train(run, model, options, load_data(options), make_accelerator(options), tell, state)
+    initial = path / "initial.safetensors"
+    load_weights(model, initial if initial.exists() else path / "last.safetensors")
+    return _train(run, model, options, load_data(options), make_accelerator(options), tell, should_stop, state)
 
 
 def _train(
@@ -99,6 +108,7 @@ def _train(
     data: TrainingData,
     accelerator: Accelerator,
     tell: TrainingListener,
+    should_stop: Callable[[], bool],
     state: dict[str, Any] | None,
 ) -> Run:
     tell(
@@ -109,13 +119,14 @@ def _train(
             int(data.training.is_complete.sum()),
             data.training.skipped,
             0 if state is None else int(state["epoch"]),
+            0 if state is None else int(state["step"]),
         )
     )
     model.to(accelerator.device)
     # The main process first: the others find frozen encoders' outputs in the cache.
     with accelerator.main_process_first():
         batchers = make_batchers(run, model, options, data, accelerator.device, tell)
-    TrainingLoop(run, model, options, batchers, accelerator, tell, state).go()
+    TrainingLoop(run, model, options, batchers, accelerator, tell, should_stop, state).go()
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return run

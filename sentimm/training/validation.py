@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from sentimm.evaluation.metrics import Metrics, measure_labels
 from sentimm.models.fusion import SentimentModel
 from sentimm.training.batches import Batcher
-from sentimm.training.dataset import target_labels
+from sentimm.training.dataset import LabelledPosts, target_labels
 from sentimm.training.objective import encode_batch
 
 
@@ -32,15 +32,13 @@ def score_posts(
     return np.asarray(gathered.cpu(), dtype=np.float32)
 
 
-def measure_tables(
-    model: SentimentModel, batcher: Batcher, batch_size: int, accelerator: Accelerator
-) -> dict[str, Metrics]:
-    """Measure the answers to the batcher's posts, for each table that has labels of them."""
-    predicted = score_posts(model, batcher, batch_size, accelerator).argmax(axis=1)
-    target = target_labels(batcher.posts, model.config.heads)
+def measure_tables(scores: npt.NDArray[np.float32], posts: LabelledPosts, heads: tuple[str, ...]) -> dict[str, Metrics]:
+    """Measure what `score_posts` gave, for each table that has labels of the posts; `heads` are the model's."""
+    predicted = scores.argmax(axis=1)
+    target = target_labels(posts, heads)
     found = {}
-    for number, name in enumerate(batcher.posts.tables):
-        rows = np.flatnonzero((batcher.posts.table == number) & (target >= 0))
+    for number, name in enumerate(posts.tables):
+        rows = np.flatnonzero((posts.table == number) & (target >= 0))
         if len(rows):
             found[name] = measure_labels(target[rows], predicted[rows])
     return found

@@ -10,36 +10,18 @@ import pytest
 import torch
 
 from sentimm.errors import ColumnError, InputError, RunError, RunNotFoundError, UsageError
-from sentimm.training import loop
+from sentimm.training.batches import Batcher
 from sentimm.training.dataset import _short_names, load_posts, split_posts
-from sentimm.training.events import EpochTrained, PostsLoaded, TrainingEvent
+from sentimm.training.events import EpochTrained, PostsLoaded
+from sentimm.training.initialization import load_model
 from sentimm.training.options import TrainOptions
-from sentimm.training.preparation import load_model
-from sentimm.training.run import Run, newest_run, open_run, read_posts
-from sentimm.training.trainer import resume_run, start_run
-from tests.tiny_models import IMAGE_SIZE, make_options
+from sentimm.training.pictures import Pictures
+from sentimm.training.run import newest_run, open_run, read_posts
+from sentimm.training.trainer import start_run
+from tests.tiny_models import IMAGE_SIZE
+from tests.training.running import losses, same_weights, train, weights
 
 BOTH = ("text", "image")
-
-
-def train(options: TrainOptions, path: Path) -> tuple[Run, list[TrainingEvent]]:
-    events: list[TrainingEvent] = []
-    return start_run(options, path, events.append), events
-
-
-def weights(run: Run, name: str = "last") -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(run.path / f"{name}.safetensors")
-
-
-def losses(run: Run) -> list[float]:
-    return [record["loss"] for record in run.read_metrics()]
-
-
-@pytest.fixture(scope="module")
-def options(tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
-    return make_options(tmp_path_factory.mktemp("tiny"))
 
 
 def test_posts_are_read_with_their_labels_and_modalities(options: TrainOptions) -> None:
@@ -118,28 +100,7 @@ def test_the_same_seed_gives_the_same_model(options: TrainOptions, tmp_path: Pat
     second, _ = train(options, tmp_path / "b")
     other, _ = train(replace(options, seed=5), tmp_path / "c")
     assert losses(first) == losses(second) != losses(other)
-    assert all(torch.equal(tensor, weights(second)[name]) for name, tensor in weights(first).items())
-
-
-@pytest.mark.slow
-def test_a_resumed_run_goes_on_as_an_undisturbed_one(
-    options: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, _ = train(replace(options, epochs=3), tmp_path / "whole")
-    save = loop.TrainingLoop._save
-
-    def stop_in_the_second_epoch(self: loop.TrainingLoop, epoch: int, is_best: bool) -> None:
-        if epoch == 2:
-            raise KeyboardInterrupt
-        save(self, epoch, is_best)
-
-    monkeypatch.setattr(loop.TrainingLoop, "_save", stop_in_the_second_epoch)
-    with pytest.raises(KeyboardInterrupt):
-        train(replace(options, epochs=3), tmp_path / "stopped")
-    monkeypatch.undo()
-    resumed = resume_run(tmp_path / "stopped", lambda _: None)
-    assert losses(resumed) == losses(whole)
-    assert all(torch.equal(tensor, weights(whole)[name]) for name, tensor in weights(resumed).items())
+    assert same_weights(first, second)
 
 
 @pytest.mark.slow
@@ -183,11 +144,9 @@ def test_tables_with_and_without_images_train_together(options: TrainOptions, tm
 
 
 def test_an_epoch_sees_each_table_as_often_as_its_weight_says(options: TrainOptions) -> None:
-    from sentimm.training.batches import Batcher
-
     posts = load_posts([options.inputs[0], options.inputs[0]], options, BOTH, IMAGE_SIZE)
     tokens = [np.arange(3, dtype=np.int64)] * len(posts.texts)
-    batcher = Batcher(posts, tokens, None, None, IMAGE_SIZE, 0, torch.device("cpu"))
+    batcher = Batcher(posts, tokens, None, None, Pictures(posts, IMAGE_SIZE), 0, torch.device("cpu"))
     rows = np.concatenate(batcher.plan_epoch((1.0, 0.25), 8, np.random.default_rng(0)))
     assert sorted(rows[posts.table[rows] == 0]) == list(range(48))
     assert (posts.table[rows] == 1).sum() == 12
@@ -214,49 +173,6 @@ def test_runs_that_are_not_there_or_damaged_are_named(tmp_path: Path) -> None:
         open_run(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"table_weights": (1.0, 2.0)}, "--table-weights names 2 weights for 1 tables"),
-        ({"labels": ("a",)}, "--labels needs two or more"),
-        ({"val_fraction": 1.5}, "--val-fraction 1.5"),
-        ({"freeze": ("sound",)}, "--freeze takes text, image or both, not sound"),
-        ({"epochs": 0}, "--epochs must be at least 1"),
-    ],
-)
-def test_options_are_checked(options: TrainOptions, changes: dict[str, object], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        replace(options, **changes)  # type: ignore[arg-type]
-
-
 def test_an_unknown_fusion_names_those_that_there_are(options: TrainOptions, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--fusion 'sum' is not one of ote, cmac, hstec, native-cat, "):
         start_run(replace(options, fusion="sum"), tmp_path / "run", lambda _: None)
-
-
-@pytest.mark.slow
-def test_bf16_runs_both_backbones_in_bf16_and_keeps_weights_and_loss_in_fp32(
-    options: TrainOptions, tmp_path: Path
-) -> None:
-    seen: dict[type, set[torch.dtype]] = {}
-
-    def note(module: torch.nn.Module, _inputs: object, output: object) -> None:
-        if module.training and isinstance(output, torch.Tensor):
-            seen.setdefault(type(module), set()).add(output.dtype)
-
-    handle = torch.nn.modules.module.register_module_forward_hook(note)
-    try:
-        run, _ = train(replace(options, epochs=1, mixed_precision="bf16"), tmp_path / "run")
-    finally:
-        handle.remove()
-    assert seen[torch.nn.Linear] == {torch.bfloat16}
-    assert seen[loop.Objective] == {torch.float32}
-    assert {tensor.dtype for tensor in weights(run).values()} <= {torch.float32, torch.int64}
-    plain, _ = train(replace(options, epochs=1), tmp_path / "plain")
-    assert losses(run) != losses(plain)
-    assert losses(run) == pytest.approx(losses(plain), rel=0.02)
-
-
-def test_fp16_without_a_gpu_says_what_to_use(options: TrainOptions, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="needs a GPU: use bf16 on a CPU"):
-        start_run(replace(options, mixed_precision="fp16"), tmp_path / "run", lambda _: None)

@@ -1,0 +1,135 @@
+"""The model that training begins with: pretrained encoders, or those of an earlier run, under a new or known fusion."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from sentimm.errors import UsageError
+from sentimm.models.encoders import ImageEncoder, TextEncoder, load_image_encoder, load_text_encoder
+from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel
+from sentimm.training.dataset import LabelledPosts
+from sentimm.training.options import TrainOptions
+from sentimm.training.run import Run, is_run, open_run
+
+
+def load_model(options: TrainOptions, posts: LabelledPosts) -> tuple[SentimentModel, bytes | None]:
+    """Build the model over pretrained encoders, with its tokenizer.json; `posts` decide which heads it gets.
+
+    Raises:
+        InputError: an encoder can't be loaded.
+        UsageError: the run to begin with is another model's.
+    """
+    text, image, tokenizer = None, None, None
+    modalities = FUSIONS[options.fusion].modalities
+    if "text" in modalities:
+        text, tokenizer = _load_text(options)
+    if "image" in modalities:
+        image = _load_image(options)
+    config = FusionConfig(
+        options.fusion,
+        options.width,
+        _choose_heads(options, posts, modalities),
+        dropout=options.dropout,
+        literal=options.literal,
+    )
+    model = SentimentModel(config, len(options.labels), text, image)
+    if options.init is not None:
+        take_weights(model, open_run(options.init), options)
+    return model, tokenizer
+
+
+def take_weights(model: SentimentModel, run: Run, options: TrainOptions) -> None:
+    """Give a model the best weights of a run: encoders, and fusion and heads where these are the same and the labels.
+
+    Raises:
+        UsageError: an encoder of the run is not the model's.
+        RunError: the run has no weights.
+    """
+    stored = run.build_model("best").state_dict()
+    own = model.state_dict()
+    taken: dict[str, Tensor] = {}
+    for part in ("text", "image"):
+        weights = {name: weight for name, weight in stored.items() if name.startswith(f"{part}.")}
+        wanted = {name: weight.shape for name, weight in own.items() if name.startswith(f"{part}.")}
+        if not weights or not wanted:
+            continue
+        if {name: weight.shape for name, weight in weights.items()} != wanted:
+            raise UsageError(
+                f"--init {run.path}: its {part} encoder is not this model's: leave --{part}-encoder away to use the "
+                f"run's, and give its --width {run.fusion.width}."
+            )
+        taken |= weights
+    if not taken:
+        raise UsageError(
+            f"--init {run.path}: that model ({run.fusion.name}) and this one ({options.fusion}) have no encoder in "
+            "common."
+        )
+    if run.labels == options.labels:
+        rest = {name: weight for name, weight in stored.items() if not name.startswith(("text.", "image."))}
+        if run.fusion.name != options.fusion:
+            rest = {name: weight for name, weight in rest.items() if not name.startswith("fusion.")}
+        taken |= {name: weight for name, weight in rest.items() if name in own and own[name].shape == weight.shape}
+    model.load_state_dict(taken, strict=False)
+
+
+def _load_text(options: TrainOptions) -> tuple[TextEncoder, bytes]:
+    path = Path(options.text_encoder)
+    if is_run(path):
+        run = open_run(path)
+        encoder = run.build_model("best").text
+        if encoder is None:
+            raise UsageError(f"--text-encoder {path} is a run without a text encoder.")
+        config = replace(
+            encoder.config,
+            width=options.width,
+            dropout=options.dropout,
+            max_tokens=options.max_tokens,
+            sequence=FUSIONS[options.fusion].attends,
+        )
+        return TextEncoder(config, encoder.backbone), run.tokenizer.read_bytes()
+    return load_text_encoder(
+        options.text_encoder,
+        width=options.width,
+        pooling=options.pooling,
+        max_tokens=options.max_tokens,
+        dropout=options.dropout,
+        bert_dropout=options.bert_dropout,
+        sequence=FUSIONS[options.fusion].attends,
+    )
+
+
+def _load_image(options: TrainOptions) -> ImageEncoder:
+    path = Path(options.image_encoder)
+    if is_run(path):
+        encoder = open_run(path).build_model("best").image
+        if encoder is None:
+            raise UsageError(f"--image-encoder {path} is a run without an image encoder.")
+        config = replace(
+            encoder.config,
+            width=options.width,
+            dropout=options.dropout,
+            size=options.image_size,
+            sequence=FUSIONS[options.fusion].attends,
+        )
+        return ImageEncoder(config, list(encoder.backbones))  # type: ignore[arg-type]
+    return load_image_encoder(
+        options.image_encoder,
+        width=options.width,
+        size=options.image_size,
+        dropout=options.dropout,
+        sequence=FUSIONS[options.fusion].attends,
+    )
+
+
+def _choose_heads(options: TrainOptions, posts: LabelledPosts, modalities: tuple[str, ...]) -> tuple[str, ...]:
+    """Give a fusion the heads that were asked for, or those that the posts have labels for."""
+    if len(modalities) < 2:
+        return ()
+    if options.heads is not None:
+        return options.heads
+    text_alone = (posts.text >= 0) & ((posts.text_label >= 0) | (posts.image < 0) & (posts.label >= 0))
+    image_alone = (posts.image >= 0) & ((posts.image_label >= 0) | (posts.text < 0) & (posts.label >= 0))
+    return tuple(head for head, found in (("text", text_alone.any()), ("image", image_alone.any())) if found)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sentimm.errors import UsageError
+from sentimm.training.options import TrainOptions
+
+
+def test_options_outlive_json() -> None:
+    options = TrainOptions(
+        inputs=("/a.csv", "/b.csv"),
+        images=Path("/images"),
+        table_weights=(1.0, 0.5),
+        class_weights="balanced",
+        heads=("text",),
+        init=Path("/run"),
+    )
+    assert TrainOptions.from_plain(json.loads(json.dumps(options.to_plain()))) == options
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"table_weights": (1.0, 2.0)}, "--table-weights names 2 weights for 1 tables"),
+        ({"labels": ("a",)}, "--labels needs two or more"),
+        ({"val_fraction": 1.5}, "--val-fraction 1.5"),
+        ({"freeze": ("sound",)}, "--freeze takes text, image or both, not sound"),
+        ({"epochs": 0}, "--epochs must be at least 1"),
+        ({"accumulate": 0}, "--accumulate must be at least 1"),
+        ({"patience": 0}, "--patience must be at least 1"),
+        ({"augment": True, "freeze": ("image",)}, "--augment changes the pictures"),
+        ({"image_lr": 0.0}, "--image-lr 0.0 must be greater than 0"),
+        ({"ema": 1.0}, "--ema 1.0 must lie between 0 and 1"),
+        ({"class_weights": (1.0, 2.0)}, "--class-weights names 2 weights for 3 labels"),
+        ({"class_weights": (1.0, 0.0, 1.0)}, "--class-weights must all be greater than 0"),
+        ({"save_every_s": -1.0}, "--save-every must not be negative"),
+    ],
+)
+def test_options_are_checked(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        replace(TrainOptions(inputs=("posts.csv",)), **changes)  # type: ignore[arg-type]
