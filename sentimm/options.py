@@ -82,6 +82,42 @@ class ScoreOptions:
             raise UsageError(f"--chunk-rows is {self.chunk_rows}, but a part has at most {MAX_CHUNK_ROWS:,} rows.")
 
 
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What `sentimm evaluate` was asked to do.
+
+    Attributes:
+        inputs: files and globs of labelled posts, or of posts that `score` labelled.
+        corpus: how to read them.
+        label_column: the column of labels.
+        labels: what the table's labels are; None: the model's. Each must be one of the model's.
+        model: the bundle's folder; None: the embedded default, or the answers that are in the table.
+        without_seen: a table whose posts are left out.
+        seen_images: the folder of its images; None: that of the inputs.
+        device, precision, threads, batch_size: as in `ScoreOptions`.
+    """
+
+    inputs: tuple[str, ...]
+    corpus: CorpusOptions = field(default_factory=CorpusOptions)
+    label_column: str = "label"
+    labels: tuple[str, ...] | None = None
+    model: Path | None = None
+    without_seen: str | None = None
+    seen_images: Path | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if "-" in self.inputs:
+            raise UsageError("Standard input (-) can't be evaluated, which reads its posts twice: give a file.")
+        if self.seen_images is not None and self.without_seen is None:
+            raise UsageError("--seen-images is the folder of the images of --without-seen, which was not given.")
+        _check_at_least(self.threads, 1, "--threads")
+        _check_at_least(self.batch_size, 1, "--batch-size")
+
+
 def _check_at_least(value: int | None, lowest: int, option: str) -> None:
     if value is not None and value < lowest:
         raise UsageError(f"{option} is {value}, but it must be at least {lowest}.")

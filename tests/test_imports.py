@@ -32,11 +32,12 @@ MAY_IMPORT["training"] = set(GROUP) - {"bundle"} | {"models"}
 MAY_IMPORT["sentimm_export"] = set(GROUP) | {"models", "training", "scoring.engine"}
 MAY_IMPORT["console.training"] = {"errors", "options", "events", "console", "training"}
 MAY_IMPORT["console.export"] = {"errors", "options", "events", "console", "sentimm_export"}
+MAY_IMPORT["console.evaluation"] = {"errors", "options", "events", "console", "evaluation", "scoring.assessment"}
 MAY_IMPORT["sentimm"] = {"bundle", "scoring"}  # lazily, for the public API
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["cli"] = {*GROUP, "scoring", "console", "models", "training", "sentimm_export"}
 
-WITHOUT_TRAINING_LIBRARIES = {*GROUP, "scoring", "console"}
+WITHOUT_TRAINING_LIBRARIES = {*GROUP, "scoring", "console", "console.evaluation"}
 
 
 def list_sources() -> list[Path]:

@@ -23,6 +23,7 @@ COMMANDS = {
     "score": "sentimm.cli.score",
     "status": "sentimm.cli.status",
     "train": "sentimm.cli.train",
+    "evaluate": "sentimm.cli.evaluate",
     "export": "sentimm.cli.export",
     "info": "sentimm.cli.info",
     "doctor": "sentimm.cli.doctor",

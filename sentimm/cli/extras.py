@@ -1,22 +1,48 @@
-"""What the commands for making models need besides what scoring needs."""
+"""What some commands need besides what scoring needs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 
 from sentimm.errors import MissingExtraError
 
-_TRAIN = ("torch", "torchvision", "accelerate", "transformers", "timm", "safetensors", "onnx", "onnxscript", "sklearn")
+# Modules, and the packages that they come in.
+_TRAIN = {
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "accelerate": "accelerate",
+    "transformers": "transformers",
+    "timm": "timm",
+    "safetensors": "safetensors",
+    "onnx": "onnx",
+    "onnxscript": "onnxscript",
+    "sklearn": "scikit-learn",
+    "scipy": "scipy",
+    "matplotlib": "matplotlib",
+}
+METRICS = {"sklearn": "scikit-learn"}
+FIGURES = {"matplotlib": "matplotlib"}
+HASHES = {"imagehash": "ImageHash"}
 
 
 def require_train(command: str) -> None:
-    """Check that the extra `train` is installed, without importing it.
+    """Check that what training and export need is installed, without importing it.
 
     Raises:
         MissingExtraError: a package is not there.
     """
-    missing = [package for package in _TRAIN if find_spec(package) is None]
+    require(f"sentimm {command}", _TRAIN)
+
+
+def require(what: str, packages: Mapping[str, str]) -> None:
+    """Check that `packages` (by module), all of the extra `train`, are installed; `what` needs them.
+
+    Raises:
+        MissingExtraError: one is not there.
+    """
+    missing = [package for module, package in packages.items() if find_spec(module) is None]
     if missing:
         raise MissingExtraError(
-            f"`sentimm {command}` needs {', '.join(missing)}, which scoring does without: pip install 'sentimm[train]'"
+            f"`{what}` needs {', '.join(missing)}, which scoring does without: pip install 'sentimm[train]'"
         )
