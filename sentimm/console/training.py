@@ -129,7 +129,7 @@ class TrainingConsole:
         ]
         best = " (best)" if event.is_best else ""
         figures = "; ".join(parts) + best
-        time_spent = f"{event.seconds:.0f} s ({event.waiting:.0%} waiting for data)"
+        time_spent = f"{event.seconds:.0f} s (waiting {event.waiting:.0%})"
         return f"epoch {event.epoch}/{event.epochs}: loss {event.loss:.3f}, {figures}, {time_spent}"
 
     def _table(self) -> Table:

@@ -20,14 +20,17 @@ from sentimm.models.fusion import SentimentModel
 from sentimm.training.averaging import AveragedWeights
 from sentimm.training.batches import Batch
 from sentimm.training.events import BatchTrained, EpochTrained, StoppedEarly, TrainingListener
+from sentimm.training.figures import draw_run
 from sentimm.training.objective import Objective
-from sentimm.training.optimization import arrange_convolutions, freeze_statistics, make_optimizer, make_schedule
+from sentimm.training.optimization import freeze_statistics, make_optimizer, make_schedule
 from sentimm.training.options import TrainOptions
 from sentimm.training.preparation import Batchers
 from sentimm.training.run import Run, TrainingStopped, replace_file, save_state, save_weights
-from sentimm.training.validation import measure_tables, score_posts
+from sentimm.training.validation import count_confusion, measure_tables, score_posts
 
 Rows = npt.NDArray[np.int64]
+
+_DRAW_EVERY_S = 30.0
 
 
 class TrainingLoop:
@@ -67,7 +70,6 @@ class TrainingLoop:
         self.epoch, self.step, self.loss = 1, 0, 0.0  # of the epoch: steps done, sum of their losses
         self.seconds, self.waited_s = 0.0, 0.0
         self.records: list[dict[str, Any]] = []
-        arrange_convolutions(model, options, accelerator.device)
         optimizer = make_optimizer(model, options)
         self.averaged = None if options.ema is None else AveragedWeights(model, options.ema)
         self.schedule = make_schedule(optimizer, options.epochs * len(self._plan(1)), options)
@@ -77,6 +79,7 @@ class TrainingLoop:
         if state is not None:
             self._load(state)
         self._saved_s = time.monotonic()
+        self._drawn_s = -_DRAW_EVERY_S
 
     def go(self) -> None:
         """Train what is left.
@@ -87,6 +90,7 @@ class TrainingLoop:
         """
         while self.epoch <= self.options.epochs:
             if self._stale_epochs() >= (self.options.patience or float("inf")):
+                self._draw()
                 self.tell(StoppedEarly(self.epoch - 1, self._stale_epochs()))
                 break
             self._train_epoch()
@@ -184,6 +188,7 @@ class TrainingLoop:
                 "waiting": round(waiting, 4),
                 "score": score,
                 "tables": {name: asdict(table) for name, table in metrics.items()},
+                "confusion": count_confusion(scores, posts, heads).tolist(),
             }
         )
         done = EpochTrained(self.epoch, self.options.epochs, loss, seconds, waiting, metrics, score, is_best)
@@ -192,7 +197,14 @@ class TrainingLoop:
             lines = "".join(json.dumps(record) + "\n" for record in self.records)
             replace_file(self.run.path / "metrics.ndjson", lines.encode())
         self._save_state()
+        if time.monotonic() - self._drawn_s >= _DRAW_EVERY_S or done.epoch == done.epochs:
+            self._draw()
         self.tell(done)
+
+    def _draw(self) -> None:
+        if self.accelerator.is_main_process:
+            draw_run(self.records, self.run.labels, self.run.path)
+        self._drawn_s = time.monotonic()
 
     def _stale_epochs(self) -> int:
         """Count the epochs since the best one."""

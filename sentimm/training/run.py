@@ -5,6 +5,8 @@
     best.safetensors        weights of the epoch with the best validation figure
     last.safetensors        weights of the last epoch
     metrics.ndjson          one line for each epoch
+    curves.png              loss and figures over the epochs
+    confusion.png           what the best epoch confused
     calibration.parquet     training posts, for the scales of int8
     held-out.parquet        labelled validation posts, for the check of an export
     trainer.pt              all that resuming needs: weights in training, optimiser, position
@@ -37,6 +39,7 @@ from sentimm.models.encoders import ImageEncoder, ImageEncoderConfig, TextEncode
 from sentimm.models.fusion import FusionConfig, SentimentModel
 
 FORMAT = 1
+_LABELS = ("label", "text_label", "image_label")  # in the order of `StoredPosts`
 Weights = Literal["best", "last"]
 
 
@@ -190,11 +193,14 @@ class StoredPosts:
         texts: normalised texts, "" where a post has none.
         images: uint8 (3, size, size) each, None where a post has none.
         labels: what `score` is expected to answer, int64 (posts,).
+        text_labels, image_labels: what one modality says by itself, int64 (posts,).
     """
 
     texts: tuple[str, ...]
     images: tuple[npt.NDArray[np.uint8] | None, ...]
     labels: npt.NDArray[np.int64]
+    text_labels: npt.NDArray[np.int64]
+    image_labels: npt.NDArray[np.int64]
 
 
 def write_posts(posts: StoredPosts, path: Path) -> None:
@@ -204,8 +210,10 @@ def write_posts(posts: StoredPosts, path: Path) -> None:
             "text": list(posts.texts),
             "image": [None if image is None else _to_png(image) for image in posts.images],
             "label": posts.labels,
+            "text_label": posts.text_labels,
+            "image_label": posts.image_labels,
         },
-        schema={"text": pl.String, "image": pl.Binary, "label": pl.Int64},
+        schema={"text": pl.String, "image": pl.Binary} | dict.fromkeys(_LABELS, pl.Int64),
     )
     temporary = path.with_name(path.name + ".tmp")
     frame.write_parquet(temporary)
@@ -215,6 +223,8 @@ def write_posts(posts: StoredPosts, path: Path) -> None:
 def read_posts(path: Path, size: int | None) -> StoredPosts:
     """Read what `write_posts` wrote; `size` is the side of the images in pixels.
 
+    Runs of sentimm 0.1 keep no labels of one modality: there are none then.
+
     Raises:
         RunError: the file is not there or damaged.
     """
@@ -223,7 +233,9 @@ def read_posts(path: Path, size: int | None) -> StoredPosts:
         images = tuple(
             None if data is None or size is None else decode_image(data, size) for data in frame["image"].to_list()
         )
-        return StoredPosts(tuple(frame["text"].to_list()), images, frame["label"].to_numpy())
+        none = pl.Series([-1] * len(frame), dtype=pl.Int64)
+        labels = [(frame[name] if name in frame.columns else none).to_numpy() for name in _LABELS]
+        return StoredPosts(tuple(frame["text"].to_list()), images, *labels)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise RunError(f"{path} is not there or damaged: train again, or restore the file.") from error
 

@@ -18,6 +18,7 @@ from sentimm.text import NORMALIZATION
 from sentimm.training.events import PostsLoaded, TrainingListener
 from sentimm.training.initialization import load_model
 from sentimm.training.loop import TrainingLoop
+from sentimm.training.optimization import arrange_convolutions
 from sentimm.training.options import TrainOptions
 from sentimm.training.preparation import TrainingData, load_data, make_batchers, store_posts
 from sentimm.training.processes import agree_on, make_accelerator
@@ -33,12 +34,15 @@ def start_run(
 
     Raises:
         UsageError: options that don't go together, or a folder that is in use.
+        RunNotFoundError: there is no run to begin with.
         InputError, ColumnError, TableError: the tables or encoders can't be read.
         DeviceError: the device can't be used, or not in that precision.
         TrainingError: the loss is no longer a number.
         TrainingStopped: `should_stop` said so.
     """
     check_fusion(FusionConfig(options.fusion, options.width, literal=options.literal))
+    if options.init is not None:
+        open_run(options.init)
     accelerator = make_accelerator(options)
     path = agree_on(accelerator, lambda: _choose_folder(path, options.fusion))
     data = load_data(options)
@@ -123,6 +127,7 @@ def _train(
         )
     )
     model.to(accelerator.device)
+    arrange_convolutions(model, options, accelerator.device)
     # The main process first: the others find frozen encoders' outputs in the cache.
     with accelerator.main_process_first():
         batchers = make_batchers(run, model, options, data, accelerator.device, tell)

@@ -32,6 +32,17 @@ def score_posts(
     return np.asarray(gathered.cpu(), dtype=np.float32)
 
 
+def count_confusion(
+    scores: npt.NDArray[np.float32], posts: LabelledPosts, heads: tuple[str, ...]
+) -> npt.NDArray[np.int64]:
+    """Count the answers of `score_posts` for each true label: int64 (true labels, answers)."""
+    target = target_labels(posts, heads)
+    counts = np.zeros((scores.shape[1], scores.shape[1]), dtype=np.int64)
+    known = target >= 0
+    np.add.at(counts, (target[known], scores[known].argmax(axis=1)), 1)
+    return counts
+
+
 def measure_tables(scores: npt.NDArray[np.float32], posts: LabelledPosts, heads: tuple[str, ...]) -> dict[str, Metrics]:
     """Measure what `score_posts` gave, for each table that has labels of the posts; `heads` are the model's."""
     predicted = scores.argmax(axis=1)

@@ -48,6 +48,30 @@ def test_train_export_and_score_work_as_the_readme_says(
     assert scored["sentiment"].null_count() == 0
 
 
+EMOTIONS = ("joy", "anger", "fear", "sadness", "surprise")
+
+
+@pytest.mark.slow
+def test_other_label_sets_train_export_and_score_just_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_corpus(tmp_path, posts=60)
+    posts = pl.read_csv(tmp_path / "posts.csv")
+    felt = pl.Series("label", [EMOTIONS[number % 5] for number in range(posts.height)])
+    posts.select("id", "text", "image", felt).write_csv(tmp_path / "felt.csv")
+    monkeypatch.chdir(tmp_path)
+    given = ["--labels", ",".join(EMOTIONS), "--class-weights", "balanced"]
+    assert call("train", "felt.csv", "--images", "images/", *given, *encoders(tmp_path)) == 0
+    assert call("export", "--precision", "fp32", "--min-agreement", "0") == 0
+    assert call("score", "felt.csv", "--images", "images/", "--model", "bundles/ote-1", "-o", "scored.parquet") == 0
+    capsys.readouterr()
+    scored = pl.read_parquet("scored.parquet")
+    assert [name for name in scored.columns if name.startswith("p_")] == [f"p_{name}" for name in EMOTIONS]
+    assert set(scored["sentiment"].unique()) <= set(EMOTIONS)
+    total = scored.select(pl.sum_horizontal(pl.col("^p_.*$"))).to_series()
+    assert total.to_list() == pytest.approx([1.0] * 60, abs=1e-5)
+
+
 def test_train_alone_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("train") == 2
     error = capsys.readouterr().err
@@ -65,6 +89,10 @@ def test_train_alone_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> N
         (["posts.csv", "--table-weights", "x"], "--table-weights 'x' is not a list of numbers"),
         (["posts.csv", "--resume", "runs/x"], "leave INPUT away"),
         (["posts.csv", "--labels", "one"], "--labels needs two or more"),
+        (["posts.csv", "--augment", "--freeze", "image"], "leave one of them away"),
+        (["posts.csv", "--class-weights", "some"], "--class-weights 'some' is not a list of numbers"),
+        (["posts.csv", "--mixed-precision", "fp8"], "--mixed-precision 'fp8' is not one of no, bf16, fp16"),
+        (["posts.csv", "--init", "gone", "--fusion", "bert"], "gone"),
     ],
 )
 def test_mistakes_are_one_sentence(

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from PIL import Image
 
 from sentimm.errors import ColumnError, InputError, RunError, RunNotFoundError, UsageError
 from sentimm.training.batches import Batcher
@@ -92,6 +93,14 @@ def test_a_run_learns_and_keeps_what_export_needs(options: TrainOptions, tmp_pat
     assert len(calibration.texts) == loaded.training
     assert (held_out.labels >= 0).all()
     assert any(image is not None for image in calibration.images)
+    for name in ("curves.png", "confusion.png"):
+        with Image.open(run.path / name) as picture:
+            assert picture.format == "PNG" and min(picture.size) > 300
+    best = max(run.read_metrics(), key=lambda record: record["score"])
+    hits = sum(best["confusion"][label][label] for label in range(3))
+    assert hits / loaded.validation == pytest.approx(best["tables"]["posts.csv"]["accuracy"])
+    assert 0 <= best["waiting"] <= 1
+    assert not list(run.path.glob("*.tmp"))
 
 
 @pytest.mark.slow
