@@ -132,4 +132,5 @@ def _stored(posts: LabelledPosts, run: Run, options: TrainOptions) -> StoredPost
             for image in posts.image
         ]
     texts = tuple("" if text < 0 else posts.texts[text] for text in posts.text)
-    return StoredPosts(texts, tuple(images), target_labels(posts, run.fusion.heads))
+    target = target_labels(posts, run.fusion.heads)
+    return StoredPosts(texts, tuple(images), target, posts.text_label, posts.image_label)
