@@ -181,7 +181,7 @@ def train(
 ) -> None:
     """Train a model on labelled posts, and write a run folder.
 
-    On several GPUs: accelerate launch -m sentimm train posts.csv --images photos/
+    On several GPUs: accelerate launch --multi_gpu -m sentimm train posts.csv --images photos/
 
     Example: sentimm train posts.csv --images photos/ -o runs/mine
     """

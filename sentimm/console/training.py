@@ -87,6 +87,8 @@ class TrainingConsole:
     def _show_posts(self, event: PostsLoaded) -> None:
         line = f"{event.training:,} posts to train on ({event.complete:,} with text and image), "
         line += f"{event.validation:,} held out"
+        if event.processes > 1:
+            line += f", in {event.processes} processes"
         self._console.print(line)
         for reason, count in event.skipped.items():
             self._console.print(f"  {count:,} {printable(reason)}", style="yellow")

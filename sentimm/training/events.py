@@ -23,6 +23,7 @@ class PostsLoaded:
     skipped: Mapping[str, int]
     resumed_epoch: int
     resumed_step: int
+    processes: int
 
 
 @dataclass(frozen=True)

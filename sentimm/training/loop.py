@@ -31,6 +31,7 @@ from sentimm.training.validation import count_confusion, measure_tables, score_p
 Rows = npt.NDArray[np.int64]
 
 _DRAW_EVERY_S = 30.0
+_SUMS = ("loss", "gradient_norm", "seconds", "waited_s")
 
 
 class TrainingLoop:
@@ -67,8 +68,8 @@ class TrainingLoop:
         self.accelerator = accelerator
         self.tell = tell
         self.should_stop = should_stop
-        self.epoch, self.step, self.loss = 1, 0, 0.0  # of the epoch: steps done, sum of their losses
-        self.seconds, self.waited_s = 0.0, 0.0
+        self.epoch, self.step = 1, 0  # steps done in the epoch; the sums are over these
+        self.sums = dict.fromkeys(_SUMS, 0.0)
         self.records: list[dict[str, Any]] = []
         optimizer = make_optimizer(model, options)
         self.averaged = None if options.ema is None else AveragedWeights(model, options.ema)
@@ -113,14 +114,14 @@ class TrainingLoop:
             started = time.monotonic()
             loss, should_stop = self._take_step(batches, len(shares), len(rows))
             self.step += 1
-            self.loss += loss
-            self.seconds += time.monotonic() - started
+            self.sums["loss"] += loss
+            self.sums["seconds"] += time.monotonic() - started
             if not np.isfinite(loss):
                 raise TrainingError(
                     f"The loss of epoch {self.epoch}, batch {self.step} is {loss}: train again with a smaller "
                     "--learning-rate."
                 )
-            epochs, mean = self.options.epochs, self.loss / self.step
+            epochs, mean = self.options.epochs, self.sums["loss"] / self.step
             self.tell(BatchTrained(self.epoch, epochs, self.step, len(plan), len(rows), mean))
             if should_stop or time.monotonic() - self._saved_s >= self.options.save_every_s:
                 self._save_state()
@@ -147,7 +148,7 @@ class TrainingLoop:
         for number in range(1, count + 1):
             asked = time.monotonic()
             batch = next(batches)
-            self.waited_s += time.monotonic() - asked
+            self.sums["waited_s"] += time.monotonic() - asked
             apart: AbstractContextManager[None] = nullcontext()
             if number < count:
                 apart = accelerator.no_sync(self.objective)
@@ -156,7 +157,8 @@ class TrainingLoop:
                 # Gradients are averaged over the processes, and should be summed.
                 accelerator.backward(loss * accelerator.num_processes)
             total[0] += loss.detach()
-        accelerator.clip_grad_norm_(self.model.parameters(), self.options.clip_norm)
+        norm = accelerator.clip_grad_norm_(self.model.parameters(), self.options.clip_norm)
+        self.sums["gradient_norm"] += float(norm)
         self.optimizer.step()
         if not accelerator.optimizer_step_was_skipped:
             self.schedule.step()
@@ -178,12 +180,13 @@ class TrainingLoop:
                 if is_best:
                     save_weights(self.model, self.run.path / "best.safetensors")
                 save_weights(self.model, self.run.path / "last.safetensors")
-        loss, waiting = self.loss / self.step, self.waited_s / max(self.seconds, 1e-9)
-        seconds = self.seconds + time.monotonic() - started
+        loss, waiting = self.sums["loss"] / self.step, self.sums["waited_s"] / max(self.sums["seconds"], 1e-9)
+        seconds = self.sums["seconds"] + time.monotonic() - started
         self.records.append(
             {
                 "epoch": self.epoch,
                 "loss": loss,
+                "gradient_norm": self.sums["gradient_norm"] / self.step,
                 "seconds": round(seconds, 1),
                 "waiting": round(waiting, 4),
                 "score": score,
@@ -192,7 +195,7 @@ class TrainingLoop:
             }
         )
         done = EpochTrained(self.epoch, self.options.epochs, loss, seconds, waiting, metrics, score, is_best)
-        self.epoch, self.step, self.loss, self.seconds, self.waited_s = self.epoch + 1, 0, 0.0, 0.0, 0.0
+        self.epoch, self.step, self.sums = self.epoch + 1, 0, dict.fromkeys(_SUMS, 0.0)
         if self.accelerator.is_main_process:
             lines = "".join(json.dumps(record) + "\n" for record in self.records)
             replace_file(self.run.path / "metrics.ndjson", lines.encode())
@@ -220,9 +223,7 @@ class TrainingLoop:
         state = {
             "epoch": self.epoch,
             "step": self.step,
-            "loss": self.loss,
-            "seconds": self.seconds,
-            "waited_s": self.waited_s,
+            "sums": self.sums,
             "records": json.dumps(self.records),
             "weights": trained,
             "averaged": None if self.averaged is None else self.averaged.to_state(),
@@ -237,7 +238,7 @@ class TrainingLoop:
     def _load(self, state: dict[str, Any]) -> None:
         try:
             self.epoch, self.step = int(state["epoch"]), int(state["step"])
-            self.loss, self.seconds, self.waited_s = state["loss"], state["seconds"], state["waited_s"]
+            self.sums = dict(state["sums"])
             self.records = json.loads(state["records"])
             self.model.load_state_dict(state["weights"], strict=False)
             self.optimizer.load_state_dict(state["optimizer"])

@@ -63,6 +63,9 @@ class Objective(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Sum up the cross entropy of the fusion and of the heads over the posts that have the label: float32 ()."""
         model, options = self.model, self.options
+        if not len(batch.label):
+            # A process's share of a small batch may be nothing, which attention can't take.
+            return model.missing_text.sum() * 0.0
         text, image = encode_batch(model, batch)
         heads = model.config.heads
         has_text = batch.text_index < (0 if text is None else len(text))

@@ -1,7 +1,7 @@
 """The processes that train together and the precision they compute in, through accelerate; mostly it is one process.
 
-`accelerate launch --num_processes 2 -m sentimm train ...` starts several: each takes its share of every batch, and
-only the main one prints and writes.
+`accelerate launch --multi_gpu --num_processes 2 -m sentimm train ...` starts several, also where there are no GPUs
+(`--cpu` would start one): each takes its share of every batch, and only the main one prints and writes.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def make_accelerator(options: TrainOptions) -> Accelerator:
             mixed_precision=options.mixed_precision,
             kwargs_handlers=[
                 InitProcessGroupKwargs(timeout=_PATIENCE),
-                # A process's share may have no text or no image at all; BatchNorm statistics never change.
-                DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False),
+                # A process's share may have no text or no image at all.
+                DistributedDataParallelKwargs(find_unused_parameters=True),
             ],
         )
     except ValueError as error:

@@ -124,6 +124,7 @@ def _train(
             data.training.skipped,
             0 if state is None else int(state["epoch"]),
             0 if state is None else int(state["step"]),
+            accelerator.num_processes,
         )
     )
     model.to(accelerator.device)
