@@ -3,6 +3,9 @@
 Augmented or not, an image is first decoded as `sentimm.images` decodes it for scoring. An augmented one is decoded
 somewhat larger, and a part of it is cut out, resized, mirrored and recoloured, by draws that depend on the seed, the
 epoch and the image alone: a resumed run sees the same pictures.
+
+Threads, for Pillow works outside Python's lock: decoding and augmenting 600 MVSA photographs on two cores, 359 images/s
+in one thread, 589 in two, 647 in two processes; from thumbnails 793 in one thread.
 """
 
 from __future__ import annotations
