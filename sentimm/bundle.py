@@ -48,19 +48,28 @@ class TextSpec:
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """How images are prepared for the image graph: `size` x `size` pixels; `width` as in `TextSpec`."""
+    """How images are prepared for the image graph: `size` x `size` pixels; `width` as in `TextSpec`.
+
+    `cells` is how many cells of the last map make an image's sequence, where the fusion attends.
+    """
 
     encoder: str
     size: int
     width: int
+    cells: int | None = None
 
 
 @dataclass(frozen=True)
 class FusionSpec:
-    """The fusion's name, and the modalities that have a head of their own."""
+    """The fusion's name, and the modalities that have a head of their own.
+
+    `attends`: it takes the encoders' sequences besides their features. `literal`: it adds up probabilities.
+    """
 
     name: str
     heads: tuple[Modality, ...]
+    attends: bool = False
+    literal: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,6 +189,12 @@ class _Fields:
             raise self.error(self._full(key), expected, value)
         return value
 
+    def flag(self, key: str) -> bool:
+        value = self.value.get(key, False)
+        if not isinstance(value, bool):
+            raise self.error(self._full(key), "true or false", value)
+        return value
+
     def positive(self, key: str) -> float:
         expected = "a number above 0"
         value = self._get(key, expected)
@@ -244,15 +259,15 @@ def _read_bundle(folder: Path, manifest: _Fields, digest: str) -> Bundle:
     modalities = manifest.strings("modalities", MODALITIES, least=1)
     pair = len(modalities) == len(MODALITIES)
     temperatures = manifest.fields("temperatures")
-    fusion = manifest.fields("fusion")
+    fusion = _read_fusion(manifest.fields("fusion"), modalities)
     return Bundle(
         path=folder,
         name=manifest.string("name"),
         labels=manifest.strings("labels", least=2),
         modalities=tuple(modality for modality in MODALITIES if modality in modalities),
         text=_read_text(manifest.fields("text"), files) if "text" in modalities else None,
-        image=_read_image(manifest.fields("image")) if "image" in modalities else None,
-        fusion=FusionSpec(fusion.string("name"), cast(tuple[Modality, ...], fusion.strings("heads", modalities))),
+        image=_read_image(manifest.fields("image"), fusion.attends) if "image" in modalities else None,
+        fusion=fusion,
         temperatures={key: temperatures.positive(key) for key in (TEMPERATURES if pair else modalities)},
         graphs=_read_graphs(manifest, modalities, files),
         files={name: files.fields(name).integer("bytes", 0) for name in files.value},
@@ -274,8 +289,19 @@ def _read_text(fields: _Fields, files: _Fields) -> TextSpec:
     )
 
 
-def _read_image(fields: _Fields) -> ImageSpec:
-    return ImageSpec(fields.string("encoder"), fields.integer("size", 1), fields.integer("width", 1))
+def _read_image(fields: _Fields, has_sequence: bool) -> ImageSpec:
+    cells = fields.integer("cells", 1) if has_sequence else None
+    return ImageSpec(fields.string("encoder"), fields.integer("size", 1), fields.integer("width", 1), cells)
+
+
+def _read_fusion(fields: _Fields, modalities: tuple[str, ...]) -> FusionSpec:
+    # Bundles of earlier versions, none of which attend, do not say so.
+    return FusionSpec(
+        name=fields.string("name"),
+        heads=cast(tuple[Modality, ...], fields.strings("heads", modalities)),
+        attends=fields.flag("attends"),
+        literal=fields.flag("literal"),
+    )
 
 
 def _read_graphs(manifest: _Fields, modalities: tuple[str, ...], files: _Fields) -> dict[Precision, dict[str, Path]]:

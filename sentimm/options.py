@@ -56,6 +56,7 @@ class ScoreOptions:
         threads: threads of the model; None: as many as the machine has cores.
         batch_size: posts in a batch of the model; None: the engine's choice.
         chunk_rows: posts in a part; None: what takes about 15 seconds.
+        views: add what the model makes of text and image alone, and how far they are apart.
         overwrite: replace the output of another job.
     """
 
@@ -68,6 +69,7 @@ class ScoreOptions:
     threads: int | None = None
     batch_size: int | None = None
     chunk_rows: int | None = None
+    views: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:

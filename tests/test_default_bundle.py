@@ -36,11 +36,6 @@ def test_the_default_bundle_answers_a_post_alike_alone_and_among_others(precisio
         for post in range(4)
     ]
     assert np.abs(together - np.stack(alone)).max() <= tolerance
-    text_alone = engine.fuse(engine.encode_texts(rows), pixels_none(bundle.image.width), index, np.zeros(4, np.int64))
+    text_alone = engine.fuse(engine.encode_texts(rows), None, index, None)
     assert bundle.labels[int(text_alone[0].argmax())] == "positive"
     assert bundle.labels[int(text_alone[1].argmax())] == "negative"
-
-
-def pixels_none(width: int) -> np.ndarray:
-    """No image features at all: float32 (0, width)."""
-    return np.zeros((0, width), dtype=np.float32)

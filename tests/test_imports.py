@@ -29,7 +29,7 @@ MAY_IMPORT |= {
     "models": {"errors", "options", "events"},
 }
 MAY_IMPORT["training"] = set(GROUP) - {"bundle"} | {"models"}
-MAY_IMPORT["sentimm_export"] = set(GROUP) | {"models", "training", "scoring.engine"}
+MAY_IMPORT["sentimm_export"] = set(GROUP) | {"models", "training", "scoring.encoded", "scoring.engine"}
 MAY_IMPORT["console.training"] = {"errors", "options", "events", "console", "training"}
 MAY_IMPORT["console.export"] = {"errors", "options", "events", "console", "sentimm_export"}
 MAY_IMPORT["console.evaluation"] = {"errors", "options", "events", "console", "evaluation", "scoring.assessment"}

@@ -14,6 +14,7 @@ import torch
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
+from sentimm.models.encoders import Encoded, ImageEncoder, TextEncoder
 from sentimm.models.fusion import SentimentModel
 
 # The oldest opset in which DequantizeLinear gives fp16 is 19; 20 has Gelu as one operator.
@@ -21,39 +22,40 @@ OPSET = 20
 
 
 class _TextGraph(nn.Module):
-    def __init__(self, model: SentimentModel) -> None:
+    def __init__(self, encoder: TextEncoder) -> None:
         super().__init__()
-        assert model.text is not None
-        self.text = model.text
+        self.encoder = encoder
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        features: Tensor = self.text(input_ids, attention_mask)
-        return features
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        return _to_outputs(self.encoder(input_ids, attention_mask))
 
 
 class _ImageGraph(nn.Module):
-    def __init__(self, model: SentimentModel) -> None:
+    def __init__(self, encoder: ImageEncoder) -> None:
         super().__init__()
-        assert model.image is not None
-        self.image = model.image
+        self.encoder = encoder
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        features: Tensor = self.image(pixels)
-        return features
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        return _to_outputs(self.encoder(pixels))
 
 
 class _FusionGraph(nn.Module):
-    """Takes the inputs of the model's modalities alone: text_features, image_features, then the indices."""
+    """Takes what `_name_fusion_inputs` names, in that order."""
 
     def __init__(self, model: SentimentModel) -> None:
         super().__init__()
         self.model = model
+        self.names = _name_fusion_inputs(model)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        half = len(inputs) // 2
-        features = dict(zip(self.model.modalities, inputs[:half], strict=True))
-        index = dict(zip(self.model.modalities, inputs[half:], strict=True))
-        scores = self.model.fuse(features.get("text"), features.get("image"), index.get("text"), index.get("image"))
+        given = dict(zip(self.names, inputs, strict=True))
+        text, image = (
+            Encoded(given[f"{modality}_features"], given.get(f"{modality}_sequence"), given.get(f"{modality}_mask"))
+            if modality in self.model.modalities
+            else None
+            for modality in ("text", "image")
+        )
+        scores = self.model.fuse(text, image, given.get("text_index"), given.get("image_index"))
         return tuple(
             output for output in (scores.scores, scores.text_scores, scores.image_scores) if output is not None
         )
@@ -66,33 +68,60 @@ def write_graphs(model: SentimentModel, folder: Path) -> dict[str, Path]:
     if model.text is not None:
         ids = torch.randint(1, 50, (3, 16))
         _export(
-            _TextGraph(model),
+            _TextGraph(model.text),
             (ids, torch.ones_like(ids)),
             ["input_ids", "attention_mask"],
-            ["text_features"],
+            _name_outputs("text", model),
             ({0: "batch", 1: "tokens"},) * 2,
             paths["text"],
         )
     if model.image is not None:
         size = model.image.config.size
         pixels = torch.randint(0, 256, (3, 3, size, size), dtype=torch.uint8)
-        _export(_ImageGraph(model), (pixels,), ["pixels"], ["image_features"], ({0: "batch"},), paths["image"])
+        outputs = _name_outputs("image", model)
+        _export(_ImageGraph(model.image), (pixels,), ["pixels"], outputs, ({0: "batch"},), paths["image"])
     _write_fusion(model, paths["fusion"])
     return paths
 
 
 def _write_fusion(model: SentimentModel, path: Path) -> None:
     width = model.config.width
-    names = [f"{modality}_features" for modality in model.modalities] + [
-        f"{modality}_index" for modality in model.modalities
-    ]
     # Sizes that differ from each other and from 0 and 1, so that none is taken for a constant.
-    features = tuple(torch.rand(rows, width) for rows, _ in zip((3, 4), model.modalities, strict=False))
-    index = tuple(torch.randint(0, 3, (5,)) for _ in model.modalities)
-    rows = tuple({0: f"{modality}s"} for modality in model.modalities)
+    text = {"text_features": torch.rand(3, width), "text_sequence": torch.rand(3, 6, width)}
+    image = {"image_features": torch.rand(4, width), "image_sequence": torch.rand(4, 7, width)}
+    index = {"text_index": torch.tensor([0, 1, 2, 3, 0]), "image_index": torch.tensor([0, 4, 1, 2, 3])}
+    samples = text | image | index | {"text_mask": torch.ones(3, 6, dtype=torch.int64)}
+    dims = {
+        "text_features": {0: "texts"},
+        "text_sequence": {0: "texts", 1: "tokens"},
+        "text_mask": {0: "texts", 1: "tokens"},
+        "image_features": {0: "images"},
+        "image_sequence": {0: "images", 1: "cells"},
+        "text_index": {0: "posts"},
+        "image_index": {0: "posts"},
+    }
+    names = _name_fusion_inputs(model)
     outputs = ["scores"] + [f"{head}_scores" for head in ("text", "image") if head in model.config.heads]
-    shapes = (rows + ({0: "posts"},) * len(index),)
-    _export(_FusionGraph(model), features + index, names, outputs, shapes, path)
+    inputs, shapes = tuple(samples[name] for name in names), (tuple(dims[name] for name in names),)
+    _export(_FusionGraph(model), inputs, names, outputs, shapes, path)
+
+
+def _name_outputs(modality: str, model: SentimentModel) -> list[str]:
+    return [f"{modality}_features"] + ([f"{modality}_sequence"] if model.fusion.attends else [])
+
+
+def _name_fusion_inputs(model: SentimentModel) -> list[str]:
+    """Name what the fusion graph takes: of the model's modalities alone, sequences only where it attends."""
+    names = []
+    for modality in model.modalities:
+        names += _name_outputs(modality, model)
+        if modality == "text" and model.fusion.attends:
+            names.append("text_mask")
+    return names + [f"{modality}_index" for modality in model.modalities]
+
+
+def _to_outputs(encoded: Encoded) -> tuple[Tensor, ...]:
+    return (encoded.features,) if encoded.sequence is None else (encoded.features, encoded.sequence)
 
 
 def _export(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from sentimm.bundle import Bundle, Precision
 from sentimm.errors import ParityError
 from sentimm.evaluation.metrics import measure_labels
 from sentimm.models.fusion import SentimentModel
+from sentimm.scoring.encoded import Encoded
 from sentimm.scoring.engine import Engine
 from sentimm.text import TextTokenizer, pad_tokens
 from sentimm.training.run import StoredPosts
@@ -21,6 +23,11 @@ from sentimm.training.run import StoredPosts
 NEIGHBOUR_TOLERANCE: dict[Precision, float] = {"int8": 1e-3, "fp32": 1e-4, "fp16": 5e-3}
 _FP32_TOLERANCE = 1e-4
 _BATCH = 32
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Rows = list[Ints]
+Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,11 @@ def compare_with_model(model: SentimentModel, bundle: Bundle, precision: Precisi
         accuracy=_accuracy(posts, found),
         accuracy_pytorch=_accuracy(posts, expected),
     )
+
+
+def score_posts(engine: Engine, posts: StoredPosts) -> npt.NDArray[np.float32]:
+    """Score `posts` with a bundle: probabilities, float32 (posts, labels), NaN where it reads nothing of a post."""
+    return _Prepared(engine.bundle, posts).score(engine)
 
 
 def check_parity(parity: Parity, precision: Precision, min_agreement: float) -> None:
@@ -90,7 +102,8 @@ class _Prepared:
     """Posts as the graphs take them: `text_index` and `image_index` as in the fusion graph."""
 
     def __init__(self, bundle: Bundle, posts: StoredPosts) -> None:
-        self.rows: list[npt.NDArray[np.int64]] = []
+        self.posts = len(posts.texts)
+        self.rows: Rows = []
         self.pad_id = 0
         texts = [row for row, text in enumerate(posts.texts) if text] if bundle.text is not None else []
         images = (
@@ -100,91 +113,118 @@ class _Prepared:
             tokenizer = TextTokenizer(bundle.text.tokenizer, bundle.text.max_tokens)
             self.pad_id = bundle.text.pad_id
             self.rows = tokenizer.encode([posts.texts[row] for row in texts])
-        self.pixels = np.stack([image for image in posts.images if image is not None]) if images else None
+        size = 1 if bundle.image is None else bundle.image.size
+        pixels = [image for image in posts.images if image is not None] if images else []
+        self.pixels = np.stack(pixels) if pixels else np.zeros((0, 3, size, size), dtype=np.uint8)
         self.text_index = _index(len(posts.texts), texts) if bundle.text is not None else None
         self.image_index = _index(len(posts.texts), images) if bundle.image is not None else None
-        self.size = None if bundle.image is None else bundle.image.size
+        self.temperatures = _find_temperatures(bundle, posts)
 
     def score(self, engine: Engine) -> npt.NDArray[np.float32]:
         """Score all posts with the bundle: probabilities, float32 (posts, labels)."""
-        text = None if self.text_index is None else engine.encode_texts(self.rows)
-        return engine.fuse(text, self._encode_images(engine), self.text_index, self.image_index)
+        return self._in_batches(
+            lambda texts, images, text_index, image_index: engine.fuse(
+                None if texts is None else engine.encode_texts(texts),
+                None if images is None else engine.encode_images(images),
+                text_index,
+                image_index,
+            )
+        )
 
     def score_in_pytorch(self, model: SentimentModel) -> npt.NDArray[np.float32]:
         """Score all posts with the model: probabilities, float32 (posts, labels)."""
-        text = image = None
+
+        def score(
+            texts: Rows | None, images: Pixels | None, text_index: Ints | None, image_index: Ints | None
+        ) -> Floats:
+            text = image = None
+            if model.text is not None and texts is not None:
+                ids = map(torch.from_numpy, pad_tokens(texts, self.pad_id))
+                text = model.text(*ids) if texts else model.text.encode_nothing()
+            if model.image is not None and images is not None:
+                image = model.image(torch.from_numpy(images)) if len(images) else model.image.encode_nothing()
+            indices = (None if index is None else torch.from_numpy(index) for index in (text_index, image_index))
+            return np.asarray(model.fuse(text, image, *indices).scores.numpy(), dtype=np.float32)
+
         with torch.inference_mode():
-            if model.text is not None:
-                text = torch.cat(
-                    [model.missing_text[:0]]
-                    + [
-                        model.text(*map(torch.from_numpy, pad_tokens(self.rows[start : start + _BATCH], self.pad_id)))
-                        for start in range(0, len(self.rows), _BATCH)
-                    ]
-                )
-            if model.image is not None:
-                pixels = self._all_pixels()
-                image = torch.cat(
-                    [model.missing_image[:0]]
-                    + [
-                        model.image(torch.from_numpy(pixels[start : start + _BATCH]))
-                        for start in range(0, len(pixels), _BATCH)
-                    ]
-                )
-            scores = model.fuse(
-                text,
-                image,
-                None if self.text_index is None else torch.from_numpy(self.text_index),
-                None if self.image_index is None else torch.from_numpy(self.image_index),
-            ).scores
-        return scores.softmax(dim=1).numpy()
+            scores = torch.from_numpy(self._in_batches(score)) / torch.from_numpy(self.temperatures)[:, None]
+            return scores.softmax(dim=1).numpy()
 
-    def _all_pixels(self) -> npt.NDArray[np.uint8]:
-        if self.pixels is not None:
-            return self.pixels
-        return np.zeros((0, 3, self.size or 1, self.size or 1), dtype=np.uint8)
-
-    def _encode_images(self, engine: Engine) -> npt.NDArray[np.float32] | None:
-        return None if self.image_index is None else engine.encode_images(self._all_pixels())
+    def _in_batches(
+        self, score: Callable[[Rows | None, Pixels | None, Ints | None, Ints | None], Floats]
+    ) -> npt.NDArray[np.float32]:
+        """Call `score` with the texts, images and indices of a batch of posts at a time, and join what it gives."""
+        parts = []
+        for start in range(0, self.posts, _BATCH):
+            texts = images = text_index = image_index = None
+            if self.text_index is not None:
+                chosen, text_index = _renumber(self.text_index[start : start + _BATCH], len(self.rows))
+                texts = [self.rows[row] for row in chosen]
+            if self.image_index is not None:
+                chosen, image_index = _renumber(self.image_index[start : start + _BATCH], len(self.pixels))
+                images = self.pixels[chosen]
+            parts.append(score(texts, images, text_index, image_index))
+        return np.concatenate(parts)
 
 
 def _measure_neighbours(prepared: _Prepared, engine: Engine) -> float:
-    """Score the shortest texts and some images alone and in one full batch with others."""
+    """Score the shortest texts and some images alone and in one full batch with others.
+
+    Each time without the other modality, and beside one text or image that they all share.
+    """
     worst = 0.0
-    if prepared.text_index is not None and len(prepared.rows) > 1:
-        rows = sorted(prepared.rows, key=len)
-        chosen = rows[: _BATCH // 2] + rows[-(_BATCH // 2) :]
-        together = engine.encode_texts(chosen)
-        alone = np.concatenate([engine.encode_texts([row]) for row in chosen])
-        worst = max(worst, _fused_difference(engine, "text", together, alone, prepared))
-    if prepared.image_index is not None and prepared.pixels is not None and len(prepared.pixels) > 1:
-        pixels = prepared.pixels[:_BATCH]
-        together = engine.encode_images(pixels)
-        alone = np.concatenate([engine.encode_images(pixels[row : row + 1]) for row in range(len(pixels))])
-        worst = max(worst, _fused_difference(engine, "image", together, alone, prepared))
+    rows = sorted(prepared.rows, key=len)
+    texts = [*rows[: _BATCH // 2], *rows[_BATCH // 2 :][-(_BATCH // 2) :]]
+    images = prepared.pixels[:_BATCH]
+    nothing = (
+        (None if prepared.text_index is None else engine.encode_texts([])),
+        (None if prepared.image_index is None else engine.encode_images(prepared.pixels[:0])),
+    )
+    if len(texts) > 1:
+        together = engine.encode_texts(texts)
+        alone = [engine.encode_texts([row]) for row in texts]
+        for image in [nothing[1]] + ([engine.encode_images(images[:1])] if len(images) else []):
+            found = [_fuse_all(engine, text, image, len(text)) for text in [together, *alone]]
+            worst = max(worst, float(np.abs(found[0] - np.concatenate(found[1:])).max()))
+    if len(images) > 1:
+        together = engine.encode_images(images)
+        alone = [engine.encode_images(images[row : row + 1]) for row in range(len(images))]
+        for text in [nothing[0]] + ([engine.encode_texts(texts[-1:])] if texts else []):
+            found = [_fuse_all(engine, text, image, len(image)) for image in [together, *alone]]
+            worst = max(worst, float(np.abs(found[0] - np.concatenate(found[1:])).max()))
     return worst
 
 
-def _fused_difference(
-    engine: Engine,
-    modality: str,
-    together: npt.NDArray[np.float32],
-    alone: npt.NDArray[np.float32],
-    prepared: _Prepared,
-) -> float:
-    """Fuse features of one modality, the other one missing, both ways: the largest difference of a probability."""
-    own = np.arange(len(together), dtype=np.int64)
-    other = np.zeros_like(own)
-    nothing = together[:0]
+def _fuse_all(engine: Engine, text: Encoded | None, image: Encoded | None, posts: int) -> npt.NDArray[np.float32]:
+    """Score posts that have a row each of what has as many rows, and share the one row, or none, of the other."""
+    index = [
+        None
+        if encoded is None
+        else np.arange(posts, dtype=np.int64)
+        if len(encoded) == posts
+        else np.zeros(posts, dtype=np.int64)
+        for encoded in (text, image)
+    ]
+    return engine.fuse(text, image, *index)
 
-    def fuse(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        if modality == "text":
-            missing = (None, None) if prepared.image_index is None else (nothing, other)
-            return engine.fuse(features, missing[0], own, missing[1])
-        missing = (None, None) if prepared.text_index is None else (nothing, other)
-        return engine.fuse(missing[0], features, missing[1], own)
 
-    return float(np.abs(fuse(together) - fuse(alone)).max())
+def _find_temperatures(bundle: Bundle, posts: StoredPosts) -> npt.NDArray[np.float32]:
+    """Give each post's temperature, by the modalities that the model reads of it: float32 (posts,)."""
+    names = [
+        "+".join(
+            name
+            for name, given in (("text", bool(text)), ("image", image is not None))
+            if given and name in bundle.modalities
+        )
+        for text, image in zip(posts.texts, posts.images, strict=True)
+    ]
+    return np.array([bundle.temperatures.get(name, 1.0) for name in names], dtype=np.float32)
+
+
+def _renumber(index: Ints, rows: int) -> tuple[Ints, Ints]:
+    """Give the rows that occur in `index`, and the index into them; the number of rows stands for none."""
+    chosen, renumbered = np.unique(np.append(index, rows), return_inverse=True)
+    return chosen[:-1], renumbered[:-1].astype(np.int64)
 
 
 def _index(posts: int, present: list[int]) -> npt.NDArray[np.int64]:

@@ -72,6 +72,14 @@ def score(
     prefix: Annotated[
         str, typer.Option(metavar="P", help="Goes before the names of the added columns.", rich_help_panel=_OUTPUT)
     ] = "",
+    views: Annotated[
+        bool,
+        typer.Option(
+            "--views",
+            help="Add what text and image say alone: text_sentiment, image_sentiment, conflict.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = False,
     no_infer_types: Annotated[
         bool,
         typer.Option("--no-infer-types", help="Keep all columns of text formats strings.", rich_help_panel=_OUTPUT),
@@ -136,6 +144,7 @@ def score(
         threads=threads,
         batch_size=batch_size,
         chunk_rows=chunk_rows,
+        views=views,
         overwrite=overwrite,
     )
     from sentimm.console.scoring import ScoreConsole

@@ -116,14 +116,14 @@ def _try_scoring(bundle: Bundle) -> str:
     """Score a text and a blank image on the device that `auto` chooses."""
     engine = Engine(bundle)
     start = time.perf_counter()
-    text_features = image_features = None
+    texts = images = None
     if bundle.text is not None:
         rows = TextTokenizer(bundle.text.tokenizer, bundle.text.max_tokens).encode(["what a day"])
-        text_features = engine.encode_texts(rows)
+        texts = engine.encode_texts(rows)
     if bundle.image is not None:
-        image_features = engine.encode_images(np.zeros((1, 3, bundle.image.size, bundle.image.size), np.uint8))
+        images = engine.encode_images(np.zeros((1, 3, bundle.image.size, bundle.image.size), np.uint8))
     first = np.zeros(1, np.int64)
-    engine.fuse(text_features, image_features, first, first)
+    engine.fuse(texts, images, first, first)
     return f"{engine.note.removesuffix('.')}; a first post took {(time.perf_counter() - start) * 1000:.0f} ms."
 
 

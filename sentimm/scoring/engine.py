@@ -1,12 +1,13 @@
 """The engine: a bundle's graphs on one device, from prepared posts to probabilities.
 
-The encoders see each distinct text and image once; the fusion gathers their features by index. No answer depends on
+The encoders see each distinct text and image once; the fusion gathers what they give by index. No answer depends on
 which posts share a batch: the graphs hold fixed scales, and padding is masked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from sentimm.bundle import Bundle, Modality, Precision
 from sentimm.errors import BundleError, DeviceError
+from sentimm.scoring.encoded import Encoded
 from sentimm.scoring.placement import place_bundle
 from sentimm.text import pad_tokens
 
@@ -23,7 +25,21 @@ _BATCHES = {
     "cpu": {"text": 32, "image": 8, "fusion": 4096},
     "cuda": {"text": 256, "image": 64, "fusion": 4096},
 }
+# Posts of a batch of a fusion that attends: cells times cells times heads of attention are in memory for each of them.
+_ATTENDING_BATCHES = {"cpu": 64, "cuda": 256}
 _CUDA_TOKEN_STEP = 8  # lengths are padded up to multiples of it: few shapes to plan for, and what tensor cores like
+
+
+@dataclass(frozen=True)
+class Views:
+    """What a model with both heads says of posts, and what its heads say of their text and of their image alone.
+
+    All are calibrated probabilities, float32 (posts, labels), NaN where a post has nothing of that kind.
+    """
+
+    probabilities: npt.NDArray[np.float32]
+    text: npt.NDArray[np.float32]
+    image: npt.NDArray[np.float32]
 
 
 class Engine:
@@ -63,12 +79,15 @@ class Engine:
         self.precision: Precision = placement.precision
         self.threads: int = placement.threads
         self.note: str = placement.note
-        self._batches = dict(_BATCHES["cpu" if placement.device == "cpu" else "cuda"])
+        kind = "cpu" if placement.device == "cpu" else "cuda"
+        self._batches = dict(_BATCHES[kind])
+        if bundle.fusion.attends:
+            self._batches["fusion"] = _ATTENDING_BATCHES[kind]
         if batch_size is not None:
             self._batches |= {"text": batch_size, "image": batch_size}
 
-    def encode_texts(self, rows: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.float32]:
-        """Encode texts given as unpadded token ids, int64 (tokens,) each: features float32 (texts, width).
+    def encode_texts(self, rows: Sequence[npt.NDArray[np.int64]]) -> Encoded:
+        """Encode texts given as unpadded token ids, int64 (tokens,) each.
 
         Raises:
             ValueError: the model reads no texts.
@@ -76,9 +95,10 @@ class Engine:
         spec = self.bundle.text
         if spec is None:
             raise ValueError(f"the model {self.bundle.name} reads no texts")
-        features = np.empty((len(rows), spec.width), np.float32)
+        lengths = np.array([len(row) for row in rows], np.int64)
+        encoded = Encoded.reserve(len(rows), spec.width, self._count_tokens(lengths.max(initial=1)))
         # Texts of like length together: little padding. The longest first: memory is taken once, and reused.
-        order = np.argsort([-len(row) for row in rows], kind="stable")
+        order = np.argsort(-lengths, kind="stable")
         for start in range(0, len(order), self._batches["text"]):
             chosen = order[start : start + self._batches["text"]]
             ids, mask = pad_tokens([rows[index] for index in chosen], spec.pad_id)
@@ -86,11 +106,11 @@ class Engine:
                 extra = min(-ids.shape[1] % _CUDA_TOKEN_STEP, spec.max_tokens - ids.shape[1])
                 ids = np.pad(ids, ((0, 0), (0, extra)), constant_values=spec.pad_id)
                 mask = np.pad(mask, ((0, 0), (0, extra)))
-            features[chosen] = self._run("text", {"input_ids": ids, "attention_mask": mask})
-        return features
+            encoded.put(chosen, self._encode("text", {"input_ids": ids, "attention_mask": mask}, lengths[chosen]))
+        return encoded
 
-    def encode_images(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Encode images, uint8 (images, 3, size, size): features float32 (images, width).
+    def encode_images(self, pixels: npt.NDArray[np.uint8]) -> Encoded:
+        """Encode images, uint8 (images, 3, size, size).
 
         Raises:
             ValueError: the model reads no images.
@@ -98,58 +118,108 @@ class Engine:
         spec = self.bundle.image
         if spec is None:
             raise ValueError(f"the model {self.bundle.name} reads no images")
-        features = np.empty((len(pixels), spec.width), np.float32)
+        encoded = Encoded.reserve(len(pixels), spec.width, self._count_tokens(spec.cells or 1))
         for start in range(0, len(pixels), self._batches["image"]):
-            batch = slice(start, start + self._batches["image"])
-            features[batch] = self._run("image", {"pixels": np.ascontiguousarray(pixels[batch])})
-        return features
+            batch = np.ascontiguousarray(pixels[start : start + self._batches["image"]])
+            lengths = np.full(len(batch), spec.cells or 1, np.int64)
+            encoded.put(slice(start, start + len(batch)), self._encode("image", {"pixels": batch}, lengths))
+        return encoded
 
     def fuse(
         self,
-        text_features: npt.NDArray[np.float32] | None,
-        image_features: npt.NDArray[np.float32] | None,
+        texts: Encoded | None,
+        images: Encoded | None,
         text_index: npt.NDArray[np.int64] | None,
         image_index: npt.NDArray[np.int64] | None,
     ) -> npt.NDArray[np.float32]:
         """Score posts: calibrated probabilities, float32 (posts, labels).
 
-        `text_index[i]` is the row of `text_features` that is post i's text, and the number of rows where it has none;
-        images likewise. None stands for no features, and for no post having that modality. What belongs to a modality
+        `text_index[i]` is the row of `texts` that is post i's text, and the number of rows where it has none; images
+        likewise. None stands for no texts or images, and for no post having that modality. What belongs to a modality
         that the model does not read is not looked at; a post with nothing that it reads gets NaN.
 
         Raises:
             ValueError: an index is out of range, or there is no index at all.
             BundleError: the model's scores are not finite.
         """
-        given = {"text": (text_features, text_index), "image": (image_features, image_index)}
+        (scores,), present = self._score(texts, images, text_index, image_index, ["scores"])
+        return self._calibrate(scores, present)
+
+    def fuse_with_views(
+        self,
+        texts: Encoded | None,
+        images: Encoded | None,
+        text_index: npt.NDArray[np.int64] | None,
+        image_index: npt.NDArray[np.int64] | None,
+    ) -> Views:
+        """Score posts as `fuse` does, and their texts and images alone, with the heads.
+
+        Raises:
+            ValueError: the model has not got both heads; else as `fuse`.
+            BundleError: as `fuse`.
+        """
+        if len(self.bundle.fusion.heads) < 2:
+            raise ValueError(f"the model {self.bundle.name} has not got both heads")
+        outputs = ["scores", "text_scores", "image_scores"]
+        (scores, text_scores, image_scores), present = self._score(texts, images, text_index, image_index, outputs)
+        return Views(
+            self._calibrate(scores, present),
+            self._calibrate(text_scores, {"text": present["text"]}),
+            self._calibrate(image_scores, {"image": present["image"]}),
+        )
+
+    def _score(
+        self,
+        texts: Encoded | None,
+        images: Encoded | None,
+        text_index: npt.NDArray[np.int64] | None,
+        image_index: npt.NDArray[np.int64] | None,
+        outputs: list[str],
+    ) -> tuple[list[npt.NDArray[np.float32]], dict[Modality, npt.NDArray[np.bool_]]]:
+        """Run the fusion in batches: its `outputs`, float32 (posts, labels), and which posts have which modality."""
+        given = {"text": (texts, text_index), "image": (images, image_index)}
         counts = [len(index) for _, index in given.values() if index is not None]
         if not counts:
             raise ValueError("fuse needs text_index or image_index")
-        features: dict[str, npt.NDArray[np.float32]] = {}
-        indices: dict[str, npt.NDArray[np.int64]] = {}
+        encoded: dict[Modality, Encoded] = {}
+        indices: dict[Modality, npt.NDArray[np.int64]] = {}
         for modality in self.bundle.modalities:
             rows, index = given[modality]
-            rows = np.zeros((0, self._width(modality)), np.float32) if rows is None else rows
+            rows = Encoded.reserve(0, self._width(modality), self._count_tokens(1)) if rows is None else rows
             index = np.full(counts[0], len(rows), np.int64) if index is None else index
             if len(index) and (index.min() < 0 or index.max() > len(rows)):
                 raise ValueError(f"{modality}_index has rows outside 0 to {len(rows)}")
-            features[modality] = np.ascontiguousarray(rows, np.float32)
-            indices[modality] = np.ascontiguousarray(index, np.int64)
-        scores = np.empty((counts[0], len(self.bundle.labels)), np.float32)
+            encoded[modality], indices[modality] = rows, np.ascontiguousarray(index, np.int64)
+        found = [np.empty((counts[0], len(self.bundle.labels)), np.float32) for _ in outputs]
         for start in range(0, counts[0], self._batches["fusion"]):
             batch = slice(start, start + self._batches["fusion"])
             inputs: dict[str, npt.NDArray[Any]] = {}
-            for modality in self.bundle.modalities:
-                inputs[f"{modality}_features"] = features[modality]
-                inputs[f"{modality}_index"] = indices[modality][batch]
-            scores[batch] = self._run("fusion", inputs)
-        present = {modality: indices[modality] < len(features[modality]) for modality in self.bundle.modalities}
-        return self._calibrate(scores, present)
+            for modality, rows in encoded.items():
+                inputs |= self._prepare_fusion(modality, rows, indices[modality][batch])
+            for scores, part in zip(found, self._run("fusion", inputs, outputs), strict=True):
+                scores[batch] = part
+        return found, {modality: indices[modality] < len(rows) for modality, rows in encoded.items()}
+
+    def _prepare_fusion(
+        self, modality: Modality, rows: Encoded, index: npt.NDArray[np.int64]
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Give what the fusion graph takes of one modality; of sequences only those that the posts have."""
+        if not self.bundle.fusion.attends:
+            features = np.ascontiguousarray(rows.features, np.float32)
+            return {f"{modality}_features": features, f"{modality}_index": index}
+        rows, index = rows.take(index)
+        assert rows.sequence is not None
+        inputs: dict[str, npt.NDArray[Any]] = {
+            f"{modality}_features": rows.features,
+            f"{modality}_sequence": rows.sequence,
+            f"{modality}_index": index,
+        }
+        return inputs | ({"text_mask": rows.mask} if modality == "text" else {})
 
     def _calibrate(
         self, scores: npt.NDArray[np.float32], present: Mapping[Modality, npt.NDArray[np.bool_]]
     ) -> npt.NDArray[np.float32]:
-        """Turn scores into probabilities at the temperature of each post's modalities."""
+        """Turn scores into probabilities at the temperature of each post's modalities, or of those in `present`."""
         nothing = np.zeros(len(scores), np.bool_)
         text, image = present.get("text", nothing), present.get("image", nothing)
         temperature = np.ones(len(scores), np.float32)
@@ -168,14 +238,24 @@ class Engine:
         probabilities[~known] = np.nan
         return probabilities
 
+    def _encode(
+        self, modality: Modality, inputs: dict[str, npt.NDArray[Any]], lengths: npt.NDArray[np.int64]
+    ) -> Encoded:
+        if not self.bundle.fusion.attends:
+            return Encoded(self._run(modality, inputs, [f"{modality}_features"])[0])
+        features, sequence = self._run(modality, inputs, [f"{modality}_features", f"{modality}_sequence"])
+        return Encoded(features, sequence, lengths)
+
+    def _count_tokens(self, tokens: int) -> int | None:
+        return int(tokens) if self.bundle.fusion.attends else None
+
     def _width(self, modality: str) -> int:
         spec = self.bundle.text if modality == "text" else self.bundle.image
         return spec.width if spec is not None else 0
 
-    def _run(self, part: str, inputs: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
-        output = "scores" if part == "fusion" else f"{part}_features"
+    def _run(self, part: str, inputs: dict[str, npt.NDArray[Any]], outputs: list[str]) -> list[npt.NDArray[np.float32]]:
         try:
-            result: npt.NDArray[np.float32] = self._sessions[part].run([output], inputs)[0]
+            results: list[npt.NDArray[np.float32]] = self._sessions[part].run(outputs, inputs)
         except Exception as error:  # ONNX Runtime's errors share no class of their own
             reason = str(error).splitlines()[0]
             if self.device == "cpu":
@@ -183,4 +263,4 @@ class Engine:
             raise DeviceError(
                 f"{self.device} failed in the {part} graph ({reason}): try a smaller --batch-size, or --device cpu."
             ) from error
-        return result
+        return results

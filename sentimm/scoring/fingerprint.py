@@ -30,6 +30,7 @@ _OPTIONS = {
     "limit": "--limit",
     "prefix": "--prefix",
     "no_infer_types": "--no-infer-types",
+    "views": "--views",
 }
 
 
@@ -58,6 +59,8 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
             "limit": corpus.limit,
             "prefix": corpus.prefix,
             "no_infer_types": not corpus.infer_types,
+            # Left out where it is not asked for: jobs of earlier versions can be gone on with.
+            **({"views": True} if options.views else {}),
         },
     }
 
@@ -74,8 +77,8 @@ def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
         changes.append(f"the precision was {before.get('precision')} and is {now['precision']}")
     options = before.get("options", {})
     for name, option in _OPTIONS.items():
-        if options.get(name) != now["options"][name]:
-            changes.append(f"{option} was {_show(options.get(name))} and is {_show(now['options'][name])}")
+        if options.get(name) != now["options"].get(name):
+            changes.append(f"{option} was {_show(options.get(name))} and is {_show(now['options'].get(name))}")
     return changes
 
 

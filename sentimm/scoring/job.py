@@ -32,7 +32,7 @@ from sentimm.scoring.commit import commit_file, writing
 from sentimm.scoring.fingerprint import take_fingerprint
 from sentimm.scoring.finished import read_output
 from sentimm.scoring.folder import JobFolder
-from sentimm.scoring.output import OutputColumns
+from sentimm.scoring.output import OutputColumns, check_views
 from sentimm.scoring.pipeline import ChunkScorer
 
 if TYPE_CHECKING:
@@ -51,20 +51,20 @@ def run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
     """Score the corpus and write the output, going on where an earlier attempt stopped; `tell` hears how it goes.
 
     Raises:
-        UsageError: the output's name or its columns can't be as asked.
+        UsageError: the output's name or its columns can't be as asked, or the model has no heads for `views`.
         InputError, ColumnError, TableError: see `survey_corpus`.
         BundleNotFoundError, BundleError, DeviceError: see `load_bundle` and `Engine`.
         JobConflictError, OutputError: see `JobFolder.begin`.
     """
     output = options.output or default_output(options.inputs)
     _check_output(output, options.inputs)
-    bundle = load_bundle(options.model)
+    bundle = _load_bundle(options)
     engine = _start_engine(bundle, options, tell)
     with JobFolder(output) as folder:
         inputs = [str(_spool_stdin(folder.path))] if options.inputs == ("-",) else options.inputs
         survey = _survey(inputs, options, tell)
         tell(_describe_survey(survey, options))
-        columns = OutputColumns(survey.schema, bundle.labels, options.corpus.prefix)
+        columns = OutputColumns(survey.schema, bundle.labels, options.corpus.prefix, options.views)
         with writing(output):
             fingerprint = take_fingerprint(survey, options, bundle, engine.precision)
         metadata = {
@@ -79,7 +79,7 @@ def run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
         if finished is not None:
             done = JobFinished(output, finished.rows, 0, 0.0, finished.counts, already=True)
         else:
-            with ChunkScorer(bundle, engine) as scorer:
+            with ChunkScorer(bundle, engine, views=options.views) as scorer:
                 done = _score_rest(folder, survey, columns, scorer, options, tell)
     tell(done)
     return done
@@ -92,11 +92,11 @@ def survey_job(options: ScoreOptions, tell: Listener) -> Surveyed:
         SentimmError: as `run_job`, as far as it comes to that.
     """
     _check_output(options.output or default_output(options.inputs), options.inputs)
-    bundle = load_bundle(options.model)
+    bundle = _load_bundle(options)
     with tempfile.TemporaryDirectory(prefix="sentimm-") as folder:
         inputs = [str(_spool_stdin(Path(folder)))] if options.inputs == ("-",) else options.inputs
         survey = _survey(inputs, options, tell)
-    OutputColumns(survey.schema, bundle.labels, options.corpus.prefix)
+    OutputColumns(survey.schema, bundle.labels, options.corpus.prefix, options.views)
     return _describe_survey(survey, options)
 
 
@@ -128,6 +128,13 @@ def _check_output(output: Path, inputs: Sequence[str]) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{output} can't be written: no permission to write in {folder}.")
     read_output(output)
+
+
+def _load_bundle(options: ScoreOptions) -> Bundle:
+    bundle = load_bundle(options.model)
+    if options.views:
+        check_views(bundle)
+    return bundle
 
 
 def _start_engine(bundle: Bundle, options: ScoreOptions, tell: Listener) -> Engine:

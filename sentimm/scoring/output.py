@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ import pyarrow.parquet as pq
 from sentimm.errors import UsageError
 from sentimm.events import Counts
 from sentimm.options import MAX_CHUNK_ROWS
+
+if TYPE_CHECKING:
+    from sentimm.bundle import Bundle
 
 MODALITIES = ("text+image", "text", "image", "none")
 STATUSES = ("ok", "row_unreadable", "image_unreadable", "image_missing", "empty", "unsupported")
@@ -30,6 +33,20 @@ _METADATA = "sentimm."  # goes before the names of our Parquet key-value metadat
 
 
 @dataclass(frozen=True)
+class ViewScores:
+    """What a model's heads make of the text and of the image alone.
+
+    Attributes:
+        text, image: int64 (posts,), the index of the label, or NO_LABEL where the post has nothing of that kind.
+        conflict: float32 (posts,), half the L1 distance of their probabilities, in [0, 1]; NaN without both.
+    """
+
+    text: npt.NDArray[np.int64]
+    image: npt.NDArray[np.int64]
+    conflict: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Scores:
     """The answers to a chunk's posts.
 
@@ -38,17 +55,19 @@ class Scores:
         labels: int64 (posts,), the index of the label, or NO_LABEL.
         modalities: int64 (posts,), what was used, an index into MODALITIES.
         statuses: int64 (posts,), an index into STATUSES.
+        views: what text and image say alone, where that was asked for.
     """
 
     probabilities: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     modalities: npt.NDArray[np.int64]
     statuses: npt.NDArray[np.int64]
+    views: ViewScores | None = None
 
 
 @dataclass(frozen=True)
 class OutputColumns:
-    """The columns of an output: those kept from the input, then those that scoring adds.
+    """The columns of an output: those kept from the input, then those that scoring adds; `views` adds three more.
 
     Raises:
         UsageError: a column that is added has the name of one that is kept.
@@ -57,6 +76,7 @@ class OutputColumns:
     kept: Mapping[str, pl.DataType]
     labels: tuple[str, ...]
     prefix: str = ""
+    views: bool = False
 
     def __post_init__(self) -> None:
         clashes = [name for name in self.added if name in self.kept]
@@ -73,6 +93,8 @@ class OutputColumns:
         probabilities: dict[str, pl.DataType] = {f"p_{label}": pl.Float32() for label in self.labels}
         columns: dict[str, pl.DataType] = {"sentiment": pl.String(), "confidence": pl.Float32()}
         columns |= probabilities | {"modality": pl.String(), "status": pl.String()}
+        if self.views:
+            columns |= {"text_sentiment": pl.String(), "image_sentiment": pl.String(), "conflict": pl.Float32()}
         return {self.prefix + name: dtype for name, dtype in columns.items()}
 
     @property
@@ -92,6 +114,10 @@ class OutputColumns:
             _pick(scores.modalities, MODALITIES),
             _pick(scores.statuses, STATUSES),
         ]
+        if scores.views is not None:
+            conflict = scores.views.conflict
+            columns += [_pick(scores.views.text, self.labels), _pick(scores.views.image, self.labels)]
+            columns.append(_keep(conflict, pl.Series(~np.isnan(conflict))))
         names = zip(columns, self.added, strict=True)
         return frame.with_columns([column.alias(name) for column, name in names])
 
@@ -112,6 +138,20 @@ class FileFacts:
     fingerprint: dict[str, Any]
     counts: Counts
     schema: pa.Schema
+
+
+def check_views(bundle: Bundle) -> None:
+    """Check that a model can say what it makes of text and image alone.
+
+    Raises:
+        UsageError: it has not got both heads.
+    """
+    if len(bundle.fusion.heads) < 2:
+        found = f"a head for {bundle.fusion.heads[0]} only" if bundle.fusion.heads else "none"
+        raise UsageError(
+            f"--views needs a model with heads for text and for images, and {bundle.name} has {found}: leave --views "
+            "away, or train a model with --heads text,image."
+        )
 
 
 def add_counts(counts: Iterable[Counts], labels: Sequence[str]) -> Counts:

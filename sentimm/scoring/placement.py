@@ -204,18 +204,31 @@ def _check_graph(bundle: Bundle, part: str, path: Path, session: ort.InferenceSe
                 f"{path} does not fit the manifest: the last size of {name} is {last} instead of {size}; "
                 "export the model again."
             )
+    cells = bundle.image.cells if part == "image" and bundle.image is not None else None
+    if cells is not None and isinstance(found_cells := results["image_sequence"][1], int) and found_cells != cells:
+        raise BundleError(
+            f"{path} does not fit the manifest: image_sequence has {found_cells} cells instead of {cells}; "
+            "export the model again."
+        )
 
 
 def _describe_graph(bundle: Bundle, part: str) -> tuple[dict[str, int | None], dict[str, int | None]]:
     """Name a graph's inputs and outputs, with their last sizes where these are fixed."""
     text, image = bundle.text, bundle.image
     widths = {"text": text.width if text else None, "image": image.width if image else None}
+    encoded: dict[str, dict[str, int | None]] = {
+        modality: {f"{modality}_features": width} | ({f"{modality}_sequence": width} if bundle.fusion.attends else {})
+        for modality, width in widths.items()
+    }
     if part == "text":
-        return {"input_ids": None, "attention_mask": None}, {"text_features": widths["text"]}
+        return {"input_ids": None, "attention_mask": None}, encoded["text"]
     if part == "image":
-        return {"pixels": image.size if image else None}, {"image_features": widths["image"]}
+        return {"pixels": image.size if image else None}, encoded["image"]
     inputs: dict[str, int | None] = {f"{modality}_index": None for modality in bundle.modalities}
-    inputs |= {f"{modality}_features": widths[modality] for modality in bundle.modalities}
+    for modality in bundle.modalities:
+        inputs |= encoded[modality]
+    if bundle.fusion.attends and text is not None:
+        inputs["text_mask"] = None
     return inputs, {
         name: len(bundle.labels) for name in ("scores", *(f"{head}_scores" for head in bundle.fusion.heads))
     }

@@ -27,10 +27,11 @@ class Scorer:
         precision: "auto", "fp32", "fp16" or "int8".
         threads: threads of the model; None: as many as the machine has cores.
         batch_size: posts in a batch of the model; None: the engine's choice.
+        views: add what the model makes of text and image alone, and how far they are apart.
 
     Raises:
         BundleNotFoundError, BundleError: see `load_bundle`.
-        DeviceError, UsageError: see `Engine`.
+        DeviceError, UsageError: see `Engine`; `views` of a model without heads for both.
     """
 
     def __init__(
@@ -41,10 +42,12 @@ class Scorer:
         precision: str = "auto",
         threads: int | None = None,
         batch_size: int | None = None,
+        views: bool = False,
     ) -> None:
         self.bundle = load_bundle(model)
+        self._views = views
         self.engine = Engine(self.bundle, device=device, precision=precision, threads=threads, batch_size=batch_size)
-        self._chunks = ChunkScorer(self.bundle, self.engine)
+        self._chunks = ChunkScorer(self.bundle, self.engine, views=views)
 
     def score(
         self,
@@ -87,7 +90,7 @@ class Scorer:
             allow_missing=allow_missing,
         )
         chunk, _ = chunk_frame(frame, options)
-        added = OutputColumns(dict(chunk.frame.schema), self.bundle.labels, prefix)
+        added = OutputColumns(dict(chunk.frame.schema), self.bundle.labels, prefix, self._views)
         return added.add_scores(chunk.frame, self._chunks.score(chunk, lambda _share: None))
 
     def close(self) -> None:

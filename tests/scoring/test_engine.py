@@ -14,6 +14,7 @@ from sentimm.bundle import load_bundle, write_manifest
 from sentimm.errors import BundleError, DeviceError, UsageError
 from sentimm.scoring import devices, placement
 from sentimm.scoring.devices import CudaProblem
+from sentimm.scoring.encoded import Encoded
 from sentimm.scoring.engine import Engine
 from sentimm.text import TextTokenizer
 from tests.tiny_bundles import IMAGE_SIZE, MAX_TOKENS, make_bundle
@@ -60,23 +61,24 @@ def softmax(scores):
 
 
 def test_features_come_back_in_the_order_of_the_texts(engine, tokens):
-    together = engine.encode_texts(tokens)
+    together = engine.encode_texts(tokens).features
     assert together.dtype == np.float32 and together.shape == (len(TEXTS), 8)
     for row, features in zip(tokens, together, strict=True):
-        np.testing.assert_allclose(engine.encode_texts([row])[0], features, atol=1e-6)
+        np.testing.assert_allclose(engine.encode_texts([row]).features[0], features, atol=1e-6)
 
 
 def test_images_are_encoded_in_their_order_beyond_one_batch(engine):
     pixels = make_pixels(21)
-    together = engine.encode_images(pixels)
+    together = engine.encode_images(pixels).features
     assert together.dtype == np.float32 and together.shape == (21, 8)
     for index in (0, 8, 20):
-        np.testing.assert_allclose(engine.encode_images(pixels[index : index + 1])[0], together[index], atol=1e-6)
+        alone = engine.encode_images(pixels[index : index + 1]).features[0]
+        np.testing.assert_allclose(alone, together[index], atol=1e-6)
 
 
 def test_nothing_to_encode_is_no_features(engine):
-    assert engine.encode_texts([]).shape == (0, 8)
-    assert engine.encode_images(make_pixels(0)).shape == (0, 8)
+    assert engine.encode_texts([]).features.shape == (0, 8)
+    assert engine.encode_images(make_pixels(0)).features.shape == (0, 8)
     assert fuse(engine, engine.encode_texts([]), engine.encode_images(make_pixels(0)), [], []).shape == (0, 3)
 
 
@@ -104,8 +106,11 @@ def test_a_post_alone_answers_as_among_longer_neighbours(bundle, engine, tokens)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_batch_size_and_threads_do_not_change_the_answer(bundle, engine, tokens, batch_size, threads):
     other = Engine(bundle, device="cpu", threads=threads, batch_size=batch_size)
-    np.testing.assert_allclose(other.encode_texts(tokens), engine.encode_texts(tokens), atol=1e-5)
-    np.testing.assert_allclose(other.encode_images(make_pixels(5)), engine.encode_images(make_pixels(5)), atol=1e-5)
+    for first, second in (
+        (other.encode_texts(tokens), engine.encode_texts(tokens)),
+        (other.encode_images(make_pixels(5)), engine.encode_images(make_pixels(5))),
+    ):
+        np.testing.assert_allclose(first.features, second.features, atol=1e-5)
 
 
 def test_probabilities_sum_to_one_and_vary_with_the_post(engine, tokens):
@@ -125,7 +130,7 @@ def test_repeated_posts_share_their_features(engine, tokens):
 def test_a_post_of_one_modality_is_answered_by_its_head(bundle, engine, tokens):
     texts, images = engine.encode_texts(tokens), engine.encode_images(make_pixels(2))
     session = onnxruntime.InferenceSession(str(bundle.graphs["fp32"]["fusion"]), providers=["CPUExecutionProvider"])
-    inputs = {"text_features": texts, "image_features": images}
+    inputs = {"text_features": texts.features, "image_features": images.features}
     inputs |= {"text_index": np.array([0, 5]), "image_index": np.array([2, 1])}
     by_text, by_image = session.run(["text_scores", "image_scores"], inputs)
     probabilities = engine.fuse(texts, images, np.array([0, 5]), np.array([2, 1]))
@@ -181,7 +186,7 @@ def test_a_model_of_one_modality_ignores_the_other(tmp_path, tokens, modality):
 
 def test_scores_that_are_not_finite_are_an_error(engine):
     with pytest.raises(BundleError, match="scores that are not finite in fp32 on cpu"):
-        engine.fuse(np.full((1, 8), np.inf, np.float32), None, np.array([0]), None)
+        engine.fuse(Encoded(np.full((1, 8), np.inf, np.float32)), None, np.array([0]), None)
 
 
 # Choosing device, precision and threads
