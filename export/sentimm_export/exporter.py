@@ -8,7 +8,7 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,8 @@ from sentimm.errors import OutputError, RunError, UsageError
 from sentimm.models.fusion import SentimentModel
 from sentimm.text import TextTokenizer, pad_tokens
 from sentimm.training.run import Run, StoredPosts, Weights, open_run, read_posts
-from sentimm_export.card import write_card
+from sentimm_export.calibration import describe_findings, examine_bundle, list_temperatures, list_unfitted
+from sentimm_export.card import read_sections, write_card
 from sentimm_export.graphs import write_graphs
 from sentimm_export.parity import Parity, check_parity, compare_with_model, to_manifest
 from sentimm_export.precision import convert_to_fp16, quantize_image, quantize_text, share_weights
@@ -40,6 +41,7 @@ class ExportOptions:
     """What `sentimm export` was asked to do.
 
     `share_weights` stores int8 weights once for int8 and fp16, which makes a bundle of both less than half as large.
+    `card` is a file of hand-written sections for the model card.
     """
 
     run: Path
@@ -50,6 +52,7 @@ class ExportOptions:
     share_weights: bool = False
     calibration: Path | None = None
     name: str | None = None
+    card: Path | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -84,6 +87,7 @@ def export_run(options: ExportOptions, tell: Callable[[str], None]) -> Exported:
         ParityError: a precision answers otherwise than the model; nothing is written then.
         OutputError: the bundle can't be written.
         UsageError: the output is there already and is not to be replaced.
+        InputError: the hand-written sections can't be read.
     """
     run = open_run(options.run)
     if options.output.exists() and not options.overwrite:
@@ -92,6 +96,7 @@ def export_run(options: ExportOptions, tell: Callable[[str], None]) -> Exported:
         )
     if options.output.exists() and not (options.output / "bundle.json").is_file():
         raise UsageError(f"{options.output} is not a bundle, so --overwrite will not replace it: name another folder.")
+    written = {} if options.card is None else read_sections(options.card)
     model = run.build_model(options.weights)
     size = None if run.image is None else run.image.size
     calibration = read_posts(options.calibration or run.path / "calibration.parquet", size)
@@ -104,7 +109,7 @@ def export_run(options: ExportOptions, tell: Callable[[str], None]) -> Exported:
             f"The bundle can't be written to {options.output.parent}: {error.strerror or error}."
         ) from error
     try:
-        exported = _write_bundle(folder, run, model, options, calibration, held_out, tell)
+        exported = _write_bundle(folder, run, model, options, calibration, held_out, written, tell)
         folder.chmod(0o755)
         if options.output.exists():
             shutil.rmtree(options.output)
@@ -123,6 +128,7 @@ def _write_bundle(
     options: ExportOptions,
     calibration: StoredPosts,
     held_out: StoredPosts,
+    written: Mapping[str, str],
     tell: Callable[[str], None],
 ) -> Exported:
     notes: list[str] = []
@@ -132,18 +138,26 @@ def _write_bundle(
         graphs = _write_precisions(folder, Path(work), sources, run, options, calibration, notes, tell)
     if run.text is not None:
         shutil.copyfile(run.tokenizer, folder / "tokenizer.json")
-    fields = _manifest_fields(run, options, graphs)
+    fields = _manifest_fields(run, model, options, graphs)
     write_manifest(folder, fields)
+    tell("measuring held-out posts")
+    bundle = load_bundle(folder)
+    findings = examine_bundle(bundle, held_out)
+    notes += list_unfitted(bundle, findings)
+    fields["temperatures"] |= list_temperatures(findings)
+    fields["metrics"] |= describe_findings(findings, bundle)
+    write_manifest(folder, fields)
+    bundle = load_bundle(folder)
     parity: dict[Precision, Parity] = {}
     for precision in options.precisions:
         tell(f"comparing {precision} with PyTorch")
-        parity[precision] = compare_with_model(model, load_bundle(folder), precision, held_out)
+        parity[precision] = compare_with_model(model, bundle, precision, held_out)
         check_parity(parity[precision], precision, options.min_agreement)
     fields["parity"] = {precision: to_manifest(found) for precision, found in parity.items()}
     fields["provenance"]["notes"] = notes
     write_manifest(folder, fields)
     bundle = load_bundle(folder)
-    write_card(bundle, run, parity)
+    write_card(bundle, run, parity, findings, written)
     return Exported(bundle, parity, tuple(notes))
 
 
@@ -207,7 +221,9 @@ def _image_feeds(posts: StoredPosts) -> list[dict[str, npt.NDArray[Any]]]:
     return [{"pixels": np.stack(images[start : start + _IMAGE_BATCH])} for start in range(0, len(images), _IMAGE_BATCH)]
 
 
-def _manifest_fields(run: Run, options: ExportOptions, graphs: dict[str, dict[str, str]]) -> dict[str, Any]:
+def _manifest_fields(
+    run: Run, model: SentimentModel, options: ExportOptions, graphs: dict[str, dict[str, str]]
+) -> dict[str, Any]:
     modalities = [name for name, encoder in (("text", run.text), ("image", run.image)) if encoder is not None]
     text = image = None
     if run.text is not None:
@@ -221,18 +237,27 @@ def _manifest_fields(run: Run, options: ExportOptions, graphs: dict[str, dict[st
         }
     if run.image is not None:
         image = {"encoder": "+".join(run.image.backbones), "size": run.image.size, "width": run.image.width}
+        if model.image is not None and run.image.sequence:
+            image["cells"] = model.image.count_cells()
     keys = ["text+image", "text", "image"] if len(modalities) == 2 else modalities
-    metrics = run.read_metrics()
+    epochs = run.read_metrics()
+    if options.weights == "best":
+        epochs.sort(key=lambda epoch: epoch["score"])
     return {
         "name": options.name or options.output.name,
         "labels": list(run.labels),
         "modalities": modalities,
         "text": text,
         "image": image,
-        "fusion": {"name": run.fusion.name, "heads": list(run.fusion.heads)},
+        "fusion": {
+            "name": run.fusion.name,
+            "heads": list(run.fusion.heads),
+            "attends": model.fusion.attends,
+            "literal": run.fusion.literal,
+        },
         "temperatures": dict.fromkeys(keys, 1.0),
         "graphs": graphs,
-        "metrics": {"validation": metrics[-1]["tables"]} if metrics else {},
+        "metrics": {"validation": epochs[-1]["tables"]} if epochs else {},
         "parity": {},
         "provenance": {
             "sentimm": sentimm.__version__,

@@ -34,6 +34,10 @@ def export(
         typer.Option(metavar="FILE", help="Posts for int8's scales.", show_default="those that the run keeps"),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The bundle's name.", show_default="that of its folder")] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Markdown sections for the model card, such as `## Known failures`."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
@@ -62,6 +66,7 @@ def export(
         share_weights=share_weights,
         calibration=calibration,
         name=name,
+        card=card,
         overwrite=overwrite,
     )
     console = ExportConsole(quiet=quiet)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sentimm_export.precision import find_second_products
 from torch import nn
 
 from sentimm.bundle import Bundle, load_bundle
-from sentimm.errors import ParityError, UsageError
+from sentimm.errors import InputError, ParityError, UsageError
 from sentimm.models.fusion import SentimentModel
 from sentimm.scoring.engine import Engine
 from sentimm.training.run import Run, open_run, save_weights
@@ -81,6 +82,49 @@ def test_every_precision_answers_as_the_model(any_run: Run, tmp_path: Path) -> N
     assert answers(bundle).std(axis=0).max() > 1e-3
     assert bundle.parity["int8"]["agreement"] == round(exported.parity["int8"].agreement, 6)
     assert "Against the PyTorch model" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
+
+
+def test_temperatures_are_fitted_and_the_answers_compared_with_them(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sentimm_export.calibration._MIN_POSTS", 4)
+    exported = export(run, tmp_path / "bundle", precisions=("fp32",))
+    bundle = exported.bundle
+    fitted = bundle.metrics["calibration"]
+    assert set(fitted) == set(bundle.temperatures) == {"text+image", "text", "image"}
+    assert {kind: each["temperature"] for kind, each in fitted.items()} == dict(bundle.temperatures)
+    assert any(abs(temperature - 1) > 0.05 for temperature in bundle.temperatures.values())
+    assert exported.parity["fp32"].largest_difference <= 1e-4
+    card = (bundle.path / "MODEL_CARD.md").read_text()
+    assert f"| text and image | {bundle.temperatures['text+image']:.3f} | {fitted['text+image']['posts']} |" in card
+
+
+def test_the_card_has_generated_and_hand_written_sections(run: Run, tmp_path: Path) -> None:
+    written = "For research.\n\n## Known failures\n\nIrony.\n\n## Ethics\n\nAsk first.\n"
+    (tmp_path / "card.md").write_text(written)
+    exported = export(run, tmp_path / "bundle", precisions=("fp32",), card=tmp_path / "card.md")
+    assert set(exported.bundle.temperatures.values()) == {1.0}  # few posts are held out
+    assert "the temperature of text posts stays 1" in " ".join(exported.notes)
+    card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
+    headings = [line[3:] for line in card.splitlines() if line.startswith("## ")]
+    assert headings == [
+        "Data",
+        "Recipe",
+        "Figures",
+        "Calibration",
+        "Precisions",
+        "Known failures",
+        "Licences",
+        "Ethics",
+    ]
+    assert card.index("# bundle") < card.index("For research.") < card.index("## Data")
+    assert "## Known failures\n\nIrony.\n\n## Licences" in card
+    assert "Not measured: irony" not in card
+    assert card.endswith("## Ethics\n\nAsk first.\n")
+    assert re.search(r"\| text and image \| \d+ \| \d+\.\d% \(\d+\.\d% to \d+\.\d%\)", card)
+    assert "| learning rate of the encoders | 0.001 |" in card
+    with pytest.raises(InputError, match=r"--card, .*nowhere\.md, can't be read: No such file"):
+        export(run, tmp_path / "other", precisions=("fp32",), card=tmp_path / "nowhere.md")
 
 
 def test_shared_weights_are_stored_once(run: Run, tmp_path: Path) -> None:
