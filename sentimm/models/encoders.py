@@ -7,7 +7,7 @@ yet, and projects (the projection is always trained).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -132,7 +132,7 @@ class ImageEncoder(nn.Module):
         self.channels = sum(backbone.channels for backbone in backbones)
         self.project = _Projection(self.channels, config.width, config.dropout)
         if config.sequence and len(backbones) > 1:
-            _check_maps(config, backbones)
+            _measure_maps(config, backbones)
 
     def extract(self, pixels: Tensor) -> Tensor:
         """Run the backbones over uint8 (batch, 3, size, size) images.
@@ -159,6 +159,11 @@ class ImageEncoder(nn.Module):
         """Give what no images are: zero rows, of one cell where there is a sequence."""
         shape = (0, 1, self.channels) if self.config.sequence else (0, self.channels)
         return self.finish(next(self.project.parameters()).new_zeros(shape))
+
+    def count_cells(self) -> int:
+        """Count the cells of an image's last map, by looking at a blank one: 49 at 224 pixels for most backbones."""
+        high, wide = _measure_maps(self.config, self.backbones)  # type: ignore[arg-type]
+        return high * wide
 
 
 def load_text_encoder(
@@ -230,15 +235,15 @@ def config_to_dict(config: TextEncoderConfig | ImageEncoderConfig | None) -> dic
     return None if config is None else asdict(config)
 
 
-def _check_maps(config: ImageEncoderConfig, backbones: Sequence[ImageBackbone]) -> None:
-    """Refuse backbones whose maps can't lie on each other, cell by cell."""
+def _measure_maps(config: ImageEncoderConfig, backbones: Iterable[ImageBackbone]) -> tuple[int, int]:
+    """Find height and width of the backbones' last maps, which must lie on each other, cell by cell."""
     shapes = []
     for backbone in backbones:
         was_training = backbone.training
+        pixels = torch.zeros(1, 3, config.size, config.size, dtype=torch.uint8, device=backbone.mean.device)
         with torch.inference_mode():
-            shapes.append(
-                tuple(backbone.eval()(torch.zeros(1, 3, config.size, config.size, dtype=torch.uint8)).shape[2:])
-            )
+            high, wide = backbone.eval()(pixels).shape[2:]
+        shapes.append((int(high), int(wide)))
         backbone.train(was_training)
     if len(set(shapes)) > 1:
         found = ", ".join(
@@ -248,6 +253,7 @@ def _check_maps(config: ImageEncoderConfig, backbones: Sequence[ImageBackbone]) 
             f"The last maps of the image encoders differ in size at --image-size {config.size} ({found}), so a fusion "
             "can't attend to both: choose encoders that agree, or one."
         )
+    return shapes[0]
 
 
 def _empty_text_backbone(config: dict[str, Any]) -> nn.Module:
