@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from sentimm.corpus import Chunk, chunk_frame
 from sentimm.corpus.labels import NO_LABEL
 from sentimm.corpus.tables import expand_inputs
 from sentimm.errors import ColumnError, InputError, TableError
-from sentimm.evaluation.conflict import measure_conflict
 from sentimm.evaluation.seen import SeenPosts
 from sentimm.options import EvaluateOptions
 from sentimm.scoring.labelled import (
@@ -72,23 +71,32 @@ def join_answers(parts: Sequence[Answers]) -> Answers:
     return Answers(**{name: join(name) for name in Answers.__dataclass_fields__})
 
 
+def asks_views(bundle: Bundle, kinds: Collection[str]) -> bool:
+    """Tell whether heads say what text and image are alone, and a table with labels of these `kinds` wants to know."""
+    return len(bundle.fusion.heads) == len(OWN_LABELS) and bool(set(OWN_LABELS.values()) & set(kinds))
+
+
 def answer_posts(
     scorer: ChunkScorer, bundle: Bundle, posts: LabelledChunk, advance: Callable[[float], None]
 ) -> Answers:
-    """Score posts; those whose text or image has a label of its own also by that alone."""
+    """Score posts, also each side alone where a label of that side is among the labels.
+
+    `scorer` was made with the views that `asks_views` tells of; a model without both heads scores each side once more.
+    """
     chunk = posts.chunk
     scores = scorer.score(chunk, advance)
     alone: dict[str, Ints] = {}
     probabilities: dict[str, Floats] = {}
-    for modality, kind in OWN_LABELS.items():
-        if kind not in posts.labels or modality not in bundle.modalities:
-            continue
-        side = scorer.score(_leave_alone(chunk, modality), lambda _share: None)
-        alone[modality], probabilities[modality] = side.labels, side.probabilities
     conflict = np.full(chunk.rows, np.nan, dtype=np.float32)
-    if len(alone) == len(bundle.fusion.heads) == len(OWN_LABELS):
-        both = (alone["text"] != NO_LABEL) & (alone["image"] != NO_LABEL)
-        conflict[both] = measure_conflict(probabilities["text"][both], probabilities["image"][both])
+    if scores.views is not None:
+        alone = {"text": scores.views.text, "image": scores.views.image}
+        probabilities = {"text": scores.views.text_probabilities, "image": scores.views.image_probabilities}
+        conflict = scores.views.conflict
+    else:
+        for modality, kind in OWN_LABELS.items():
+            if kind in posts.labels and modality in bundle.modalities:
+                side = scorer.score(_leave_alone(chunk, modality), lambda _share: None)
+                alone[modality], probabilities[modality] = side.labels, side.probabilities
     return Answers(
         true=posts.labels,
         answers=scores.labels,

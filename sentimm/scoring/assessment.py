@@ -20,7 +20,15 @@ from sentimm.evaluation.report import Report, measure_answers, measure_probabili
 from sentimm.evaluation.seen import SeenPosts
 from sentimm.events import JobStarted, Listener, ModelReady, PostsScored, SurveyProgress
 from sentimm.options import EvaluateOptions
-from sentimm.scoring.answers import OWN_LABELS, Answers, answer_posts, find_scored_tables, join_answers, read_answers
+from sentimm.scoring.answers import (
+    OWN_LABELS,
+    Answers,
+    answer_posts,
+    asks_views,
+    find_scored_tables,
+    join_answers,
+    read_answers,
+)
 from sentimm.scoring.labelled import IMAGE_LABEL, LABEL, TEXT_LABEL, LabelledCorpus, LeftOut
 from sentimm.scoring.output import MODALITIES, STATUSES
 from sentimm.scoring.pipeline import ChunkScorer
@@ -100,7 +108,8 @@ def _assess_model(options: EvaluateOptions, tell: Listener) -> Assessment:
     )
     tell(ModelReady(bundle.name, options.model is None, engine.device, engine.precision, engine.note))
     parts = []
-    with _open_seen(options) as seen, ChunkScorer(bundle, engine) as scorer:
+    views = asks_views(bundle, corpus.kinds)
+    with _open_seen(options) as seen, ChunkScorer(bundle, engine, views=views) as scorer:
         tell(JobStarted(Path(), survey.rows, 0))
         for posts in corpus.read(seen):
             parts.append(answer_posts(scorer, bundle, posts, _tell_share(tell, posts.chunk.start, posts.chunk.rows)))

@@ -95,6 +95,7 @@ class LabelledCorpus:
 
     Attributes:
         left_out: the posts that `read` left out so far.
+        kinds: the kinds of labels that the posts have.
 
     Raises:
         ColumnError, UsageError, InputError: see `find_label_columns` and `number_labels`.
@@ -110,6 +111,7 @@ class LabelledCorpus:
         names = list(dict.fromkeys(columns.values()))
         frame = pl.concat([chunk.frame.select(names) for chunk in self._read_chunks()])
         self._labels = number_labels(frame, columns, labels, options, table)
+        self.kinds = tuple(self._labels)
 
     def read(self, seen: SeenPosts | None) -> Iterator[LabelledChunk]:
         """Read the posts that have a label, without those that were seen."""

@@ -38,11 +38,14 @@ class ViewScores:
 
     Attributes:
         text, image: int64 (posts,), the index of the label, or NO_LABEL where the post has nothing of that kind.
-        conflict: float32 (posts,), half the L1 distance of their probabilities, in [0, 1]; NaN without both.
+        text_probabilities, image_probabilities: float32 (posts, labels), calibrated; NaN where there is no label.
+        conflict: float32 (posts,), half the L1 distance of these, in [0, 1]; NaN without both.
     """
 
     text: npt.NDArray[np.int64]
     image: npt.NDArray[np.int64]
+    text_probabilities: npt.NDArray[np.float32]
+    image_probabilities: npt.NDArray[np.float32]
     conflict: npt.NDArray[np.float32]
 
 

@@ -237,6 +237,8 @@ class _Found:
         return ViewScores(
             np.where(self.uses_text, text.argmax(axis=1), NO_LABEL),
             np.where(self.uses_image, image.argmax(axis=1), NO_LABEL),
+            text,
+            image,
             np.minimum(measure_conflict(text, image), 1),
         )
 

@@ -285,3 +285,19 @@ def test_a_text_model_is_evaluated_too(corpus: Path, tmp_path: Path, capsys: pyt
     assert set(found["alone"]) == {"text"}
     assert found["conflict"] is None
     assert found["unanswered"] == 4  # images alone
+
+
+def test_a_model_without_heads_is_asked_for_each_side_alone(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = make_bundle(tmp_path / "headless", heads=())
+    result = run(capsys, "evaluate", corpus / "posts.csv", "--images", corpus / "images", "--model", bundle, "--json")
+    found = json.loads(result.out)
+    for modality in ("text", "image"):
+        column = f"{modality}_label"
+        alone = score_alone(corpus, bundle, modality).filter(pl.col("sentiment").is_not_null())
+        alone = alone.filter(pl.col(column).is_not_null() & (pl.col(column) != ""))
+        assert found["alone"][modality]["accuracy"]["value"] == pytest.approx(
+            (alone[column] == alone["sentiment"]).mean()
+        )
+    assert found["conflict_posts"] == 0
