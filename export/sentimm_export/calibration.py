@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from sentimm.bundle import PRECISIONS, Bundle, Precision
 from sentimm.evaluation.calibration import Calibration, calibrate
+from sentimm.evaluation.intervals import Interval
 from sentimm.evaluation.report import Report, measure_probabilities
 from sentimm.scoring.engine import Engine
 from sentimm.training.run import StoredPosts
@@ -58,15 +59,19 @@ def examine_bundle(bundle: Bundle, posts: StoredPosts) -> dict[str, Finding]:
 
 
 def describe_findings(found: Mapping[str, Finding], bundle: Bundle) -> dict[str, Any]:
-    """Turn findings into what bundle.json holds among its metrics: `held_out` and `calibration`, by kind of post."""
-    figures = {
-        kind: {"posts": each.report.posts}
-        | {name: asdict(getattr(each.report, name)) for name in ("accuracy", "macro_f1", "macro_recall")}
-        for kind, each in found.items()
-    }
+    """Turn findings into what bundle.json holds among its metrics: `held_out` and `calibration`, by kind of post.
+
+    `<figure>_95` is the interval that holds 95% of the bootstrap samples.
+    """
+    figures: dict[str, Any] = {"precision": _choose_precision(bundle)}
+    for kind, each in found.items():
+        figures[kind] = {"posts": each.report.posts}
+        for name in ("accuracy", "macro_f1", "macro_recall"):
+            interval: Interval = getattr(each.report, name)
+            figures[kind] |= {name: interval.value, f"{name}_95": [interval.low, interval.high]}
     fitted = {kind: asdict(each.calibration) for kind, each in found.items() if each.calibration is not None}
     fields = {"held_out": figures, "calibration": fitted}
-    return {"precision": _choose_precision(bundle)} | {name: _round(each) for name, each in fields.items() if each}
+    return {name: _round(each) for name, each in fields.items() if each}
 
 
 def list_temperatures(found: Mapping[str, Finding]) -> dict[str, float]:
@@ -88,6 +93,8 @@ def list_unfitted(bundle: Bundle, found: Mapping[str, Finding]) -> list[str]:
 def _round(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _round(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_round(each) for each in value]
     return round(value, 4) if isinstance(value, float) else value
 
 

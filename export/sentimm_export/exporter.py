@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,11 @@ def _write_bundle(
     tell("measuring held-out posts")
     bundle = load_bundle(folder)
     findings = examine_bundle(bundle, held_out)
-    notes += list_unfitted(bundle, findings)
+    if run.fusion.literal:
+        findings = {kind: replace(found, calibration=None) for kind, found in findings.items()}
+        notes.append("all temperatures stay 1: --literal is the formula as it is printed")
+    else:
+        notes += list_unfitted(bundle, findings)
     fields["temperatures"] |= list_temperatures(findings)
     fields["metrics"] |= describe_findings(findings, bundle)
     write_manifest(folder, fields)

@@ -27,6 +27,12 @@ class ExportConsole:
         """Show the comparison and how to go on."""
         if not self._quiet:
             self._console.print(self._table(exported))
+            for kind, found in exported.bundle.metrics.get("calibration", {}).items():
+                self._console.print(
+                    f"Probabilities of {kind} posts: temperature {found['temperature']:.2f}, calibration error "
+                    f"{found['before']:.3f} before, {found['cross_fitted']:.3f} after (cross-fitted, "
+                    f"{found['posts']:,} posts)"
+                )
             for note in exported.notes:
                 self._console.print(note, style="dim")
         path = exported.bundle.path

@@ -107,11 +107,11 @@ def test_the_manifest_names_the_precision_and_the_errors(tmp_path: Path, posts: 
     bundle = load_bundle(make_bundle(tmp_path / "bundle", precisions=("int8", "fp16")))
     found = examine_bundle(bundle, posts)
     fields = describe_findings(found, bundle)
-    assert fields["precision"] == "fp16"
-    calibration, accuracy = found["text"].calibration, fields["held_out"]["text"]["accuracy"]
+    assert fields["held_out"]["precision"] == "fp16"
+    calibration, figures = found["text"].calibration, fields["held_out"]["text"]
     assert calibration is not None
     assert fields["calibration"]["text"]["cross_fitted"] == round(calibration.cross_fitted, 4)
-    assert accuracy["low"] < accuracy["value"] < accuracy["high"]
+    assert figures["accuracy_95"][0] < figures["accuracy"] < figures["accuracy_95"][1]
     json.dumps(fields, allow_nan=False)
 
 

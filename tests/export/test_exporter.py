@@ -99,6 +99,16 @@ def test_temperatures_are_fitted_and_the_answers_compared_with_them(
     assert f"| text and image | {bundle.temperatures['text+image']:.3f} | {fitted['text+image']['posts']} |" in card
 
 
+def test_a_literal_model_keeps_its_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sentimm_export.calibration._MIN_POSTS", 4)
+    options = make_options(tmp_path, fusion="native-combine", literal=True, epochs=1)
+    literal = start_run(options, tmp_path / "run", lambda _: None)
+    exported = export(literal, tmp_path / "bundle", precisions=("fp32",))
+    assert set(exported.bundle.temperatures.values()) == {1.0}
+    assert "calibration" not in exported.bundle.metrics
+    assert any("--literal is the formula as it is printed" in note for note in exported.notes)
+
+
 def test_the_card_has_generated_and_hand_written_sections(run: Run, tmp_path: Path) -> None:
     written = "For research.\n\n## Known failures\n\nIrony.\n\n## Ethics\n\nAsk first.\n"
     (tmp_path / "card.md").write_text(written)
