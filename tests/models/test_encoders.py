@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sentimm.errors import InputError, UsageError
-from sentimm.models.backbones import build_backbone, parse_backbones
+from sentimm.models.backbones import ImageBackbone, build_backbone, parse_backbones
 from sentimm.models.encoders import (
     ImageEncoder,
     ImageEncoderConfig,
@@ -122,3 +122,62 @@ def test_missing_image_weights_name_the_option() -> None:
 
 def test_the_configuration_is_plain_data() -> None:
     assert ImageEncoderConfig(("resnet18",), width=8, size=32, dropout=0.0).backbones == ("resnet18",)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_a_text_sequence_is_the_hidden_states_projected(tmp_path: Path, pooling: str) -> None:
+    folder = make_text_encoder(tmp_path / "bert")
+    plain, _ = load_text(folder, pooling=pooling)
+    encoder, _ = load_text(folder, pooling=pooling, sequence=True)
+    encoder.load_state_dict(plain.state_dict())
+    ids = torch.tensor([[2, 5, 6, 3, 0, 0], [2, 7, 8, 9, 10, 3]])
+    mask = (ids != 0).long()
+    found, expected = encoder.eval()(ids, mask), plain.eval()(ids, mask)
+    linear = encoder.project[1]
+    hidden = encoder.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+    assert expected.sequence is None and expected.mask is None
+    assert torch.allclose(found.features, expected.features, atol=1e-6)
+    assert torch.allclose(found.sequence, (hidden @ linear.weight.T + linear.bias).clamp(min=0), atol=1e-5)
+    assert torch.equal(found.mask, mask)
+    assert torch.allclose(encoder.finish(encoder.extract(ids, mask), mask).sequence, found.sequence)
+    with pytest.raises(ValueError, match="need their attention_mask"):
+        encoder.finish(hidden, None)
+
+
+@pytest.mark.parametrize(("size", "cells"), [(32, 1), (64, 4), (96, 9)])
+def test_an_image_sequence_is_the_last_map_cell_by_cell(tmp_path: Path, size: int, cells: int) -> None:
+    name = make_image_encoder(tmp_path / "image")
+    encoder = load_image_encoder(name, width=8, size=size, dropout=0.0, sequence=True).eval()
+    pixels = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8)
+    found = encoder(pixels)
+    maps = encoder.backbones[0](pixels)
+    side = maps.shape[-1]
+    assert encoder.count_cells() == cells == side * side
+    assert found.sequence.shape == (2, cells, 8) and found.mask is None
+    for row in range(side):
+        for column in range(side):
+            cell = encoder.project(maps[:, :, row, column])
+            assert torch.allclose(found.sequence[:, row * side + column], cell, atol=1e-5)
+    assert torch.allclose(found.features, encoder.project(maps.mean(dim=(2, 3))), atol=1e-5)
+
+
+def test_backbones_whose_maps_differ_give_no_sequence() -> None:
+    config = ImageEncoderConfig(("fine", "coarse"), width=8, size=32, dropout=0.0, sequence=True)
+    fine, coarse = (
+        ImageBackbone(torch.nn.Conv2d(3, 4, step, step), 4, (0.5,) * 3, (0.2,) * 3).train() for step in (8, 16)
+    )
+    with pytest.raises(UsageError, match=r"differ in size at --image-size 32 \(fine 4 x 4, coarse 2 x 2\)"):
+        ImageEncoder(config, [fine, coarse])
+    encoder = ImageEncoder(config, [fine, fine])
+    assert fine.training and encoder.count_cells() == 16
+    assert encoder.extract(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).shape == (1, 16, 8)
+
+
+@pytest.mark.parametrize("sequence", [False, True])
+def test_nothing_is_encoded_as_no_rows(tmp_path: Path, sequence: bool) -> None:
+    text, _ = load_text(make_text_encoder(tmp_path / "bert"), sequence=sequence)
+    image = load_image_encoder(make_image_encoder(tmp_path / "image"), width=8, size=32, dropout=0.0, sequence=sequence)
+    for nothing in (text.encode_nothing(), image.encode_nothing()):
+        assert nothing.features.shape == (0, 8)
+        assert (nothing.sequence is None) == (not sequence)
+        assert nothing.sequence is None or nothing.sequence.shape == (0, 1, 8)

@@ -1,105 +1,265 @@
+"""Each fusion against its formula, written out slowly for one post at a time, padding and absence included."""
+
 from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from sentimm.errors import UsageError
+from sentimm.models.encoders import Encoded
 from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel
 
-WIDTH, LABELS = 12, 3
+WIDTH, LABELS, HEADS = 12, 3, 4
+BOTH = ("text", "image")
+TWO = [name for name, fusion in FUSIONS.items() if len(fusion.modalities) == 2]
+# Posts: both, both, text alone, image alone, neither.
+TEXT_INDEX, IMAGE_INDEX = torch.tensor([0, 1, 1, 2, 2]), torch.tensor([2, 0, 3, 1, 3])
 
 
-def make_model(fusion: str, heads: tuple[str, ...] = ()) -> SentimentModel:
+def make_model(fusion: str, heads: tuple[str, ...] = (), *, literal: bool = False) -> SentimentModel:
     torch.manual_seed(1)
-    model = SentimentModel(FusionConfig(fusion, WIDTH, heads), LABELS, None, None).eval()
-    nn.init.normal_(model.missing_text)
-    nn.init.normal_(model.missing_image)
+    config = FusionConfig(fusion, WIDTH, heads, attention_heads=HEADS, literal=literal)
+    model = SentimentModel(config, LABELS, None, None).eval()
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.5)
     return model
 
 
-def classify(classifier: nn.Module, inputs: Tensor) -> Tensor:
-    """Two linear layers with ReLU between, written out."""
-    state = classifier.state_dict()
-    hidden = (inputs @ state["1.weight"].T + state["1.bias"]).clamp(min=0)
-    return hidden @ state["4.weight"].T + state["4.bias"]
-
-
-@pytest.fixture
-def features() -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Two texts, three images; posts: both, both, text alone, image alone, neither."""
-    torch.manual_seed(2)
-    text_index, image_index = torch.tensor([0, 1, 1, 2, 2]), torch.tensor([2, 0, 3, 1, 3])
-    return torch.randn(2, WIDTH), torch.randn(3, WIDTH), text_index, image_index
-
-
-def gathered(model: SentimentModel, features: tuple[Tensor, Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    text, image, text_index, image_index = features
-    rows = [text[i] if i < 2 else model.missing_text[0] for i in text_index.tolist()]
-    columns = [image[i] if i < 3 else model.missing_image[0] for i in image_index.tolist()]
-    return torch.stack(rows), torch.stack(columns)
-
-
-def test_native_cat_classifies_the_concatenation(features: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
-    model = make_model("native-cat")
-    text, image = gathered(model, features)
-    expected = classify(model.fusion.classifier, torch.cat([text, image], dim=1))
-    assert torch.allclose(model.fuse(*features).scores, expected, atol=1e-6)
-
-
-def test_ote_attends_over_one_token_which_is_the_identity_on_its_values(
-    features: tuple[Tensor, Tensor, Tensor, Tensor],
-) -> None:
-    model = make_model("ote")
-    text, image = gathered(model, features)
-    token = torch.cat([image, text], dim=1)
-    layer = model.fusion.encoder.layers[0]
-    _, _, values = (token @ layer.self_attn.in_proj_weight.T + layer.self_attn.in_proj_bias).chunk(3, dim=1)
-    token = layer.norm1(token + layer.self_attn.out_proj(values))
-    token = layer.norm2(token + layer.linear2(layer.linear1(token).clamp(min=0)))
-    expected = classify(model.fusion.classifier, token)
-    assert torch.allclose(model.fuse(*features).scores, expected, atol=1e-5)
-
-
-def test_single_modalities_classify_their_features(features: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
-    text, image, _, _ = features
-    bert, resnet = make_model("bert"), make_model("resnet")
-    index = torch.tensor([1, 0])
-    assert torch.allclose(bert.fuse(text, None, index, None).scores, classify(bert.fusion.classifier, text[index]))
-    assert torch.allclose(
-        resnet.fuse(None, image, None, index).scores, classify(resnet.fusion.classifier, image[index])
+def make_encoded(*, seed: int = 2) -> tuple[Encoded, Encoded]:
+    """Two texts of 3 and 5 tokens, padded to 6 with large numbers, and three images of 4 cells."""
+    torch.manual_seed(seed)
+    mask = torch.tensor([[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 0]])
+    sequence = torch.randn(2, 6, WIDTH).masked_fill(mask.unsqueeze(-1) == 0, 50.0)
+    return (
+        Encoded(torch.randn(2, WIDTH), sequence, mask),
+        Encoded(torch.randn(3, WIDTH), torch.randn(3, 4, WIDTH)),
     )
 
 
-@pytest.mark.parametrize("fusion", ["native-cat", "ote"])
-def test_a_head_answers_posts_of_its_modality_alone(
-    fusion: str, features: tuple[Tensor, Tensor, Tensor, Tensor]
-) -> None:
-    model = make_model(fusion, ("text", "image"))
-    scores = model.fuse(*features)
+def fuse(model: SentimentModel, text: Encoded, image: Encoded, posts: list[int] | None = None) -> Tensor:
+    """What the model says of the posts, without heads; it is given what its fusion uses."""
+    if not model.fusion.attends:
+        text, image = Encoded(text.features), Encoded(image.features)
+    rows = torch.arange(5) if posts is None else torch.tensor(posts)
+    with torch.no_grad():
+        return model.fuse(
+            text if "text" in model.modalities else None,
+            image if "image" in model.modalities else None,
+            TEXT_INDEX[rows],
+            IMAGE_INDEX[rows],
+        ).fused
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().double().numpy()
+
+
+def of_post(model: SentimentModel, text: Encoded, image: Encoded, post: int) -> tuple[np.ndarray, ...]:
+    """A post's F_T, F_I, H_T and H_I without padding; the learned vector, as one token too, for what it lacks."""
+    found = []
+    for encoded, index, missing in (
+        (text, TEXT_INDEX, model.missing_text),
+        (image, IMAGE_INDEX, model.missing_image),
+    ):
+        row = int(index[post])
+        if row == len(encoded):
+            found.append((array(missing)[0], array(missing)))
+            continue
+        length = encoded.sequence.shape[1] if encoded.mask is None else int(encoded.mask[row].sum())
+        found.append((array(encoded.features)[row], array(encoded.sequence)[row, :length]))
+    return found[0][0], found[1][0], found[0][1], found[1][1]
+
+
+def softmax(scores: list[float]) -> list[float]:
+    powers = [np.exp(score - max(scores)) for score in scores]
+    return [power / sum(powers) for power in powers]
+
+
+def attend(attention: nn.MultiheadAttention, queries: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """MHA(queries, values, values), token by token and head by head."""
+    weights, biases = array(attention.in_proj_weight).reshape(3, WIDTH, WIDTH), array(attention.in_proj_bias)
+    asked, keys, contents = (
+        tokens @ weights[part].T + biases[part * WIDTH : (part + 1) * WIDTH]
+        for part, tokens in enumerate((queries, values, values))
+    )
+    size = WIDTH // HEADS
+    answers = np.zeros((len(queries), WIDTH))
+    for token in range(len(queries)):
+        for head in range(HEADS):
+            part = slice(head * size, (head + 1) * size)
+            shares = softmax([float(asked[token, part] @ key[part]) / np.sqrt(size) for key in keys])
+            for share, content in zip(shares, contents, strict=True):
+                answers[token, part] += share * content[part]
+    return answers @ array(attention.out_proj.weight).T + array(attention.out_proj.bias)
+
+
+def normalize(norm: nn.LayerNorm, tokens: np.ndarray) -> np.ndarray:
+    centred = tokens - tokens.mean(axis=1, keepdims=True)
+    deviation = np.sqrt((centred**2).mean(axis=1, keepdims=True) + norm.eps)
+    return centred / deviation * array(norm.weight) + array(norm.bias)
+
+
+def encode_tokens(layer: nn.TransformerEncoderLayer, tokens: np.ndarray) -> np.ndarray:
+    """One layer of a transformer encoder, normalised behind each of its halves."""
+    tokens = normalize(layer.norm1, tokens + attend(layer.self_attn, tokens, tokens))
+    inner = np.maximum(tokens @ array(layer.linear1.weight).T + array(layer.linear1.bias), 0)
+    return normalize(layer.norm2, tokens + inner @ array(layer.linear2.weight).T + array(layer.linear2.bias))
+
+
+def classify(classifier: nn.Module, *vectors: np.ndarray) -> np.ndarray:
+    """Two linear layers with ReLU between, over the concatenation."""
+    hidden = np.maximum(np.concatenate(vectors) @ array(classifier[1].weight).T + array(classifier[1].bias), 0)
+    return hidden @ array(classifier[4].weight).T + array(classifier[4].bias)
+
+
+def expect_cmac(model, f_text, f_image, h_text, h_image):
+    about_text = attend(model.fusion.image_to_text, h_image, h_text).mean(axis=0)
+    about_image = attend(model.fusion.text_to_image, h_text, h_image).mean(axis=0)
+    return (
+        classify(model.fusion.text_classifier, f_text, about_text),
+        classify(model.fusion.image_classifier, f_image, about_image),
+    )
+
+
+def expect_hstec(model, f_text, f_image, h_text, h_image):
+    mean = encode_tokens(model.fusion.encoder.layers[0], np.concatenate([h_text, h_image])).mean(axis=0)
+    return (
+        classify(model.fusion.text_classifier, f_text, mean),
+        classify(model.fusion.image_classifier, f_image, mean),
+    )
+
+
+def expect_native_combine(model, f_text, f_image, h_text, h_image):
+    return classify(model.fusion.text_classifier, f_text), classify(model.fusion.image_classifier, f_image)
+
+
+SUMS = {"cmac": expect_cmac, "hstec": expect_hstec, "native-combine": expect_native_combine}
+
+
+@pytest.mark.parametrize("literal", [False, True])
+@pytest.mark.parametrize("fusion", sorted(SUMS))
+def test_the_sum_of_two_classifiers_is_as_the_formula_says(fusion: str, literal: bool) -> None:
+    model, (text, image) = make_model(fusion, literal=literal), make_encoded()
+    found = array(fuse(model, text, image))
+    for post in range(5):
+        text_term, image_term = SUMS[fusion](model, *of_post(model, text, image, post))
+        if literal:
+            text_term, image_term = np.array(softmax(list(text_term))), np.array(softmax(list(image_term)))
+        if fusion == "native-combine":
+            text_term = text_term * (post in (0, 1, 2))
+            image_term = image_term * (post in (0, 1, 3))
+        np.testing.assert_allclose(found[post], text_term + image_term, atol=1e-4)
+    assert found[:4].std(axis=0).min() > 1e-3
+
+
+def test_native_cat_classifies_the_concatenation() -> None:
+    model, (text, image) = make_model("native-cat"), make_encoded()
+    found = array(fuse(model, text, image))
+    for post in range(5):
+        f_text, f_image, _, _ = of_post(model, text, image, post)
+        np.testing.assert_allclose(found[post], classify(model.fusion.classifier, f_text, f_image), atol=1e-4)
+
+
+def test_ote_encodes_one_token_whose_attention_is_the_identity_on_its_values() -> None:
+    model, (text, image) = make_model("ote"), make_encoded()
+    found = array(fuse(model, text, image))
+    layer = model.fusion.encoder.layers[0]
+    values, bias = array(layer.self_attn.in_proj_weight)[4 * WIDTH :], array(layer.self_attn.in_proj_bias)[4 * WIDTH :]
+    for post in range(5):
+        f_text, f_image, _, _ = of_post(model, text, image, post)
+        token = np.concatenate([f_image, f_text])
+        answer = array(layer.self_attn.out_proj.weight) @ (values @ token + bias) + array(layer.self_attn.out_proj.bias)
+        token = normalize(layer.norm1, (token + answer)[None])
+        inner = np.maximum(token @ array(layer.linear1.weight).T + array(layer.linear1.bias), 0)
+        inner = inner @ array(layer.linear2.weight).T + array(layer.linear2.bias)
+        token = normalize(layer.norm2, token + inner)[0]
+        np.testing.assert_allclose(found[post], classify(model.fusion.classifier, token), atol=1e-4)
+
+
+@pytest.mark.parametrize("fusion", ["bert", "resnet"])
+def test_single_modalities_classify_their_features(fusion: str) -> None:
+    model, (text, image) = make_model(fusion), make_encoded()
+    found = array(fuse(model, text, image, [0, 1]))
+    for post in (0, 1):
+        features = of_post(model, text, image, post)[0 if fusion == "bert" else 1]
+        np.testing.assert_allclose(found[post], classify(model.fusion.classifier, features), atol=1e-4)
+
+
+def test_literal_sums_leave_no_more_than_the_documented_confidence() -> None:
+    model = make_model("native-combine", literal=True)
+    with torch.no_grad():
+        for classifier in (model.fusion.text_classifier, model.fusion.image_classifier):
+            classifier[4].bias.copy_(torch.tensor([100.0, 0.0, 0.0]))
+    probabilities = fuse(model, *make_encoded()).softmax(dim=1)
+    assert probabilities[0, 0].item() == pytest.approx(np.e**2 / (np.e**2 + 2), abs=1e-5)
+    assert probabilities[2, 0].item() == pytest.approx(np.e / (np.e + 2), abs=1e-5)
+
+
+@pytest.mark.parametrize("fusion", TWO)
+def test_a_head_answers_posts_of_its_modality_alone(fusion: str) -> None:
+    model, (text, image) = make_model(fusion, BOTH), make_encoded()
+    scores = model.fuse(text, image, TEXT_INDEX, IMAGE_INDEX)
     assert scores.text_scores is not None and scores.image_scores is not None
     assert torch.equal(scores.scores[:2], scores.fused[:2])
     assert torch.equal(scores.scores[2], scores.text_scores[2])
     assert torch.equal(scores.scores[3], scores.image_scores[3])
     assert torch.equal(scores.scores[4], scores.fused[4])
+    asked = model.ask_heads(text, image, TEXT_INDEX, IMAGE_INDEX)
+    assert torch.equal(asked[0], scores.text_scores) and torch.equal(asked[1], scores.image_scores)
 
 
 @pytest.mark.parametrize("fusion", sorted(FUSIONS))
-def test_a_post_is_answered_alike_alone_and_among_others(
-    fusion: str, features: tuple[Tensor, Tensor, Tensor, Tensor]
-) -> None:
-    model = make_model(fusion, ("text", "image") if len(FUSIONS[fusion].modalities) == 2 else ())
-    text, image, text_index, image_index = features
-    inputs = [text if "text" in model.modalities else None, image if "image" in model.modalities else None]
-    together = model.fuse(*inputs, text_index, image_index).scores
+def test_a_post_is_answered_alike_alone_and_among_others(fusion: str) -> None:
+    model, (text, image) = make_model(fusion), make_encoded()
+    together = fuse(model, text, image)
     for post in range(5):
-        alone = model.fuse(*inputs, text_index[post : post + 1], image_index[post : post + 1]).scores
-        assert torch.allclose(together[post], alone[0], atol=1e-6)
+        assert torch.allclose(together[post], fuse(model, text, image, [post])[0], atol=1e-5)
 
 
-def test_a_width_that_heads_do_not_divide_is_refused() -> None:
-    config = dataclasses.replace(FusionConfig("ote", WIDTH), width=7)
-    with pytest.raises(UsageError, match="--width 7 does not fit 12 attention heads"):
-        SentimentModel(config, LABELS, None, None)
+@pytest.mark.parametrize("fusion", ["cmac", "hstec"])
+def test_padding_says_nothing(fusion: str) -> None:
+    model, (text, image) = make_model(fusion), make_encoded()
+    other = dataclasses.replace(text, sequence=text.sequence.masked_fill(text.mask.unsqueeze(-1) == 0, -7.0))
+    assert torch.allclose(fuse(model, text, image), fuse(model, other, image), atol=1e-5)
+
+
+@pytest.mark.parametrize("fusion", ["cmac", "hstec"])
+def test_every_token_and_cell_counts(fusion: str) -> None:
+    model, (text, image) = make_model(fusion), make_encoded()
+    before = fuse(model, text, image, [0])
+    last_token, last_cell = text.sequence.clone(), image.sequence.clone()
+    last_token[0, 2] += 1
+    last_cell[2, 3] += 1
+    assert not torch.allclose(before, fuse(model, dataclasses.replace(text, sequence=last_token), image, [0]))
+    assert not torch.allclose(before, fuse(model, text, dataclasses.replace(image, sequence=last_cell), [0]))
+
+
+@pytest.mark.parametrize("fusion", ["cmac", "hstec"])
+def test_posts_without_any_image_are_scored(fusion: str) -> None:
+    model, (text, image) = make_model(fusion), make_encoded()
+    nothing = Encoded(torch.zeros(0, WIDTH), torch.zeros(0, 1, WIDTH))
+    with torch.no_grad():
+        found = model.fuse(text, nothing, torch.tensor([1]), torch.tensor([0])).fused
+    assert torch.allclose(found, fuse(model, text, image, [2]), atol=1e-5)
+
+
+@pytest.mark.parametrize(("fusion", "width"), [("ote", 7), ("cmac", 10), ("hstec", 10)])
+def test_a_width_that_heads_do_not_divide_is_refused(fusion: str, width: int) -> None:
+    with pytest.raises(UsageError, match=f"--width {width} does not fit 12 attention heads"):
+        SentimentModel(FusionConfig(fusion, width), LABELS, None, None)
+
+
+@pytest.mark.parametrize("fusion", ["ote", "native-cat", "bert", "resnet"])
+def test_one_classifier_has_no_literal_sum(fusion: str) -> None:
+    with pytest.raises(UsageError, match=r"--literal is for fusions that add up two classifiers \(cmac, hstec"):
+        make_model(fusion, literal=True)
+
+
+def test_an_attending_fusion_needs_sequences() -> None:
+    text, image = make_encoded()
+    with pytest.raises(ValueError, match="must be made with sequence=True"):
+        make_model("cmac").fuse(Encoded(text.features), Encoded(image.features), TEXT_INDEX, IMAGE_INDEX)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sentimm.models.encoders import ImageEncoder, TextEncoder, load_image_encoder, load_text_encoder
+from sentimm.text import pad_tokens
+from sentimm.training.dataset import LabelledPosts, load_posts
+from sentimm.training.frozen import FrozenOutputs, extract_images, extract_texts
+from tests.tiny_models import IMAGE_SIZE, make_image_encoder, make_options, make_text_encoder
+
+CPU = torch.device("cpu")
+TOKENS = [np.array(row, dtype=np.int64) for row in ([2, 5, 6, 3], [2, 3], [2, 7, 8, 9, 10, 3])]
+
+
+def load_text(folder: Path, *, sequence: bool) -> TextEncoder:
+    encoder, _ = load_text_encoder(
+        str(make_text_encoder(folder)),
+        width=8,
+        pooling="mean",
+        max_tokens=48,
+        dropout=0.0,
+        bert_dropout=0.0,
+        sequence=sequence,
+    )
+    return encoder.eval()
+
+
+def load_image(folder: Path, size: int, *, sequence: bool) -> ImageEncoder:
+    torch.manual_seed(0)
+    return load_image_encoder(make_image_encoder(folder), width=8, size=size, dropout=0.0, sequence=sequence).eval()
+
+
+@pytest.fixture(scope="module")
+def posts(tmp_path_factory: pytest.TempPathFactory) -> LabelledPosts:
+    options = make_options(tmp_path_factory.mktemp("tiny"))
+    return load_posts(options.inputs, options, ("text", "image"), IMAGE_SIZE)
+
+
+def refuse(*_arguments: object) -> None:
+    raise AssertionError("what is kept is not computed again")
+
+
+@pytest.mark.parametrize("sequence", [False, True])
+def test_texts_that_were_kept_are_as_encoded_anew(tmp_path: Path, sequence: bool) -> None:
+    encoder = load_text(tmp_path / "bert", sequence=sequence)
+    told: list[tuple[int, int]] = []
+    kept = extract_texts(encoder, TOKENS, 0, CPU, tmp_path / "cache", lambda done, of: told.append((done, of)))
+    rows = np.array([2, 0])
+    with torch.inference_mode():
+        found = encoder.finish(*kept.select(rows))
+        ids, mask = (torch.from_numpy(each) for each in pad_tokens([TOKENS[row] for row in rows], 0))
+        expected = encoder(ids, mask)
+    assert told == [(3, 3)]
+    assert torch.allclose(found.features, expected.features, atol=5e-3)
+    assert found.features.std() > 0.01
+    if sequence:
+        real = mask.bool()
+        assert torch.equal(found.mask, mask)
+        assert torch.allclose(found.sequence[real], expected.sequence[real], atol=5e-3)
+
+
+def test_hidden_states_are_kept_in_half_precision_and_found_again(tmp_path: Path) -> None:
+    encoder = load_text(tmp_path / "bert", sequence=True)
+    kept = extract_texts(encoder, TOKENS, 0, CPU, tmp_path / "cache", lambda *_: None)
+    (file,) = (tmp_path / "cache").glob("*.npy")
+    assert kept.values.dtype == np.float16 and kept.values.shape == (12, 24)
+    assert isinstance(kept.values, np.memmap)
+    again = extract_texts(encoder, TOKENS, 0, CPU, tmp_path / "cache", refuse)
+    assert np.array_equal(again.values, kept.values)
+    extract_texts(encoder, TOKENS[:2], 0, CPU, tmp_path / "cache", lambda *_: None)
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 2 and file.exists()
+
+
+@pytest.mark.parametrize("size", [IMAGE_SIZE, 64])
+@pytest.mark.parametrize("sequence", [False, True])
+def test_images_that_were_kept_are_found_again(tmp_path: Path, posts: LabelledPosts, size: int, sequence: bool) -> None:
+    encoder = load_image(tmp_path / "image", size, sequence=sequence)
+    kept = extract_images(encoder, posts, CPU, tmp_path / "cache", lambda *_: None)
+    again = extract_images(encoder, posts, CPU, tmp_path / "cache", refuse)
+    assert np.array_equal(again.values, kept.values)
+    assert isinstance(kept.values, np.memmap) == sequence
+    assert kept.values.dtype == (np.float16 if sequence else np.float32)
+    cells = (encoder.count_cells(),) if sequence else ()
+    assert kept.values.shape == (len(posts.images), *cells, encoder.channels)
+    raw, mask = again.select(np.array([5, 1]))
+    assert raw.dtype == torch.float32 and mask is None
+    assert torch.equal(raw[0], torch.from_numpy(kept.values[5].astype(np.float32)))
+
+
+def test_pooled_images_and_maps_have_a_file_each(tmp_path: Path, posts: LabelledPosts) -> None:
+    for sequence in (False, True):
+        encoder = load_image(tmp_path / "image", IMAGE_SIZE, sequence=sequence)
+        extract_images(encoder, posts, CPU, tmp_path / "cache", lambda *_: None)
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 2
+
+
+def test_no_rows_are_one_token_of_padding() -> None:
+    kept = FrozenOutputs(np.ones((3, 4), np.float16), np.array([0, 1, 3]))
+    tokens, mask = kept.select(np.zeros(0, np.int64))
+    assert tokens.shape == (0, 1, 4) and mask is not None and mask.shape == (0, 1)
+
+
+def test_texts_are_kept_where_there_are_none(tmp_path: Path) -> None:
+    encoder = load_text(tmp_path / "bert", sequence=True)
+    assert extract_texts(encoder, [], 0, CPU, tmp_path / "cache", refuse).values.shape == (0, 24)
