@@ -187,9 +187,14 @@ def _write_precisions(
             target = folder / f"{modality}.int8.onnx"
             if modality == "text":
                 kept = quantize_text(source, target, _text_feeds(run, calibration))
-                notes.append(f"int8 text: {len(kept)} products stay in float, the second of every feed-forward layer")
+                notes.append(
+                    f"int8 text: activations are smoothed; {len(kept)} products stay in float, the second of every "
+                    "feed-forward layer"
+                )
             else:
-                quantize_image(source, target, _image_feeds(calibration))
+                kept = quantize_image(source, target, _image_feeds(calibration))
+                if kept:
+                    notes.append(f"int8 image: {len(kept)} convolutions stay in float, those of the first block")
         if "fp16" in options.precisions:
             if options.share_weights:
                 share_weights(

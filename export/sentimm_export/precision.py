@@ -13,6 +13,8 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
+from sentimm_export.smoothing import smooth_products
+
 Feeds = Sequence[dict[str, npt.NDArray[Any]]]
 
 # Smaller tensors (biases, scales, norms) stay as they are.
@@ -30,24 +32,45 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 def quantize_text(source: Path, target: Path, feeds: Feeds) -> list[str]:
     """Quantise the weight products of a text graph; gives the names of those that were left in float.
 
-    Scales are the 99.99th percentiles over `feeds`, weights have 7 bits for each output channel. The second product of
-    every feed-forward layer stays in float: its inputs have outliers, and quantising it cost 2.4 points of macro
-    recall.
+    Scales are the 99.99th percentiles over `feeds` after smoothing, weights have 7 bits for each output channel. The
+    second product of every feed-forward layer stays in float: its inputs have outliers that smoothing does not cure (of
+    800 tweets 6 to 10% got another label with it quantised, 2.6% without).
     """
-    kept = find_second_products(onnx.load(source).graph)
-    _quantize(source, target, feeds, ["MatMul", "Gemm"], kept, CalibrationMethod.Percentile)
+    model = onnx.load(source)
+    kept = find_second_products(model.graph)
+    smooth_products(model, feeds, kept)
+    smoothed = source.with_suffix(".smoothed.onnx")
+    onnx.save(model, smoothed)
+    _quantize(smoothed, target, feeds, ["MatMul", "Gemm"], kept, CalibrationMethod.Percentile)
     return kept
 
 
-def quantize_image(source: Path, target: Path, feeds: Feeds) -> None:
-    """Quantise the convolutions of an image graph and what lies between them; weights have 7 bits for each channel."""
+def quantize_image(source: Path, target: Path, feeds: Feeds) -> list[str]:
+    """Quantise the convolutions of an image graph and what lies between them; gives the names of those left in float.
+
+    Weights have 7 bits for each channel, those of depthwise convolutions 8. The first block of a network with depthwise
+    convolutions stays in float. Both together cut the noise of EfficientNet-Lite2's features from 28% to 16%.
+    """
+    graph = onnx.load(source).graph
+    depthwise = [node for node in graph.node if _is_depthwise(node)]
+    kept = find_first_block(graph)
     operators = ["Conv", "Add", "Relu", "Clip", "MaxPool", "GlobalAveragePool", "Gemm"]
+    # ONNX Runtime sums depthwise products in 32 bits on every CPU: nothing saturates there.
+    eight_bits = {"quant_type": QuantType.QInt8, "axis": 0, "symmetric": True, "reduce_range": False}
+    overrides = {node.input[1]: [eight_bits] for node in depthwise if node.name not in kept}
     # The first Add and Sub/Div, on the pixels, are float already and stay so.
-    _quantize(source, target, feeds, operators, [], CalibrationMethod.MinMax)
+    _quantize(source, target, feeds, operators, kept, CalibrationMethod.MinMax, overrides)
+    return kept
 
 
 def _quantize(
-    source: Path, target: Path, feeds: Feeds, operators: list[str], kept: list[str], method: CalibrationMethod
+    source: Path,
+    target: Path,
+    feeds: Feeds,
+    operators: list[str],
+    kept: list[str],
+    method: CalibrationMethod,
+    overrides: dict[str, list[dict[str, Any]]] | None = None,
 ) -> None:
     quantize_static(
         source,
@@ -68,6 +91,7 @@ def _quantize(
             "QDQKeepRemovableActivations": True,
             "CalibPercentile": 99.99,
             "CalibMaxIntermediateOutputs": 8 if method == CalibrationMethod.MinMax else None,
+            "TensorQuantOverrides": overrides or {},
         },
     )
 
@@ -84,6 +108,20 @@ def find_second_products(graph: GraphProto) -> list[str]:
             if rows > columns and before is not None and before.op_type in {"Gelu", "Mul", "Relu", "Erf"}:
                 found.append(node.name)
     return found
+
+
+def find_first_block(graph: GraphProto) -> list[str]:
+    """Name the convolutions up to the one behind the first depthwise one; none where there is no depthwise one."""
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    for number, node in enumerate(convolutions):
+        if _is_depthwise(node):
+            return [node.name for node in convolutions[: number + 2]]
+    return []
+
+
+def _is_depthwise(node: NodeProto) -> bool:
+    groups = next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
+    return node.op_type == "Conv" and groups > 1
 
 
 def convert_to_fp16(source: Path, target: Path) -> None:
