@@ -1,0 +1,216 @@
+"""All seven fusions from PyTorch to the engine: the same answers to complete posts and to posts of one modality."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sentimm_export import graphs
+from sentimm_export.exporter import ExportOptions, export_run
+from sentimm_export.parity import NEIGHBOUR_TOLERANCE
+from torch import nn
+
+from sentimm.bundle import PRECISIONS, Precision
+from sentimm.models.encoders import load_image_encoder, load_text_encoder
+from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel
+from sentimm.scoring.engine import Engine
+from sentimm.text import NORMALIZATION
+from sentimm.training.run import Run, StoredPosts, save_weights, write_posts
+from tests.tiny_models import WORDS, make_image_encoder, make_text_encoder
+
+pytestmark = pytest.mark.slow
+
+WIDTH, LABELS = 24, ("negative", "neutral", "positive")
+IMAGE_SIZE = 64  # the tiny encoder's last map has 2 x 2 cells
+LITERAL = [name for name, fusion in FUSIONS.items() if fusion.can_be_literal]
+# The others are exported in all precisions by tests/export/test_exporter.py.
+IN_ALL_PRECISIONS = ["cmac", "hstec", "native-combine"]
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("encoders")
+    return make_text_encoder(folder / "bert"), make_image_encoder(folder / "image")
+
+
+@pytest.fixture(scope="module")
+def written_graphs() -> dict[tuple[str, bool], bytes]:
+    return {}
+
+
+@pytest.fixture
+def export_encoders_once(written_graphs: dict[tuple[str, bool], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the encoders' graphs from test to test: they are the same for all fusions that attend, and for all others.
+
+    Half of the time of an export is theirs.
+    """
+    export = graphs._export
+
+    def export_once(
+        module: nn.Module, inputs: Any, input_names: Any, output_names: list[str], shapes: Any, path: Path
+    ) -> None:
+        key = (path.name, len(output_names) > 1)
+        if isinstance(module, graphs._FusionGraph):
+            export(module, inputs, input_names, output_names, shapes, path)
+            return
+        if key not in written_graphs:
+            export(module, inputs, input_names, output_names, shapes, path)
+            written_graphs[key] = path.read_bytes()
+        path.write_bytes(written_graphs[key])
+
+    monkeypatch.setattr(graphs, "_export", export_once)
+
+
+def make_run(folder: Path, encoders: tuple[Path, str], fusion: str, *, literal: bool) -> Run:
+    """Write a run that was never trained, with weights that spread the scores."""
+    made, attends = FUSIONS[fusion], FUSIONS[fusion].attends
+    text = image = None
+    folder.mkdir()
+    torch.manual_seed(3)
+    if "text" in made.modalities:
+        text, tokenizer = load_text_encoder(
+            str(encoders[0]), width=WIDTH, pooling="mean", max_tokens=48, dropout=0, bert_dropout=0, sequence=attends
+        )
+        (folder / "tokenizer.json").write_bytes(tokenizer)
+    torch.manual_seed(4)
+    if "image" in made.modalities:
+        image = load_image_encoder(encoders[1], width=WIDTH, size=IMAGE_SIZE, dropout=0, sequence=attends)
+        # Statistics of BatchNorm, without which random weights give all images alike.
+        for module in image.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 1.0
+        with torch.no_grad():
+            image.train().extract(torch.from_numpy(make_pixels(16)))
+    torch.manual_seed(5)
+    model = SentimentModel(FusionConfig(fusion, WIDTH, literal=literal), len(LABELS), text, image)
+    for name, parameter in model.named_parameters():
+        if name.startswith("fusion") and parameter.dim() > 1:
+            nn.init.normal_(parameter, std=0.4)
+        elif name.startswith("missing"):
+            nn.init.normal_(parameter)
+    run = Run(
+        path=folder,
+        labels=LABELS,
+        fusion=model.config,
+        text=None if text is None else text.config,
+        image=None if image is None else image.config,
+        normalization=NORMALIZATION,
+        options={},
+        provenance={"sentimm": "0", "tables": {}},
+    )
+    run.write_config()
+    save_weights(model, folder / "best.safetensors")
+    posts = make_posts(40, made.modalities)
+    write_posts(posts, folder / "calibration.parquet")
+    write_posts(posts, folder / "held-out.parquet")
+    return run
+
+
+def make_pixels(count: int) -> np.ndarray:
+    """Make pictures of all colours and contrasts, uint8 (count, 3, size, size)."""
+    rng = np.random.default_rng(0)
+    colours, contrasts = rng.integers(0, 256, (count, 3, 1, 1)), rng.integers(5, 120, (count, 1, 1, 1))
+    noise = rng.normal(size=(count, 3, IMAGE_SIZE // 8, IMAGE_SIZE // 8)).repeat(8, axis=2).repeat(8, axis=3)
+    return np.clip(colours + contrasts * noise, 0, 255).astype(np.uint8)
+
+
+def make_posts(count: int, modalities: tuple[str, ...]) -> StoredPosts:
+    """Make posts of texts and images of all lengths and colours; of two modalities, some posts lack one."""
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(WORDS, 1 + number % 20)) for number in range(count)]
+    lacks_one = len(modalities) == 2
+    none = np.full(count, -1)
+    return StoredPosts(
+        tuple("" if lacks_one and number % 4 == 2 else text for number, text in enumerate(texts)),
+        tuple(None if lacks_one and number % 4 == 3 else image for number, image in enumerate(make_pixels(count))),
+        np.arange(count) % len(LABELS),
+        none,
+        none,
+    )
+
+
+def ask_model(model: SentimentModel, tokens: np.ndarray | None, pixels: np.ndarray | None) -> np.ndarray:
+    """The model's probabilities for one post on its own, so that nothing is padded; None: it has no such thing."""
+    with torch.inference_mode():
+        text = image = None
+        if model.text is not None:
+            ids = None if tokens is None else torch.from_numpy(tokens)[None]
+            text = model.text.encode_nothing() if ids is None else model.text(ids, torch.ones_like(ids))
+        if model.image is not None:
+            image = (
+                model.image.encode_nothing() if pixels is None else model.image(torch.from_numpy(pixels.copy())[None])
+            )
+        first = torch.zeros(1, dtype=torch.int64)
+        return model.fuse(text, image, first, first).scores.softmax(dim=1)[0].numpy()
+
+
+def ask_engine(engine: Engine, tokens: list[np.ndarray], pixels: list[np.ndarray]) -> np.ndarray:
+    """The engine's probabilities for each text alone, each image alone, and each text beside each image."""
+    texts = engine.encode_texts(tokens) if engine.bundle.text is not None else None
+    images = engine.encode_images(np.stack(pixels)) if engine.bundle.image is not None else None
+    text_index, image_index = zip(*list_pairs(len(tokens), len(pixels)), strict=True)
+    return engine.fuse(texts, images, np.array(text_index, np.int64), np.array(image_index, np.int64))
+
+
+def list_pairs(texts: int, images: int) -> list[tuple[int, int]]:
+    pairs = [(text, image) for text in range(texts + 1) for image in range(images + 1)]
+    return [pair for pair in pairs if pair != (texts, images)]
+
+
+CASES = [(name, False) for name in FUSIONS] + [(name, True) for name in LITERAL]
+
+
+@pytest.mark.usefixtures("export_encoders_once")
+@pytest.mark.parametrize(("fusion", "literal"), CASES, ids=[f"{name}{'-literal' * made}" for name, made in CASES])
+def test_the_engine_answers_as_pytorch_does(
+    tmp_path: Path, encoders: tuple[Path, str], fusion: str, literal: bool
+) -> None:
+    run = make_run(tmp_path / "run", encoders, fusion, literal=literal)
+    in_all = fusion in IN_ALL_PRECISIONS and not literal
+    precisions: tuple[Precision, ...] = PRECISIONS if in_all else ("fp32",)
+    exported = export_run(
+        ExportOptions(run.path, tmp_path / "bundle", precisions=precisions, min_agreement=0.7), lambda _: None
+    )
+    bundle, model = exported.bundle, run.build_model("best")
+    assert (bundle.fusion.name, bundle.fusion.literal) == (fusion, literal)
+    assert bundle.fusion.attends == FUSIONS[fusion].attends
+    if bundle.image is not None:
+        assert bundle.image.cells == (4 if bundle.fusion.attends else None)
+
+    rng = np.random.default_rng(1)
+    tokens = [np.array([2, *rng.integers(5, 20, length), 3], np.int64) for length in (1, 2, 9, 30)]
+    pixels = list(make_pixels(3))
+    pairs = list_pairs(len(tokens), len(pixels))
+    unread = {
+        "bert": [pair for pair in pairs if pair[0] == len(tokens)],
+        "resnet": [pair for pair in pairs if pair[1] == len(pixels)],
+    }
+    asked = [pair for pair in pairs if pair not in unread.get(fusion, [])]
+    expected = np.stack([ask_model(model, (*tokens, None)[text], (*pixels, None)[image]) for text, image in asked])
+    assert expected.std(axis=0).max() > (0.01 if literal else 0.03), "constant answers would agree with anything"
+    for precision in precisions:
+        engine = Engine(bundle, device="cpu", precision=precision, batch_size=3)
+        found = ask_engine(engine, tokens, pixels)[[pairs.index(pair) for pair in asked]]
+        assert np.abs(found - expected).max() <= {"fp32": 1e-4, "fp16": 2e-2, "int8": 0.15}[precision]
+        assert exported.parity[precision].neighbour_difference <= NEIGHBOUR_TOLERANCE[precision]
+
+
+@pytest.mark.usefixtures("export_encoders_once")
+def test_weights_are_shared_by_an_attending_model(tmp_path: Path, encoders: tuple[Path, str]) -> None:
+    run = make_run(tmp_path / "run", encoders, "hstec", literal=False)
+    exported = export_run(
+        ExportOptions(
+            run.path, tmp_path / "bundle", precisions=("fp16", "int8"), share_weights=True, min_agreement=0.7
+        ),
+        lambda _: None,
+    )
+    sequences = [
+        Engine(exported.bundle, device="cpu", precision=precision).encode_texts([np.array([2, 7, 9, 3])]).sequence
+        for precision in ("fp16", "int8")
+    ]
+    assert sequences[0].shape == sequences[1].shape == (1, 4, WIDTH)
+    assert sequences[0].std() > 0.01
+    assert np.abs(sequences[0] - sequences[1]).max() < 0.2
