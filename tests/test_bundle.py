@@ -61,6 +61,13 @@ def test_a_bundle_may_read_one_modality(tmp_path, modality, other):
     assert set(bundle.graphs["fp32"]) == {modality, "fusion"}
 
 
+def test_a_bundle_says_whether_its_fusion_attends(tmp_path, attending_bundle):
+    bundle = load_bundle(attending_bundle)
+    assert bundle.fusion.attends and bundle.image.cells == 16
+    plain = load_bundle(make_bundle(tmp_path / "plain"))
+    assert not plain.fusion.attends and not plain.fusion.literal and plain.image.cells is None
+
+
 def test_the_digest_tells_bundles_apart(tmp_path):
     digests = [load_bundle(make_bundle(tmp_path / str(seed), seed=seed)).digest for seed in (0, 1)]
     assert digests[0] != digests[1]
@@ -127,6 +134,9 @@ def test_a_manifest_that_is_not_json_is_named(folder, content):
         (("text", "tokenizer"), "other.json"),
         (("image", "size"), 32.0),
         (("fusion", "heads"), ["sound"]),
+        (("fusion", "attends"), "yes"),
+        (("fusion", "attends"), True),  # and no image.cells
+        (("fusion", "literal"), 1),
         (("temperatures", "text"), 0),
         (("temperatures", "text+image"), None),
         (("temperatures", "image"), float("inf")),

@@ -46,24 +46,26 @@ def make_bundle(
     name: str = "tiny",
     width: int = 8,
     seed: int = 0,
+    attends: bool = False,
     changes: Mapping[str, Any] | None = None,
 ) -> Path:
     """Make a bundle in `folder` and return `folder`.
 
     All `precisions` share the same float graphs (the image graph's weights are in an external-data file).
-    Heads are kept for the `modalities` only. `changes` replaces fields of the manifest.
+    Heads are kept for the `modalities` only. A fusion that `attends` takes sequences too, and averages them. `changes`
+    replaces fields of the manifest.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights = np.random.default_rng(seed)
     heads = [head for head in heads if head in modalities and len(modalities) > 1]
     graphs = {"fusion": "fusion.onnx"}
-    onnx.save(_fusion_graph(weights, modalities, heads, len(labels), width), folder / graphs["fusion"])
+    onnx.save(_fusion_graph(weights, modalities, heads, len(labels), width, attends), folder / graphs["fusion"])
     text = image = None
     if "text" in modalities:
         graphs["text"] = "text.onnx"
         tokenizer = make_tokenizer()
         tokenizer.save(str(folder / "tokenizer.json"))
-        onnx.save(_text_graph(weights, tokenizer.get_vocab_size(), width), folder / graphs["text"])
+        onnx.save(_text_graph(weights, tokenizer.get_vocab_size(), width, attends), folder / graphs["text"])
         text = {
             "encoder": "tiny-text",
             "normalization": "tweet-1",
@@ -75,20 +77,21 @@ def make_bundle(
     if "image" in modalities:
         graphs["image"] = "image.onnx"
         onnx.save(
-            _image_graph(weights, width),
+            _image_graph(weights, width, attends),
             folder / graphs["image"],
             save_as_external_data=True,
             location="image.weights",
-            size_threshold=0,
+            size_threshold=64,
         )
         image = {"encoder": "tiny-image", "size": IMAGE_SIZE, "width": width}
+        image |= {"cells": GRID * GRID} if attends else {}
     fields: dict[str, Any] = {
         "name": name,
         "labels": list(labels),
         "modalities": list(modalities),
         "text": text,
         "image": image,
-        "fusion": {"name": "native-cat", "heads": heads},
+        "fusion": {"name": "native-cat", "heads": heads} | ({"attends": True} if attends else {}),
         "temperatures": dict(temperatures or {"text+image": 1.0, "text": 1.0, "image": 1.0}),
         "graphs": dict.fromkeys(precisions, graphs),
         "metrics": {"val": {"data": "none", "accuracy": 0.5}},
@@ -112,8 +115,8 @@ def make_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def _text_graph(weights: np.random.Generator, vocabulary: int, width: int) -> onnx.ModelProto:
-    """Embed, average over the mask, project: text_features[i] = mean(E[ids[i]]) @ W."""
+def _text_graph(weights: np.random.Generator, vocabulary: int, width: int, attends: bool) -> onnx.ModelProto:
+    """Embed, average over the mask, project: text_features[i] = mean(E[ids[i]]) @ W; text_sequence = E[ids] @ W."""
     graph = _Graph("text")
     graph.add_input("input_ids", TensorProto.INT64, ["batch", "tokens"])
     graph.add_input("attention_mask", TensorProto.INT64, ["batch", "tokens"])
@@ -126,10 +129,12 @@ def _text_graph(weights: np.random.Generator, vocabulary: int, width: int) -> on
     mean = graph.node("Div", total, graph.node("ReduceSum", mask, axis, keepdims=1))
     projection = graph.constant(weights.normal(size=(width, width)))
     graph.add_output("text_features", graph.node("MatMul", mean, projection), ["batch", width])
+    if attends:
+        graph.add_output("text_sequence", graph.node("MatMul", vectors, projection), ["batch", "tokens", width])
     return graph.build()
 
 
-def _image_graph(weights: np.random.Generator, width: int) -> onnx.ModelProto:
+def _image_graph(weights: np.random.Generator, width: int, attends: bool) -> onnx.ModelProto:
     """Average over a grid, centre, project."""
     graph = _Graph("image")
     graph.add_input("pixels", TensorProto.UINT8, ["batch", 3, IMAGE_SIZE, IMAGE_SIZE])
@@ -140,16 +145,30 @@ def _image_graph(weights: np.random.Generator, width: int) -> onnx.ModelProto:
     flat = graph.node("Flatten", centred, axis=1)
     projection = graph.constant(weights.normal(size=(3 * GRID * GRID, width), scale=0.4))
     graph.add_output("image_features", graph.node("MatMul", flat, projection), ["batch", width])
+    if attends:
+        colours = graph.node("Reshape", centred, graph.constant([0, 3, GRID * GRID], np.int64))
+        cells = graph.node("Transpose", colours, perm=[0, 2, 1])
+        sequence = graph.node("MatMul", cells, graph.constant(weights.normal(size=(3, width))))
+        graph.add_output("image_sequence", sequence, ["batch", GRID * GRID, width])
     return graph.build()
 
 
 def _fusion_graph(
-    weights: np.random.Generator, modalities: Sequence[str], heads: Sequence[str], labels: int, width: int
+    weights: np.random.Generator,
+    modalities: Sequence[str],
+    heads: Sequence[str],
+    labels: int,
+    width: int,
+    attends: bool,
 ) -> onnx.ModelProto:
-    """Append a learned row to the features, gather by index, concatenate, classify; one modality: its head."""
+    """Append a learned row to the features, gather by index, concatenate, classify; one modality: its head.
+
+    One that `attends` also concatenates each sequence's average over what is no padding.
+    """
     graph = _Graph("fusion")
     gathered: dict[str, str] = {}
     present: dict[str, str] = {}
+    averages: list[str] = []
     for modality in modalities:
         features, index = f"{modality}_features", f"{modality}_index"
         graph.add_input(features, TensorProto.FLOAT, [f"n_{modality}s", width])
@@ -158,8 +177,12 @@ def _fusion_graph(
         gathered[modality] = graph.node("Gather", graph.node("Concat", features, learned, axis=0), index, axis=0)
         count = graph.node("Shape", features, start=0, end=1)
         present[modality] = graph.node("Unsqueeze", graph.node("Less", index, count), graph.constant([1], np.int64))
-    both = graph.node("Concat", *gathered.values(), axis=1)
-    classifier = graph.constant(weights.normal(size=(width * len(modalities), labels), scale=0.5))
+        if attends:
+            average = _average_sequence(graph, modality, width)
+            averages.append(graph.node("Gather", graph.node("Concat", average, learned, axis=0), index, axis=0))
+    both = graph.node("Concat", *gathered.values(), *averages, axis=1)
+    inputs = width * (len(modalities) + len(averages))
+    classifier = graph.constant(weights.normal(size=(inputs, labels), scale=0.5))
     scores = graph.node("MatMul", both, classifier)
     for modality in heads:
         other = "image" if modality == "text" else "text"
@@ -169,6 +192,18 @@ def _fusion_graph(
         graph.add_output(f"{modality}_scores", head, ["posts", labels])
     graph.add_output("scores", scores, ["posts", labels])
     return graph.build()
+
+
+def _average_sequence(graph: _Graph, modality: str, width: int) -> str:
+    sequence, axis = f"{modality}_sequence", graph.constant([1], np.int64)
+    graph.add_input(sequence, TensorProto.FLOAT, [f"n_{modality}s", f"n_{modality}_tokens", width])
+    if modality == "image":
+        return graph.node("ReduceMean", sequence, axes=[1], keepdims=0)
+    graph.add_input("text_mask", TensorProto.INT64, ["n_texts", "n_text_tokens"])
+    mask = graph.node("Cast", "text_mask", to=TensorProto.FLOAT)
+    column = graph.node("Unsqueeze", mask, graph.constant([2], np.int64))
+    total = graph.node("ReduceSum", graph.node("Mul", sequence, column), axis, keepdims=0)
+    return graph.node("Div", total, graph.node("ReduceSum", mask, axis, keepdims=1))
 
 
 class _Graph:

@@ -108,6 +108,27 @@ def test_options_shape_the_output(capsys):
     assert scored["m_status"].to_list() == ["ok", "ok", "empty"]
 
 
+def test_views_are_added_where_they_are_asked_for(capsys):
+    assert run(capsys, "score", "posts.csv", "--images", "images", "-o", "out.parquet", "--views")[0] == 0
+    scored = pl.read_parquet("out.parquet")
+    assert scored.columns[-3:] == ["text_sentiment", "image_sentiment", "conflict"]
+    assert scored["conflict"].is_not_null().to_list() == (scored["modality"] == "text+image").to_list()
+    code, message = fail(capsys, "score", "posts.csv", "--images", "images", "-o", "out.parquet")
+    assert code == 2
+    assert "--views was given and is not given" in message
+
+
+def test_views_of_a_model_without_heads(capsys, tmp_path):
+    make_bundle(tmp_path / "bare", heads=[])
+    for more in ([], ["--dry-run"]):
+        code, message = fail(capsys, "score", "posts.csv", "--model", "bare", "--views", *more)
+        assert code == 2
+        assert message == (
+            "--views needs a model with heads for text and for images, and tiny has none: leave --views away, or train "
+            "a model with --heads text,image."
+        )
+
+
 def test_another_model_is_used_when_it_is_named(capsys, tmp_path):
     make_bundle(tmp_path / "mine", labels=("bad", "good"), name="mine")
     _, out, err = run(capsys, "score", "posts.csv", "--model", "mine")

@@ -189,6 +189,92 @@ def test_scores_that_are_not_finite_are_an_error(engine):
         engine.fuse(Encoded(np.full((1, 8), np.inf, np.float32)), None, np.array([0]), None)
 
 
+# Sequences
+
+
+@pytest.fixture(scope="module")
+def attending(attending_bundle):
+    return Engine(load_bundle(attending_bundle), device="cpu", batch_size=2)
+
+
+def test_sequences_come_back_in_order_with_their_lengths(attending, tokens):
+    together = attending.encode_texts(tokens)
+    assert together.lengths.tolist() == [len(row) for row in tokens]
+    assert together.sequence.shape == (len(TEXTS), max(map(len, tokens)), 8)
+    for position, row in enumerate(tokens):
+        alone = attending.encode_texts([row])
+        np.testing.assert_allclose(alone.sequence[0], together.sequence[position, : len(row)], atol=1e-6)
+    pixels = make_pixels(5)
+    images = attending.encode_images(pixels)
+    assert images.sequence.shape == (5, 16, 8) and images.lengths.tolist() == [16] * 5
+    np.testing.assert_allclose(attending.encode_images(pixels[3:4]).sequence[0], images.sequence[3], atol=1e-6)
+
+
+def test_nothing_to_encode_is_no_sequences(attending):
+    texts, images = attending.encode_texts([]), attending.encode_images(make_pixels(0))
+    assert texts.sequence.shape == (0, 1, 8) and images.sequence.shape == (0, 16, 8)
+    assert fuse(attending, texts, images, [], []).shape == (0, 3)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 64])
+def test_a_post_with_sequences_answers_alone_as_among_others(attending, tokens, monkeypatch, batch):
+    monkeypatch.setitem(attending._batches, "fusion", batch)
+    pixels = make_pixels(3)
+    texts, images = attending.encode_texts(tokens), attending.encode_images(pixels)
+    posts = [(text, image) for text in (0, 1, 2, 3, 4, None) for image in (2, 0, None, 1)]
+    together = fuse(attending, texts, images, *zip(*posts, strict=True))
+    for (text, image), probabilities in zip(posts, together, strict=True):
+        alone = attending.fuse(
+            attending.encode_texts([] if text is None else [tokens[text]]),
+            attending.encode_images(pixels[:0] if image is None else pixels[image : image + 1]),
+            np.array([0]),
+            np.array([0]),
+        )
+        np.testing.assert_allclose(probabilities, alone[0], atol=1e-5)
+    assert np.nanstd(together, axis=0).min() > 0.01
+
+
+def test_the_fusion_gets_the_sequences_of_its_batch_alone(attending, tokens):
+    texts = attending.encode_texts(tokens)
+    kept, index = texts.take(np.array([3, 5, 1, 3]))
+    assert index.tolist() == [1, 2, 0, 1]
+    assert kept.lengths.tolist() == [len(tokens[1]), len(tokens[3])]
+    assert kept.sequence.shape[1] == max(len(tokens[1]), len(tokens[3])) < texts.sequence.shape[1]
+    assert kept.mask.sum(axis=1).tolist() == kept.lengths.tolist()
+    nothing, index = texts.take(np.array([5, 5]))
+    assert len(nothing) == 0 and nothing.mask.shape == (0, 1) and index.tolist() == [0, 0]
+
+
+def test_a_graph_of_other_cells_than_the_manifest_says_is_refused(tmp_path):
+    image = {"encoder": "tiny-image", "size": IMAGE_SIZE, "width": 8, "cells": 49}
+    bundle = load_bundle(make_bundle(tmp_path / "wrong", attends=True, changes={"image": image}))
+    with pytest.raises(BundleError, match="image_sequence has 16 cells instead of 49"):
+        Engine(bundle, device="cpu")
+
+
+# What text and image say alone
+
+
+@pytest.mark.parametrize("attends", [False, True])
+def test_views_are_what_each_modality_alone_is_given(tmp_path, tokens, attends):
+    temperatures = {"text+image": 2.0, "text": 4.0, "image": 0.5}
+    path = make_bundle(tmp_path / "warm", temperatures=temperatures, attends=attends)
+    engine = Engine(load_bundle(path), device="cpu")
+    texts, images = engine.encode_texts(tokens), engine.encode_images(make_pixels(2))
+    posts = np.array([0, 1, 5, 5]), np.array([1, 2, 0, 2])
+    views = engine.fuse_with_views(texts, images, *posts)
+    np.testing.assert_array_equal(views.probabilities, engine.fuse(texts, images, *posts))
+    np.testing.assert_array_equal(views.text, engine.fuse(texts, None, posts[0], None))
+    np.testing.assert_array_equal(views.image, engine.fuse(None, images, None, posts[1]))
+    assert np.isnan(views.text[2:]).all() and np.isnan(views.image[[1, 3]]).all()
+
+
+def test_views_need_both_heads(tmp_path):
+    bundle = load_bundle(make_bundle(tmp_path / "one", heads=["text"]))
+    with pytest.raises(ValueError, match="has not got both heads"):
+        Engine(bundle, device="cpu").fuse_with_views(None, None, np.array([0]), None)
+
+
 # Choosing device, precision and threads
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,16 @@ import pytest
 from sentimm.errors import UsageError
 from sentimm.events import Counts
 from sentimm.scoring import output
-from sentimm.scoring.output import NO_LABEL, OutputColumns, Scores, add_counts, read_facts, regroup_parts, write_file
+from sentimm.scoring.output import (
+    NO_LABEL,
+    OutputColumns,
+    Scores,
+    ViewScores,
+    add_counts,
+    read_facts,
+    regroup_parts,
+    write_file,
+)
 
 LABELS = ("negative", "neutral", "positive")
 NOTHING = Counts({}, {}, {})
@@ -48,6 +58,22 @@ def test_a_post_without_a_label_has_nulls():
     frame = OutputColumns({"id": pl.Int64()}, LABELS).add_scores(pl.DataFrame({"id": [1, 2]}), scores)
     assert frame.rows()[1] == (2, None, None, None, None, None, "none", "empty")
     assert frame["sentiment"].to_list() == ["negative", None]
+
+
+def test_views_come_last_and_are_null_where_there_is_nothing_to_say():
+    columns = OutputColumns({"id": pl.Int64()}, LABELS, views=True)
+    probabilities = np.full((2, 3), 1 / 3, dtype=np.float32)
+    views = ViewScores(
+        np.array([0, 1]), np.array([2, NO_LABEL]), probabilities, probabilities, np.array([0.25, np.nan], np.float32)
+    )
+    frame = columns.add_scores(pl.DataFrame({"id": [1, 2]}), replace(scores_of(2), views=views))
+    assert frame.columns[-4:] == ["status", "text_sentiment", "image_sentiment", "conflict"]
+    assert frame.schema["conflict"] == pl.Float32 and frame.schema["text_sentiment"] == pl.String
+    assert frame.rows()[0][-3:] == ("negative", "positive", 0.25)
+    assert frame.rows()[1][-3:] == ("neutral", None, None)
+    assert frame.to_arrow().schema == columns.arrow_schema
+    with pytest.raises(UsageError, match="a column 'conflict' already"):
+        OutputColumns({"conflict": pl.Int64()}, LABELS, views=True)
 
 
 def test_a_frame_of_no_posts_gets_the_columns_too():

@@ -9,6 +9,7 @@ import pytest
 
 from sentimm.bundle import load_bundle
 from sentimm.corpus import MISSING, Chunk, chunk_frame
+from sentimm.errors import UsageError
 from sentimm.options import CorpusOptions
 from sentimm.scoring import pipeline
 from sentimm.scoring.engine import Engine
@@ -37,11 +38,16 @@ class WatchedEngine:
     def fuse(self, *arguments):
         return self.engine.fuse(*arguments)
 
+    def fuse_with_views(self, *arguments):
+        return self.engine.fuse_with_views(*arguments)
 
-def score(bundle_path: Path, chunk: Chunk, watch: list | None = None, shares: list | None = None) -> Scores:
+
+def score(
+    bundle_path: Path, chunk: Chunk, watch: list | None = None, shares: list | None = None, *, views: bool = False
+) -> Scores:
     bundle = load_bundle(bundle_path)
     engine = WatchedEngine(Engine(bundle, device="cpu"))
-    with ChunkScorer(bundle, engine) as scorer:  # type: ignore[arg-type]
+    with ChunkScorer(bundle, engine, views=views) as scorer:  # type: ignore[arg-type]
         scores = scorer.score(chunk, [].append if shares is None else shares.append)
     if watch is not None:
         watch.append(engine)
@@ -167,3 +173,89 @@ def test_no_posts_have_no_scores(tiny_bundle):
     scores = score(tiny_bundle, chunk_of([], []))
     assert scores.probabilities.shape == (0, 3)
     assert len(scores.labels) == len(scores.statuses) == 0
+
+
+# Sequences: chunks in slices
+
+
+@pytest.fixture
+def small_slices(monkeypatch):
+    monkeypatch.setattr(pipeline, "_SEQUENCE_BYTES", 1)
+    monkeypatch.setattr(pipeline, "_FEWEST_POSTS", 3)
+
+
+@pytest.mark.parametrize("views", [False, True])
+def test_a_chunk_in_slices_scores_as_at_once(attending_bundle, tmp_path, monkeypatch, views):
+    images = corpora.make_images(tmp_path / "images")
+    posts = corpora.make_posts(3 * corpora.KINDS).with_columns(
+        text=pl.col("text") + pl.Series([" and more words" * (number % 4) for number in range(3 * corpora.KINDS)])
+    )
+    chunk, _ = chunk_frame(posts, CorpusOptions(images=images))
+    at_once = score(attending_bundle, chunk, views=views)
+    monkeypatch.setattr(pipeline, "_SEQUENCE_BYTES", 1)
+    for size in (1, 2, 5):
+        monkeypatch.setattr(pipeline, "_FEWEST_POSTS", size)
+        sliced = score(attending_bundle, chunk, views=views)
+        np.testing.assert_allclose(sliced.probabilities, at_once.probabilities, atol=1e-5)
+        assert statuses(sliced) == statuses(at_once) == 3 * corpora.STATUSES
+        assert modalities(sliced) == modalities(at_once)
+        np.testing.assert_array_equal(sliced.labels, at_once.labels)
+        if views:
+            np.testing.assert_allclose(sliced.views.conflict, at_once.views.conflict, atol=1e-5)
+            np.testing.assert_array_equal(sliced.views.image, at_once.views.image)
+    assert at_once.probabilities.std(axis=0).min() > 0.01
+
+
+@pytest.mark.usefixtures("small_slices")
+def test_slices_hold_few_posts_and_like_images_together(attending_bundle, tmp_path):
+    folder = corpora.make_images(tmp_path / "images")
+    images = [folder / f"{number % 3}.png" for number in range(9)]
+    engines: list[WatchedEngine] = []
+    shares: list[float] = []
+    scores = score(attending_bundle, chunk_of([f"good {number}" for number in range(9)], images), engines, shares)
+    assert engines[0].texts == [3, 3, 3]
+    assert engines[0].images == [1, 1, 1]
+    assert statuses(scores) == ["ok"] * 9
+    assert shares == sorted(shares) and shares[-1] == 1.0
+
+
+@pytest.mark.usefixtures("small_slices")
+def test_a_broken_image_of_several_slices_is_named_for_each_post(attending_bundle, tmp_path):
+    broken = corpora.make_images(tmp_path / "images") / "broken.jpg"
+    scores = score(attending_bundle, chunk_of(["good"] * 4 + [None], [broken] * 5))
+    assert statuses(scores) == ["image_unreadable"] * 5
+    assert modalities(scores) == ["text"] * 4 + ["none"]
+
+
+def test_no_posts_have_no_slices(attending_bundle):
+    assert score(attending_bundle, chunk_of([], []), views=True).probabilities.shape == (0, 3)
+
+
+# What text and image say alone
+
+
+@pytest.mark.parametrize("bundle", ["tiny_bundle", "attending_bundle"])
+def test_views_are_the_answers_to_each_modality_alone(request, tmp_path, bundle):
+    path = request.getfixturevalue(bundle)
+    images = corpora.make_images(tmp_path / "images")
+    posts = corpora.make_posts(corpora.KINDS)
+    scores = score(path, chunk_frame(posts, CorpusOptions(images=images))[0], views=True)
+    by_text = score(path, chunk_frame(posts, CorpusOptions(images=images, only="text"))[0])
+    by_image = score(path, chunk_frame(posts, CorpusOptions(images=images, only="image"))[0])
+    np.testing.assert_array_equal(scores.views.text, by_text.labels)
+    np.testing.assert_array_equal(scores.views.image, by_image.labels)
+    complete = np.array(corpora.MODALITIES) == "text+image"
+    expected = np.abs(by_text.probabilities - by_image.probabilities).sum(axis=1) / 2
+    np.testing.assert_allclose(scores.views.conflict[complete], expected[complete], atol=1e-5)
+    assert np.isnan(scores.views.conflict[~complete]).all()
+    assert len(set(scores.views.conflict[complete])) > 1 and scores.views.conflict[complete].max() <= 1
+    alone = np.array(corpora.MODALITIES) == "text"
+    np.testing.assert_array_equal(scores.views.text[alone], scores.labels[alone])
+    assert (scores.views.image[alone] == NO_LABEL).all()
+
+
+@pytest.mark.parametrize(("heads", "found"), [([], "none"), (["text"], "a head for text only")])
+def test_views_without_heads_are_refused(tmp_path, heads, found):
+    bundle = make_bundle(tmp_path / "bundle", heads=heads)
+    with pytest.raises(UsageError, match=f"--views needs .* and tiny has {found}: leave --views away, or train"):
+        score(bundle, chunk_of(["good"], [None]), views=True)

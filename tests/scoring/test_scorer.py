@@ -8,6 +8,7 @@ from sentimm.errors import BundleNotFoundError, ColumnError, InputError, UsageEr
 from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring.job import run_job
 from tests.scoring import corpora
+from tests.tiny_bundles import make_bundle
 
 
 @pytest.fixture
@@ -61,3 +62,31 @@ def test_what_is_missing_is_named(tiny_bundle, tmp_path, images):
         scorer.score(pl.DataFrame({"x": [1]}))
     with pytest.raises(InputError, match="No post finds an image"):
         scorer.score(pl.DataFrame({"image": ["gone.png"]}), images=images)
+
+
+def test_views_are_as_the_command_writes_them(tiny_bundle, tmp_path, images):
+    posts = corpora.make_posts(20)
+    posts.write_parquet(tmp_path / "posts.parquet")
+    options = ScoreOptions(
+        inputs=(str(tmp_path / "posts.parquet"),),
+        corpus=CorpusOptions(images=images),
+        output=tmp_path / "scored.parquet",
+        model=tiny_bundle,
+        views=True,
+        chunk_rows=8,
+    )
+    run_job(options, lambda event: None)
+    with Scorer(tiny_bundle, views=True) as scorer:
+        scored = scorer.score(posts, images=images)
+    written = pl.read_parquet(tmp_path / "scored.parquet")
+    assert scored.equals(written)
+    complete = written.filter(pl.col("modality") == "text+image")
+    assert complete["conflict"].is_between(0, 1).all() and complete["conflict"].n_unique() > 1
+    assert written.filter(pl.col("modality") != "text+image")["conflict"].null_count() == 20 - len(complete)
+    text = written.filter(pl.col("modality") == "text")
+    assert text["text_sentiment"].equals(text["sentiment"].alias("text_sentiment"))
+
+
+def test_views_of_a_model_without_heads_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="--views needs a model with heads for text and for images"):
+        Scorer(make_bundle(tmp_path / "bare", heads=[]), views=True)
