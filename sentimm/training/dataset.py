@@ -85,33 +85,29 @@ def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequenc
     posts = rows.to_posts(_short_names(inputs))
     if "image" in modalities:
         posts = _keep_readable(posts, size)
-    else:
-        posts = replace(posts, image=np.full_like(posts.image, -1), images=(), image_digests=())
-    if "text" not in modalities:
-        posts = replace(posts, text=np.full_like(posts.text, -1), texts=())
-    usable = np.flatnonzero((posts.text >= 0) | (posts.image >= 0))
-    skipped = Counter(posts.skipped)
-    skipped["without " + " or ".join(modalities)] += len(posts) - len(usable)
-    posts = replace(posts.select(usable), skipped={reason: count for reason, count in skipped.items() if count})
+    posts = keep_modalities(posts, modalities)
     if not len(posts):
         reasons = ", ".join(f"{count} {reason}" for reason, count in posts.skipped.items()) or "there are no rows"
         raise InputError(f"No post of {', '.join(inputs)} can be used for training ({reasons}).")
     return posts
 
 
-def split_posts(posts: LabelledPosts, fraction: float, seed: int) -> tuple[LabelledPosts, LabelledPosts]:
-    """Split off about `fraction` of the posts of every table; repeated texts and images stay on one side."""
-    groups = _group_repeats(posts)
-    rng = np.random.default_rng(seed)
-    held_out = np.zeros(len(posts), dtype=bool)
-    for table in np.unique(posts.table):
-        rows = np.flatnonzero(posts.table == table)
-        wanted = round(len(rows) * fraction)
-        for group in rng.permutation(np.unique(groups[rows])):
-            if held_out[rows].sum() >= wanted:
-                break
-            held_out |= groups == group
-    return posts.select(np.flatnonzero(~held_out)), posts.select(np.flatnonzero(held_out))
+def keep_modalities(posts: LabelledPosts, modalities: Sequence[str]) -> LabelledPosts:
+    """Leave out what is of no other than the `modalities`, and the posts that have none of them."""
+    if "image" not in modalities:
+        posts = replace(posts, image=np.full_like(posts.image, -1), images=(), image_digests=())
+    if "text" not in modalities:
+        posts = replace(posts, text=np.full_like(posts.text, -1), texts=())
+    usable = find_usable(posts, modalities)
+    skipped = Counter(posts.skipped)
+    skipped["without " + " or ".join(modalities)] += len(posts) - len(usable)
+    return replace(posts.select(usable), skipped={reason: count for reason, count in skipped.items() if count})
+
+
+def find_usable(posts: LabelledPosts, modalities: Sequence[str]) -> Ints:
+    """Give the rows of the posts that have one of the `modalities`, int64."""
+    columns = {"text": posts.text, "image": posts.image}
+    return np.flatnonzero(np.any([columns[modality] >= 0 for modality in modalities], axis=0))
 
 
 def target_labels(posts: LabelledPosts, heads: Iterable[str]) -> Ints:
@@ -250,25 +246,3 @@ def _digest_reader(size: int) -> Callable[[Path | bytes], str | None]:
         return hashlib.sha256(data).hexdigest()
 
     return digest
-
-
-def _group_repeats(posts: LabelledPosts) -> Ints:
-    """Number the groups of posts that are tied by a common text or a common image: int64 (posts,)."""
-    parent = list(range(len(posts)))
-
-    def find(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
-    first: dict[tuple[str, int | str], int] = {}
-    for row in range(len(posts)):
-        keys: list[tuple[str, int | str]] = []
-        if posts.text[row] >= 0:
-            keys.append(("text", int(posts.text[row])))
-        if posts.image[row] >= 0:
-            keys.append(("image", posts.image_digests[posts.image[row]]))
-        for key in keys:
-            parent[find(row)] = find(first.setdefault(key, row))
-    return np.asarray([find(row) for row in range(len(posts))], dtype=np.int64)

@@ -19,12 +19,18 @@ class TrainOptions:
     Learning rates are those at the top of the warm-up; `image_lr` is for the image backbones, `head_lr` for all that is
     no pretrained backbone; None: `learning_rate`. A step moves the weights by the gradient of `accumulate` batches of
     `batch_size` posts. `ema`: the decay of a moving average of the weights, which is what is validated and saved.
+
+    `split_seed`: given where models are compared. Posts are held out by it and not by `seed`, before those that lack
+    the model's modality are left out; where there are `folds`, the part numbered `fold` (from 0) is held out.
     """
 
     inputs: tuple[str, ...]
     images: Path | None = None
     val: str | None = None
     val_fraction: float = 0.1
+    split_seed: int | None = None
+    folds: int | None = None
+    fold: int = 0
     fusion: str = "ote"
     literal: bool = False
     text_encoder: str = "bert-base-uncased"
@@ -115,6 +121,10 @@ class TrainOptions:
         ):
             if count < 1:
                 raise UsageError(f"{option} must be at least 1.")
+        if self.folds is not None and self.val is not None:
+            raise UsageError("--folds validates with parts of INPUT in turn, and --val names a table: leave one away.")
+        if self.folds is not None and self.folds < 2:
+            raise UsageError("--folds must be at least 2.")
         if not 0 < self.val_fraction < 1:
             raise UsageError(f"--val-fraction {self.val_fraction} must lie between 0 and 1.")
         for option, rate in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,12 +13,13 @@ from sentimm.errors import InputError
 from sentimm.models.fusion import FUSIONS, SentimentModel
 from sentimm.text import TextTokenizer
 from sentimm.training.batches import Batcher, tokenize_posts
-from sentimm.training.dataset import LabelledPosts, decode_images, load_posts, split_posts, target_labels
+from sentimm.training.dataset import LabelledPosts, decode_images, keep_modalities, load_posts, target_labels
 from sentimm.training.events import FeaturesExtracted, ThumbnailsMade, TrainingListener
 from sentimm.training.frozen import extract_images, extract_texts
 from sentimm.training.options import TrainOptions
 from sentimm.training.pictures import Pictures
 from sentimm.training.run import Run, StoredPosts, write_posts
+from sentimm.training.splits import split_fold, split_posts
 
 _CALIBRATION_POSTS = 256
 _HELD_OUT_POSTS = 1000
@@ -37,17 +39,59 @@ def load_data(options: TrainOptions) -> TrainingData:
     Raises:
         InputError, ColumnError, TableError: a table is not there or can't be used, or has too few posts.
     """
-    modalities = FUSIONS[options.fusion].modalities
+    if options.split_seed is not None:
+        return cut_data(options, *load_tables(options, ("text", "image")))
+    posts, validation = load_tables(options, FUSIONS[options.fusion].modalities)
+    if validation is not None:
+        return TrainingData(posts, validation)
+    return _check_size(posts, TrainingData(*split_posts(posts, options.val_fraction, options.seed)))
+
+
+def load_tables(options: TrainOptions, modalities: Sequence[str]) -> tuple[LabelledPosts, LabelledPosts | None]:
+    """Read the posts of the inputs, and those of the validation table where one is named.
+
+    Raises:
+        InputError, ColumnError, TableError: a table is not there or can't be used.
+    """
     posts = load_posts(options.inputs, options, modalities, options.image_size)
-    if options.val is not None:
-        return TrainingData(posts, load_posts([options.val], options, modalities, options.image_size))
-    training, validation = split_posts(posts, options.val_fraction, options.seed)
-    if not len(training) or not len(validation):
+    if options.val is None:
+        return posts, None
+    return posts, load_posts([options.val], options, modalities, options.image_size)
+
+
+def cut_data(options: TrainOptions, posts: LabelledPosts, validation: LabelledPosts | None) -> TrainingData:
+    """Hold posts out by `split_seed`, and only then keep what the model can use: the same split for every model.
+
+    Raises:
+        InputError: there are too few posts.
+    """
+    modalities = FUSIONS[options.fusion].modalities
+    data = divide_data(options, posts, validation)
+    kept = TrainingData(keep_modalities(data.training, modalities), keep_modalities(data.validation, modalities))
+    return _check_size(posts, kept)
+
+
+def divide_data(options: TrainOptions, posts: LabelledPosts, validation: LabelledPosts | None) -> TrainingData:
+    """Divide posts of both modalities into those to train on and those to validate with.
+
+    Raises:
+        InputError: there are too few posts.
+    """
+    seed = options.split_seed or 0
+    if validation is not None:
+        return TrainingData(posts, validation)
+    if options.folds is not None:
+        return TrainingData(*split_fold(posts, options.folds, options.fold, seed))
+    return TrainingData(*split_posts(posts, options.val_fraction, seed))
+
+
+def _check_size(posts: LabelledPosts, data: TrainingData) -> TrainingData:
+    if not len(data.training) or not len(data.validation):
         raise InputError(
             f"{len(posts)} usable posts are too few to hold some out for validation: add posts, or name a table "
             "with --val."
         )
-    return TrainingData(training, validation)
+    return data
 
 
 @dataclass(frozen=True)
@@ -73,7 +117,7 @@ def make_batchers(
     made: list[Batcher] = []
     model.eval()
     for posts in (data.training, data.validation):
-        if made and posts.texts is data.training.texts:
+        if made and posts.texts is data.training.texts and posts.images is data.training.images:
             # Split off from the training posts: the same texts and images, whose outputs are there.
             made.append(made[0].over(posts, _make_pictures(posts, options, tell, is_training=False)))
             continue

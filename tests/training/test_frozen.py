@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,10 @@ from sentimm.models.encoders import ImageEncoder, TextEncoder, load_image_encode
 from sentimm.text import pad_tokens
 from sentimm.training.dataset import LabelledPosts, load_posts
 from sentimm.training.frozen import FrozenOutputs, extract_images, extract_texts
-from tests.tiny_models import IMAGE_SIZE, make_image_encoder, make_options, make_text_encoder
+from sentimm.training.initialization import load_model
+from sentimm.training.preparation import load_data, make_batchers
+from sentimm.training.run import Run
+from tests.tiny_models import IMAGE_SIZE, make_corpus, make_image_encoder, make_options, make_text_encoder
 
 CPU = torch.device("cpu")
 TOKENS = [np.array(row, dtype=np.int64) for row in ([2, 5, 6, 3], [2, 3], [2, 7, 8, 9, 10, 3])]
@@ -107,3 +112,20 @@ def test_no_rows_are_one_token_of_padding() -> None:
 def test_texts_are_kept_where_there_are_none(tmp_path: Path) -> None:
     encoder = load_text(tmp_path / "bert", sequence=True)
     assert extract_texts(encoder, [], 0, CPU, tmp_path / "cache", refuse).values.shape == (0, 24)
+
+
+def test_images_of_a_validation_table_are_not_taken_for_those_to_train_on(tmp_path: Path) -> None:
+    options = make_options(tmp_path / "tiny", fusion="resnet", freeze=("image",))
+    other = make_corpus(tmp_path / "other", posts=9, seed=1)
+    named = replace(options, val=str(other), images=tmp_path)
+    for folder in ("tiny/corpus", "other"):  # both tables name their images as 0.png
+        for image in (tmp_path / folder / "images").iterdir():
+            image.rename(tmp_path / f"{folder.replace('/', '-')}-{image.name}")
+    for table, prefix in ((Path(options.inputs[0]), "tiny-corpus-"), (other, "other-")):
+        table.write_text(re.sub(r"(\d+\.png)", rf"{prefix}\1", table.read_text()))
+    data = load_data(named)
+    model, _ = load_model(named, data.training)
+    run = Run(tmp_path / "run", named.labels, model.config, None, None, "", {}, {})
+    batchers = make_batchers(run, model, named, data, CPU, lambda _: None)
+    assert batchers.validation.image_raw is not None
+    assert len(batchers.validation.image_raw.values) == len(data.validation.images) == 8

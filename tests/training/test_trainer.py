@@ -12,7 +12,7 @@ from PIL import Image
 
 from sentimm.errors import ColumnError, InputError, RunError, RunNotFoundError, UsageError
 from sentimm.training.batches import Batcher
-from sentimm.training.dataset import _short_names, load_posts, split_posts
+from sentimm.training.dataset import _short_names, load_posts
 from sentimm.training.events import EpochTrained, PostsLoaded
 from sentimm.training.initialization import load_model
 from sentimm.training.options import TrainOptions
@@ -48,16 +48,6 @@ def test_tables_of_the_same_name_are_told_apart(options: TrainOptions) -> None:
     assert load_posts([options.inputs[0]], options, BOTH, IMAGE_SIZE).tables == ("posts.csv",)
     assert _short_names(["a/x/train.csv", "a/y/train.csv"]) == ("x/train.csv", "y/train.csv")
     assert len(set(_short_names(["train.csv", "train.csv"]))) == 2
-
-
-def test_repeats_stay_on_one_side_of_a_split(options: TrainOptions, tmp_path: Path) -> None:
-    rows = [f"same {number // 3},{('positive', 'negative')[number % 2]}" for number in range(60)]
-    (tmp_path / "posts.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
-    posts = load_posts([str(tmp_path / "posts.csv")], replace(options, images=None), ("text",), IMAGE_SIZE)
-    training, validation = split_posts(posts, 0.25, seed=3)
-    assert len(training) + len(validation) == 60
-    assert 10 <= len(validation) <= 20
-    assert not set(training.text.tolist()) & set(validation.text.tolist())
 
 
 @pytest.mark.parametrize(

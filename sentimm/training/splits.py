@@ -1,0 +1,73 @@
+"""Posts cut in two for training and validation, so that neither side sees a text or an image of the other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sentimm.errors import InputError
+from sentimm.training.dataset import Ints, LabelledPosts
+
+
+def split_posts(posts: LabelledPosts, fraction: float, seed: int) -> tuple[LabelledPosts, LabelledPosts]:
+    """Split off about `fraction` of the posts of every table; repeated texts and images stay on one side."""
+    groups = group_repeats(posts)
+    rng = np.random.default_rng(seed)
+    held_out = np.zeros(len(posts), dtype=bool)
+    for table in np.unique(posts.table):
+        rows = np.flatnonzero(posts.table == table)
+        wanted = round(len(rows) * fraction)
+        for group in rng.permutation(np.unique(groups[rows])):
+            if held_out[rows].sum() >= wanted:
+                break
+            held_out |= groups == group
+    return posts.select(np.flatnonzero(~held_out)), posts.select(np.flatnonzero(held_out))
+
+
+def split_fold(posts: LabelledPosts, folds: int, fold: int, seed: int) -> tuple[LabelledPosts, LabelledPosts]:
+    """Split off one of `folds` parts of about the same size, the one numbered `fold` from 0.
+
+    Every post is in one part; repeated texts and images are in the same one, and each table is spread over all.
+
+    Raises:
+        InputError: a part would be empty.
+    """
+    groups = group_repeats(posts)
+    rng = np.random.default_rng(seed)
+    sizes = np.zeros((folds, len(posts.tables)), dtype=np.int64)
+    part = np.zeros(len(posts), dtype=np.int64)
+    order = rng.permutation(np.unique(groups))
+    members = {group: np.flatnonzero(groups == group) for group in order}
+    # Large groups first, so that small ones can even out what these leave.
+    for group in sorted(order, key=lambda group: -len(members[group])):
+        counts = np.bincount(posts.table[members[group]], minlength=len(posts.tables))
+        chosen = int(sizes[:, counts > 0].sum(axis=1).argmin())
+        sizes[chosen] += counts
+        part[members[group]] = chosen
+    if not sizes.sum(axis=1).all():
+        raise InputError(
+            f"{len(posts)} usable posts in {len(order)} groups of common texts and images are too few for {folds} "
+            "folds: add posts, or name a smaller number with --folds."
+        )
+    return posts.select(np.flatnonzero(part != fold)), posts.select(np.flatnonzero(part == fold))
+
+
+def group_repeats(posts: LabelledPosts) -> Ints:
+    """Number the groups of posts that are tied by a common text or a common image: int64 (posts,)."""
+    parent = list(range(len(posts)))
+
+    def find(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    first: dict[tuple[str, int | str], int] = {}
+    for row in range(len(posts)):
+        keys: list[tuple[str, int | str]] = []
+        if posts.text[row] >= 0:
+            keys.append(("text", int(posts.text[row])))
+        if posts.image[row] >= 0:
+            keys.append(("image", posts.image_digests[posts.image[row]]))
+        for key in keys:
+            parent[find(row)] = find(first.setdefault(key, row))
+    return np.asarray([find(row) for row in range(len(posts))], dtype=np.int64)
