@@ -66,6 +66,8 @@ def test_a_bundle_says_whether_its_fusion_attends(tmp_path, attending_bundle):
     assert bundle.fusion.attends and bundle.image.cells == 16
     plain = load_bundle(make_bundle(tmp_path / "plain"))
     assert not plain.fusion.attends and not plain.fusion.literal and plain.image.cells is None
+    change(tmp_path / "plain", "fusion", "attends", to=True)
+    assert "image.cells (a whole number, 1 or more) is missing" in failure(tmp_path / "plain")
 
 
 def test_the_digest_tells_bundles_apart(tmp_path):
@@ -135,7 +137,6 @@ def test_a_manifest_that_is_not_json_is_named(folder, content):
         (("image", "size"), 32.0),
         (("fusion", "heads"), ["sound"]),
         (("fusion", "attends"), "yes"),
-        (("fusion", "attends"), True),  # and no image.cells
         (("fusion", "literal"), 1),
         (("temperatures", "text"), 0),
         (("temperatures", "text+image"), None),

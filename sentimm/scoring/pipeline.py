@@ -35,7 +35,7 @@ Item = TypeVar("Item")
 
 _TEXTS_AT_ONCE = 512  # given to the engine, alike in length: one to two seconds of work on two cores
 _IMAGES_AT_ONCE = 64  # decoded while the 64 before them are encoded: 10 MB of pixels each at 224 px
-_SEQUENCE_BYTES = 256 << 20  # of a slice's sequences, were all texts of the greatest length
+_SEQUENCE_BYTES = 128 << 20  # of a slice's sequences, were all texts of the greatest length
 _FEWEST_POSTS = 64  # of a slice: a full batch of the image graph on any device
 _IMAGE_COST = 2  # an image takes as long as this many texts (int8 and fp32, AVX2 and AVX-512: 1.7 to 2.0)
 _NONE = -1  # in an index: this post has no such thing
