@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from sentimm.errors import UsageError
 from sentimm.models.encoders import ImageEncoder, TextEncoder, load_image_encoder, load_text_encoder
 from sentimm.text import pad_tokens
 from sentimm.training.dataset import LabelledPosts, load_posts
@@ -15,6 +16,7 @@ from sentimm.training.frozen import FrozenOutputs, extract_images, extract_texts
 from sentimm.training.initialization import load_model
 from sentimm.training.preparation import load_data, make_batchers
 from sentimm.training.run import Run
+from sentimm.training.trainer import start_run
 from tests.tiny_models import IMAGE_SIZE, make_corpus, make_image_encoder, make_options, make_text_encoder
 
 CPU = torch.device("cpu")
@@ -129,3 +131,39 @@ def test_images_of_a_validation_table_are_not_taken_for_those_to_train_on(tmp_pa
     batchers = make_batchers(run, model, named, data, CPU, lambda _: None)
     assert batchers.validation.image_raw is not None
     assert len(batchers.validation.image_raw.values) == len(data.validation.images) == 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fusion", "literal", "freeze"),
+    [("cmac", False, ("text", "image")), ("hstec", True, ("image",)), ("native-combine", True, ())],
+)
+def test_a_fusion_learns_over_frozen_and_other_encoders(
+    tmp_path: Path, fusion: str, literal: bool, freeze: tuple[str, ...]
+) -> None:
+    options = make_options(
+        tmp_path, fusion=fusion, literal=literal, freeze=freeze, epochs=3, head_lr=5e-3, heads=(), image_size=64
+    )
+    run = start_run(options, tmp_path / "run", lambda _: None)
+    losses = [record["loss"] for record in run.read_metrics()]
+    assert losses[-1] < losses[0]
+    assert (run.fusion.name, run.fusion.literal) == (fusion, literal)
+    model = run.build_model("best")
+    assert model.text is not None and model.text.config.sequence == model.fusion.attends
+    kept = sorted(path.name for path in (run.path / "cache").glob("*.npy"))
+    assert len(kept) == len(freeze)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fusion": "ote", "literal": True}, "--literal is for fusions that add up two classifiers"),
+        ({"fusion": "hstec", "width": 32}, "--width 32 does not fit 12 attention heads"),
+    ],
+)
+def test_a_fusion_that_can_not_be_made_is_refused_before_a_table_is_read(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    options = replace(make_options(tmp_path), inputs=("nowhere.csv",), **changes)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=message):
+        start_run(options, tmp_path / "run", lambda _: None)
