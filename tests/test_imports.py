@@ -31,6 +31,7 @@ MAY_IMPORT |= {
 MAY_IMPORT["training"] = set(GROUP) - {"bundle"} | {"models"}
 MAY_IMPORT["sentimm_export"] = set(GROUP) | {"models", "training", "scoring.encoded", "scoring.engine"}
 MAY_IMPORT["console.training"] = {"errors", "options", "events", "console", "training"}
+MAY_IMPORT["console.comparison"] = {"errors", "options", "events", "console", "training", "evaluation"}
 MAY_IMPORT["console.export"] = {"errors", "options", "events", "console", "sentimm_export"}
 MAY_IMPORT["console.evaluation"] = {"errors", "options", "events", "console", "evaluation", "scoring.assessment"}
 MAY_IMPORT["sentimm"] = {"bundle", "scoring"}  # lazily, for the public API

@@ -24,6 +24,7 @@ COMMANDS = {
     "status": "sentimm.cli.status",
     "train": "sentimm.cli.train",
     "evaluate": "sentimm.cli.evaluate",
+    "compare": "sentimm.cli.compare",
     "export": "sentimm.cli.export",
     "info": "sentimm.cli.info",
     "doctor": "sentimm.cli.doctor",

@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sentimm.cli import training_options as shared
 from sentimm.errors import UsageError
 from sentimm.training.options import TrainOptions
 
 if TYPE_CHECKING:
     from sentimm.training.events import TrainingListener
     from sentimm.training.run import Run
-
-_DEFAULTS = TrainOptions(inputs=())
-_POSTS, _MODEL, _LEARNING = "Posts", "Model", "Learning"
-_REGULARISATION, _RUNNING = "Against overfitting", "Running"
 
 _NEEDS = """sentimm train needs a table of labelled posts, and for models that look at images their folder:
 
@@ -28,156 +25,77 @@ The table (CSV, TSV, NDJSON, Parquet) has a column `label` (negative, neutral, p
 Text alone: --fusion bert. Images alone: --fusion resnet. All options: sentimm train --help"""
 
 
-def _option(panel: str, help_text: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=help_text, rich_help_panel=panel, **more)
-
-
 def train(
     inputs: Annotated[
         list[str] | None, typer.Argument(metavar="INPUT...", help="Tables of labelled posts.", show_default=False)
     ] = None,
-    images: Annotated[Path | None, _option(_POSTS, "The folder of the posts' images.", metavar="DIR")] = None,
-    val: Annotated[
-        str | None, _option(_POSTS, "A table to validate with; else some posts are held out.", metavar="FILE")
-    ] = None,
-    val_fraction: Annotated[
-        float, _option(_POSTS, "How much of the posts to hold out; repeated texts and images stay on one side.")
-    ] = _DEFAULTS.val_fraction,
-    labels: Annotated[str, _option(_POSTS, "The labels, in the order of the output.", metavar="A,B,...")] = ",".join(
-        _DEFAULTS.labels
-    ),
-    label_column: Annotated[str, _option(_POSTS, "The column of labels.", metavar="C")] = _DEFAULTS.label_column,
-    text_column: Annotated[str | None, _option(_POSTS, "The column of texts.", metavar="C")] = None,
-    image_column: Annotated[str | None, _option(_POSTS, "The column of image names.", metavar="C")] = None,
-    id_column: Annotated[str | None, _option(_POSTS, "The column of ids.", metavar="C")] = None,
-    table_weights: Annotated[
-        str, _option(_POSTS, "How often an epoch sees each table's posts (0.1: a random tenth).", metavar="W,...")
-    ] = "",
+    images: shared.Images = None,
+    val: shared.Val = None,
+    val_fraction: shared.ValFraction = shared.DEFAULTS.val_fraction,
+    labels: shared.Labels = shared.DEFAULT_LABELS,
+    label_column: shared.LabelColumn = shared.DEFAULTS.label_column,
+    text_column: shared.TextColumn = None,
+    image_column: shared.ImageColumn = None,
+    id_column: shared.IdColumn = None,
+    table_weights: shared.TableWeights = "",
     fusion: Annotated[
         str,
-        _option(
-            _MODEL,
+        shared.declare(
+            shared.MODEL,
             "The model: ote, cmac, hstec, native-cat, native-combine, bert (text alone) or resnet (images alone).",
             metavar="NAME",
         ),
-    ] = _DEFAULTS.fusion,
-    literal: Annotated[
-        bool,
-        _option(_MODEL, "Add up probabilities, as printed in the paper (cmac, hstec, native-combine).", "--literal"),
-    ] = False,
-    text_encoder: Annotated[
-        str | None,
-        _option(
-            _MODEL,
-            "A BERT by hub name, its folder, or a run to take it from.",
-            metavar="NAME|PATH",
-            show_default=f"{_DEFAULTS.text_encoder}, or that of --init",
-        ),
-    ] = None,
-    image_encoder: Annotated[
-        str | None,
-        _option(
-            _MODEL,
-            "resnet18 ... resnet152, timm:NAME, NAME=FILE for a local state dict, A+B for a pair, or a run.",
-            metavar="NAME|PATH",
-            show_default=f"{_DEFAULTS.image_encoder}, or that of --init",
-        ),
-    ] = None,
-    init: Annotated[
-        Path | None, _option(_MODEL, "Begin with the weights of this run, as far as they fit.", metavar="RUN")
-    ] = None,
-    heads: Annotated[
-        str | None,
-        _option(_MODEL, "Heads for one modality alone.", metavar="text,image", show_default="those that have labels"),
-    ] = None,
-    freeze: Annotated[
-        str,
-        _option(_MODEL, "Encoders to leave as they are; their outputs are computed once.", metavar="text,image"),
-    ] = "",
-    width: Annotated[int, _option(_MODEL, "Width of the feature vectors.")] = _DEFAULTS.width,
-    pooling: Annotated[str, _option(_MODEL, "How a text's vector is made.", metavar="mean|cls")] = _DEFAULTS.pooling,
-    max_tokens: Annotated[int, _option(_MODEL, "Longer texts are cut.")] = _DEFAULTS.max_tokens,
-    image_size: Annotated[int, _option(_MODEL, "Side of the square images, in pixels.")] = _DEFAULTS.image_size,
-    epochs: Annotated[int, _option(_LEARNING, "How often to go through the posts.")] = _DEFAULTS.epochs,
-    batch_size: Annotated[
-        int, _option(_LEARNING, "Posts in a batch, which several processes share.")
-    ] = _DEFAULTS.batch_size,
-    accumulate: Annotated[
-        int, _option(_LEARNING, "Batches in a step: the same as a batch that much larger, in less memory.")
-    ] = _DEFAULTS.accumulate,
-    learning_rate: Annotated[float, _option(_LEARNING, "Of the pretrained encoders.")] = _DEFAULTS.learning_rate,
-    image_lr: Annotated[
-        float | None, _option(_LEARNING, "Of the image encoder.", show_default="--learning-rate")
-    ] = None,
-    head_lr: Annotated[
-        float | None, _option(_LEARNING, "Of all that is not pretrained.", show_default="--learning-rate")
-    ] = None,
-    warmup: Annotated[
-        float, _option(_LEARNING, "Share of the steps in which rates rise; then they fall to 0.")
-    ] = _DEFAULTS.warmup,
-    clip_norm: Annotated[
-        float, _option(_LEARNING, "Longest gradient; longer ones are cut to it.")
-    ] = _DEFAULTS.clip_norm,
-    class_weights: Annotated[
-        str, _option(_LEARNING, "Each label's weight in the loss; balanced: rare ones count more.", metavar="W,...")
-    ] = "",
-    head_weight: Annotated[float, _option(_LEARNING, "Weight of the heads in the loss.")] = _DEFAULTS.head_weight,
-    metric: Annotated[
-        str, _option(_LEARNING, "What makes an epoch the best: accuracy, macro_f1, macro_recall.", metavar="NAME")
-    ] = _DEFAULTS.metric,
-    patience: Annotated[
-        int | None,
-        _option(_LEARNING, "Stop when so many epochs brought nothing better.", metavar="N", show_default="never"),
-    ] = None,
-    seed: Annotated[int, _option(_LEARNING, "The same seed gives the same model.")] = _DEFAULTS.seed,
-    augment: Annotated[
-        bool, _option(_REGULARISATION, "Train on parts of the images, mirrored and recoloured at random.", "--augment")
-    ] = False,
-    ema: Annotated[
-        float | None,
-        _option(
-            _REGULARISATION,
-            "Validate and save a moving average of the weights, with this decay (0.999).",
-            metavar="DECAY",
-            show_default="the weights themselves",
-        ),
-    ] = None,
-    weight_decay: Annotated[float, _option(_REGULARISATION, "AdamW's.")] = _DEFAULTS.weight_decay,
-    label_smoothing: Annotated[float, _option(_REGULARISATION, "Of the cross entropy.")] = _DEFAULTS.label_smoothing,
-    bert_dropout: Annotated[float, _option(_REGULARISATION, "Inside the text encoder.")] = _DEFAULTS.bert_dropout,
-    dropout: Annotated[float, _option(_REGULARISATION, "In projections and fusion.")] = _DEFAULTS.dropout,
-    modality_dropout: Annotated[
-        float, _option(_REGULARISATION, "Share of complete posts of which the fusion sees one modality alone.")
-    ] = _DEFAULTS.modality_dropout,
+    ] = shared.DEFAULTS.fusion,
+    literal: shared.Literal = False,
+    text_encoder: shared.TextEncoder = None,
+    image_encoder: shared.ImageEncoder = None,
+    init: shared.Init = None,
+    heads: shared.Heads = None,
+    freeze: shared.Freeze = "",
+    width: shared.Width = shared.DEFAULTS.width,
+    pooling: shared.Pooling = shared.DEFAULTS.pooling,
+    max_tokens: shared.MaxTokens = shared.DEFAULTS.max_tokens,
+    image_size: shared.ImageSize = shared.DEFAULTS.image_size,
+    epochs: shared.Epochs = shared.DEFAULTS.epochs,
+    batch_size: shared.BatchSize = shared.DEFAULTS.batch_size,
+    accumulate: shared.Accumulate = shared.DEFAULTS.accumulate,
+    learning_rate: shared.LearningRate = shared.DEFAULTS.learning_rate,
+    image_lr: shared.ImageLr = None,
+    head_lr: shared.HeadLr = None,
+    warmup: shared.Warmup = shared.DEFAULTS.warmup,
+    clip_norm: shared.ClipNorm = shared.DEFAULTS.clip_norm,
+    class_weights: shared.ClassWeights = "",
+    head_weight: shared.HeadWeight = shared.DEFAULTS.head_weight,
+    metric: shared.Metric = shared.DEFAULTS.metric,
+    patience: shared.Patience = None,
+    seed: Annotated[int, shared.declare(shared.LEARNING, "The same seed gives the same model.")] = shared.DEFAULTS.seed,
+    augment: shared.Augment = False,
+    ema: shared.Ema = None,
+    weight_decay: shared.WeightDecay = shared.DEFAULTS.weight_decay,
+    label_smoothing: shared.LabelSmoothing = shared.DEFAULTS.label_smoothing,
+    bert_dropout: shared.BertDropout = shared.DEFAULTS.bert_dropout,
+    dropout: shared.Dropout = shared.DEFAULTS.dropout,
+    modality_dropout: shared.ModalityDropout = shared.DEFAULTS.modality_dropout,
     output: Annotated[
         Path | None,
-        _option(
-            _RUNNING, "The run folder to write.", "--output", "-o", metavar="RUN", show_default="runs/<fusion>-<n>"
+        shared.declare(
+            shared.RUNNING,
+            "The run folder to write.",
+            "--output",
+            "-o",
+            metavar="RUN",
+            show_default="runs/<fusion>-<n>",
         ),
     ] = None,
     resume: Annotated[
-        Path | None, _option(_RUNNING, "Go on with this run where it was stopped.", metavar="RUN")
+        Path | None, shared.declare(shared.RUNNING, "Go on with this run where it was stopped.", metavar="RUN")
     ] = None,
-    save_every: Annotated[
-        float, _option(_RUNNING, "Seconds after which to save what resuming needs, besides each epoch.", metavar="S")
-    ] = _DEFAULTS.save_every_s,
-    feature_cache: Annotated[
-        Path | None,
-        _option(_RUNNING, "Keep frozen encoders' outputs here, for several runs.", metavar="DIR"),
-    ] = None,
-    image_cache: Annotated[
-        Path | None, _option(_RUNNING, "Keep decoded images here: 150 kB each at 224 pixels.", metavar="DIR")
-    ] = None,
-    device: Annotated[str, _option(_RUNNING, "Where to train.", metavar="auto|cpu|cuda")] = _DEFAULTS.device,
-    mixed_precision: Annotated[
-        str,
-        _option(
-            _RUNNING,
-            "Precision of the encoders' products: bf16 on CPUs with AMX and on GPUs, fp16 on GPUs alone.",
-            metavar="no|bf16|fp16",
-        ),
-    ] = _DEFAULTS.mixed_precision,
-    quiet: Annotated[bool, _option(_RUNNING, "No progress.", "--quiet", "-q")] = False,
+    save_every: shared.SaveEvery = shared.DEFAULTS.save_every_s,
+    feature_cache: shared.FeatureCache = None,
+    image_cache: shared.ImageCache = None,
+    device: shared.Device = shared.DEFAULTS.device,
+    mixed_precision: shared.MixedPrecision = shared.DEFAULTS.mixed_precision,
+    quiet: shared.Quiet = False,
 ) -> None:
     """Train a model on labelled posts, and write a run folder.
 
@@ -204,21 +122,21 @@ def train(
         val_fraction=val_fraction,
         fusion=fusion,
         literal=literal,
-        text_encoder=text_encoder or str(init or _DEFAULTS.text_encoder),
-        image_encoder=image_encoder or str(init or _DEFAULTS.image_encoder),
+        text_encoder=text_encoder or str(init or shared.DEFAULTS.text_encoder),
+        image_encoder=image_encoder or str(init or shared.DEFAULTS.image_encoder),
         init=init,
-        heads=None if heads is None else _split(heads),
-        labels=_split(labels),
+        heads=None if heads is None else shared.split_names(heads),
+        labels=shared.split_names(labels),
         text_column=text_column,
         image_column=image_column,
         id_column=id_column,
         label_column=label_column,
-        table_weights=_split_numbers("--table-weights", table_weights),
-        freeze=_split(freeze),
+        table_weights=shared.split_numbers("--table-weights", table_weights),
+        freeze=shared.split_names(freeze),
         feature_cache=feature_cache,
         image_cache=image_cache,
         width=width,
-        pooling=_choose("--pooling", pooling, ("mean", "cls")),
+        pooling=shared.choose_pooling(pooling),
         max_tokens=max_tokens,
         image_size=image_size,
         bert_dropout=bert_dropout,
@@ -236,14 +154,14 @@ def train(
         warmup=warmup,
         clip_norm=clip_norm,
         label_smoothing=label_smoothing,
-        class_weights="balanced" if class_weights == "balanced" else _split_numbers("--class-weights", class_weights),
+        class_weights=shared.read_class_weights(class_weights),
         head_weight=head_weight,
-        metric=_choose("--metric", metric, ("accuracy", "macro_f1", "macro_recall")),
+        metric=shared.choose_metric(metric),
         patience=patience,
         save_every_s=save_every,
         seed=seed,
         device=device,
-        mixed_precision=_choose("--mixed-precision", mixed_precision, ("no", "bf16", "fp16")),
+        mixed_precision=shared.choose_precision(mixed_precision),
     )
     _show(lambda tell, should_stop: start_run(options, output, tell, should_stop), quiet=quiet)
 
@@ -263,20 +181,3 @@ def _show(work: Callable[[TrainingListener, Callable[[], bool]], Run], *, quiet:
             console.stop(stop)
             raise typer.Exit(request.exit_code) from None
     console.finish(run)
-
-
-def _split(value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def _split_numbers(option: str, value: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in _split(value))
-    except ValueError as error:
-        raise UsageError(f"{option} {value!r} is not a list of numbers such as 1,0.1.") from error
-
-
-def _choose(option: str, value: str, allowed: tuple[str, ...]) -> Any:
-    if value not in allowed:
-        raise UsageError(f"{option} {value!r} is not one of {', '.join(allowed)}.")
-    return value

@@ -51,16 +51,16 @@ class TrainingConsole:
         if isinstance(event, PostsLoaded):
             self._show_posts(event)
         elif isinstance(event, FeaturesExtracted):
-            self._advance(f"frozen {event.modality} encoder", event.done, event.total, "")
+            self.advance(f"frozen {event.modality} encoder", event.done, event.total)
         elif isinstance(event, ThumbnailsMade):
-            self._advance("thumbnails", event.done, event.total, "")
+            self.advance("thumbnails", event.done, event.total)
         elif isinstance(event, BatchTrained):
             stage = f"epoch {event.epoch}/{event.epochs}"
-            self._advance(stage, event.batch, event.batches, f"loss {event.loss:.3f}")
+            self.advance(stage, event.batch, event.batches, f"loss {event.loss:.3f}")
         elif isinstance(event, StoppedEarly):
             self._console.print(f"Stopping after epoch {event.epoch}: the last {event.stale} brought nothing better.")
         else:
-            self._close()
+            self.close()
             self._epochs.append(event)
             self._console.print(self._epoch_line(event))
 
@@ -71,12 +71,45 @@ class TrainingConsole:
 
     def stop(self, stop: TrainingStopped) -> None:
         """Say where training stopped and how to go on."""
-        self._close()
+        self.close()
         self.say(f"Stopped in epoch {stop.epoch} after step {stop.step}: sentimm train --resume {stop.path} goes on.")
+
+    def advance(self, stage: str, done: int, total: int, note: str = "") -> None:
+        """Show that `done` of `total` are done, unless no progress is to be shown."""
+        if self._quiet:
+            return
+        if not self._console.is_terminal:
+            now = time.monotonic()
+            if done == total or now - self._said_s >= _PLAIN_EVERY_S:
+                self._said_s = now
+                self._console.print(f"{stage}: {done:,}/{total:,} {note}".rstrip())
+            return
+        if self._progress is None or self._stage != stage:
+            self.close()
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=self._console,
+                transient=True,
+            )
+            self._task = self._progress.add_task(stage, total=total, note=note)
+            self._stage = stage
+            self._progress.start()
+        assert self._task is not None
+        self._progress.update(self._task, completed=done, note=note)
+
+    def close(self) -> None:
+        """Take the progress bar away."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
 
     def finish(self, run: Run) -> None:
         """Show the table of epochs and how to go on."""
-        self._close()
+        self.close()
         if not self._quiet and self._epochs:
             self._console.print(self._table())
         if self._silent:
@@ -94,35 +127,6 @@ class TrainingConsole:
             self._console.print(f"  {count:,} {printable(reason)}", style="yellow")
         if event.resumed_epoch:
             self._console.print(f"Going on in epoch {event.resumed_epoch}, after step {event.resumed_step}.")
-
-    def _advance(self, stage: str, done: int, total: int, note: str) -> None:
-        if not self._console.is_terminal:
-            now = time.monotonic()
-            if done == total or now - self._said_s >= _PLAIN_EVERY_S:
-                self._said_s = now
-                self._console.print(f"{stage}: {done:,}/{total:,} {note}".rstrip())
-            return
-        if self._progress is None or self._stage != stage:
-            self._close()
-            self._progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=self._console,
-                transient=True,
-            )
-            self._task = self._progress.add_task(stage, total=total, note=note)
-            self._stage = stage
-            self._progress.start()
-        assert self._task is not None
-        self._progress.update(self._task, completed=done, note=note)
-
-    def _close(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
 
     def _epoch_line(self, event: EpochTrained) -> str:
         parts = [

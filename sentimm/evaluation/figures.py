@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from sentimm.evaluation.comparison import Comparison, Spread
+
 _CELL_INCHES = 1.1
 
 
@@ -35,4 +37,41 @@ def draw_confusion(matrix: npt.NDArray[np.int64], labels: Sequence[str], path: P
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("answer")
     axes.set_ylabel("true label")
+    figure.savefig(path, format="png", dpi=120)
+
+
+def draw_comparison(found: Comparison, path: Path) -> None:
+    """Draw each model's accuracy as bars, best and last epoch, with standard deviations, and the paper's as a mark.
+
+    Raises:
+        OSError: `path` can't be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    models = found.models
+    places = np.arange(len(models))
+    figure = Figure(figsize=(1.4 * len(models) + 2, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for shift, kind in ((-0.2, "best"), (0.2, "last")):
+        spreads: list[Spread] = [each.summary[kind]["accuracy"] for each in models]
+        heights = [100 * spread.mean for spread in spreads]
+        errors = [100 * (spread.sd or 0.0) for spread in spreads]
+        bars = axes.bar(places + shift, heights, 0.38, yerr=errors, capsize=3, label=f"{kind} epoch")
+        axes.bar_label(bars, [f"{height:.1f}" for height in heights], label_type="center", color="white", fontsize=8)
+    published = [(place, each.paper_accuracy) for place, each in enumerate(models) if each.paper_accuracy is not None]
+    axes.scatter(
+        [place - 0.2 for place, _ in published],
+        [100 * accuracy for _, accuracy in published],
+        marker="D",
+        color="black",
+        zorder=3,
+        label="paper, best epoch",
+    )
+    axes.set_xticks(places, [each.model for each in models], rotation=20)
+    axes.set_ylim(0, 100)
+    axes.set_ylabel("accuracy, %")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(loc="lower right", fontsize="small")
     figure.savefig(path, format="png", dpi=120)

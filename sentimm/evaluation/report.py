@@ -105,7 +105,7 @@ def _measure(
         found = precision_recall_fscore_support(true, answers, labels=occurring, average=average, zero_division=0)
         figures |= {f"{average}_{kind}": float(value) for kind, value in zip(_KINDS, found, strict=False)}
     by_label = precision_recall_fscore_support(true, answers, labels=every, average=None, zero_division=0)
-    resampled = _derive_figures(resample_confusion(confusion))
+    resampled = derive_figures(resample_confusion(confusion))
 
     def make_interval(name: str, value: float, label: int | None = None) -> Interval:
         values = resampled[name] if label is None else resampled[name][:, label]
@@ -128,10 +128,11 @@ def _measure(
     )
 
 
-def _derive_figures(confusion: Ints) -> dict[str, npt.NDArray[np.float64]]:
+def derive_figures(confusion: Ints) -> dict[str, npt.NDArray[np.float64]]:
     """Work all figures out from many confusion matrices at once, int64 (samples, labels, labels).
 
-    The same definitions as scikit-learn's, which takes one matrix at a time.
+    The same definitions as scikit-learn's, which takes one matrix at a time. Gives `accuracy` and the averages (such as
+    `macro_f1`), float64 (samples,), and `precision`, `recall` and `f1` of each label, float64 (samples, labels).
     """
     right = np.diagonal(confusion, axis1=1, axis2=2).astype(np.float64)
     true, answered = confusion.sum(axis=2), confusion.sum(axis=1)

@@ -47,7 +47,7 @@ class SeenPosts:
         reader = CorpusReader(survey_corpus([table], options), options)
         while (chunk := reader.read(_CHUNK_ROWS)) is not None:
             self._texts.update(text for text in normalize_texts(chunk.texts) if text)
-            hashes.update(found for found in self._pool.map(_hash_image, chunk.images) if found is not None)
+            hashes.update(found for found in self._pool.map(hash_image, chunk.images) if found is not None)
         self._hashes = np.array(sorted(hashes), dtype=np.uint64)
 
     def __enter__(self) -> SeenPosts:
@@ -62,14 +62,17 @@ class SeenPosts:
 
     def find_images(self, chunk: Chunk) -> Flags:
         """Tell which posts have an image that looks like one of the table's, bool (posts,)."""
-        return np.fromiter((self._is_near(own) for own in self._pool.map(_hash_image, chunk.images)), bool, chunk.rows)
-
-    def _is_near(self, own: int | None) -> bool:
-        return own is not None and bool((np.bitwise_count(self._hashes ^ np.uint64(own)) <= _MAX_BITS).any())
+        own = self._pool.map(hash_image, chunk.images)
+        return np.fromiter((is_like_any(each, self._hashes) for each in own), bool, chunk.rows)
 
 
-def _hash_image(source: ImageSource) -> int | None:
-    """Hash an image; None where there is none that can be decoded."""
+def is_like_any(own: int | None, hashes: npt.NDArray[np.uint64]) -> bool:
+    """Tell whether an image's hash is close to one of `hashes`, uint64 (images,); False where it has none."""
+    return own is not None and bool((np.bitwise_count(hashes ^ np.uint64(own)) <= _MAX_BITS).any())
+
+
+def hash_image(source: ImageSource) -> int | None:
+    """Hash an image by what it looks like, 64 bits; None where there is none that can be decoded."""
     from imagehash import phash
 
     if not isinstance(source, Path | bytes):

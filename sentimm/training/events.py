@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from sentimm.evaluation.metrics import Metrics
 
@@ -80,5 +81,25 @@ class StoppedEarly:
     stale: int
 
 
+@dataclass(frozen=True)
+class ComparedRun:
+    """A comparison comes to run `number` of `planned` (from 1): a new one, an interrupted one, or a finished one."""
+
+    number: int
+    planned: int
+    name: str
+    state: Literal["new", "interrupted", "finished"]
+
+
+@dataclass(frozen=True)
+class ImagesHashed:
+    """`done` of `total` images have been hashed, to find those that look like another."""
+
+    done: int
+    total: int
+
+
 TrainingEvent = StoppedEarly | PostsLoaded | FeaturesExtracted | ThumbnailsMade | BatchTrained | EpochTrained
 TrainingListener = Callable[[TrainingEvent], None]
+ComparisonEvent = ComparedRun | ImagesHashed | TrainingEvent
+ComparisonListener = Callable[[ComparisonEvent], None]

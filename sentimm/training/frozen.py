@@ -55,14 +55,23 @@ def extract_texts(
 ) -> FrozenOutputs:
     """Run a frozen text backbone over all distinct texts, given as token ids, int64 (tokens,) each.
 
-    Hidden states are kept in the folder `cache`, under a name made of the weights and the tokens; `tell` hears how many
+    The result is kept in the folder `cache`, under a name made of the weights and the tokens; `tell` hears how many
     texts of how many are done.
     """
-    if not encoder.config.sequence:
-        pooled = np.zeros((len(tokens), encoder.hidden_size), dtype=np.float32)
-        for rows, extracted, _ in _run_texts(encoder, tokens, pad_id, device, tell):
-            pooled[rows] = extracted
-        return FrozenOutputs(pooled)
+    sequence = encoder.config.sequence
+    digest = _digest_weights(encoder.backbone, "hidden states" if sequence else f"{encoder.config.pooling} of them")
+    for row in tokens:
+        digest.update(row.tobytes() + b";")
+    file = cache / f"{digest.hexdigest()[:32]}.npy"
+    if not sequence:
+
+        def pool() -> npt.NDArray[np.float32]:
+            pooled = np.zeros((len(tokens), encoder.hidden_size), dtype=np.float32)
+            for rows, extracted, _ in _run_texts(encoder, tokens, pad_id, device, tell):
+                pooled[rows] = extracted
+            return pooled
+
+        return FrozenOutputs(_keep_array(file, pool))
     starts = np.concatenate([[0], np.cumsum([len(row) for row in tokens], dtype=np.int64)]).astype(np.int64)
 
     def fill(values: npt.NDArray[np.float16]) -> None:
@@ -70,11 +79,8 @@ def extract_texts(
             for row, states, length in zip(rows, extracted, lengths, strict=True):
                 values[starts[row] : starts[row + 1]] = states[:length]
 
-    digest = _digest_weights(encoder.backbone, "hidden states")
-    for row in tokens:
-        digest.update(row.tobytes() + b";")
     shape = (int(starts[-1]), encoder.hidden_size)
-    return FrozenOutputs(_map_file(cache / f"{digest.hexdigest()[:32]}.npy", shape, fill), starts)
+    return FrozenOutputs(_map_file(file, shape, fill), starts)
 
 
 def extract_images(
@@ -89,12 +95,14 @@ def extract_images(
     for image in posts.image_digests:
         digest.update(image.encode())
     file = cache / f"{digest.hexdigest()[:32]}{'-maps' if encoder.config.sequence else ''}.npy"
+    if not encoder.config.sequence:
+        return FrozenOutputs(_keep_array(file, lambda: np.concatenate(list(_run_images(encoder, posts, device, tell)))))
     if file.is_file():
-        return FrozenOutputs(np.load(file, mmap_mode="r" if encoder.config.sequence else None, allow_pickle=False))
+        return FrozenOutputs(np.load(file, mmap_mode="r", allow_pickle=False))
     batches = _run_images(encoder, posts, device, tell)
     first = next(batches)
 
-    def fill(values: Floats) -> None:
+    def fill(values: npt.NDArray[np.float16]) -> None:
         values[: len(first)] = first
         done = len(first)
         for extracted in batches:
@@ -102,15 +110,7 @@ def extract_images(
             done += len(extracted)
 
     shape = (len(posts.images), *first.shape[1:])
-    if encoder.config.sequence:
-        return FrozenOutputs(_map_file(file, shape, fill))
-    pooled = np.zeros(shape, dtype=np.float32)
-    fill(pooled)
-    cache.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp.npy")
-    np.save(temporary, pooled)
-    temporary.replace(file)
-    return FrozenOutputs(pooled)
+    return FrozenOutputs(_map_file(file, shape, fill))
 
 
 def _run_texts(
@@ -138,6 +138,19 @@ def _run_images(
                 extracted = encoder.extract(pixels).float().cpu().numpy()
             yield extracted
             tell(start + len(images), len(posts.images))
+
+
+def _keep_array(path: Path, make: Callable[[], npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Load the array in `path`; where it is not there, `make` it and save it first."""
+    if path.is_file():
+        loaded: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
+        return loaded
+    values = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp.npy")
+    np.save(temporary, values)
+    temporary.replace(path)
+    return values
 
 
 def _map_file(

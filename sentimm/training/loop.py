@@ -25,7 +25,15 @@ from sentimm.training.objective import Objective
 from sentimm.training.optimization import freeze_statistics, make_optimizer, make_schedule
 from sentimm.training.options import TrainOptions
 from sentimm.training.preparation import Batchers
-from sentimm.training.run import Run, TrainingStopped, replace_file, save_state, save_weights
+from sentimm.training.run import (
+    Run,
+    TrainingStopped,
+    count_stale,
+    replace_file,
+    save_scores,
+    save_state,
+    save_weights,
+)
 from sentimm.training.validation import count_confusion, measure_tables, score_posts
 
 Rows = npt.NDArray[np.int64]
@@ -90,9 +98,9 @@ class TrainingLoop:
             TrainingStopped: `should_stop` said so; the run can be resumed.
         """
         while self.epoch <= self.options.epochs:
-            if self._stale_epochs() >= (self.options.patience or float("inf")):
+            if (stale := count_stale(self.records)) >= (self.options.patience or float("inf")):
                 self._draw()
-                self.tell(StoppedEarly(self.epoch - 1, self._stale_epochs()))
+                self.tell(StoppedEarly(self.epoch - 1, stale))
                 break
             self._train_epoch()
             self._finish_epoch()
@@ -177,9 +185,9 @@ class TrainingLoop:
             score = float(np.mean([getattr(table, self.options.metric) for table in metrics.values()]))
             is_best = score > max((record["score"] for record in self.records), default=-1.0)
             if self.accelerator.is_main_process:
-                if is_best:
-                    save_weights(self.model, self.run.path / "best.safetensors")
-                save_weights(self.model, self.run.path / "last.safetensors")
+                for name in ("best", "last") if is_best else ("last",):
+                    save_weights(self.model, self.run.path / f"{name}.safetensors")
+                    save_scores(scores, self.run.path / f"{name}-scores.npy")
         loss, waiting = self.sums["loss"] / self.step, self.sums["waited_s"] / max(self.sums["seconds"], 1e-9)
         seconds = self.sums["seconds"] + time.monotonic() - started
         self.records.append(
@@ -208,11 +216,6 @@ class TrainingLoop:
         if self.accelerator.is_main_process:
             draw_run(self.records, self.run.labels, self.run.path)
         self._drawn_s = time.monotonic()
-
-    def _stale_epochs(self) -> int:
-        """Count the epochs since the best one."""
-        scores = [record["score"] for record in self.records]
-        return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
     def _save_state(self) -> None:
         """Write all that resuming needs as one file; frozen weights lie in those of an epoch, or of the start."""

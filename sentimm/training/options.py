@@ -152,3 +152,29 @@ class TrainOptions:
         for name in ("images", "init", "feature_cache", "image_cache"):
             stored[name] = None if stored.get(name) is None else Path(stored[name])
         return TrainOptions(**stored)
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What `sentimm compare` was asked to do: each of `models` trained with the seeds 1 to `seeds`, and on each fold.
+
+    `training` holds for all runs; its `fusion`, `seed`, `fold` and `split_seed` do not count, and `literal` holds for
+    the models that have a literal form. `without_seen`: give the figures also without posts that were seen in training.
+    """
+
+    training: TrainOptions
+    folder: Path
+    models: tuple[str, ...]
+    seeds: int = 1
+    without_seen: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            UsageError: an option has a value that can't be used.
+        """
+        if self.seeds < 1:
+            raise UsageError("--seeds must be at least 1.")
+        if not self.models or len(set(self.models)) != len(self.models):
+            raise UsageError("--models needs one or more different models, separated by commas.")

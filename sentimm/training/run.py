@@ -4,6 +4,8 @@
     tokenizer.json          the text encoder's, where there is one
     best.safetensors        weights of the epoch with the best validation figure
     last.safetensors        weights of the last epoch
+    best-scores.npy         scores of the validation posts in the best epoch, before the softmax
+    last-scores.npy         those of the last epoch
     metrics.ndjson          one line for each epoch
     curves.png              loss and figures over the epochs
     confusion.png           what the best epoch confused
@@ -20,7 +22,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -106,6 +108,24 @@ class Run:
         path = self.path / "metrics.ndjson"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
+    def read_scores(self, weights: Weights) -> npt.NDArray[np.float32]:
+        """Read what the best or the last epoch's weights gave the validation posts: float32 (posts, labels).
+
+        Raises:
+            RunError: the file is not there or damaged.
+        """
+        path = self.path / f"{weights}-scores.npy"
+        try:
+            return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
+        except (OSError, ValueError) as error:
+            raise RunError(f"{path} is not there or damaged: train again.") from error
+
+    def is_finished(self) -> bool:
+        """Tell whether nothing is left to train: all epochs are done, or the last ones brought nothing better."""
+        records = self.read_metrics()
+        patience = self.options.get("patience")
+        return len(records) >= self.options["epochs"] or count_stale(records) >= (patience or float("inf"))
+
 
 def open_run(path: Path) -> Run:
     """Open a run folder.
@@ -160,6 +180,19 @@ def is_run(path: Path) -> bool:
         return "fusion" in json.loads((path / "config.json").read_text())
     except (OSError, ValueError):
         return False
+
+
+def count_stale(records: Sequence[Mapping[str, Any]]) -> int:
+    """Count the epochs since the best one; `records` are the lines of metrics.ndjson."""
+    scores = [record["score"] for record in records]
+    return len(scores) - 1 - scores.index(max(scores)) if scores else 0
+
+
+def save_scores(scores: npt.NDArray[np.float32], path: Path) -> None:
+    """Save scores of posts, float32 (posts, labels)."""
+    buffer = io.BytesIO()
+    np.save(buffer, scores, allow_pickle=False)
+    replace_file(path, buffer.getvalue())
 
 
 def save_weights(model: torch.nn.Module, path: Path) -> None:

@@ -24,13 +24,19 @@ from sentimm.training.preparation import TrainingData, load_data, make_batchers,
 from sentimm.training.processes import agree_on, make_accelerator
 from sentimm.training.run import Run, load_state, load_weights, open_run, replace_file, save_weights
 
+Loader = Callable[[TrainOptions], TrainingData]
+
 
 def start_run(
-    options: TrainOptions, path: Path | None, tell: TrainingListener, should_stop: Callable[[], bool] = lambda: False
+    options: TrainOptions,
+    path: Path | None,
+    tell: TrainingListener,
+    should_stop: Callable[[], bool] = lambda: False,
+    load: Loader = load_data,
 ) -> Run:
     """Train a new model into the folder `path` (None: the next one in runs/), and give the finished run.
 
-    `should_stop` is asked after each step.
+    `should_stop` is asked after each step; `load` gives the posts.
 
     Raises:
         UsageError: options that don't go together, or a folder that is in use.
@@ -45,7 +51,7 @@ def start_run(
         open_run(options.init)
     accelerator = make_accelerator(options)
     path = agree_on(accelerator, lambda: _choose_folder(path, options.fusion))
-    data = load_data(options)
+    data = load(options)
     torch.manual_seed(options.seed)
     model, tokenizer = load_model(options, data.training)
     run = Run(
@@ -88,21 +94,26 @@ def _write_start(
     run.write_config()
 
 
-def resume_run(path: Path, tell: TrainingListener, should_stop: Callable[[], bool] = lambda: False) -> Run:
+def resume_run(
+    path: Path,
+    tell: TrainingListener,
+    should_stop: Callable[[], bool] = lambda: False,
+    load: Loader = load_data,
+) -> Run:
     """Go on with a run where its state was saved last.
 
     Raises:
         RunNotFoundError: there is no run at `path`.
-        RunError: the run is damaged.
+        RunError: the run is damaged, or has no state to go on from.
         TrainingError, TrainingStopped: as `start_run`.
     """
     run = open_run(path)
     options = TrainOptions.from_plain(run.options)
-    state = load_state(path / "trainer.pt") if (path / "trainer.pt").exists() else None
+    state = load_state(path / "trainer.pt") if (path / "trainer.pt").exists() or run.read_metrics() else None
     model = run.build_model()
     initial = path / "initial.safetensors"
     load_weights(model, initial if initial.exists() else path / "last.safetensors")
-    return _train(run, model, options, load_data(options), make_accelerator(options), tell, should_stop, state)
+    return _train(run, model, options, load(options), make_accelerator(options), tell, should_stop, state)
 
 
 def _train(

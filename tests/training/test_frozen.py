@@ -82,6 +82,16 @@ def test_hidden_states_are_kept_in_half_precision_and_found_again(tmp_path: Path
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 2 and file.exists()
 
 
+def test_pooled_texts_are_found_again_under_their_pooling(tmp_path: Path) -> None:
+    encoder = load_text(tmp_path / "bert", sequence=False)
+    kept = extract_texts(encoder, TOKENS, 0, CPU, tmp_path / "cache", lambda *_: None)
+    again = extract_texts(encoder, TOKENS, 0, CPU, tmp_path / "cache", refuse)
+    assert kept.values.shape == (3, 24) and np.array_equal(again.values, kept.values)
+    encoder.config = replace(encoder.config, pooling="cls")
+    other = extract_texts(encoder, TOKENS, 0, CPU, tmp_path / "cache", lambda *_: None)
+    assert not np.allclose(other.values, kept.values)
+
+
 @pytest.mark.parametrize("size", [IMAGE_SIZE, 64])
 @pytest.mark.parametrize("sequence", [False, True])
 def test_images_that_were_kept_are_found_again(tmp_path: Path, posts: LabelledPosts, size: int, sequence: bool) -> None:

@@ -1,0 +1,179 @@
+"""The options that `train` and `compare` have in common, and how their values are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sentimm.errors import UsageError
+from sentimm.training.options import TrainOptions
+
+DEFAULTS = TrainOptions(inputs=())
+DEFAULT_LABELS = ",".join(DEFAULTS.labels)
+POSTS, MODEL, LEARNING = "Posts", "Model", "Learning"
+REGULARISATION, RUNNING = "Against overfitting", "Running"
+
+
+def declare(panel: str, help_text: str, *names: str, **more: Any) -> Any:
+    """Declare an option under a heading of the help."""
+    return typer.Option(*names, help=help_text, rich_help_panel=panel, **more)
+
+
+Images = Annotated[Path | None, declare(POSTS, "The folder of the posts' images.", metavar="DIR")]
+Val = Annotated[str | None, declare(POSTS, "A table to validate with; else some posts are held out.", metavar="FILE")]
+ValFraction = Annotated[
+    float, declare(POSTS, "How much of the posts to hold out; repeated texts and images stay on one side.")
+]
+Labels = Annotated[str, declare(POSTS, "The labels, in the order of the output.", metavar="A,B,...")]
+LabelColumn = Annotated[str, declare(POSTS, "The column of labels.", metavar="C")]
+TextColumn = Annotated[str | None, declare(POSTS, "The column of texts.", metavar="C")]
+ImageColumn = Annotated[str | None, declare(POSTS, "The column of image names.", metavar="C")]
+IdColumn = Annotated[str | None, declare(POSTS, "The column of ids.", metavar="C")]
+TableWeights = Annotated[
+    str, declare(POSTS, "How often an epoch sees each table's posts (0.1: a random tenth).", metavar="W,...")
+]
+Literal = Annotated[
+    bool,
+    declare(MODEL, "Add up probabilities, as printed in the paper (cmac, hstec, native-combine).", "--literal"),
+]
+TextEncoder = Annotated[
+    str | None,
+    declare(
+        MODEL,
+        "A BERT by hub name, its folder, or a run to take it from.",
+        metavar="NAME|PATH",
+        show_default=f"{DEFAULTS.text_encoder}, or that of --init",
+    ),
+]
+ImageEncoder = Annotated[
+    str | None,
+    declare(
+        MODEL,
+        "resnet18 ... resnet152, timm:NAME, NAME=FILE for a local state dict, A+B for a pair, or a run.",
+        metavar="NAME|PATH",
+        show_default=f"{DEFAULTS.image_encoder}, or that of --init",
+    ),
+]
+Init = Annotated[Path | None, declare(MODEL, "Begin with the weights of this run, as far as they fit.", metavar="RUN")]
+Heads = Annotated[
+    str | None,
+    declare(MODEL, "Heads for one modality alone.", metavar="text,image", show_default="those that have labels"),
+]
+Freeze = Annotated[
+    str,
+    declare(MODEL, "Encoders to leave as they are; their outputs are computed once.", metavar="text,image"),
+]
+Width = Annotated[int, declare(MODEL, "Width of the feature vectors.")]
+Pooling = Annotated[str, declare(MODEL, "How a text's vector is made.", metavar="mean|cls")]
+MaxTokens = Annotated[int, declare(MODEL, "Longer texts are cut.")]
+ImageSize = Annotated[int, declare(MODEL, "Side of the square images, in pixels.")]
+Epochs = Annotated[int, declare(LEARNING, "How often to go through the posts.")]
+BatchSize = Annotated[int, declare(LEARNING, "Posts in a batch, which several processes share.")]
+Accumulate = Annotated[
+    int, declare(LEARNING, "Batches in a step: the same as a batch that much larger, in less memory.")
+]
+LearningRate = Annotated[float, declare(LEARNING, "Of the pretrained encoders.")]
+ImageLr = Annotated[float | None, declare(LEARNING, "Of the image encoder.", show_default="--learning-rate")]
+HeadLr = Annotated[float | None, declare(LEARNING, "Of all that is not pretrained.", show_default="--learning-rate")]
+Warmup = Annotated[float, declare(LEARNING, "Share of the steps in which rates rise; then they fall to 0.")]
+ClipNorm = Annotated[float, declare(LEARNING, "Longest gradient; longer ones are cut to it.")]
+ClassWeights = Annotated[
+    str, declare(LEARNING, "Each label's weight in the loss; balanced: rare ones count more.", metavar="W,...")
+]
+HeadWeight = Annotated[float, declare(LEARNING, "Weight of the heads in the loss.")]
+Metric = Annotated[
+    str, declare(LEARNING, "What makes an epoch the best: accuracy, macro_f1, macro_recall.", metavar="NAME")
+]
+Patience = Annotated[
+    int | None,
+    declare(LEARNING, "Stop when so many epochs brought nothing better.", metavar="N", show_default="never"),
+]
+Augment = Annotated[
+    bool, declare(REGULARISATION, "Train on parts of the images, mirrored and recoloured at random.", "--augment")
+]
+Ema = Annotated[
+    float | None,
+    declare(
+        REGULARISATION,
+        "Validate and save a moving average of the weights, with this decay (0.999).",
+        metavar="DECAY",
+        show_default="the weights themselves",
+    ),
+]
+WeightDecay = Annotated[float, declare(REGULARISATION, "AdamW's.")]
+LabelSmoothing = Annotated[float, declare(REGULARISATION, "Of the cross entropy.")]
+BertDropout = Annotated[float, declare(REGULARISATION, "Inside the text encoder.")]
+Dropout = Annotated[float, declare(REGULARISATION, "In projections and fusion.")]
+ModalityDropout = Annotated[
+    float, declare(REGULARISATION, "Share of complete posts of which the fusion sees one modality alone.")
+]
+SaveEvery = Annotated[
+    float, declare(RUNNING, "Seconds after which to save what resuming needs, besides each epoch.", metavar="S")
+]
+FeatureCache = Annotated[
+    Path | None,
+    declare(RUNNING, "Keep frozen encoders' outputs here, for several runs.", metavar="DIR"),
+]
+ImageCache = Annotated[
+    Path | None, declare(RUNNING, "Keep decoded images here: 150 kB each at 224 pixels.", metavar="DIR")
+]
+Device = Annotated[str, declare(RUNNING, "Where to train.", metavar="auto|cpu|cuda")]
+MixedPrecision = Annotated[
+    str,
+    declare(
+        RUNNING,
+        "Precision of the encoders' products: bf16 on CPUs with AMX and on GPUs, fp16 on GPUs alone.",
+        metavar="no|bf16|fp16",
+    ),
+]
+Quiet = Annotated[bool, declare(RUNNING, "No progress.", "--quiet", "-q")]
+
+
+def split_names(value: str) -> tuple[str, ...]:
+    """Read names separated by commas."""
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def split_numbers(option: str, value: str) -> tuple[float, ...]:
+    """Read numbers separated by commas.
+
+    Raises:
+        UsageError: they are not numbers.
+    """
+    try:
+        return tuple(float(part) for part in split_names(value))
+    except ValueError as error:
+        raise UsageError(f"{option} {value!r} is not a list of numbers such as 1,0.1.") from error
+
+
+def read_class_weights(value: str) -> Any:
+    """Read `--class-weights`: `balanced`, or numbers."""
+    return "balanced" if value == "balanced" else split_numbers("--class-weights", value)
+
+
+def choose(option: str, value: str, allowed: tuple[str, ...]) -> Any:
+    """Check that a value is one of those that are allowed.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if value not in allowed:
+        raise UsageError(f"{option} {value!r} is not one of {', '.join(allowed)}.")
+    return value
+
+
+def choose_pooling(value: str) -> Any:
+    """Check `--pooling`."""
+    return choose("--pooling", value, ("mean", "cls"))
+
+
+def choose_metric(value: str) -> Any:
+    """Check `--metric`."""
+    return choose("--metric", value, ("accuracy", "macro_f1", "macro_recall"))
+
+
+def choose_precision(value: str) -> Any:
+    """Check `--mixed-precision`."""
+    return choose("--mixed-precision", value, ("no", "bf16", "fp16"))

@@ -1,0 +1,77 @@
+"""How a comparison goes, and its tables."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from sentimm.console.terminal import make_console, make_line, print_block, print_json
+from sentimm.console.training import TrainingConsole
+from sentimm.evaluation.comparison import Comparison, list_notes, list_tables
+from sentimm.training.events import ComparedRun, ComparisonEvent, ImagesHashed
+
+if TYPE_CHECKING:
+    from sentimm.training.run import TrainingStopped
+
+_WIDTH = 120  # of the tables: in a narrower window their lines wrap, and no figure is cut off
+_STATES = {"new": "", "interrupted": ": going on", "finished": ": done already"}
+
+
+class ComparisonConsole:
+    """Shows each run's training on stderr, and the tables on stdout.
+
+    Args:
+        quiet: no progress.
+        as_json: print the results as one JSON object.
+    """
+
+    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+        self._quiet = quiet
+        self._as_json = as_json
+        self._training = TrainingConsole(quiet=quiet)
+
+    def tell(self, event: ComparisonEvent) -> None:
+        """Show one event."""
+        if isinstance(event, ImagesHashed):
+            self._training.advance("hashing images", event.done, event.total)
+        elif not isinstance(event, ComparedRun):
+            self._training.tell(event)
+        elif not self._quiet:
+            self._training.close()
+            self.say(f"Run {event.number}/{event.planned}, {event.name}{_STATES[event.state]}")
+
+    def say(self, words: str) -> None:
+        """Show a line, also where progress is not shown."""
+        self._training.say(words)
+
+    def stop(self, stop: TrainingStopped) -> None:
+        """Say where the comparison stopped and how to go on."""
+        self._training.close()
+        self.say(f"Stopped in {stop.path.name}, epoch {stop.epoch}, after step {stop.step}: the same command goes on.")
+
+    def finish(self, found: Comparison, folder: Path) -> None:
+        """Show the tables; `folder` is where they were written."""
+        self._training.close()
+        if self._as_json:
+            print_json({"format": 1, **asdict(found)})
+            return
+        console = make_console(sys.stdout)
+        console.width = max(console.width, _WIDTH)
+        for note in list_notes(found):
+            console.print(make_line(note), soft_wrap=True)
+        for title, (header, *rows) in list_tables(found):
+            console.print()
+            console.print(make_line(title, "bold"), soft_wrap=True)
+            table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+            for number, name in enumerate(header):
+                table.add_column(make_line(name), justify="right" if number else "left", no_wrap=True)
+            for row in rows:
+                table.add_row(*map(Text, row))
+            print_block(console, table)
+        console.print()
+        console.print(make_line(f"Written to {folder}: table.md, results.json, comparison.png"), soft_wrap=True)
