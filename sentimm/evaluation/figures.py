@@ -73,5 +73,5 @@ def draw_comparison(found: Comparison, path: Path) -> None:
     axes.set_ylim(0, 100)
     axes.set_ylabel("accuracy, %")
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(loc="lower right", fontsize="small")
+    figure.legend(loc="outside upper right", ncols=3, fontsize="small", frameon=False)
     figure.savefig(path, format="png", dpi=120)
