@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from sentimm.evaluation.intervals import Interval
-from sentimm.evaluation.report import _derive_figures, measure_answers, measure_probabilities
+from sentimm.evaluation.report import derive_figures, measure_answers, measure_probabilities
 
 LABELS = ("negative", "neutral", "positive")
 
@@ -48,7 +48,7 @@ def test_figures_are_what_their_names_say() -> None:
 def test_the_resampled_figures_are_those_of_scikit_learn() -> None:
     true, probabilities = make_answers(200)
     answers = probabilities.argmax(axis=1)
-    figures = _derive_figures(np.array([measure_answers(true, answers, LABELS).confusion]))
+    figures = derive_figures(np.array([measure_answers(true, answers, LABELS).confusion]))
     for average in ("macro", "weighted"):
         for kind, measure in (("precision", precision_score), ("recall", recall_score), ("f1", f1_score)):
             assert figures[f"{average}_{kind}"][0] == pytest.approx(measure(true, answers, average=average))
