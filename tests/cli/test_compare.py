@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from sentimm.console.comparison import ComparisonConsole
+from sentimm.training.events import ComparedRun, ImagesHashed
+from sentimm.training.run import TrainingStopped
 from tests.cli.running import run
 from tests.tiny_models import make_corpus, make_image_encoder, make_text_encoder
 
@@ -41,6 +44,15 @@ def test_compare_prints_tables_and_goes_on_where_all_is_done(
     other = run(capsys, *command, "--epochs", 2)
     assert other.code == 2
     assert "holds a comparison with other options (epochs was 1 and is 2): name another with -o" in other.err
+
+
+def test_a_stop_is_said_also_where_progress_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    console = ComparisonConsole(quiet=True)
+    console.tell(ImagesHashed(1, 1))
+    console.tell(ComparedRun(2, 7, "ote-seed1", "interrupted"))
+    console.stop(TrainingStopped(Path("out/runs/ote-seed1"), epoch=3, step=7))
+    words = " ".join(capsys.readouterr().err.split())
+    assert words == "Stopped in ote-seed1, epoch 3, after step 7: the same command goes on."
 
 
 @pytest.mark.parametrize(
