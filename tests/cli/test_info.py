@@ -47,7 +47,7 @@ def test_info_json_is_one_object_with_everything(capsys, tiny_bundle):
     assert found["path"] == str(tiny_bundle)
     assert found["labels"] == ["negative", "neutral", "positive"]
     assert found["text"]["tokenizer"] == "tokenizer.json"
-    assert found["image"] == {"encoder": "tiny-image", "size": 32, "width": 8}
+    assert found["image"] == {"encoder": "tiny-image", "size": 32, "width": 8, "cells": None}
     assert found["graphs"]["fp32"] == {"text": "text.onnx", "image": "image.onnx", "fusion": "fusion.onnx"}
     assert found["temperatures"]["text+image"] == 1.0
     assert set(found["files"]) == {"text.onnx", "image.onnx", "image.weights", "fusion.onnx", "tokenizer.json"}
