@@ -52,9 +52,10 @@ class RecordSplitter:
         self._literal_quotes = literal_quotes
         self._skipping_line = False  # the rest of a line that was too long
         mark = re.escape(delimiter.encode())
-        quoted = rb'"[^"]*+(?:""[^"]*+)*+'
+        # No possessive groups: before Python 3.11.5 they match wrongly (CPython issue 106052), and rows were lost.
+        quoted = rb'"[^"]*+(?:""[^"]*+)*'
         field = rb"(?:" + quoted + rb'"|(?!")[^\r\n' + mark + rb"]*+)"
-        fields = field + rb"(?:" + mark + field + rb")*+"
+        fields = field + rb"(?:" + mark + field + rb")*"
         self._record = re.compile(fields + rb"(?:\r\n|\n|\r|\Z)")
         self._open = re.compile(rb"(?:" + field + mark + rb")*?" + quoted + rb'"?\Z')
 

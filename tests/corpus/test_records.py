@@ -32,6 +32,13 @@ def test_records_do_not_depend_on_the_pieces_they_come_in(
     assert split_all(data, size, skip_blank, literal_quotes) == whole
 
 
+def test_a_record_after_a_quoted_newline_does_not_depend_on_where_the_file_was_cut() -> None:
+    # Python 3.11.2 matched these records wrongly, with possessive groups in the pattern, and a row was lost.
+    for data in (b'a","\n"\n1,e,', b'aa","\n"\n1,e,', b'a"a,"\n"\n1,e,', b'a",,"\n"\n1,e,'):
+        for size in range(1, len(data)):
+            assert split_all(data, size, skip_blank=True, literal_quotes=False) == (data, [])
+
+
 @settings(deadline=None, max_examples=300)
 @given(data=AWKWARD)
 def test_nothing_is_lost(data: bytes) -> None:
