@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 from sentimm.errors import InputError
@@ -9,14 +11,18 @@ from sentimm.training.dataset import Ints, LabelledPosts
 
 
 def split_posts(posts: LabelledPosts, fraction: float, seed: int) -> tuple[LabelledPosts, LabelledPosts]:
-    """Split off about `fraction` of the posts of every table; repeated texts and images stay on one side."""
+    """Split off about `fraction` of the posts of every table; repeated texts and images stay on one side.
+
+    What a post says and shows decides, with the seed: runs on the same table hold out the same posts of it, whatever
+    other tables they read.
+    """
     groups = group_repeats(posts)
-    rng = np.random.default_rng(seed)
+    keys = _draw_keys(posts, groups, seed)
     held_out = np.zeros(len(posts), dtype=bool)
     for table in np.unique(posts.table):
         rows = np.flatnonzero(posts.table == table)
         wanted = round(len(rows) * fraction)
-        for group in rng.permutation(np.unique(groups[rows])):
+        for group in sorted(set(groups[rows].tolist()), key=keys.__getitem__):
             if held_out[rows].sum() >= wanted:
                 break
             held_out |= groups == group
@@ -49,6 +55,17 @@ def split_fold(posts: LabelledPosts, folds: int, fold: int, seed: int) -> tuple[
             "folds: add posts, or name a smaller number with --folds."
         )
     return posts.select(np.flatnonzero(part != fold)), posts.select(np.flatnonzero(part == fold))
+
+
+def _draw_keys(posts: LabelledPosts, groups: Ints, seed: int) -> dict[int, str]:
+    """Draw each group's place in a random order, from the seed and the first of its contents in the alphabet."""
+    first: dict[int, str] = {}
+    for group, text, image in zip(groups.tolist(), posts.text, posts.image, strict=True):
+        contents = [posts.texts[text]] if text >= 0 else []
+        if image >= 0:
+            contents.append(posts.image_digests[image])
+        first[group] = min(*contents, first.get(group, contents[0]))
+    return {group: hashlib.sha256(f"{seed} {content}".encode()).hexdigest() for group, content in first.items()}
 
 
 def group_repeats(posts: LabelledPosts) -> Ints:

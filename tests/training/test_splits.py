@@ -35,6 +35,15 @@ def test_repeats_stay_on_one_side_of_a_split(repeating: LabelledPosts) -> None:
     assert not set(training.text.tolist()) & set(validation.text.tolist())
 
 
+def test_a_table_is_split_the_same_beside_another(repeating: LabelledPosts) -> None:
+    alone = repeating.select(np.flatnonzero(repeating.table == 1))
+    _, validation = split_posts(repeating, 0.25, seed=3)
+    _, of_one = split_posts(alone, 0.25, seed=3)
+    assert {post for post, table in zip(validation.ids, validation.table, strict=True) if table == 1} == set(of_one.ids)
+    _, other_seed = split_posts(alone, 0.25, seed=4)
+    assert set(other_seed.ids) != set(of_one.ids)
+
+
 def test_folds_share_no_text_and_hold_every_post_once(repeating: LabelledPosts) -> None:
     held_out: list[str] = []
     for fold in range(4):
