@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sentimm.cli import training_options as shared
+from sentimm.cli.declare import declare
 from sentimm.training.options import CompareOptions, TrainOptions
 
 _COMPARISON = "Comparison"
@@ -20,7 +21,7 @@ def compare(
     ],
     output: Annotated[
         Path,
-        shared.declare(
+        declare(
             _COMPARISON,
             "Write the runs, table.md, results.json and comparison.png into this folder.",
             "--output",
@@ -29,11 +30,11 @@ def compare(
             show_default=False,
         ),
     ],
-    models: Annotated[str, shared.declare(_COMPARISON, "The models to compare.", metavar="NAME,...")] = _MODELS,
-    seeds: Annotated[int, shared.declare(_COMPARISON, "Train each model with the seeds 1 to N.", metavar="N")] = 1,
+    models: Annotated[str, declare(_COMPARISON, "The models to compare.", metavar="NAME,...")] = _MODELS,
+    seeds: Annotated[int, declare(_COMPARISON, "Train each model with the seeds 1 to N.", metavar="N")] = 1,
     folds: Annotated[
         int | None,
-        shared.declare(
+        declare(
             _COMPARISON,
             "Validate with each of K parts of INPUT in turn; repeated texts and images stay in one.",
             metavar="K",
@@ -42,7 +43,7 @@ def compare(
     ] = None,
     without_seen: Annotated[
         bool,
-        shared.declare(
+        declare(
             _COMPARISON,
             "Give the figures also without validation posts whose text or image (by perceptual hash) is in training.",
             "--without-seen",
@@ -63,7 +64,7 @@ def compare(
     init: shared.Init = None,
     heads: Annotated[
         str,
-        shared.declare(
+        declare(
             shared.MODEL,
             "Heads for one modality alone, for models that take both.",
             metavar="text,image",
@@ -97,7 +98,7 @@ def compare(
     save_every: shared.SaveEvery = shared.DEFAULTS.save_every_s,
     feature_cache: Annotated[
         Path | None,
-        shared.declare(
+        declare(
             shared.RUNNING,
             "Keep frozen encoders' outputs here, for all runs.",
             metavar="DIR",
@@ -108,7 +109,7 @@ def compare(
     device: shared.Device = shared.DEFAULTS.device,
     mixed_precision: shared.MixedPrecision = shared.DEFAULTS.mixed_precision,
     quiet: shared.Quiet = False,
-    as_json: Annotated[bool, shared.declare(shared.RUNNING, "Print the results as one JSON object.", "--json")] = False,
+    as_json: Annotated[bool, declare(shared.RUNNING, "Print the results as one JSON object.", "--json")] = False,
 ) -> None:
     """Train the paper's seven models on the same posts, and print their figures beside the paper's Table 4.
 

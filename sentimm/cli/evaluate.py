@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sentimm.options import CorpusOptions, EvaluateOptions, Modality
+from sentimm.cli import scoring_options as shared
+from sentimm.cli.declare import declare
+from sentimm.options import CorpusOptions, EvaluateOptions
 
 if TYPE_CHECKING:
     from sentimm.scoring.assessment import Assessment
-
-_COLUMNS, _RUN = "Columns and images", "Running"
 
 
 def evaluate(
@@ -24,76 +24,52 @@ def evaluate(
             show_default=False,
         ),
     ],
-    images: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder of the posts' images.")] = None,
-    model: Annotated[
-        Path | None, typer.Option(metavar="BUNDLE", help="The model bundle.", show_default="the built-in model")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="REPORT", help="Write report.json and confusion.png into this folder."),
-    ] = None,
-    label_column: Annotated[
-        str, typer.Option(metavar="C", help="The column of labels.", rich_help_panel=_COLUMNS)
-    ] = "label",
+    images: shared.Images = None,
+    label_column: Annotated[str, declare(shared.INPUT, "The column of labels.", metavar="C")] = "label",
     labels: Annotated[
         str | None,
-        typer.Option(
+        declare(
+            shared.INPUT,
+            "What the table's labels are, in the order of its numbers.",
             metavar="A,B,...",
-            help="What the table's labels are, in the order of its numbers.",
-            rich_help_panel=_COLUMNS,
             show_default="the model's",
         ),
     ] = None,
-    text_column: Annotated[
-        str | None, typer.Option(metavar="C", help="The column of texts.", rich_help_panel=_COLUMNS)
-    ] = None,
-    image_column: Annotated[
-        str | None, typer.Option(metavar="C", help="The column of image names.", rich_help_panel=_COLUMNS)
-    ] = None,
-    id_column: Annotated[
-        str | None, typer.Option(metavar="C", help="The column of ids.", rich_help_panel=_COLUMNS)
-    ] = None,
-    only: Annotated[
-        Modality | None, typer.Option(help="Use this modality alone.", rich_help_panel=_COLUMNS, show_default=False)
-    ] = None,
+    text_column: shared.TextColumn = None,
+    image_column: shared.ImageColumn = None,
+    id_column: shared.IdColumn = None,
+    only: shared.Only = None,
     without_seen: Annotated[
         str | None,
-        typer.Option(
+        declare(
+            shared.INPUT,
+            "Leave out posts whose text or image (by perceptual hash) occurs in this table.",
             metavar="TRAIN",
-            help="Leave out posts whose text or image (by perceptual hash) occurs in this table.",
-            rich_help_panel=_COLUMNS,
         ),
     ] = None,
     seen_images: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", help="The folder of TRAIN's images.", rich_help_panel=_COLUMNS, show_default="--images"
+        declare(shared.INPUT, "The folder of TRAIN's images.", metavar="DIR", show_default="--images"),
+    ] = None,
+    limit: shared.Limit = None,
+    allow_missing: shared.AllowMissing = False,
+    output: Annotated[
+        Path | None,
+        declare(
+            shared.OUTPUT,
+            "Write report.json and confusion.png into this folder.",
+            "--output",
+            "-o",
+            metavar="REPORT",
         ),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(metavar="N", help="Read the first N posts only.", rich_help_panel=_COLUMNS)
-    ] = None,
-    allow_missing: Annotated[
-        bool,
-        typer.Option("--allow-missing", help="Go on where no post finds its image.", rich_help_panel=_COLUMNS),
-    ] = False,
-    device: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda", help="Where to score.", rich_help_panel=_RUN)
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(metavar="P", help="fp32, fp16, int8 or auto.", rich_help_panel=_RUN)
-    ] = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Threads of the model.", rich_help_panel=_RUN, show_default="all cores"),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(metavar="N", help="Texts or images in a batch.", rich_help_panel=_RUN)
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=_RUN)] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the report as one JSON object.", rich_help_panel=_RUN)
-    ] = False,
+    model: shared.Model = None,
+    device: shared.Device = "auto",
+    precision: shared.Precision = "auto",
+    threads: shared.Threads = None,
+    batch_size: shared.BatchSize = None,
+    quiet: shared.Quiet = False,
+    as_json: shared.AsJson = False,
 ) -> None:
     """Measure a model on labelled posts: accuracy, precision, recall, F1, calibration, with 95% intervals.
 

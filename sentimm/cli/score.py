@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from sentimm.cli import scoring_options as shared
+from sentimm.cli.declare import declare
 from sentimm.events import Event, JobFinished, ModelReady
-from sentimm.options import CorpusOptions, Modality, ScoreOptions
+from sentimm.options import CorpusOptions, ScoreOptions
 
 if TYPE_CHECKING:
     from sentimm.console.scoring import ScoreConsole
-
-_INPUT, _RUN, _OUTPUT = "What is scored", "How it runs", "What is written"
 
 
 def score(
@@ -29,93 +29,51 @@ def score(
             show_default=False,
         ),
     ],
-    images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The folder of the posts' images.", rich_help_panel=_INPUT)
-    ] = None,
-    text_column: Annotated[
-        str | None, typer.Option(metavar="C", help="The column of texts.", rich_help_panel=_INPUT)
-    ] = None,
-    image_column: Annotated[
-        str | None, typer.Option(metavar="C", help="The column of image names.", rich_help_panel=_INPUT)
-    ] = None,
-    id_column: Annotated[
-        str | None,
-        typer.Option(metavar="C", help="The column of ids, by which images are found too.", rich_help_panel=_INPUT),
-    ] = None,
-    only: Annotated[
-        Modality | None, typer.Option(help="Use this modality alone.", rich_help_panel=_INPUT, show_default=False)
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(metavar="N", help="Score the first N posts.", rich_help_panel=_INPUT)
-    ] = None,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Go on where no post finds its image.", rich_help_panel=_INPUT)
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what is in the input, and stop.", rich_help_panel=_INPUT)
-    ] = False,
+    images: shared.Images = None,
+    text_column: shared.TextColumn = None,
+    image_column: shared.ImageColumn = None,
+    id_column: shared.IdColumn = None,
+    only: shared.Only = None,
+    limit: shared.Limit = None,
+    allow_missing: shared.AllowMissing = False,
+    dry_run: Annotated[bool, declare(shared.INPUT, "Show what is in the input, and stop.", "--dry-run")] = False,
     output: Annotated[
         Path | None,
-        typer.Option(
+        declare(
+            shared.OUTPUT,
+            "The file (.parquet) or folder to write.",
             "--output",
             "-o",
             metavar="OUT",
-            help="The file (.parquet) or folder to write.",
             show_default="INPUT's name, .scored.parquet",
-            rich_help_panel=_OUTPUT,
         ),
     ] = None,
     columns: Annotated[
-        str | None,
-        typer.Option(metavar="C,...", help="The input's columns to keep.", rich_help_panel=_OUTPUT, show_default="all"),
+        str | None, declare(shared.OUTPUT, "The input's columns to keep.", metavar="C,...", show_default="all")
     ] = None,
-    prefix: Annotated[
-        str, typer.Option(metavar="P", help="Goes before the names of the added columns.", rich_help_panel=_OUTPUT)
-    ] = "",
+    prefix: Annotated[str, declare(shared.OUTPUT, "Goes before the names of the added columns.", metavar="P")] = "",
     views: Annotated[
         bool,
-        typer.Option(
-            "--views",
-            help="Add what text and image say alone: text_sentiment, image_sentiment, conflict.",
-            rich_help_panel=_OUTPUT,
+        declare(
+            shared.OUTPUT, "Add what text and image say alone: text_sentiment, image_sentiment, conflict.", "--views"
         ),
     ] = False,
     no_infer_types: Annotated[
-        bool,
-        typer.Option("--no-infer-types", help="Keep all columns of text formats strings.", rich_help_panel=_OUTPUT),
+        bool, declare(shared.OUTPUT, "Keep all columns of text formats strings.", "--no-infer-types")
     ] = False,
     overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace an output that is there already.", rich_help_panel=_OUTPUT),
+        bool, declare(shared.OUTPUT, "Replace an output that is there already.", "--overwrite")
     ] = False,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="BUNDLE", help="The folder of a bundle.", rich_help_panel=_RUN, show_default="the built-in model"
-        ),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda|cuda:N", help="What to run on.", rich_help_panel=_RUN)
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(metavar="auto|fp32|fp16|int8", help="How the model computes.", rich_help_panel=_RUN)
-    ] = "auto",
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", help="CPU threads.", rich_help_panel=_RUN, show_default="all cores")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(metavar="N", help="Texts or images in a batch.", rich_help_panel=_RUN)
-    ] = None,
+    model: shared.Model = None,
+    device: shared.Device = "auto",
+    precision: shared.Precision = "auto",
+    threads: shared.Threads = None,
+    batch_size: shared.BatchSize = None,
     chunk_rows: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Posts in a part.", rich_help_panel=_RUN, show_default="about 15 seconds of work"
-        ),
+        int | None, declare(shared.RUNNING, "Posts in a part.", metavar="N", show_default="about 15 seconds of work")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_RUN)] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as one JSON object.", rich_help_panel=_RUN)
-    ] = False,
+    quiet: shared.Quiet = False,
+    as_json: shared.AsJson = False,
 ) -> None:
     """Label every post of a corpus as negative, neutral or positive, with probabilities, into Parquet.
 

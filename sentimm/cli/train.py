@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sentimm.cli import training_options as shared
+from sentimm.cli.declare import declare
 from sentimm.errors import UsageError
 from sentimm.training.options import TrainOptions
 
@@ -40,7 +41,7 @@ def train(
     table_weights: shared.TableWeights = "",
     fusion: Annotated[
         str,
-        shared.declare(
+        declare(
             shared.MODEL,
             "The model: ote, cmac, hstec, native-cat, native-combine, bert (text alone) or resnet (images alone).",
             metavar="NAME",
@@ -68,7 +69,7 @@ def train(
     head_weight: shared.HeadWeight = shared.DEFAULTS.head_weight,
     metric: shared.Metric = shared.DEFAULTS.metric,
     patience: shared.Patience = None,
-    seed: Annotated[int, shared.declare(shared.LEARNING, "The same seed gives the same model.")] = shared.DEFAULTS.seed,
+    seed: Annotated[int, declare(shared.LEARNING, "The same seed gives the same model.")] = shared.DEFAULTS.seed,
     augment: shared.Augment = False,
     ema: shared.Ema = None,
     weight_decay: shared.WeightDecay = shared.DEFAULTS.weight_decay,
@@ -78,7 +79,7 @@ def train(
     modality_dropout: shared.ModalityDropout = shared.DEFAULTS.modality_dropout,
     output: Annotated[
         Path | None,
-        shared.declare(
+        declare(
             shared.RUNNING,
             "The run folder to write.",
             "--output",
@@ -88,7 +89,7 @@ def train(
         ),
     ] = None,
     resume: Annotated[
-        Path | None, shared.declare(shared.RUNNING, "Go on with this run where it was stopped.", metavar="RUN")
+        Path | None, declare(shared.RUNNING, "Go on with this run where it was stopped.", metavar="RUN")
     ] = None,
     save_every: shared.SaveEvery = shared.DEFAULTS.save_every_s,
     feature_cache: shared.FeatureCache = None,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
+from sentimm.cli.declare import declare
 from sentimm.errors import UsageError
 from sentimm.training.options import TrainOptions
 
@@ -14,12 +13,6 @@ DEFAULTS = TrainOptions(inputs=())
 DEFAULT_LABELS = ",".join(DEFAULTS.labels)
 POSTS, MODEL, LEARNING = "Posts", "Model", "Learning"
 REGULARISATION, RUNNING = "Against overfitting", "Running"
-
-
-def declare(panel: str, help_text: str, *names: str, **more: Any) -> Any:
-    """Declare an option under a heading of the help."""
-    return typer.Option(*names, help=help_text, rich_help_panel=panel, **more)
-
 
 Images = Annotated[Path | None, declare(POSTS, "The folder of the posts' images.", metavar="DIR")]
 Val = Annotated[str | None, declare(POSTS, "A table to validate with; else some posts are held out.", metavar="FILE")]
