@@ -1,0 +1,29 @@
+"""The options that `score` and `evaluate` have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from sentimm.cli.declare import declare
+from sentimm.options import Modality
+
+INPUT, RUNNING, OUTPUT = "What is scored", "How it runs", "What is written"
+
+Images = Annotated[Path | None, declare(INPUT, "The folder of the posts' images.", metavar="DIR")]
+TextColumn = Annotated[str | None, declare(INPUT, "The column of texts.", metavar="C")]
+ImageColumn = Annotated[str | None, declare(INPUT, "The column of image names.", metavar="C")]
+IdColumn = Annotated[str | None, declare(INPUT, "The column of ids, by which images are found too.", metavar="C")]
+Only = Annotated[Modality | None, declare(INPUT, "Use this modality alone.", show_default=False)]
+Limit = Annotated[int | None, declare(INPUT, "Score the first N posts.", metavar="N")]
+AllowMissing = Annotated[bool, declare(INPUT, "Go on where no post finds its image.", "--allow-missing")]
+Model = Annotated[
+    Path | None,
+    declare(RUNNING, "The folder of a bundle.", metavar="BUNDLE", show_default="the built-in model"),
+]
+Device = Annotated[str, declare(RUNNING, "What to run on.", metavar="auto|cpu|cuda|cuda:N")]
+Precision = Annotated[str, declare(RUNNING, "How the model computes.", metavar="auto|fp32|fp16|int8")]
+Threads = Annotated[int | None, declare(RUNNING, "CPU threads.", metavar="N", show_default="all cores")]
+BatchSize = Annotated[int | None, declare(RUNNING, "Texts or images in a batch.", metavar="N")]
+Quiet = Annotated[bool, declare(RUNNING, "Print errors only.", "--quiet", "-q")]
+AsJson = Annotated[bool, declare(RUNNING, "Print the result as one JSON object.", "--json")]
