@@ -30,6 +30,16 @@ def test_info_tells_a_person_what_is_in_a_bundle(capsys, tiny_bundle):
         assert f"  {fact}\n" in out
 
 
+def test_info_says_that_a_model_adds_up_probabilities(capsys, tmp_path):
+    bundle = make_bundle(tmp_path / "printed")
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    manifest["fusion"] |= {"name": "native-combine", "literal": True}
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+    code, out, _ = run(capsys, "info", bundle)
+    assert code == 0
+    assert "native-combine, which adds up probabilities as printed in the paper; a post of one" in out
+
+
 def test_info_of_a_model_of_one_modality_leaves_out_the_other(capsys, tmp_path):
     code, out, _ = run(
         capsys, "info", make_bundle(tmp_path / "words", modalities=["text"], precisions=["int8", "fp32"])
