@@ -113,8 +113,8 @@ def compare(
 ) -> None:
     """Train the paper's seven models on the same posts, and print their figures beside the paper's Table 4.
 
-    The same command goes on where it was stopped, and makes the table anew where all is done; --models and --seeds may
-    change in between.
+    The same command goes on where it was stopped, and makes the table anew where all is done. --models and --seeds may
+    change in between: the table holds all runs that were finished.
 
     Example: sentimm compare train.csv --val val.csv --images photos/ --seeds 3 -o comparison/
     """

@@ -105,10 +105,10 @@ class Comparison:
             means.
         seen: validation posts that were seen in training (over all folds); None: not looked for.
         folds: number of folds, None for one split.
-        seeds: seeds from 1 to this.
-        done, planned: runs.
+        seeds: what was asked for: seeds from 1 to this.
+        done, planned: runs that were asked for; `models` also holds those that earlier calls finished.
         options: what all runs were trained with.
-        models: in the order that was asked for, those with at least one run.
+        models: those with at least one run, first those that were asked for, in that order.
     """
 
     inputs: tuple[str, ...]

@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,19 @@ class Cell:
         """The name of its run folder."""
         return f"{self.model}-seed{self.seed}" + ("" if self.fold is None else f"-fold{self.fold}")
 
+    @classmethod
+    def parse(cls, name: str) -> Cell | None:
+        """Read the name of a run folder; None where it is none of ours."""
+        found = re.fullmatch(r"(.+)-seed(\d+)(?:-fold(\d+))?", name)
+        if found is None or found[1] not in FUSIONS:
+            return None
+        return cls(found[1], int(found[2]), None if found[3] is None else int(found[3]))
+
 
 def compare_models(
     options: CompareOptions, tell: ComparisonListener, should_stop: Callable[[], bool] = lambda: False
 ) -> Comparison:
-    """Train what is not trained yet, and write and give what was found.
+    """Train what is not trained yet, and write and give what was found, by earlier calls for this folder too.
 
     `should_stop` is asked after each step.
 
@@ -88,12 +97,12 @@ def compare_models(
     )
     _claim_folder(options.folder, base, posts, validation)
     work = _Work(options, base, posts, validation, tell, should_stop)
-    figures: list[RunFigures] = []
     cells = list(_list_cells(options))
+    figures = [work.measure(cell, run) for cell, run in _find_others(options.folder, cells)]
     for number, cell in enumerate(cells, start=1):
         run = work.train(cell, number, len(cells))
         figures.append(work.measure(cell, run))
-        found = work.conclude(figures, len(cells))
+        found = work.conclude(figures, number, len(cells))
         _write_results(found, options.folder)
     return found
 
@@ -105,6 +114,14 @@ def _list_cells(options: CompareOptions) -> Iterator[Cell]:
         for fold in [None] if folds is None else range(1, folds + 1):
             for model in options.models:
                 yield Cell(model, seed, fold)
+
+
+def _find_others(folder: Path, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Run]]:
+    """Find the finished runs of earlier calls that `cells` does not name."""
+    for path in sorted(folder.glob("runs/*")):
+        cell = Cell.parse(path.name)
+        if cell is not None and cell not in cells and is_run(path) and open_run(path).is_finished():
+            yield cell, open_run(path)
 
 
 class _Work:
@@ -162,12 +179,13 @@ class _Work:
             figures[f"{kind}_unseen"] = self._measure_unseen(cell, run, kind, epoch)
         return RunFigures(cell.model, cell.seed, cell.fold, f"runs/{cell.name}", **figures)  # type: ignore[arg-type]
 
-    def conclude(self, figures: list[RunFigures], planned: int) -> Comparison:
+    def conclude(self, figures: list[RunFigures], done: int, planned: int) -> Comparison:
         """Put together what was found so far."""
+        figures = sorted(figures, key=lambda run: (run.seed, run.fold or 0))
         sizes = [(len(data.training), len(data.validation)) for data in self._splits.values()]
         models = [
             summarize_model(model, runs)
-            for model in self._options.models
+            for model in dict.fromkeys([*self._options.models, *FUSIONS])
             if (runs := [run for run in figures if run.model == model])
         ]
         return Comparison(
@@ -178,7 +196,7 @@ class _Work:
             seen=None if self._seen is None else sum(int(flags.sum()) for flags in self._seen.values()),
             folds=self._base.folds,
             seeds=self._options.seeds,
-            done=len(figures),
+            done=done,
             planned=planned,
             options=_describe_options(self._base),
             models=tuple(models),

@@ -114,7 +114,8 @@ def test_finished_runs_stay_and_models_and_seeds_may_change(
     events: list[ComparisonEvent] = []
     fewer = compare_models(replace(compared, models=("cmac",)), events.append)
     assert not any(isinstance(event, BatchTrained) for event in events)
-    assert fewer.models == (whole[0].models[1],)
+    ote, cmac, resnet = whole[0].models
+    assert (fewer.models, fewer.done, fewer.planned) == ((cmac, ote, resnet), 2, 2)
     run = compared.folder / "runs" / "cmac-seed1-fold1"
     with pytest.raises(RunError, match=r"trainer\.pt is not there or damaged: the run can't be resumed"):
         resume_run(run, lambda _: None)
