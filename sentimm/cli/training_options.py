@@ -62,6 +62,9 @@ Width = Annotated[int, declare(MODEL, "Width of the feature vectors.")]
 Pooling = Annotated[str, declare(MODEL, "How a text's vector is made.", metavar="mean|cls")]
 MaxTokens = Annotated[int, declare(MODEL, "Longer texts are cut.")]
 ImageSize = Annotated[int, declare(MODEL, "Side of the square images, in pixels.")]
+ImageLevels = Annotated[
+    int, declare(MODEL, "Of how many resolutions to use the image encoder's last map; 1: of the coarsest.")
+]
 Epochs = Annotated[int, declare(LEARNING, "How often to go through the posts.")]
 BatchSize = Annotated[int, declare(LEARNING, "Posts in a batch, which several processes share.")]
 Accumulate = Annotated[

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sentimm.errors import InputError, UsageError
 
@@ -26,7 +27,10 @@ _HALF_STD = (1 / 255, 1 / 255, 1 / 255)
 
 
 class ImageBackbone(nn.Module):
-    """A convolutional network without its classifier: uint8 (batch, 3, size, size) to (batch, channels, h, w)."""
+    """A convolutional network without its classifier: uint8 (batch, 3, size, size) to (batch, channels, h, w).
+
+    `network` gives a list of maps, the last of which is the coarsest; `channels` are those of all of them.
+    """
 
     mean: Tensor
     std: Tensor
@@ -39,10 +43,10 @@ class ImageBackbone(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255, persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Normalise the pixels and give the last feature map."""
-        images = (pixels.to(self.mean.dtype) - self.mean) / self.std
-        features: Tensor = self.network(images)
-        return features
+        """Normalise the pixels and give the last feature map, beside it those of finer levels, averaged to its size."""
+        maps: list[Tensor] = self.network((pixels.to(self.mean.dtype) - self.mean) / self.std)
+        high, wide = maps[-1].shape[2:]
+        return torch.cat([*(F.adaptive_avg_pool2d(finer, (high, wide)) for finer in maps[:-1]), maps[-1]], dim=1)
 
 
 def parse_backbones(names: str) -> tuple[tuple[str, Path | None], ...]:
@@ -50,19 +54,21 @@ def parse_backbones(names: str) -> tuple[tuple[str, Path | None], ...]:
     return tuple(_parse_backbone(part.strip()) for part in names.split("+"))
 
 
-def build_backbone(name: str, *, pretrained: bool, weights: Path | None = None) -> ImageBackbone:
+def build_backbone(name: str, *, pretrained: bool, weights: Path | None = None, levels: int = 1) -> ImageBackbone:
     """Build a backbone by name, with its published weights or those of a local state dict where asked for.
 
+    Of each of its last `levels` resolutions it gives the last map; 1: the network's last map alone.
+
     Raises:
-        UsageError: there is no such model.
+        UsageError: there is no such model, or it has fewer levels.
         InputError: the weights can't be had or don't fit.
     """
     if name.startswith("timm:"):
-        return _build_timm(name.removeprefix("timm:"), pretrained, weights)
+        return _build_timm(name.removeprefix("timm:"), pretrained, weights, levels)
     if name in _RESNETS:
-        return _build_resnet(name, pretrained, weights)
+        return _build_resnet(name, pretrained, weights, levels)
     if name == _HALF_RESNET:
-        return _build_half_resnet(pretrained, weights)
+        return _build_half_resnet(pretrained, weights, levels)
     raise UsageError(
         f"--image-encoder {name!r} is not a known model: give one of {', '.join(_RESNETS)}, {_HALF_RESNET}, timm:NAME, "
         "or NAME=FILE for a local state dict."
@@ -85,7 +91,7 @@ def _parse_backbone(part: str) -> tuple[str, Path | None]:
     return part, None
 
 
-def _build_resnet(name: str, pretrained: bool, weights: Path | None) -> ImageBackbone:
+def _build_resnet(name: str, pretrained: bool, weights: Path | None, levels: int) -> ImageBackbone:
     import torchvision
 
     published = pretrained and weights is None
@@ -96,24 +102,61 @@ def _build_resnet(name: str, pretrained: bool, weights: Path | None) -> ImageBac
     channels = int(network.fc.in_features)
     if weights is not None:
         _load_local(network, weights, name)
-    stages = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
-    trunk = nn.Sequential()
-    for stage in stages:
+    layers = ("layer1", "layer2", "layer3", "layer4")
+    _check_levels(name, levels, len(layers))
+    trunk = _ResNetTrunk(layers[-levels:])
+    for stage in ("conv1", "bn1", "relu", "maxpool", *layers):
         trunk.add_module(stage, getattr(network, stage))
-    return ImageBackbone(trunk, channels, _IMAGENET_MEAN, _IMAGENET_STD)
+    # Each layer has half as many channels as the one after it.
+    return ImageBackbone(trunk, sum(channels >> level for level in range(levels)), _IMAGENET_MEAN, _IMAGENET_STD)
+
+
+class _ResNetTrunk(nn.Sequential):
+    """A ResNet's stages, of which some `given` ones are given."""
+
+    def __init__(self, given: tuple[str, ...]) -> None:
+        super().__init__()
+        self._given = given
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        maps = []
+        for name, stage in self.named_children():
+            images = stage(images)
+            if name in self._given:
+                maps.append(images)
+        return maps
 
 
 class _TimmTrunk(nn.Module):
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Any, levels: int) -> None:
         super().__init__()
         self.network = network
+        self._levels = levels
 
-    def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.network.forward_features(images)
-        return features
+    def forward(self, images: Tensor) -> list[Tensor]:
+        if self._levels == 1:
+            return [self.network.forward_features(images)]
+        last, maps = self.network.forward_intermediates(images, indices=self._levels)
+        return [*maps[:-1], last]  # some networks have layers after their last level
 
 
-def _build_timm(name: str, pretrained: bool, weights: Path | None) -> ImageBackbone:
+def _wrap_timm(name: str, network: Any, levels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> ImageBackbone:
+    # What timm knows of each level; a network that can't give its maps has one.
+    known: list[dict[str, Any]] = [{}]
+    if hasattr(network, "forward_intermediates"):
+        known = list(network.feature_info)
+    _check_levels(name, levels, len(known))
+    finer = known[-levels:-1]
+    channels = int(network.num_features) + sum(int(level["num_chs"]) for level in finer)
+    return ImageBackbone(_TimmTrunk(network, levels), channels, mean, std)
+
+
+def _check_levels(name: str, levels: int, known: int) -> None:
+    if levels > known:
+        raise UsageError(f"--image-levels {levels}: the image encoder {name!r} has {known}.")
+
+
+def _build_timm(name: str, pretrained: bool, weights: Path | None, levels: int) -> ImageBackbone:
     import timm
 
     if not timm.is_model(name):
@@ -127,11 +170,10 @@ def _build_timm(name: str, pretrained: bool, weights: Path | None) -> ImageBackb
     if weights is not None:
         _load_local(network, weights, f"timm:{name}")
     data: Any = network.pretrained_cfg
-    channels: Any = network.num_features
-    return ImageBackbone(_TimmTrunk(network), int(channels), tuple(data["mean"]), tuple(data["std"]))
+    return _wrap_timm(f"timm:{name}", network, levels, tuple(data["mean"]), tuple(data["std"]))
 
 
-def _build_half_resnet(pretrained: bool, weights: Path | None) -> ImageBackbone:
+def _build_half_resnet(pretrained: bool, weights: Path | None, levels: int) -> ImageBackbone:
     import timm
 
     if pretrained and weights is None:
@@ -143,7 +185,7 @@ def _build_half_resnet(pretrained: bool, weights: Path | None) -> ImageBackbone:
     if weights is not None:
         _load_local(network, weights, _HALF_RESNET)
     # Caffe's networks see the pixels' own scale, less ImageNet's mean colour.
-    return ImageBackbone(_TimmTrunk(network), int(network.num_features), _HALF_MEAN, _HALF_STD)
+    return _wrap_timm(_HALF_RESNET, network, levels, _HALF_MEAN, _HALF_STD)
 
 
 def _load_local(network: nn.Module, path: Path, name: str) -> None:

@@ -58,8 +58,8 @@ class TextEncoderConfig:
 class ImageEncoderConfig:
     """What it takes to build an image encoder again without its pretrained weights.
 
-    `backbones` are names as `parse_backbones` gives them, `size` the side of the square image in pixels; `sequence`
-    says whether the encoder gives H besides.
+    `backbones` are names as `parse_backbones` gives them, `size` the side of the square image in pixels, `levels` of
+    how many resolutions the last maps are used (see `build_backbone`); `sequence` says whether it gives H besides.
     """
 
     backbones: tuple[str, ...]
@@ -67,6 +67,7 @@ class ImageEncoderConfig:
     size: int
     dropout: float
     sequence: bool = False
+    levels: int = 1
 
 
 class _Projection(nn.Sequential):
@@ -127,7 +128,9 @@ class ImageEncoder(nn.Module):
     def __init__(self, config: ImageEncoderConfig, backbones: Sequence[ImageBackbone] | None = None) -> None:
         super().__init__()
         self.config = config
-        backbones = backbones or [build_backbone(name, pretrained=False) for name in config.backbones]
+        backbones = backbones or [
+            build_backbone(name, pretrained=False, levels=config.levels) for name in config.backbones
+        ]
         self.backbones = nn.ModuleList(backbones)
         self.channels = sum(backbone.channels for backbone in backbones)
         self.project = _Projection(self.channels, config.width, config.dropout)
@@ -214,18 +217,20 @@ def load_text_encoder(
     return TextEncoder(encoder_config, backbone), tokenizer.to_str().encode()
 
 
-def load_image_encoder(names: str, *, width: int, size: int, dropout: float, sequence: bool = False) -> ImageEncoder:
+def load_image_encoder(
+    names: str, *, width: int, size: int, dropout: float, sequence: bool = False, levels: int = 1
+) -> ImageEncoder:
     """Load pretrained image backbones (see `parse_backbones` for `names`) as one image encoder.
 
     Raises:
         InputError: pretrained weights can't be had or don't fit.
-        UsageError: a name is not one of torchvision's ResNets or timm's models, or with `sequence` the backbones' maps
-            differ in size.
+        UsageError: a name is not one of torchvision's ResNets or timm's models, it has fewer levels, or with `sequence`
+            the backbones' maps differ in size.
     """
     parsed = parse_backbones(names)
-    backbones = [build_backbone(name, pretrained=True, weights=weights) for name, weights in parsed]
+    backbones = [build_backbone(name, pretrained=True, weights=weights, levels=levels) for name, weights in parsed]
     config = ImageEncoderConfig(
-        tuple(name for name, _ in parsed), width=width, size=size, dropout=dropout, sequence=sequence
+        tuple(name for name, _ in parsed), width=width, size=size, dropout=dropout, sequence=sequence, levels=levels
     )
     return ImageEncoder(config, backbones)
 

@@ -113,14 +113,18 @@ def _load_image(options: TrainOptions) -> ImageEncoder:
             dropout=options.dropout,
             size=options.image_size,
             sequence=FUSIONS[options.fusion].attends,
+            levels=options.image_levels,
         )
-        return ImageEncoder(config, list(encoder.backbones))  # type: ignore[arg-type]
+        again = ImageEncoder(config)
+        again.backbones.load_state_dict(encoder.backbones.state_dict())
+        return again
     return load_image_encoder(
         options.image_encoder,
         width=options.width,
         size=options.image_size,
         dropout=options.dropout,
         sequence=FUSIONS[options.fusion].attends,
+        levels=options.image_levels,
     )
 
 

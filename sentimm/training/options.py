@@ -49,6 +49,7 @@ class TrainOptions:
     pooling: Literal["mean", "cls"] = "mean"
     max_tokens: int = 96
     image_size: int = 224
+    image_levels: int = 1
     bert_dropout: float = 0.1
     dropout: float = 0.1
     modality_dropout: float = 0.1
@@ -116,6 +117,7 @@ class TrainOptions:
             ("--epochs", self.epochs),
             ("--batch-size", self.batch_size),
             ("--width", self.width),
+            ("--image-levels", self.image_levels),
             ("--accumulate", self.accumulate),
             ("--patience", 1 if self.patience is None else self.patience),
         ):

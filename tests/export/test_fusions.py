@@ -52,10 +52,10 @@ def export_encoders_once(written_graphs: dict[tuple[str, bool], bytes], monkeypa
     def export_once(
         module: nn.Module, inputs: Any, input_names: Any, output_names: list[str], shapes: Any, path: Path
     ) -> None:
-        key = (path.name, len(output_names) > 1)
         if isinstance(module, graphs._FusionGraph):
             export(module, inputs, input_names, output_names, shapes, path)
             return
+        key = (f"{path.name} {module.encoder.config}", len(output_names) > 1)
         if key not in written_graphs:
             export(module, inputs, input_names, output_names, shapes, path)
             written_graphs[key] = path.read_bytes()
@@ -64,7 +64,7 @@ def export_encoders_once(written_graphs: dict[tuple[str, bool], bytes], monkeypa
     monkeypatch.setattr(graphs, "_export", export_once)
 
 
-def make_run(folder: Path, encoders: tuple[Path, str], fusion: str, *, literal: bool) -> Run:
+def make_run(folder: Path, encoders: tuple[Path, str], fusion: str, *, literal: bool, levels: int = 1) -> Run:
     """Write a run that was never trained, with weights that spread the scores."""
     made, attends = FUSIONS[fusion], FUSIONS[fusion].attends
     text = image = None
@@ -77,7 +77,9 @@ def make_run(folder: Path, encoders: tuple[Path, str], fusion: str, *, literal: 
         (folder / "tokenizer.json").write_bytes(tokenizer)
     torch.manual_seed(4)
     if "image" in made.modalities:
-        image = load_image_encoder(encoders[1], width=WIDTH, size=IMAGE_SIZE, dropout=0, sequence=attends)
+        image = load_image_encoder(
+            encoders[1], width=WIDTH, size=IMAGE_SIZE, dropout=0, sequence=attends, levels=levels
+        )
         # Statistics of BatchNorm, without which random weights give all images alike.
         for module in image.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -160,15 +162,16 @@ def list_pairs(texts: int, images: int) -> list[tuple[int, int]]:
     return [pair for pair in pairs if pair != (texts, images)]
 
 
-CASES = [(name, False) for name in FUSIONS] + [(name, True) for name in LITERAL]
+# Fusion, literal, levels of the image encoder.
+CASES = [*((name, False, 1) for name in FUSIONS), *((name, True, 1) for name in LITERAL), ("cmac", False, 3)]
 
 
 @pytest.mark.usefixtures("export_encoders_once")
-@pytest.mark.parametrize(("fusion", "literal"), CASES, ids=[f"{name}{'-literal' * made}" for name, made in CASES])
+@pytest.mark.parametrize(("fusion", "literal", "levels"), CASES)
 def test_the_engine_answers_as_pytorch_does(
-    tmp_path: Path, encoders: tuple[Path, str], fusion: str, literal: bool
+    tmp_path: Path, encoders: tuple[Path, str], fusion: str, literal: bool, levels: int
 ) -> None:
-    run = make_run(tmp_path / "run", encoders, fusion, literal=literal)
+    run = make_run(tmp_path / "run", encoders, fusion, literal=literal, levels=levels)
     in_all = fusion in IN_ALL_PRECISIONS and not literal
     precisions: tuple[Precision, ...] = PRECISIONS if in_all else ("fp32",)
     exported = export_run(

@@ -80,6 +80,42 @@ def test_resnets_give_seven_by_seven_maps_of_224_pixels(name: str) -> None:
     assert features.shape == (1, backbone.channels, 7, 7)
 
 
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [("resnet18", 512), ("timm:resnet18", 512), ("timm:test_efficientnet", 256), ("resnet50-half", 1024)],
+)
+def test_finer_levels_stand_before_the_last_map(name: str, channels: int) -> None:
+    torch.manual_seed(0)
+    last = build_backbone(name, pretrained=False).eval()
+    both = build_backbone(name, pretrained=False, levels=2).eval()
+    both.load_state_dict(last.state_dict())
+    pixels = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
+    with torch.inference_mode():
+        coarse, joined = last(pixels), both(pixels)
+    assert last.channels == channels == coarse.shape[1]
+    assert joined.shape == (2, both.channels, *coarse.shape[2:])
+    assert both.channels > channels
+    assert torch.equal(joined[:, -channels:], coarse)
+    assert joined[:, :-channels].std() > 0
+
+
+def test_a_finer_level_is_averaged_cell_by_cell() -> None:
+    backbone = build_backbone("resnet18", pretrained=False, levels=2).eval()
+    pixels = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    maps = []
+    backbone.network.layer3.register_forward_hook(lambda *given: maps.append(given[-1]))
+    with torch.inference_mode():
+        joined = backbone(pixels)
+    expected = maps[0].unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).mean(dim=(3, 5))
+    torch.testing.assert_close(joined[:, :256], expected)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "timm:resnet18"])
+def test_more_levels_than_there_are_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"--image-levels 9: the image encoder '{name}' has [45]\."):
+        build_backbone(name, pretrained=False, levels=9)
+
+
 def test_a_local_state_dict_of_torchvision_is_loaded(tmp_path: Path) -> None:
     import torchvision
 
@@ -161,11 +197,14 @@ def test_an_image_sequence_is_the_last_map_cell_by_cell(tmp_path: Path, size: in
     assert torch.allclose(found.features, encoder.project(maps.mean(dim=(2, 3))), atol=1e-5)
 
 
+class OneMap(torch.nn.Conv2d):
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return [super().forward(images)]
+
+
 def test_backbones_whose_maps_differ_give_no_sequence() -> None:
     config = ImageEncoderConfig(("fine", "coarse"), width=8, size=32, dropout=0.0, sequence=True)
-    fine, coarse = (
-        ImageBackbone(torch.nn.Conv2d(3, 4, step, step), 4, (0.5,) * 3, (0.2,) * 3).train() for step in (8, 16)
-    )
+    fine, coarse = (ImageBackbone(OneMap(3, 4, step, step), 4, (0.5,) * 3, (0.2,) * 3).train() for step in (8, 16))
     with pytest.raises(UsageError, match=r"differ in size at --image-size 32 \(fine 4 x 4, coarse 2 x 2\)"):
         ImageEncoder(config, [fine, coarse])
     encoder = ImageEncoder(config, [fine, fine])
