@@ -4,7 +4,7 @@ The probe is a logistic regression on the pooled features, five-fold cross-valid
 
 python benchmarks/image_encoders.py DATA/mvsa_single/train.csv --images DATA/mvsa_single/images \
     timm:tf_efficientnet_lite2=WORK/weights/efficientnet_lite2.safetensors \
-    resnet50-half=WORK/weights/resnet50_half.safetensors
+    resnet50-half=WORK/weights/resnet50_half.safetensors --levels 1 2
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -76,13 +77,14 @@ def main() -> None:
     parser.add_argument("table")
     parser.add_argument("encoders", nargs="+", help="as --image-encoder of `sentimm train` takes them")
     parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--levels", type=int, nargs="+", default=[1], help="as --image-levels")
     arguments = parser.parse_args()
     posts = load_posts([arguments.table], TrainOptions(inputs=(), images=arguments.images), ("text", "image"), SIZE)
     posts = posts.select(np.flatnonzero(posts.image >= 0))
     with ThreadPoolExecutor() as pool:
         pixels = decode_images(posts.images[:192], SIZE, pool)
-    for name in arguments.encoders:
-        encoder = load_image_encoder(name, width=384, size=SIZE, dropout=0.0).eval()
+    for name, levels in product(arguments.encoders, arguments.levels):
+        encoder = load_image_encoder(name, width=384, size=SIZE, dropout=0.0, levels=levels).eval()
         features = extract_features(encoder, posts)[posts.image]
         figures = ", ".join(
             f"{label} {probe(features[kept], labels[kept], posts.text[kept]):.1%}"
@@ -90,7 +92,8 @@ def main() -> None:
             if (kept := labels >= 0).any()
         )
         parameters = sum(parameter.numel() for parameter in encoder.backbones.parameters()) / 1e6
-        print(f"{name}: {parameters:.1f} M, {figures}, {measure_speed(encoder, pixels):.0f} images/s", flush=True)
+        speed = measure_speed(encoder, pixels)
+        print(f"{name}, levels {levels}: {parameters:.1f} M, {figures}, {speed:.0f} images/s", flush=True)
 
 
 if __name__ == "__main__":
