@@ -68,7 +68,7 @@ def evaluate(
     precision: shared.Precision = "auto",
     threads: shared.Threads = None,
     batch_size: shared.BatchSize = None,
-    quiet: shared.Quiet = False,
+    quiet: Annotated[bool, declare(shared.RUNNING, "No progress.", "--quiet", "-q")] = False,
     as_json: shared.AsJson = False,
 ) -> None:
     """Measure a model on labelled posts: accuracy, precision, recall, F1, calibration, with 95% intervals.

@@ -72,7 +72,7 @@ def score(
     chunk_rows: Annotated[
         int | None, declare(shared.RUNNING, "Posts in a part.", metavar="N", show_default="about 15 seconds of work")
     ] = None,
-    quiet: shared.Quiet = False,
+    quiet: Annotated[bool, declare(shared.RUNNING, "Print errors only.", "--quiet", "-q")] = False,
     as_json: shared.AsJson = False,
 ) -> None:
     """Label every post of a corpus as negative, neutral or positive, with probabilities, into Parquet.

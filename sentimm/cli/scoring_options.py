@@ -25,5 +25,4 @@ Device = Annotated[str, declare(RUNNING, "What to run on.", metavar="auto|cpu|cu
 Precision = Annotated[str, declare(RUNNING, "How the model computes.", metavar="auto|fp32|fp16|int8")]
 Threads = Annotated[int | None, declare(RUNNING, "CPU threads.", metavar="N", show_default="all cores")]
 BatchSize = Annotated[int | None, declare(RUNNING, "Texts or images in a batch.", metavar="N")]
-Quiet = Annotated[bool, declare(RUNNING, "Print errors only.", "--quiet", "-q")]
 AsJson = Annotated[bool, declare(RUNNING, "Print the result as one JSON object.", "--json")]

@@ -143,7 +143,7 @@ class _TimmTrunk(nn.Module):
 def _wrap_timm(name: str, network: Any, levels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> ImageBackbone:
     # What timm knows of each level; a network that can't give its maps has one.
     known: list[dict[str, Any]] = [{}]
-    if hasattr(network, "forward_intermediates"):
+    if levels > 1 and hasattr(network, "forward_intermediates"):
         known = list(network.feature_info)
     _check_levels(name, levels, len(known))
     finer = known[-levels:-1]

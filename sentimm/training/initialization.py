@@ -57,9 +57,10 @@ def take_weights(model: SentimentModel, run: Run, options: TrainOptions) -> None
         if not weights or not wanted:
             continue
         if {name: weight.shape for name, weight in weights.items()} != wanted:
+            levels = f" and --image-levels {run.image.levels}" if part == "image" and run.image is not None else ""
             raise UsageError(
                 f"--init {run.path}: its {part} encoder is not this model's: leave --{part}-encoder away to use the "
-                f"run's, and give its --width {run.fusion.width}."
+                f"run's, and give its --width {run.fusion.width}{levels}."
             )
         taken |= weights
     if not taken:

@@ -146,6 +146,10 @@ def test_a_run_gives_its_weights_to_another(options: TrainOptions, tmp_path: Pat
     assert not any(name.startswith("fusion.") for name in other)
     emotions = taken(replace(onward, labels=("joy", "anger", "negative")))
     assert {name.split(".")[0] for name in emotions} <= {"text", "image", "missing_text", "missing_image"}
+    with pytest.raises(
+        UsageError, match=r"its image encoder is not this model's: .* --width 24 and --image-levels 1\."
+    ):
+        load_model(replace(onward, image_levels=2), posts)
 
 
 @pytest.mark.slow
