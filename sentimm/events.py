@@ -107,6 +107,7 @@ class JobFinished:
         seconds: how long scoring these took.
         counts: over all posts.
         already: the output was complete before this command.
+        saved_texts, saved_images: texts and images of these posts that were not encoded, as the same ones had been.
     """
 
     output: Path
@@ -115,6 +116,8 @@ class JobFinished:
     seconds: float
     counts: Counts
     already: bool = False
+    saved_texts: int = 0
+    saved_images: int = 0
 
 
 Event = (

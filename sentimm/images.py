@@ -45,16 +45,25 @@ def load_image(source: Path | bytes, size: int) -> Image.Image:
     Raises:
         ImageError: as `decode_image`.
     """
-    try:
-        data = source if isinstance(source, bytes) else source.read_bytes()
-    except OSError as error:
-        raise ImageError(f"can't be read: {error.strerror or error}") from error
+    data = source if isinstance(source, bytes) else read_image(source)
     try:
         return _decode(data, size)
     except ImageError:
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged bytes
         raise ImageError(_reason(error)) from error
+
+
+def read_image(path: Path) -> bytes:
+    """Read an image file.
+
+    Raises:
+        ImageError: it can't be read; the message says why.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"can't be read: {error.strerror or error}") from error
 
 
 def to_chw(image: Image.Image) -> npt.NDArray[np.uint8]:

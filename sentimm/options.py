@@ -56,6 +56,7 @@ class ScoreOptions:
         threads: threads of the model; None: as many as the machine has cores.
         batch_size: posts in a batch of the model; None: the engine's choice.
         chunk_rows: posts in a part; None: what takes about 15 seconds.
+        dedupe: encode each distinct text and image once.
         views: add what the model makes of text and image alone, and how far they are apart.
         overwrite: replace the output of another job.
     """
@@ -69,6 +70,7 @@ class ScoreOptions:
     threads: int | None = None
     batch_size: int | None = None
     chunk_rows: int | None = None
+    dedupe: bool = True
     views: bool = False
     overwrite: bool = False
 

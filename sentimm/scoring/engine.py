@@ -1,12 +1,16 @@
 """The engine: a bundle's graphs on one device, from prepared posts to probabilities.
 
 The encoders see each distinct text and image once; the fusion gathers what they give by index. No answer depends on
-which posts share a batch: the graphs hold fixed scales, and padding is masked.
+which posts share a batch: the graphs hold fixed scales, and padding is masked. All methods may be called from several
+threads at once: on CPUs that is how all cores are used (see `placement`), on CUDA one graph runs at a time, and the
+other threads prepare what it gets next.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +23,11 @@ from sentimm.scoring.encoded import Encoded
 from sentimm.scoring.placement import place_bundle
 from sentimm.text import pad_tokens
 
-# Rows of a batch, by device and graph. On CPUs small batches stay in the cache: EfficientNet-Lite2 in fp32 on a busy
-# 2-core AVX2 machine ran 54 images/s in fours, 48 in eights, 45 in batches of 32, which took 500 MB instead of 150.
+# Rows of a batch, by device and graph. On CPUs small batches stay in a core's cache: two workers on two cores (VNNI)
+# ran 430, 413, 404, 381 and 365 images/s in batches of 2, 4, 8, 16 and 32, and 719, 655, 550 and 510 texts/s in batches
+# of 8, 16, 32 and 64 (docs/benchmarks.md).
 _BATCHES = {
-    "cpu": {"text": 32, "image": 8, "fusion": 4096},
+    "cpu": {"text": 8, "image": 4, "fusion": 1024},
     "cuda": {"text": 256, "image": 64, "fusion": 4096},
 }
 # Posts of a batch of a fusion that attends: cells times cells times heads of attention are in memory for each of them.
@@ -56,6 +61,7 @@ class Engine:
         device: where it runs: `cpu` or `cuda:N`.
         precision: what it runs.
         threads: how many CPU threads.
+        workers: from how many threads the methods are best called at once.
         note: why this device and precision, in a sentence.
 
     Raises:
@@ -78,6 +84,7 @@ class Engine:
         self.device: str = placement.device
         self.precision: Precision = placement.precision
         self.threads: int = placement.threads
+        self.workers: int = placement.workers
         self.note: str = placement.note
         kind = "cpu" if placement.device == "cpu" else "cuda"
         self._batches = dict(_BATCHES[kind])
@@ -85,6 +92,16 @@ class Engine:
             self._batches["fusion"] = _ATTENDING_BATCHES[kind]
         if batch_size is not None:
             self._batches |= {"text": batch_size, "image": batch_size}
+        self._turn: AbstractContextManager[object] = nullcontext() if kind == "cpu" else threading.Lock()
+
+    @property
+    def batch_sizes(self) -> Mapping[str, int]:
+        """Rows of a batch, for `text`, `image` and `fusion`."""
+        return self._batches
+
+    def use_batch_sizes(self, sizes: Mapping[str, int]) -> None:
+        """Take other sizes for the graphs in `sizes`; not while another thread is in a method."""
+        self._batches |= sizes
 
     def encode_texts(self, rows: Sequence[npt.NDArray[np.int64]]) -> Encoded:
         """Encode texts given as unpadded token ids, int64 (tokens,) each.
@@ -203,18 +220,14 @@ class Engine:
     def _prepare_fusion(
         self, modality: Modality, rows: Encoded, index: npt.NDArray[np.int64]
     ) -> dict[str, npt.NDArray[Any]]:
-        """Give what the fusion graph takes of one modality; of sequences only those that the posts have."""
-        if not self.bundle.fusion.attends:
-            features = np.ascontiguousarray(rows.features, np.float32)
-            return {f"{modality}_features": features, f"{modality}_index": index}
+        """Give what the fusion graph takes of one modality: no more than the rows that the posts have."""
         rows, index = rows.take(index)
-        assert rows.sequence is not None
-        inputs: dict[str, npt.NDArray[Any]] = {
-            f"{modality}_features": rows.features,
-            f"{modality}_sequence": rows.sequence,
-            f"{modality}_index": index,
-        }
-        return inputs | ({"text_mask": rows.mask} if modality == "text" else {})
+        inputs: dict[str, npt.NDArray[Any]] = {f"{modality}_features": rows.features, f"{modality}_index": index}
+        if rows.sequence is not None:
+            inputs[f"{modality}_sequence"] = rows.sequence
+            if modality == "text":
+                inputs["text_mask"] = rows.mask
+        return inputs
 
     def _calibrate(
         self, scores: npt.NDArray[np.float32], present: Mapping[Modality, npt.NDArray[np.bool_]]
@@ -255,7 +268,8 @@ class Engine:
 
     def _run(self, part: str, inputs: dict[str, npt.NDArray[Any]], outputs: list[str]) -> list[npt.NDArray[np.float32]]:
         try:
-            results: list[npt.NDArray[np.float32]] = self._sessions[part].run(outputs, inputs)
+            with self._turn:
+                results: list[npt.NDArray[np.float32]] = self._sessions[part].run(outputs, inputs)
         except Exception as error:  # ONNX Runtime's errors share no class of their own
             reason = str(error).splitlines()[0]
             if self.device == "cpu":

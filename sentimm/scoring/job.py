@@ -8,13 +8,13 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentimm import __version__
 from sentimm.bundle import Bundle, load_bundle
-from sentimm.corpus import CorpusReader, Survey, spool_stdin, survey_corpus
+from sentimm.corpus import Chunk, CorpusReader, Survey, spool_stdin, survey_corpus
 from sentimm.errors import OutputError, UsageError
 from sentimm.events import (
     JobFinished,
@@ -79,7 +79,7 @@ def run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
         if finished is not None:
             done = JobFinished(output, finished.rows, 0, 0.0, finished.counts, already=True)
         else:
-            with ChunkScorer(bundle, engine, views=options.views) as scorer:
+            with ChunkScorer(bundle, engine, views=options.views, dedupe=options.dedupe) as scorer:
                 done = _score_rest(folder, survey, columns, scorer, options, tell)
     tell(done)
     return done
@@ -195,29 +195,38 @@ def _score_rest(
     tell(JobStarted(folder.output, survey.rows, done_before))
     size = _ChunkSize(options.chunk_rows)
     reader = CorpusReader(survey, options.corpus, start=done_before)
-    while True:
-        chunk_began, before = time.monotonic(), folder.rows
-        chunk = reader.read(size.rows)
-        if chunk is None:
-            break
-        rows = chunk.rows
-        scores = scorer.score(chunk, _tell_share(tell, before, rows))
+
+    def read() -> Iterator[Chunk]:
+        while (chunk := reader.read(size.rows)) is not None:
+            yield chunk
+
+    def advance(chunk: Chunk, share: float) -> None:
+        tell(PostsScored(chunk.start + int(share * chunk.rows)))
+
+    part_began = began
+    for chunk, scores in scorer.score_all(read(), advance):
         folder.commit_part(columns.add_scores(chunk.frame, scores))
-        seconds = time.monotonic() - chunk_began
-        _log.debug("posts %d to %d took %.2f s", before, folder.rows - 1, seconds)
-        size.adapt(rows, seconds)
+        now = time.monotonic()
+        _log.debug("posts %d to %d took %.2f s", chunk.start, folder.rows - 1, now - part_began)
+        size.adapt(chunk.rows, now - part_began)
+        part_began = now
         tell(PartCommitted(folder.rows))
     rows, counts = folder.rows, folder.counts
     folder.finish(lambda rows: tell(OutputAssembled(rows)))
-    return JobFinished(folder.output, rows, rows - done_before, time.monotonic() - began, counts)
-
-
-def _tell_share(tell: Listener, before: int, rows: int) -> Callable[[float], None]:
-    return lambda share: tell(PostsScored(before + int(share * rows)))
+    encodings = scorer.encodings
+    return JobFinished(
+        folder.output,
+        rows,
+        rows - done_before,
+        time.monotonic() - began,
+        counts,
+        saved_texts=encodings.texts - encodings.encoded_texts,
+        saved_images=encodings.images - encodings.encoded_images,
+    )
 
 
 class _ChunkSize:
-    """How many posts the next chunk has: what takes _PART_SECONDS, by the chunk before, unless the number is given."""
+    """How many posts the next chunk has: what takes _PART_SECONDS, by the last part, unless the number is given."""
 
     def __init__(self, given: int | None) -> None:
         self.rows = given or _FIRST_CHUNK_ROWS

@@ -1,15 +1,20 @@
-"""From a chunk of posts to its scores: prepare texts and images, encode each distinct one once, fuse, decide.
+"""From chunks of posts to their scores: prepare texts and images, encode each distinct one once, fuse, decide.
 
-Where the fusion attends, a post brings a hundred vectors instead of two: then the chunk is worked off in slices of
-posts, alike in image and text, and no more than a slice's sequences are in memory.
+A unit is what is encoded and fused together: a chunk, or, where the fusion attends and a post brings a hundred vectors
+instead of two, a slice of a chunk, so that no more than a few slices' sequences are in memory. While the workers encode
+one unit, the calling thread ends the one before (fuses it; its caller writes it) and begins the next (reads it,
+normalises and tokenises its texts): see docs/architecture.md.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,8 +24,9 @@ import numpy.typing as npt
 from sentimm.corpus import MISSING, Chunk
 from sentimm.errors import ImageError
 from sentimm.evaluation.conflict import measure_conflict
-from sentimm.images import decode_image
+from sentimm.images import decode_image, read_image
 from sentimm.scoring.encoded import Encoded
+from sentimm.scoring.known import Known, Slot, digest_content, identify_file
 from sentimm.scoring.output import MODALITIES, NO_LABEL, STATUSES, Scores, ViewScores, check_views
 from sentimm.text import NORMALIZATION, TextTokenizer, normalize_texts
 
@@ -31,184 +37,358 @@ if TYPE_CHECKING:
 Indices = npt.NDArray[np.int64]
 Features = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
+ImageFile = Path | bytes
 Item = TypeVar("Item")
+Advance = Callable[[Chunk, float], None]
 
-_TEXTS_AT_ONCE = 512  # given to the engine, alike in length: one to two seconds of work on two cores
-_IMAGES_AT_ONCE = 64  # decoded while the 64 before them are encoded: 10 MB of pixels each at 224 px
+_AHEAD = 1  # units begun before the one that is waited for is complete: enough that the workers never wait
+_TELL_SECONDS = 0.2
 _SEQUENCE_BYTES = 128 << 20  # of a slice's sequences, were all texts of the greatest length
 _FEWEST_POSTS = 64  # of a slice: a full batch of the image graph on any device
-_IMAGE_COST = 2  # an image takes as long as this many texts (int8 and fp32, AVX2 and AVX-512: 1.7 to 2.0)
+_IMAGE_COST = 3  # an image, decoded and encoded, takes as long as this many texts (int8 and fp32, AVX2 and AVX-512)
 _NONE = -1  # in an index: this post has no such thing
 
 _log = logging.getLogger(__name__)
 
 
+@dataclass
+class Encodings:
+    """How many texts and images posts had, and how many of them had to be encoded."""
+
+    texts: int = 0
+    encoded_texts: int = 0
+    images: int = 0
+    encoded_images: int = 0
+
+
 class ChunkScorer:
     """Scores chunks of posts with the model of a bundle; a context, as it holds threads.
 
-    With `views` it also says what the model's heads make of text and image alone.
+    With `views` it also says what the model's heads make of text and image alone. Without `dedupe` every text and image
+    is encoded anew, however often it was there before.
+
+    Attributes:
+        encodings: what was encoded so far.
 
     Raises:
         UsageError: `views` were asked for, and the model has not got both heads.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, *, views: bool = False) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, *, views: bool = False, dedupe: bool = True) -> None:
         if views:
             check_views(bundle)
+        self.encodings = Encodings()
         self._bundle = bundle
         self._engine = engine
         self._views = views
+        self._dedupe = dedupe
         self._tokenizer = None if bundle.text is None else TextTokenizer(bundle.text.tokenizer, bundle.text.max_tokens)
-        self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+        # Of an attending fusion no sequence outlives its unit: what is known of a text or image is known there only.
+        self._keeps = dedupe and not bundle.fusion.attends
+        self._known_texts = Known(bundle.text.width if bundle.text else 0)
+        self._known_images = Known(bundle.image.width if bundle.image else 0)
+        self._units = 0
+        self._encoders = ThreadPoolExecutor(engine.workers, thread_name_prefix="encode")
+        # Apart, so that the end of one unit does not wait behind the next one's encoding.
+        self._fusers = ThreadPoolExecutor(engine.workers, thread_name_prefix="fuse")
 
     def __enter__(self) -> ChunkScorer:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        for pool in (self._encoders, self._fusers):
+            pool.shutdown(cancel_futures=True)
 
     def score(self, chunk: Chunk, advance: Callable[[float], None]) -> Scores:
         """Score the posts of `chunk`; `advance` is told now and then which share of the work is done.
 
         Whatever is wrong with a post ends in its status, not in an error.
         """
+        ((_, scores),) = self.score_all([chunk], lambda _chunk, share: advance(share))
+        return scores
+
+    def score_all(self, chunks: Iterable[Chunk], advance: Advance) -> Iterator[tuple[Chunk, Scores]]:
+        """Score the posts of `chunks` and give them in order, each with its scores.
+
+        The next chunk is taken and being encoded when one is given. `advance` hears, in the calling thread, which share
+        of the chunk that comes next is done.
+        """
+        begun: deque[_Unit] = deque()
+        for unit in self._begin_units(chunks):
+            begun.append(unit)
+            if len(begun) > _AHEAD:
+                yield from self._end(begun.popleft(), advance)
+        while begun:
+            yield from self._end(begun.popleft(), advance)
+
+    def _begin_units(self, chunks: Iterable[Chunk]) -> Iterator[_Unit]:
+        for chunk in chunks:
+            plan = self._plan(chunk)
+            slices = self._slice_posts(plan.text_of, plan.image_of)
+            for number, posts in enumerate(slices, 1):
+                yield self._begin(plan, posts, share=number / len(slices))
+
+    def _plan(self, chunk: Chunk) -> _Plan:
         normalization = self._bundle.text.normalization if self._bundle.text else NORMALIZATION
-        texts, text_of = _find_distinct(
-            [text or None for text in normalize_texts(chunk.texts, normalization)], chunk.unreadable
-        )
-        sources: list[Path | bytes | None] = [None if image is MISSING else image for image in chunk.images]
-        images: list[Path | bytes]
-        images, image_of = _find_distinct(sources, chunk.unreadable)
-        is_missing = np.fromiter((image is MISSING for image in chunk.images), dtype=bool, count=chunk.rows)
-        work = _Work(len(texts), len(images), advance)
+        normalized = [text or None for text in normalize_texts(chunk.texts, normalization)]
+        sources: list[ImageFile | None] = [None if image is MISSING else image for image in chunk.images]
+        texts, text_of = _find_items(normalized, chunk.unreadable, distinct=self._dedupe)
+        images: list[ImageFile]
+        images, image_of = _find_items(sources, chunk.unreadable, distinct=self._dedupe)
         found = _Found(chunk.rows, len(self._bundle.labels), views=self._views)
-        errors: dict[int, ImageError] = {}
-        for posts in self._slice_posts(text_of, image_of):
-            self._score_slice(posts, texts, text_of, images, image_of, found, errors, work)
-        _log_problems(chunk, image_of, errors)
+        return _Plan(chunk, texts, text_of, images, image_of, found)
 
-        is_broken = np.isin(image_of, list(errors))
-        has_nothing = (text_of == _NONE) & (image_of == _NONE)
-        is_scored = found.uses_text | found.uses_image
-        statuses = np.select(
-            [chunk.unreadable, is_broken, is_missing, has_nothing, ~is_scored],
-            [STATUSES.index(name) for name in _STATUS_ORDER],
-            default=STATUSES.index("ok"),
-        )
-        modalities = np.select(
-            [found.uses_text & found.uses_image, found.uses_text, found.uses_image],
-            [MODALITIES.index(name) for name in ("text+image", "text", "image")],
-            default=MODALITIES.index("none"),
-        )
-        labels = np.where(is_scored, found.probabilities.argmax(axis=1), NO_LABEL)
-        return Scores(
-            found.probabilities, labels, modalities.astype(np.int64), statuses.astype(np.int64), found.to_views()
-        )
-
-    def _slice_posts(self, text_of: Indices, image_of: Indices) -> Iterator[Indices]:
+    def _slice_posts(self, text_of: Indices, image_of: Indices) -> list[Indices]:
         """Give the chunk's posts at once, or in slices where they bring sequences: repeated images stay together."""
         bundle = self._bundle
-        if not bundle.fusion.attends:
-            yield np.arange(len(text_of))
-            return
+        if not bundle.fusion.attends or not len(text_of):
+            return [np.arange(len(text_of))]
         tokens = 0 if bundle.text is None else bundle.text.max_tokens * bundle.text.width
         cells = 0 if bundle.image is None or bundle.image.cells is None else bundle.image.cells * bundle.image.width
         size = max(_FEWEST_POSTS, _SEQUENCE_BYTES // (np.dtype(np.float32).itemsize * (tokens + cells)))
-        yield from _slice(np.lexsort((text_of, image_of)), size)
+        return list(_slice(np.lexsort((text_of, image_of)), size))
 
-    def _score_slice(
-        self,
-        posts: Indices,
-        texts: Sequence[str],
-        text_of: Indices,
-        images: Sequence[Path | bytes],
-        image_of: Indices,
-        found: _Found,
-        errors: dict[int, ImageError],
-        work: _Work,
-    ) -> None:
-        """Encode what the `posts` have, fuse it, and note what was found and which images are broken."""
-        own_texts, text_row = _number(text_of[posts])
-        own_images, image_position = _number(image_of[posts])
-        encoded_texts = self._encode_texts([texts[position] for position in own_texts], work)
-        encoded_images, row_of_image, broken = self._encode_images([images[position] for position in own_images], work)
-        errors |= {int(own_images[position]): error for position, error in broken.items()}
-        image_row = np.append(row_of_image, _NONE)[image_position]
-        uses_text = (text_row != _NONE) & (encoded_texts is not None)
-        uses_image = (image_row != _NONE) & (encoded_images is not None)
-        scored = np.flatnonzero(uses_text | uses_image)
+    def _begin(self, plan: _Plan, posts: Indices, share: float) -> _Unit:
+        """Prepare the texts that `posts` have, and let the workers encode them and the images."""
+        own_texts, text_row = _number(plan.text_of[posts])
+        own_images, image_row = _number(plan.image_of[posts])
+        self._units += 1
+        unit = _Unit(self._units, plan, posts, text_row, image_row, own_images, share)
+        tasks: list[tuple[float, int, Callable[[], None]]] = []
+        if self._bundle.text is not None:
+            batches = self._begin_texts(unit, [plan.texts[position] for position in own_texts])
+            tasks += [((n + 0.5) / len(batches), cost, task) for n, (cost, task) in enumerate(batches)]
+        if (spec := self._bundle.image) is not None:
+            unit.images = Encoded.reserve(len(own_images), spec.width, spec.cells if self._attends else None)
+            known = self._known_images if self._keeps else Known(spec.width)
+            batches = [
+                (_IMAGE_COST * len(positions), partial(self._encode_images, unit, positions, known))
+                for positions in _slice(np.arange(len(own_images)), self._engine.batch_sizes["image"])
+            ]
+            tasks += [((n + 0.5) / len(batches), cost, task) for n, (cost, task) in enumerate(batches)]
+        # Texts among the images all the way: a GPU has texts to encode while images are decoded.
+        tasks.sort(key=lambda task: task[0])
+        unit.expect(sum(cost for _, cost, _ in tasks), len(tasks))
+        for _, cost, task in tasks:
+            self._encoders.submit(unit.work, cost, task)
+        return unit
+
+    @property
+    def _attends(self) -> bool:
+        return self._bundle.fusion.attends
+
+    def _begin_texts(self, unit: _Unit, texts: Sequence[str]) -> list[tuple[int, Callable[[], None]]]:
+        """Tokenise the texts that are not known; gives the cost of each batch and what encodes it."""
+        spec = self._bundle.text
+        assert spec is not None and self._tokenizer is not None
+        slots: dict[int, Slot] = {}
+        new = list(range(len(texts)))
+        if self._keeps:
+            for position, text in enumerate(texts):
+                mine = Slot(unit.number, position)
+                slot = slots[position] = self._known_texts.claim(digest_content(text.encode()), mine)
+                if slot is not mine:
+                    unit.known_texts[position] = slot
+            new = [position for position in new if position not in unit.known_texts]
+        rows = dict(zip(new, self._tokenizer.encode([texts[position] for position in new]), strict=True))
+        lengths = np.array([len(rows[position]) for position in new], dtype=np.int64)
+        longest = int(lengths.max(initial=1)) if self._attends else None
+        unit.texts = Encoded.reserve(len(texts), spec.width, longest)
+        self.encodings.texts += int((unit.text_row != _NONE).sum())
+        self.encodings.encoded_texts += len(new)
+
+        def encode(positions: Indices) -> None:
+            assert unit.texts is not None
+            encoded = self._engine.encode_texts([rows[position] for position in positions])
+            unit.texts.put(positions, encoded)
+            if self._keeps:
+                for position, features in zip(positions, encoded.features, strict=True):
+                    slots[int(position)].features = features.copy()
+
+        # Texts of like length together: little padding. The longest first: what is worked on last is short.
+        ordered = np.array(new, dtype=np.int64)[np.argsort(-lengths, kind="stable")]
+        batches = _slice(ordered, self._engine.batch_sizes["text"])
+        return [(len(positions), partial(encode, positions)) for positions in batches]
+
+    def _encode_images(self, unit: _Unit, positions: Indices, known: Known) -> None:
+        """Decode images and encode those of them that are not known."""
+        assert self._bundle.image is not None and unit.images is not None
+        pixels: list[Pixels] = []
+        slots: list[Slot] = []
+        for position in map(int, positions):
+            slot = Slot(unit.number, position)
+            try:
+                content = self._find_content(unit, slot, known)
+                if content is not None:
+                    pixels.append(decode_image(content, self._bundle.image.size))
+                    slots.append(slot)
+            except ImageError as error:
+                slot.error = unit.errors[position] = error
+        if pixels:
+            encoded = self._engine.encode_images(np.stack(pixels))
+            unit.images.put(np.array([slot.position for slot in slots]), encoded)
+            if self._keeps:
+                for slot, features in zip(slots, encoded.features, strict=True):
+                    slot.features = features.copy()
+
+    def _find_content(self, unit: _Unit, slot: Slot, known: Known) -> bytes | None:
+        """Give the content of the image of `slot`; None where it is known, which is noted.
+
+        Raises:
+            ImageError: it can't be read.
+        """
+        source = unit.plan.images[unit.own_images[slot.position]]
+        if not self._dedupe:
+            return source if isinstance(source, bytes) else read_image(source)
+        file = None if isinstance(source, bytes) else identify_file(source)
+        found = None if file is None else known.find(file)
+        content = None
+        if found is None or not found.serves(unit.number):
+            content = source if isinstance(source, bytes) else read_image(source)
+            found = known.claim(digest_content(content), slot)
+        if file is not None:
+            known.claim(file, found)
+        if found is slot or not found.serves(unit.number):
+            return content
+        unit.known_images[slot.position] = found
+        return None
+
+    def _end(self, unit: _Unit, advance: Advance) -> Iterator[tuple[Chunk, Scores]]:
+        """Wait for the encoders, fuse the unit, and give its chunk where this was the last of it."""
+        unit.wait(lambda share: advance(unit.plan.chunk, share))
+        plan, posts, found = unit.plan, unit.posts, unit.plan.found
+        text_row, image_row = unit.text_row, unit.conclude_images()
+        unit.conclude_texts()
+        if unit.images is not None:
+            self.encodings.images += int((unit.image_row != _NONE).sum())
+            self.encodings.encoded_images += len(unit.own_images) - len(unit.known_images)
+        plan.errors |= {int(unit.own_images[position]): error for position, error in unit.errors.items()}
+        uses_text = (text_row != _NONE) & (unit.texts is not None)
+        uses_image = (image_row != _NONE) & (unit.images is not None)
         found.uses_text[posts], found.uses_image[posts] = uses_text, uses_image
-        if not len(scored):
-            return
+        scored = np.flatnonzero(uses_text | uses_image)
+        list(self._fusers.map(partial(self._fuse, unit, image_row), _slice(scored, self._engine.batch_sizes["fusion"])))
+        if unit.share == 1:
+            yield plan.chunk, _decide(plan)
+
+    def _fuse(self, unit: _Unit, image_row: Indices, chosen: Indices) -> None:
+        """Fuse what was encoded of the `chosen` posts of a unit, and note the answers."""
         inputs = (
-            encoded_texts,
-            encoded_images,
-            None if encoded_texts is None else _index_rows(text_row[scored], len(encoded_texts)),
-            None if encoded_images is None else _index_rows(image_row[scored], len(encoded_images)),
+            unit.texts,
+            unit.images,
+            None if unit.texts is None else _index_rows(unit.text_row[chosen], len(unit.texts)),
+            None if unit.images is None else _index_rows(image_row[chosen], len(unit.images)),
         )
+        found, posts = unit.plan.found, unit.posts[chosen]
         if found.alone is None:
-            found.probabilities[posts[scored]] = self._engine.fuse(*inputs)
+            found.probabilities[posts] = self._engine.fuse(*inputs)
         else:
             views = self._engine.fuse_with_views(*inputs)
-            found.probabilities[posts[scored]] = views.probabilities
-            found.alone["text"][posts[scored]], found.alone["image"][posts[scored]] = views.text, views.image
+            found.probabilities[posts] = views.probabilities
+            found.alone["text"][posts], found.alone["image"][posts] = views.text, views.image
 
-    def _encode_texts(self, texts: Sequence[str], work: _Work) -> Encoded | None:
-        """Encode distinct texts; None where the model reads no text."""
-        spec = self._bundle.text
-        if spec is None or self._tokenizer is None:
-            return None
-        rows = self._tokenizer.encode(texts)
-        lengths = np.array([len(row) for row in rows], dtype=np.int64)
-        longest = int(lengths.max(initial=1)) if self._bundle.fusion.attends else None
-        encoded = Encoded.reserve(len(texts), spec.width, longest)
-        for positions in _slice(np.argsort(lengths, kind="stable"), _TEXTS_AT_ONCE):
-            encoded.put(positions, self._engine.encode_texts([rows[position] for position in positions]))
-            work.add(texts=len(positions))
-        return encoded
 
-    def _encode_images(
-        self, images: Sequence[Path | bytes], work: _Work
-    ) -> tuple[Encoded | None, Indices, dict[int, ImageError]]:
-        """Encode distinct images.
+class _Unit:
+    """Posts that are encoded and fused together.
+
+    Args:
+        number: units are numbered, begun and ended in order.
+        plan: their chunk's.
+        posts: their places in the chunk.
+        text_row, image_row: the row of each post's text and image among those of the unit, or _NONE.
+        own_images: the places of the unit's images among the chunk's.
+        share: of the chunk's units that are ended with this one.
+
+    Attributes:
+        texts, images: what the encoders give, once the unit is complete; None where the model reads no such thing.
+        known_texts, known_images: the rows that were not encoded, as they are known.
+        errors: what is wrong with images, by row.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        plan: _Plan,
+        posts: Indices,
+        text_row: Indices,
+        image_row: Indices,
+        own_images: Indices,
+        share: float,
+    ) -> None:
+        self.number = number
+        self.plan = plan
+        self.posts = posts
+        self.text_row = text_row
+        self.image_row = image_row
+        self.own_images = own_images
+        self.share = share
+        self.texts: Encoded | None = None
+        self.images: Encoded | None = None
+        self.known_texts: dict[int, Slot] = {}
+        self.known_images: dict[int, Slot] = {}
+        self.errors: dict[int, ImageError] = {}
+        self._lock = threading.Lock()
+        self._complete = threading.Event()
+        self._failure: BaseException | None = None
+        self._cost = self._done = self._left = 0
+
+    def expect(self, cost: int, tasks: int) -> None:
+        """Expect so many tasks, of this cost together."""
+        self._cost, self._left = cost, tasks
+        if not tasks:
+            self._complete.set()
+
+    def work(self, cost: int, task: Callable[[], None]) -> None:
+        """Do one of the tasks, unless one has failed."""
+        try:
+            if self._failure is None:
+                task()
+        except BaseException as error:  # of whatever kind: the waiting thread raises it
+            self._failure = error
+        finally:
+            with self._lock:
+                self._done += cost
+                self._left -= 1
+                if not self._left or self._failure is not None:
+                    self._complete.set()
+
+    def wait(self, tell: Callable[[float], None]) -> None:
+        """Wait until all tasks are done; `tell` hears now and then which share of the chunk is.
+
+        Raises:
+            BundleError, DeviceError: as the engine's methods.
+        """
+        before = self.share - len(self.posts) / max(1, self.plan.chunk.rows)
+        while not self._complete.wait(_TELL_SECONDS):
+            tell(max(0.0, before) + (self.share - max(0.0, before)) * self._done / max(1, self._cost))
+        if self._failure is not None:
+            raise self._failure
+        tell(self.share)
+
+    def conclude_texts(self) -> None:
+        """Put what was known of texts among what was encoded."""
+        for row, slot in self.known_texts.items():
+            assert self.texts is not None and slot.features is not None
+            self.texts.features[row] = slot.features
+
+    def conclude_images(self) -> Indices:
+        """Put what was known of images among what was encoded.
 
         Returns:
-            images that can be decoded, None where the model looks at no image; the row of each image in them; what is
-            wrong with the others.
+            the row of each post's image, _NONE also where it is broken.
         """
-        spec = self._bundle.image
-        rows = np.full(len(images), _NONE, dtype=np.int64)
-        errors: dict[int, ImageError] = {}
-        if spec is None:
-            return None, rows, errors
-        encoded = Encoded.reserve(len(images), spec.width, spec.cells)
-        done = 0
-        for start, decoded in self._decode_images(images, spec.size):
-            pixels: list[Pixels] = []
-            for position, result in enumerate(decoded, start):
-                if isinstance(result, ImageError):
-                    errors[position] = result
-                else:
-                    rows[position] = done + len(pixels)
-                    pixels.append(result)
-            if pixels:
-                encoded.put(slice(done, done + len(pixels)), self._engine.encode_images(np.stack(pixels)))
-                done += len(pixels)
-            work.add(images=len(decoded))
-        return encoded.head(done), rows, errors
-
-    def _decode_images(
-        self, images: Sequence[Path | bytes], size: int
-    ) -> Iterator[tuple[int, list[Pixels | ImageError]]]:
-        """Decode `images` in batches of (first position, results); the next batch is decoded while one is used."""
-        batches = list(_slice(np.arange(len(images)), _IMAGES_AT_ONCE))
-        pending = [[self._pool.submit(_decode, images[position], size) for position in batch] for batch in batches[:1]]
-        for number, batch in enumerate(batches):
-            pending.extend(
-                [self._pool.submit(_decode, images[position], size) for position in following]
-                for following in batches[number + 1 : number + 2]
-            )
-            yield int(batch[0]), [future.result() for future in pending.pop(0)]
+        rows = np.arange(len(self.own_images) + 1)
+        rows[-1] = _NONE
+        for row, slot in self.known_images.items():
+            if slot.error is not None:
+                self.errors[row] = slot.error
+            elif slot.unit == self.number:
+                rows[row] = slot.position
+            else:
+                assert self.images is not None and slot.features is not None
+                self.images.features[row] = slot.features
+        rows[list(self.errors)] = _NONE
+        return rows[self.image_row]
 
 
 class _Found:
@@ -243,30 +423,65 @@ class _Found:
         )
 
 
-class _Work:
-    """How much of a chunk's work is done."""
+@dataclass
+class _Plan:
+    """A chunk, and what is in it.
 
-    def __init__(self, texts: int, images: int, advance: Callable[[float], None]) -> None:
-        self._total = max(1, texts + _IMAGE_COST * images)
-        self._done = 0
-        self._advance = advance
+    Attributes:
+        texts, images: the distinct ones (all, where repeats are not looked for), texts normalised.
+        text_of, image_of: for each post the place of its own among them, or _NONE.
+        found: what has been found of the posts so far.
+        errors: what is wrong with images, by place.
+    """
 
-    def add(self, texts: int = 0, images: int = 0) -> None:
-        self._done += texts + _IMAGE_COST * images
-        self._advance(min(1.0, self._done / self._total))
+    chunk: Chunk
+    texts: list[str]
+    text_of: Indices
+    images: list[ImageFile]
+    image_of: Indices
+    found: _Found
+    errors: dict[int, ImageError] = field(default_factory=dict)
 
 
 _STATUS_ORDER = ("row_unreadable", "image_unreadable", "image_missing", "empty", "unsupported")
 
 
-def _find_distinct(items: Sequence[Item | None], left_out: npt.NDArray[np.bool_]) -> tuple[list[Item], Indices]:
-    """Find the distinct items in order, and for each post its item's position (_NONE where it has none)."""
-    positions: dict[Item, int] = {}
+def _decide(plan: _Plan) -> Scores:
+    """Decide on labels and statuses, once all of a chunk is fused."""
+    chunk, found = plan.chunk, plan.found
+    _log_problems(chunk, plan.image_of, plan.errors)
+    is_missing = np.fromiter((image is MISSING for image in chunk.images), dtype=bool, count=chunk.rows)
+    is_broken = np.isin(plan.image_of, list(plan.errors))
+    has_nothing = (plan.text_of == _NONE) & (plan.image_of == _NONE)
+    is_scored = found.uses_text | found.uses_image
+    statuses = np.select(
+        [chunk.unreadable, is_broken, is_missing, has_nothing, ~is_scored],
+        [STATUSES.index(name) for name in _STATUS_ORDER],
+        default=STATUSES.index("ok"),
+    )
+    modalities = np.select(
+        [found.uses_text & found.uses_image, found.uses_text, found.uses_image],
+        [MODALITIES.index(name) for name in ("text+image", "text", "image")],
+        default=MODALITIES.index("none"),
+    )
+    labels = np.where(is_scored, found.probabilities.argmax(axis=1), NO_LABEL)
+    return Scores(found.probabilities, labels, modalities.astype(np.int64), statuses.astype(np.int64), found.to_views())
+
+
+def _find_items(
+    items: Sequence[Item | None], left_out: npt.NDArray[np.bool_], *, distinct: bool
+) -> tuple[list[Item], Indices]:
+    """Find the (distinct) items in order, and for each post the place of its own (_NONE where it has none)."""
+    places: dict[Item, int] = {}
+    found: list[Item] = []
     index = np.full(len(items), _NONE, dtype=np.int64)
     for post, item in enumerate(items):
         if item is not None and not left_out[post]:
-            index[post] = positions.setdefault(item, len(positions))
-    return list(positions), index
+            place = places.setdefault(item, len(found)) if distinct else len(found)
+            if place == len(found):
+                found.append(item)
+            index[post] = place
+    return found, index
 
 
 def _number(positions: Indices) -> tuple[Indices, Indices]:
@@ -283,13 +498,6 @@ def _index_rows(rows: Indices, count: int) -> Indices:
 def _slice(items: Indices, size: int) -> Iterator[Indices]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def _decode(source: Path | bytes, size: int) -> Pixels | ImageError:
-    try:
-        return decode_image(source, size)
-    except ImageError as error:
-        return error
 
 
 def _log_problems(chunk: Chunk, image_of: Indices, errors: dict[int, ImageError]) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from sentimm.bundle import load_bundle
 from sentimm.corpus import MISSING, Chunk, chunk_frame
-from sentimm.errors import UsageError
+from sentimm.errors import BundleError, UsageError
 from sentimm.options import CorpusOptions
-from sentimm.scoring import pipeline
+from sentimm.scoring import known, pipeline
 from sentimm.scoring.engine import Engine
 from sentimm.scoring.output import MODALITIES, NO_LABEL, STATUSES, Scores
 from sentimm.scoring.pipeline import ChunkScorer
@@ -26,6 +27,11 @@ class WatchedEngine:
     engine: Engine
     texts: list[int] = field(default_factory=list)
     images: list[int] = field(default_factory=list)
+    workers: int = 2
+
+    @property
+    def batch_sizes(self):
+        return self.engine.batch_sizes
 
     def encode_texts(self, rows):
         self.texts.append(len(rows))
@@ -42,12 +48,23 @@ class WatchedEngine:
         return self.engine.fuse_with_views(*arguments)
 
 
-def score(
-    bundle_path: Path, chunk: Chunk, watch: list | None = None, shares: list | None = None, *, views: bool = False
-) -> Scores:
+def make_scorer(bundle_path: Path, *, views: bool = False, dedupe: bool = True) -> tuple[ChunkScorer, WatchedEngine]:
     bundle = load_bundle(bundle_path)
     engine = WatchedEngine(Engine(bundle, device="cpu"))
-    with ChunkScorer(bundle, engine, views=views) as scorer:  # type: ignore[arg-type]
+    return ChunkScorer(bundle, engine, views=views, dedupe=dedupe), engine  # type: ignore[arg-type]
+
+
+def score(
+    bundle_path: Path,
+    chunk: Chunk,
+    watch: list | None = None,
+    shares: list | None = None,
+    *,
+    views: bool = False,
+    dedupe: bool = True,
+) -> Scores:
+    scorer, engine = make_scorer(bundle_path, views=views, dedupe=dedupe)
+    with scorer:
         scores = scorer.score(chunk, [].append if shares is None else shares.append)
     if watch is not None:
         watch.append(engine)
@@ -152,21 +169,119 @@ def test_images_given_as_bytes_are_scored(tiny_bundle, tmp_path):
     assert statuses(scores) == ["ok", "ok", "image_unreadable"]
 
 
-def test_images_are_decoded_in_small_batches_one_ahead(tiny_bundle, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "_IMAGES_AT_ONCE", 4)
-    folder = corpora.make_images(tmp_path / "images")
-    content = (folder / "0.png").read_bytes()
-    images = [folder / f"copy{number}.png" for number in range(10)]
-    for image in images:
-        image.write_bytes(content)
-    images[5] = folder / "broken.jpg"
+def test_work_comes_in_batches_and_its_share_is_told(tiny_bundle, tmp_path):
+    images = [tmp_path / f"{number}.png" for number in range(10)]
+    for number, image in enumerate(images):
+        Image.new("RGB", (8, 8), (20 * number, 0, 0)).save(image)
+    images[5].write_bytes(b"not an image")
     engines: list[WatchedEngine] = []
     shares: list[float] = []
-    scores = score(tiny_bundle, chunk_of([None] * 10, images), engines, shares)
-    assert engines[0].images == [4, 3, 2]
+    texts = [f"good {'very ' * number}" for number in range(10)]
+    scores = score(tiny_bundle, chunk_of(texts, images), engines, shares)
+    assert sorted(engines[0].images) == [2, 3, 4]
+    assert sorted(engines[0].texts) == [2, 8]
     assert statuses(scores) == ["ok"] * 5 + ["image_unreadable"] + ["ok"] * 4
-    assert (scores.probabilities[[0, 1, 6, 9]] == scores.probabilities[0]).all()
     assert shares == sorted(shares) and shares[-1] == 1.0
+
+
+def test_a_failing_engine_fails_the_chunk(tiny_bundle, monkeypatch):
+    def fail(_self, _rows):
+        raise BundleError("no")
+
+    monkeypatch.setattr(WatchedEngine, "encode_texts", fail)
+    with pytest.raises(BundleError, match="no"):
+        score(tiny_bundle, chunk_of([f"good {number}" for number in range(50)], [None] * 50))
+
+
+# Nothing twice
+
+
+def test_the_same_image_under_several_names_is_encoded_once(tiny_bundle, tmp_path):
+    images = corpora.make_images(tmp_path / "images")
+    copies = [tmp_path / f"copy{number}.png" for number in range(9)]
+    for copy in copies:
+        copy.write_bytes((images / "0.png").read_bytes())
+    broken = [tmp_path / f"broken{number}.png" for number in range(2)]
+    for copy in broken:
+        copy.write_bytes((images / "broken.jpg").read_bytes())
+    engines: list[WatchedEngine] = []
+    chunk = chunk_of([None] * 13, [*copies, *broken, images / "1.png", (images / "0.png").read_bytes()])
+    scores = score(tiny_bundle, chunk, engines)
+    assert sum(engines[0].images) == 2
+    assert statuses(scores) == ["ok"] * 9 + ["image_unreadable"] * 2 + ["ok"] * 2
+    assert (scores.probabilities[[*range(9), 12]] == scores.probabilities[0]).all()
+    assert (scores.probabilities[11] != scores.probabilities[0]).any()
+
+
+def test_what_earlier_chunks_had_is_not_encoded_again(tiny_bundle, tmp_path):
+    images = corpora.make_images(tmp_path / "images")
+    posts = corpora.make_posts(corpora.KINDS)
+    chunk, _ = chunk_frame(posts, CorpusOptions(images=images))
+    scorer, engine = make_scorer(tiny_bundle)
+    with scorer:
+        first, second, third = (scores for _, scores in scorer.score_all([chunk] * 3, lambda *_: None))
+    assert (sum(engine.texts), sum(engine.images)) == (5, 3)
+    assert scorer.encodings.encoded_texts == 5 and scorer.encodings.texts == 3 * 5
+    assert scorer.encodings.encoded_images == 4 and scorer.encodings.images == 3 * 4  # with the one that is broken
+    for scores in (second, third):
+        np.testing.assert_array_equal(scores.probabilities, first.probabilities)
+        assert statuses(scores) == corpora.STATUSES
+
+
+def test_an_image_that_changed_between_chunks_is_encoded_again(tiny_bundle, tmp_path):
+    images = corpora.make_images(tmp_path / "images")
+    chunk = chunk_of([None], [tmp_path / "now.png"])
+    scorer, engine = make_scorer(tiny_bundle)
+    answers = []
+    with scorer:
+        for name in ("0.png", "1.png", "0.png"):
+            (tmp_path / "new.png").write_bytes((images / name).read_bytes())
+            (tmp_path / "new.png").replace(tmp_path / "now.png")
+            answers.append(scorer.score(chunk, [].append).probabilities)
+    assert sum(engine.images) == 2
+    assert (answers[0] != answers[1]).any() and (answers[0] == answers[2]).all()
+
+
+def test_without_dedupe_everything_is_encoded(tiny_bundle, tmp_path):
+    images = corpora.make_images(tmp_path / "images")
+    chunk, _ = chunk_frame(corpora.make_posts(10 * corpora.KINDS), CorpusOptions(images=images))
+    engines: list[WatchedEngine] = []
+    scores = score(tiny_bundle, chunk, engines, dedupe=False)
+    assert sum(engines[0].texts) == 10 * 5
+    assert sum(engines[0].images) == 10 * 3
+    np.testing.assert_allclose(scores.probabilities, score(tiny_bundle, chunk).probabilities, atol=1e-6)
+    assert statuses(scores) == 10 * corpora.STATUSES
+
+
+def test_what_is_known_is_bounded(monkeypatch):
+    monkeypatch.setattr(known, "_BYTES", 3 * (known._ENTRY_BYTES + 4 * 8))
+    found = known.Known(8)
+    slots = [known.Slot(1, position) for position in range(5)]
+    for position, slot in enumerate(slots[:3]):
+        assert found.claim(position, slot) is slot
+    assert found.find(0) is slots[0] and found.claim(0, slots[4]) is slots[0]
+    found.claim(3, slots[3])
+    assert len(found) == 3
+    assert [found.find(key) for key in range(4)] == [slots[0], None, slots[2], slots[3]]
+
+
+# Overlap
+
+
+def test_the_next_chunk_is_being_worked_on_when_one_is_given(tiny_bundle):
+    taken = []
+
+    def chunks():
+        for number in range(4):
+            taken.append(number)
+            yield chunk_of([f"good {number}"], [None])
+
+    scorer, engine = make_scorer(tiny_bundle)
+    with scorer:
+        for number, (_, scores) in enumerate(scorer.score_all(chunks(), lambda *_: None)):
+            assert len(taken) == min(4, number + 2)
+            assert statuses(scores) == ["ok"]
+    assert sum(engine.texts) == 4
 
 
 def test_no_posts_have_no_scores(tiny_bundle):

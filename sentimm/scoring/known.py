@@ -1,0 +1,87 @@
+"""What is known of texts and images that were seen before, so that none is encoded twice: feature vectors, bounded."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sentimm.errors import ImageError
+
+_BYTES = 128 << 20  # for the texts, and again for the images
+_ENTRY_BYTES = 500  # of an entry besides its features: key, Slot and array objects
+_DIGEST_BYTES = 16
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """The place of a text or an image that is encoded once.
+
+    Attributes:
+        unit: the number of the unit of work that encodes it.
+        position: its row there.
+        features: float32 (width,), once it is encoded and kept for later units.
+        error: what is wrong with the image, once that is known.
+    """
+
+    unit: int
+    position: int
+    features: npt.NDArray[np.float32] | None = None
+    error: ImageError | None = None
+
+    def serves(self, unit: int) -> bool:
+        """Tell whether its encoding will be there when `unit` is complete; units are completed in order."""
+        return self.unit <= unit or self.features is not None or self.error is not None
+
+
+class Known:
+    """Slots by key, those that were asked for longest ago given up first; safe to use from several threads.
+
+    Args:
+        width: floats of a feature vector, 0 where none are kept.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._capacity = _BYTES // (_ENTRY_BYTES + np.dtype(np.float32).itemsize * width)
+        self._slots: OrderedDict[Hashable, Slot] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def find(self, key: Hashable) -> Slot | None:
+        """Give the slot of `key`, where it is known."""
+        with self._lock:
+            slot = self._slots.get(key)
+            if slot is not None:
+                self._slots.move_to_end(key)
+            return slot
+
+    def claim(self, key: Hashable, slot: Slot) -> Slot:
+        """Give the slot of `key`: one that is known, else `slot`, which is from now on."""
+        with self._lock:
+            found = self._slots.setdefault(key, slot)
+            self._slots.move_to_end(key)
+            if len(self._slots) > self._capacity:
+                self._slots.popitem(last=False)
+            return found
+
+
+def digest_content(content: bytes) -> bytes:
+    """Give a key for the content of a text or an image: two contents do not share one."""
+    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
+
+
+def identify_file(path: Path) -> Hashable | None:
+    """Give a key for a file as it is now, without reading it; None where it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return str(path), found.st_ino, found.st_size, found.st_mtime_ns
