@@ -23,6 +23,14 @@ class ModelReady:
 
 
 @dataclass(frozen=True)
+class BatchesChosen:
+    """`--batch-size auto` has found these sizes (by modality) best; or `kept` them from an earlier attempt."""
+
+    sizes: Mapping[str, int]
+    kept: bool
+
+
+@dataclass(frozen=True)
 class SurveyProgress:
     """The survey has seen `rows` posts."""
 
@@ -121,6 +129,14 @@ class JobFinished:
 
 
 Event = (
-    ModelReady | SurveyProgress | Surveyed | JobStarted | PostsScored | PartCommitted | OutputAssembled | JobFinished
+    ModelReady
+    | BatchesChosen
+    | SurveyProgress
+    | Surveyed
+    | JobStarted
+    | PostsScored
+    | PartCommitted
+    | OutputAssembled
+    | JobFinished
 )
 Listener = Callable[[Event], None]

@@ -9,6 +9,7 @@ from typing import Literal
 from sentimm.errors import UsageError
 
 Modality = Literal["text", "image"]
+BatchSize = int | Literal["auto"]
 SENTIMENTS = ("negative", "neutral", "positive")  # the labels, unless others are named
 MAX_CHUNK_ROWS = 100_000  # the most rows that a part, and a row group of the output, may have
 
@@ -54,7 +55,7 @@ class ScoreOptions:
         model: the bundle's folder; None: the embedded default.
         device, precision: what to run on ("auto" chooses).
         threads: threads of the model; None: as many as the machine has cores.
-        batch_size: posts in a batch of the model; None: the engine's choice.
+        batch_size: posts in a batch of the model; None: the engine's choice; "auto": what is fastest in a trial.
         chunk_rows: posts in a part; None: what takes about 15 seconds.
         dedupe: encode each distinct text and image once.
         views: add what the model makes of text and image alone, and how far they are apart.
@@ -68,7 +69,7 @@ class ScoreOptions:
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
-    batch_size: int | None = None
+    batch_size: BatchSize | None = None
     chunk_rows: int | None = None
     dedupe: bool = True
     views: bool = False
@@ -111,7 +112,7 @@ class EvaluateOptions:
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
-    batch_size: int | None = None
+    batch_size: BatchSize | None = None
 
     def __post_init__(self) -> None:
         if "-" in self.inputs:
@@ -122,6 +123,6 @@ class EvaluateOptions:
         _check_at_least(self.batch_size, 1, "--batch-size")
 
 
-def _check_at_least(value: int | None, lowest: int, option: str) -> None:
-    if value is not None and value < lowest:
+def _check_at_least(value: int | str | None, lowest: int, option: str) -> None:
+    if isinstance(value, int) and value < lowest:
         raise UsageError(f"{option} is {value}, but it must be at least {lowest}.")

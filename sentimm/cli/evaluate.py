@@ -96,7 +96,7 @@ def evaluate(
         device=device,
         precision=precision,
         threads=threads,
-        batch_size=batch_size,
+        batch_size=shared.parse_batch_size(batch_size),
     )
     from sentimm.cli.extras import FIGURES, HASHES, METRICS, require
 

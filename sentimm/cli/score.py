@@ -72,6 +72,7 @@ def score(
     chunk_rows: Annotated[
         int | None, declare(shared.RUNNING, "Posts in a part.", metavar="N", show_default="about 15 seconds of work")
     ] = None,
+    no_dedupe: shared.NoDedupe = False,
     quiet: Annotated[bool, declare(shared.RUNNING, "Print errors only.", "--quiet", "-q")] = False,
     as_json: shared.AsJson = False,
 ) -> None:
@@ -100,8 +101,9 @@ def score(
         device=device,
         precision=precision,
         threads=threads,
-        batch_size=batch_size,
+        batch_size=shared.parse_batch_size(batch_size),
         chunk_rows=chunk_rows,
+        dedupe=not no_dedupe,
         views=views,
         overwrite=overwrite,
     )

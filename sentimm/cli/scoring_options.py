@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 from sentimm.cli.declare import declare
+from sentimm.errors import UsageError
+from sentimm.options import BatchSize as BatchSizeValue
 from sentimm.options import Modality
 
 INPUT, RUNNING, OUTPUT = "What is scored", "How it runs", "What is written"
@@ -24,5 +26,30 @@ Model = Annotated[
 Device = Annotated[str, declare(RUNNING, "What to run on.", metavar="auto|cpu|cuda|cuda:N")]
 Precision = Annotated[str, declare(RUNNING, "How the model computes.", metavar="auto|fp32|fp16|int8")]
 Threads = Annotated[int | None, declare(RUNNING, "CPU threads.", metavar="N", show_default="all cores")]
-BatchSize = Annotated[int | None, declare(RUNNING, "Texts or images in a batch.", metavar="N")]
+BatchSize = Annotated[
+    str | None,
+    declare(
+        RUNNING,
+        "Texts or images in a batch; auto: what is fastest in a trial.",
+        metavar="N|auto",
+        show_default="by device",
+    ),
+]
+NoDedupe = Annotated[
+    bool, declare(RUNNING, "Encode repeated texts and images again each time, for measuring.", "--no-dedupe")
+]
 AsJson = Annotated[bool, declare(RUNNING, "Print the result as one JSON object.", "--json")]
+
+
+def parse_batch_size(value: str | None) -> BatchSizeValue | None:
+    """Read the value of --batch-size.
+
+    Raises:
+        UsageError: it is neither a number nor `auto`.
+    """
+    if value is None:
+        return None
+    try:
+        return "auto" if value == "auto" else int(value)
+    except ValueError:
+        raise UsageError(f"--batch-size is {value!r}, but it must be a number or auto.") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any
@@ -24,6 +25,7 @@ from sentimm.console.terminal import (
     print_json,
 )
 from sentimm.events import (
+    BatchesChosen,
     Event,
     JobFinished,
     JobStarted,
@@ -86,6 +88,8 @@ class ScoreConsole:
                 self._model = event
                 source = "the built-in model" if event.embedded else "the model"
                 self._say(f"Scoring with {source} {event.name}. {event.note}")
+            case BatchesChosen(sizes, kept):
+                self._say(_describe_batches(sizes, kept))
             case SurveyProgress(rows):
                 self._advance("Surveying", rows, None)
             case Surveyed():
@@ -130,6 +134,8 @@ class ScoreConsole:
             console.print(make_line(done_before, "bold"), soft_wrap=True)
         else:
             console.print(make_line(_describe_speed(done), "bold"))
+            if done.saved_texts or done.saved_images:
+                console.print(make_line(_describe_savings(done), "dim"))
         console.print()
         print_block(console, draw_counts(done.counts))
         if not done.already:
@@ -144,6 +150,8 @@ class ScoreConsole:
             "already_done": done.already,
             "seconds": round(done.seconds, 3),
             "posts_per_second": round(done.scored / done.seconds, 2) if done.seconds else None,
+            "saved_texts": done.saved_texts,
+            "saved_images": done.saved_images,
             **asdict(done.counts),
             "model": asdict(self._model) if self._model else None,
         }
@@ -199,6 +207,17 @@ def _make_progress(console: Console) -> Progress:
         console=console,
         transient=True,
     )
+
+
+def _describe_batches(sizes: Mapping[str, int], kept: bool) -> str:
+    named = " and ".join(f"{size} {modality}{'s' if size > 1 else ''}" for modality, size in sizes.items())
+    return f"Batches of {named}, {'as found before' if kept else 'the fastest here'}."
+
+
+def _describe_savings(done: JobFinished) -> str:
+    saved = {"text": done.saved_texts, "image": done.saved_images}
+    named = [f"{number:,} {name}{'s' if number > 1 else ''}" for name, number in saved.items() if number]
+    return f"  Repeats: {' and '.join(named)} not encoded again"
 
 
 def _describe_speed(done: JobFinished) -> str:

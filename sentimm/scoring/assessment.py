@@ -94,6 +94,7 @@ def assess_corpus(options: EvaluateOptions, tell: Listener) -> Assessment:
 
 
 def _assess_model(options: EvaluateOptions, tell: Listener) -> Assessment:
+    from sentimm.scoring.batching import find_batch_sizes
     from sentimm.scoring.engine import Engine
 
     bundle = load_bundle(options.model)
@@ -104,8 +105,10 @@ def _assess_model(options: EvaluateOptions, tell: Listener) -> Assessment:
         device=options.device,
         precision=options.precision,
         threads=options.threads,
-        batch_size=options.batch_size,
+        batch_size=None if options.batch_size == "auto" else options.batch_size,
     )
+    if options.batch_size == "auto":
+        find_batch_sizes(engine)
     tell(ModelReady(bundle.name, options.model is None, engine.device, engine.precision, engine.note))
     parts = []
     views = asks_views(bundle, corpus.kinds)

@@ -19,7 +19,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -61,12 +61,21 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JobFacts:
-    """What job.json says; `overwrite`: the job was begun by a command with --overwrite."""
+    """What job.json says.
+
+    Attributes:
+        fingerprint: what decides the output.
+        rows: posts.
+        overwrite: the job was begun by a command with --overwrite.
+        started: when, in ISO 8601.
+        batch_sizes: what `--batch-size auto` found for a device, by modality.
+    """
 
     fingerprint: Fingerprint
     rows: int
     overwrite: bool
     started: str
+    batch_sizes: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -212,6 +221,21 @@ class JobFolder:
             write_file(temporary, [table], table.schema, self._metadata, counts)
         facts = FileFacts(len(frame), self._metadata["fingerprint"], counts, table.schema)
         self.parts.append(Part(path, start, facts))
+
+    def find_batch_sizes(self, device: str) -> dict[str, int] | None:
+        """Give the batch sizes that this job found for `device`, None where it did not."""
+        job = read_job(self.path)
+        return None if job is None else job.batch_sizes.get(device)
+
+    def keep_batch_sizes(self, device: str, sizes: Mapping[str, int]) -> None:
+        """Keep the batch sizes found for `device`, for when the job goes on another time.
+
+        Raises:
+            OutputError: the folder can't be written.
+        """
+        job = read_job(self.path)
+        assert job is not None
+        self._write_job(replace(job, batch_sizes={**job.batch_sizes, device: dict(sizes)}))
 
     def finish(self, assembled: Callable[[int], None]) -> None:
         """Make the output of the finished parts; `assembled` is told how many rows of a single file are there."""

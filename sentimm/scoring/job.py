@@ -17,6 +17,7 @@ from sentimm.bundle import Bundle, load_bundle
 from sentimm.corpus import Chunk, CorpusReader, Survey, spool_stdin, survey_corpus
 from sentimm.errors import OutputError, UsageError
 from sentimm.events import (
+    BatchesChosen,
     JobFinished,
     JobStarted,
     Listener,
@@ -79,6 +80,8 @@ def run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
         if finished is not None:
             done = JobFinished(output, finished.rows, 0, 0.0, finished.counts, already=True)
         else:
+            if options.batch_size == "auto":
+                _choose_batch_sizes(folder, engine, tell)
             with ChunkScorer(bundle, engine, views=options.views, dedupe=options.dedupe) as scorer:
                 done = _score_rest(folder, survey, columns, scorer, options, tell)
     tell(done)
@@ -145,10 +148,24 @@ def _start_engine(bundle: Bundle, options: ScoreOptions, tell: Listener) -> Engi
         device=options.device,
         precision=options.precision,
         threads=options.threads,
-        batch_size=options.batch_size,
+        batch_size=None if options.batch_size == "auto" else options.batch_size,
     )
     tell(ModelReady(bundle.name, options.model is None, engine.device, engine.precision, engine.note))
     return engine
+
+
+def _choose_batch_sizes(folder: JobFolder, engine: Engine, tell: Listener) -> None:
+    """Find the best batch sizes, unless an earlier attempt of the job has."""
+    from sentimm.scoring.batching import find_batch_sizes
+
+    device = f"{engine.device}, {engine.precision}, {engine.threads} threads"
+    sizes = folder.find_batch_sizes(device)
+    kept = sizes is not None
+    if sizes is None:
+        sizes = find_batch_sizes(engine)
+        folder.keep_batch_sizes(device, sizes)
+    engine.use_batch_sizes(sizes)
+    tell(BatchesChosen(sizes, kept))
 
 
 def _spool_stdin(folder: Path) -> Path:
