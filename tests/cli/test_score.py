@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from sentimm.console.scoring import ScoreConsole
+from sentimm.errors import OutputError
 from sentimm.events import Counts, JobFinished, JobStarted, PostsScored
 from tests.cli.running import run
 from tests.scoring import corpora
@@ -69,6 +70,44 @@ def test_the_summary_says_what_came_out_and_what_went_wrong(capsys):
     assert "2  posts without text and image  status = empty" in lines
     assert any("--log-file" in line for line in lines)
     assert not any(line != line.rstrip() for line in out.splitlines())
+
+
+def test_the_summary_says_how_many_encodings_repeats_saved(capsys):
+    _, out, _ = run(capsys, "score", "posts.csv", "--images", "images")
+    assert out.splitlines()[2] == "  Repeats: 5 texts and 4 images not encoded again"
+    _, out, _ = run(capsys, "score", "posts.csv", "--images", "images", "--overwrite", "--json")
+    result = json.loads(out)
+    assert (result["saved_texts"], result["saved_images"]) == (5, 4)
+    _, out, _ = run(capsys, "score", "posts.csv", "--images", "images", "--overwrite", "--no-dedupe")
+    assert "Repeats" not in out
+
+
+def test_the_best_batch_sizes_are_found_once_and_kept_in_the_job(capsys, monkeypatch):
+    found = []
+
+    def find(engine):
+        found.append(engine.batch_sizes)
+        return {"text": 3, "image": 1}
+
+    def stop(_folder, _assembled):
+        raise OutputError("stopped")
+
+    monkeypatch.setattr("sentimm.scoring.batching.find_batch_sizes", find)
+    command = ("score", "posts.csv", "--images", "images", "--batch-size", "auto")
+    with monkeypatch.context() as stopping:
+        stopping.setattr("sentimm.scoring.folder.JobFolder.finish", stop)
+        _, _, err = run(capsys, *command)
+    assert "Batches of 3 texts and 1 image, the fastest here." in err
+    job = json.loads(Path("posts.scored.parquet.job/job.json").read_text())
+    assert list(job["batch_sizes"].values()) == [{"text": 3, "image": 1}]
+    code, _, err = run(capsys, *command)
+    assert code == 0 and len(found) == 1
+    assert "Batches of 3 texts and 1 image, as found before." in err
+
+
+def test_a_batch_size_is_a_number_or_auto(capsys):
+    code, message = fail(capsys, "score", "posts.csv", "--batch-size", "large")
+    assert (code, message) == (2, "--batch-size is 'large', but it must be a number or auto.")
 
 
 def test_json_is_one_object_on_stdout(capsys):
