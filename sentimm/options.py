@@ -123,6 +123,34 @@ class EvaluateOptions:
         _check_at_least(self.batch_size, 1, "--batch-size")
 
 
+@dataclass(frozen=True)
+class BenchOptions:
+    """What `sentimm bench` was asked to do.
+
+    Attributes:
+        inputs: the corpus; none: one is generated.
+        images: the folder of its images.
+        posts: how many of its first posts are used.
+        model, device, precision, threads: as in `ScoreOptions`.
+    """
+
+    inputs: tuple[str, ...] = ()
+    images: Path | None = None
+    posts: int = 1000
+    model: Path | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if "-" in self.inputs:
+            raise UsageError("Standard input (-) can't be used for `sentimm bench`, which reads its posts twice.")
+        if self.images is not None and not self.inputs:
+            raise UsageError("--images is the folder of a corpus's images: name its table too.")
+        _check_at_least(self.threads, 1, "--threads")
+        _check_at_least(self.posts, 1, "--posts")
+
+
 def _check_at_least(value: int | str | None, lowest: int, option: str) -> None:
     if isinstance(value, int) and value < lowest:
         raise UsageError(f"{option} is {value}, but it must be at least {lowest}.")

@@ -34,11 +34,12 @@ MAY_IMPORT["console.training"] = {"errors", "options", "events", "console", "tra
 MAY_IMPORT["console.comparison"] = {"errors", "options", "events", "console", "training", "evaluation"}
 MAY_IMPORT["console.export"] = {"errors", "options", "events", "console", "sentimm_export"}
 MAY_IMPORT["console.evaluation"] = {"errors", "options", "events", "console", "evaluation", "scoring.assessment"}
+MAY_IMPORT["console.bench"] = {"errors", "options", "events", "console", "scoring.bench"}
 MAY_IMPORT["sentimm"] = {"bundle", "scoring"}  # lazily, for the public API
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["cli"] = {*GROUP, "scoring", "console", "models", "training", "sentimm_export"}
 
-WITHOUT_TRAINING_LIBRARIES = {*GROUP, "scoring", "console", "console.evaluation"}
+WITHOUT_TRAINING_LIBRARIES = {*GROUP, "scoring", "console", "console.bench", "console.evaluation"}
 
 
 def list_sources() -> list[Path]:

@@ -28,6 +28,7 @@ COMMANDS = {
     "export": "sentimm.cli.export",
     "info": "sentimm.cli.info",
     "doctor": "sentimm.cli.doctor",
+    "bench": "sentimm.cli.bench",
 }
 
 _log = logging.getLogger("sentimm")

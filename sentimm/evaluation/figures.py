@@ -40,6 +40,31 @@ def draw_confusion(matrix: npt.NDArray[np.int64], labels: Sequence[str], path: P
     figure.savefig(path, format="png", dpi=120)
 
 
+def draw_stages(stages: Sequence[tuple[str, float]], rates: Sequence[tuple[str, float]], path: Path) -> None:
+    """Draw the CPU-milliseconds that each stage takes for a post as bars, and rates in posts per second beside them.
+
+    Raises:
+        OSError: `path` can't be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 1.5 + 0.45 * len(stages)), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, width_ratios=[3, 2])
+    for axes, values, title in (
+        (left, stages, "milliseconds of all cores for a post"),
+        (right, rates, "posts per second"),
+    ):
+        bars = axes.barh([name for name, _ in values], [value for _, value in values], color="tab:blue")
+        axes.bar_label(bars, [f"{value:,.3g}" for _, value in values], padding=3)
+        axes.margins(x=0.2)
+        axes.invert_yaxis()
+        axes.set_title(title, fontsize="medium")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, format="png", dpi=120)
+
+
 def draw_comparison(found: Comparison, path: Path) -> None:
     """Draw each model's accuracy as bars, best and last epoch, with standard deviations, and the paper's as a mark.
 

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# On a machine with an NVIDIA GPU: the tests that need it, the benchmark on it, and how busy it was. Writes a report.
+#
+#   pip install -e '.[cuda,dev]'
+#   benchmarks/gpu_check.sh [TABLE IMAGES]        (without them, posts are generated)
+#
+# Has not run yet: no GPU was at hand (docs/benchmarks.md).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if ! nvidia-smi > /dev/null 2>&1; then
+    echo "There is no NVIDIA GPU here (nvidia-smi does not work): run this on a machine that has one." >&2
+    exit 1
+fi
+report=${REPORT:-gpu-report}
+mkdir -p "$report"
+corpus=()
+if [ $# -eq 2 ]; then
+    corpus=("$1" --images "$2")
+fi
+
+nvidia-smi > "$report/nvidia-smi.txt"
+sentimm doctor > "$report/doctor.txt"
+python -m pytest -q tests/scoring/test_cuda.py | tee "$report/tests.txt"
+if grep -q skipped "$report/tests.txt"; then
+    echo "The tests were skipped: ONNX Runtime can't use the GPU. See $report/doctor.txt." >&2
+    exit 1
+fi
+
+nvidia-smi --query-gpu=timestamp,utilization.gpu,memory.used --format=csv -lms 200 > "$report/utilization.csv" &
+watcher=$!
+trap 'kill "$watcher" 2> /dev/null || true' EXIT
+sentimm bench "${corpus[@]}" --device cuda --posts 20000 --json --figure "$report/bench.png" > "$report/bench.json"
+kill "$watcher"
+
+awk -F', ' 'NR > 1 { sum += $2; rows++ } END { printf "mean GPU utilization over the run: %.0f%%\n", sum / rows }' \
+    "$report/utilization.csv" | tee "$report/utilization.txt"
+python - "$report/bench.json" <<'PYTHON'
+import json, sys
+found = json.load(open(sys.argv[1]))
+print(f"{found['whole']:.0f} posts/s, {found['share_of_limit']:.0%} of the limit, bottleneck: {found['bottleneck']}")
+PYTHON
+echo "Report: $report"

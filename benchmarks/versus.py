@@ -1,0 +1,87 @@
+"""Compare `sentimm score` with what people would write instead (alternatives.py): the same posts, in turn.
+
+python benchmarks/copies.py DATA/mvsa_single/val.csv --images DATA/mvsa_single/images -o FOLDER
+sentimm export WORK/default --weights last --precision fp32 -o FP32
+python benchmarks/versus.py FOLDER --run WORK/default --bundle FP32 --json versus.json
+
+Ours is the whole command over all rows, start and survey and output included, once with distinct posts and once with
+the repeats left in. Theirs are measured on the first rows, as many as `--seconds` are enough for, without start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ALTERNATIVES = Path(__file__).with_name("alternatives.py")
+# Posts/s that are expected at least: how many rows make the seconds that were asked for.
+EXPECTED = {"plain": 17, "careful": 50, "onnx": 50, "pipeline": 170, "paper": 3}
+MOST = 8000
+
+
+def score(table: Path, *options: str) -> dict[str, Any]:
+    """Run `sentimm score`; posts/s of the whole command."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["sentimm", "score", str(table), *options, "-o", f"{folder}/scored.parquet", "--json"]
+        began = time.perf_counter()
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        seconds = time.perf_counter() - began
+    rows = json.loads(done.stdout)["rows"]
+    return {"posts": rows, "seconds": seconds, "posts_per_second": rows / seconds}
+
+
+def run_alternative(way: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Run one of the alternatives on the first rows."""
+    posts = min(MOST, int(EXPECTED[way] * options.seconds))
+    command = [sys.executable, str(ALTERNATIVES), way, str(options.folder / "distinct.csv"), "--posts", str(posts)]
+    command += ["--run", str(options.run), "--bundle", str(options.bundle)]
+    if way != "pipeline":
+        command += ["--images", str(options.folder / "images")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    """Print a line for each run, and then the ratios."""
+    parser = argparse.ArgumentParser(description="Compare `sentimm score` with what people would write instead.")
+    parser.add_argument("folder", type=Path, help="what copies.py wrote")
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--bundle", type=Path, required=True, help="the same weights, exported in fp32")
+    parser.add_argument("--only", default=",".join(EXPECTED), help="which alternatives")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each alternative, about")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    images = ("--images", str(options.folder / "images"))
+    runs: dict[str, list[dict[str, Any]]] = {}
+
+    def note(name: str, found: dict[str, Any]) -> None:
+        runs.setdefault(name, []).append(found)
+        chosen = f" ({found['chosen']})" if "chosen" in found else ""
+        print(f"{name}: {found['posts']:,} posts, {found['posts_per_second']:.1f} posts/s{chosen}", flush=True)
+
+    for _ in range(options.rounds):
+        note("sentimm", score(options.folder / "distinct.csv", *images))
+        note("sentimm, repeats left in", score(options.folder / "repeats.csv", *images))
+        note("sentimm, text only", score(options.folder / "distinct.csv"))
+        for way in options.only.split(","):
+            note(way, run_alternative(way, options))
+    rates = {name: statistics.median(run["posts_per_second"] for run in found) for name, found in runs.items()}
+    print(f"\nrepeats left in against distinct: {rates['sentimm, repeats left in'] / rates['sentimm']:.1f} times")
+    for way in options.only.split(","):
+        ours = rates["sentimm, text only" if way == "pipeline" else "sentimm"]
+        print(f"against {way}: {ours / rates[way]:.1f} times")
+    if options.json:
+        options.json.write_text(json.dumps(runs, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""`sentimm bench`: how fast scoring is on this machine, and what limits it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sentimm.cli import scoring_options as shared
+from sentimm.cli.declare import declare
+from sentimm.options import BenchOptions
+
+if TYPE_CHECKING:
+    from sentimm.scoring.bench import Benchmark
+
+
+def bench(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[INPUT]...", help="The corpus to measure with.", show_default="a generated one"),
+    ] = None,
+    images: shared.Images = None,
+    posts: Annotated[int, declare(shared.INPUT, "Use the first N posts.", metavar="N")] = BenchOptions.posts,
+    model: shared.Model = None,
+    device: shared.Device = "auto",
+    precision: shared.Precision = "auto",
+    threads: shared.Threads = None,
+    figure: Annotated[
+        Path | None, declare(shared.OUTPUT, "Draw the result into this PNG.", metavar="FILE", show_default=False)
+    ] = None,
+    quiet: Annotated[bool, declare(shared.RUNNING, "No progress.", "--quiet", "-q")] = False,
+    as_json: shared.AsJson = False,
+) -> None:
+    """Measure each stage of scoring alone, the limit that they set, and how near to it a whole job comes.
+
+    Takes about half a minute on two cores. Use posts of your own to know how long a corpus will take.
+
+    Example: sentimm bench tweets.csv --images photos/
+    """
+    options = BenchOptions(tuple(inputs or ()), images, posts, model, device, precision, threads)
+    if figure is not None:
+        from sentimm.cli.extras import FIGURES, require
+
+        require("sentimm bench --figure", FIGURES)
+    from sentimm.console.bench import BenchConsole
+    from sentimm.scoring.bench import run_benchmark
+
+    console = BenchConsole(quiet=quiet, as_json=as_json)
+    try:
+        found = run_benchmark(options, console.tell)
+    finally:
+        console.close()
+    if figure is not None:
+        _draw(found, figure)
+    console.finish(found, figure)
+
+
+def _draw(found: Benchmark, path: Path) -> None:
+    from sentimm.errors import OutputError
+    from sentimm.evaluation.figures import draw_stages
+
+    stages = [(stage.name, 1000 * stage.seconds_per_post) for stage in found.stages]
+    try:
+        draw_stages(stages, [("limit", found.limit), ("a whole job", found.whole)], path)
+    except OSError as error:
+        raise OutputError(f"The figure can't be written to {path}: {error.strerror or error}.") from error

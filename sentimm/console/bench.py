@@ -1,0 +1,108 @@
+"""How a benchmark goes, and what it found."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from sentimm.console.scoring import ScoreConsole
+from sentimm.console.terminal import (
+    count_posts,
+    describe_duration,
+    describe_rate,
+    make_console,
+    make_line,
+    print_block,
+    print_json,
+)
+from sentimm.events import Event
+
+if TYPE_CHECKING:
+    from sentimm.scoring.bench import Benchmark
+
+_MILLION = 1_000_000
+
+
+class BenchConsole:
+    """Shows progress on stderr and the result on stdout.
+
+    Args:
+        quiet: no progress.
+        as_json: print the result as one JSON object.
+    """
+
+    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+        self._as_json = as_json
+        self._progress = ScoreConsole(quiet=quiet)
+
+    def tell(self, event: Event) -> None:
+        """Show an event."""
+        self._progress.show(event)
+
+    def close(self) -> None:
+        """Take the progress bar away."""
+        self._progress.close()
+
+    def finish(self, found: Benchmark, figure: Path | None) -> None:
+        """Show the result; `figure` is where it was drawn."""
+        if self._as_json:
+            print_json(describe_benchmark(found))
+            return
+        console = make_console(sys.stdout)
+        corpus = "generated ones" if found.corpus == "generated" else f"of {found.corpus}"
+        console.print(make_line(f"{count_posts(found.posts)}, {corpus}. {found.note}", "bold"), soft_wrap=True)
+        console.print()
+        print_block(console, _draw_stages(found))
+        console.print()
+        for line in _describe(found):
+            console.print(make_line(line), soft_wrap=True)
+        if figure is not None:
+            console.print(make_line(f"Drawn in {figure}"), soft_wrap=True)
+
+
+def describe_benchmark(found: Benchmark) -> dict[str, Any]:
+    """Give a benchmark as JSON knows it."""
+    stages = [
+        asdict(stage) | {"items_per_second": stage.items_per_second, "ms_per_post": 1000 * stage.seconds_per_post}
+        for stage in found.stages
+    ]
+    derived = {
+        "share_of_limit": found.share,
+        "bottleneck": found.bottleneck.name,
+        "core_hours_per_million": found.core_hours_per_million,
+    }
+    return asdict(found) | {"stages": stages} | derived
+
+
+def _draw_stages(found: Benchmark) -> Table:
+    table = Table(box=None, padding=(0, 2), header_style="dim")
+    table.add_column("alone on all cores")
+    for name in ("per second", "in batches of", "ms for a post", "share"):
+        table.add_column(name, justify="right")
+    total = sum(stage.seconds_per_post for stage in found.stages)
+    for stage in found.stages:
+        seconds = stage.seconds_per_post
+        table.add_row(
+            stage.name + (" (GPU)" if stage.on_gpu else ""),
+            f"{stage.items_per_second:,.0f}",
+            f"{stage.batch or ''}",
+            f"{1000 * seconds:.3f}",
+            f"{seconds / total:.0%}",
+        )
+    for name, rate in (("reading the table", found.reading), ("writing the output", found.writing)):
+        table.add_row(name, f"{rate:,.0f}", "", f"{1000 / rate:.3f}", "", style="dim")
+    return table
+
+
+def _describe(found: Benchmark) -> list[str]:
+    return [
+        f"Limit of these stages: {describe_rate(found.limit)}. A whole job: {describe_rate(found.whole)}, "
+        f"{found.share:.0%} of it; before it starts, {describe_duration(found.start_s)}.",
+        f"The bottleneck is {found.bottleneck.name}.",
+        f"A million such posts take {describe_duration(_MILLION / found.whole)}, "
+        f"{found.core_hours_per_million:.1f} core-hours.",
+    ]
