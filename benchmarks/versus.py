@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -49,6 +50,12 @@ def run_alternative(way: str, options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def has_vnni() -> bool:
+    """Tell whether the processor has AVX-512 VNNI, which decides the bars that hold."""
+    facts = Path("/proc/cpuinfo")
+    return facts.exists() and "avx512_vnni" in facts.read_text()
+
+
 def main() -> None:
     """Print a line for each run, and then the ratios."""
     parser = argparse.ArgumentParser(description="Compare `sentimm score` with what people would write instead.")
@@ -62,6 +69,8 @@ def main() -> None:
     options = parser.parse_args()
     images = ("--images", str(options.folder / "images"))
     runs: dict[str, list[dict[str, Any]]] = {}
+    vnni = has_vnni()
+    print(f"{os.cpu_count()} cores, {'with' if vnni else 'without'} AVX-512 VNNI", flush=True)
 
     def note(name: str, found: dict[str, Any]) -> None:
         runs.setdefault(name, []).append(found)
@@ -80,7 +89,7 @@ def main() -> None:
         ours = rates["sentimm, text only" if way == "pipeline" else "sentimm"]
         print(f"against {way}: {ours / rates[way]:.1f} times")
     if options.json:
-        options.json.write_text(json.dumps(runs, indent=1))
+        options.json.write_text(json.dumps({"cores": os.cpu_count(), "avx512_vnni": vnni, "runs": runs}, indent=1))
 
 
 if __name__ == "__main__":

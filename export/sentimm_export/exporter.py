@@ -188,8 +188,8 @@ def _write_precisions(
             if modality == "text":
                 kept = quantize_text(source, target, _text_feeds(run, calibration))
                 notes.append(
-                    f"int8 text: activations are smoothed; {len(kept)} products stay in float, the second of every "
-                    "feed-forward layer"
+                    "int8 text: activations are smoothed; outlier channels of the second product of each of the "
+                    f"{len(kept)} feed-forward layers stay in float"
                 )
             else:
                 kept = quantize_image(source, target, _image_feeds(calibration))

@@ -43,6 +43,7 @@ def bench(
         from sentimm.cli.extras import FIGURES, require
 
         require("sentimm bench --figure", FIGURES)
+        _check_figure(figure)
     from sentimm.console.bench import BenchConsole
     from sentimm.scoring.bench import run_benchmark
 
@@ -54,6 +55,14 @@ def bench(
     if figure is not None:
         _draw(found, figure)
     console.finish(found, figure)
+
+
+def _check_figure(path: Path) -> None:
+    """Check what can be known of the figure's file before anything is measured."""
+    from sentimm.errors import OutputError
+
+    if path.is_dir() or not path.parent.is_dir():
+        raise OutputError(f"The figure can't be written to {path}: name a file in a folder that is there.")
 
 
 def _draw(found: Benchmark, path: Path) -> None:

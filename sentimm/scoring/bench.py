@@ -24,10 +24,11 @@ from sentimm.scoring.limit import Stage, find_limit, measure_stages
 from sentimm.scoring.output import write_file
 
 # As in MVSA's posts: pixels of a photograph, words of a text, and how many are repeats.
-_PHOTO = (600, 450)
+_PHOTOS = ((600, 600), (600, 800), (600, 450), (600, 337), (576, 1024), (600, 400))
+_SHARES = (97, 69, 60, 35, 18, 16)  # of these sizes
 _QUALITY = 85
 _GRAIN = 0.2
-_WORDS = 13
+_WORDS = (4, 18)
 _REPEATED = 0.02
 _SYLLABLES = ("ba", "con", "di", "el", "for", "ga", "in", "lo", "men", "on", "ra", "sti", "tion", "un", "ver", "ya")
 
@@ -161,18 +162,17 @@ def make_corpus(table: Path, images: Path, posts: int) -> Path:
             rows.append(chance.choice(rows))
             continue
         name = f"{number}.jpg"
-        (images / name).write_bytes(_make_photo(number))
-        rows.append((" ".join(chance.choices(words, k=_WORDS)), name))
+        (images / name).write_bytes(_make_photo(number, *chance.choices(_PHOTOS, _SHARES)[0]))
+        rows.append((" ".join(chance.choices(words, k=chance.randint(*_WORDS))), name))
     pl.DataFrame(rows, schema=["text", "image"], orient="row").write_csv(table)
     return table
 
 
-def _make_photo(seed: int) -> bytes:
+def _make_photo(seed: int, width: int, height: int) -> bytes:
     """Make a JPEG of smooth colours with some grain, about as large as a photograph of its size."""
     noise = np.random.default_rng(seed)
-    width, height = _PHOTO
     smooth = Image.fromarray(noise.integers(0, 256, (height // 50, width // 50, 3), np.uint8))
-    field = smooth.resize(_PHOTO, Image.Resampling.BICUBIC)
+    field = smooth.resize((width, height), Image.Resampling.BICUBIC)
     grain = Image.fromarray(noise.integers(0, 256, (height, width, 3), np.uint8)).filter(ImageFilter.GaussianBlur(1))
     content = io.BytesIO()
     Image.blend(field, grain, _GRAIN).save(content, "JPEG", quality=_QUALITY)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from sentimm.bundle import Bundle
 from sentimm.corpus import Chunk
@@ -90,15 +91,16 @@ def measure_stages(bundle: Bundle, engine: Engine, posts: Chunk) -> list[Stage]:
             batches = [np.arange(start, min(start + batch, items)) for start in range(0, items, batch)]
             return _time(lambda: list(pool.map(work, batches)))
 
-        texts = [text for text, ok in zip(posts.texts.to_list(), readable, strict=True) if text and ok]
-        if bundle.text is not None and texts:
-            distinct = list(dict.fromkeys(texts))
-            sample = posts.texts.drop_nulls().unique(maintain_order=True).head(_MOST_TEXTS)
+        texts = posts.texts.filter(pl.Series(readable)).drop_nulls()
+        distinct = normalize_texts(texts).unique(maintain_order=True)
+        distinct = distinct.filter(distinct != "")
+        if bundle.text is not None and len(distinct):
+            sample = texts.unique(maintain_order=True).head(_MOST_TEXTS)
             tokenizer = TextTokenizer(bundle.text.tokenizer, bundle.text.max_tokens)
             seconds = _time(lambda: tokenizer.encode(normalize_texts(sample).to_list()))
             per_post = len(distinct) / posts.rows
             stages.append(Stage("preparing texts", None, len(sample), seconds, per_post))
-            rows = sorted(tokenizer.encode(normalize_texts(sample).to_list()), key=len)
+            rows = sorted(tokenizer.encode(distinct.head(_MOST_TEXTS).to_list()), key=len)
             batch = engine.batch_sizes["text"]
             seconds = share_out(lambda chosen: engine.encode_texts([rows[row] for row in chosen]), len(rows), batch)
             stages.append(Stage("text graph", batch, len(rows), seconds, per_post, on_gpu))

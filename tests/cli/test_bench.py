@@ -48,6 +48,12 @@ def test_without_an_input_posts_are_generated(capsys, here):
     assert (here / "bench.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_figure_that_can_not_be_written_is_said_before_anything_is_measured(capsys):
+    code, out, err = run(capsys, "bench", "posts.csv", "--figure", "nowhere/bench.png")
+    assert code == 1 and out == "" and "Scoring with" not in err
+    assert err.startswith("Error: The figure can't be written to nowhere/bench.png: name a file in a folder that is")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

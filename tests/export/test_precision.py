@@ -7,7 +7,7 @@ import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession
 from sentimm_export.precision import find_first_block, quantize_image, quantize_text
-from sentimm_export.smoothing import smooth_products
+from sentimm_export.smoothing import smooth_products, split_outliers
 
 rng = np.random.default_rng(0)
 TOKENS, WIDTH = 6, 32
@@ -48,6 +48,29 @@ def test_a_text_graph_with_outliers_keeps_its_answers_in_int8(tmp_path: Path) ->
     assert np.std(found - expected) < 0.02 * np.std(expected)
 
 
+def test_splitting_outliers_changes_no_answer_in_float() -> None:
+    split = feed_forward_model()
+    kept, ranges = split_outliers(split, text_feeds(), ["second"])
+    assert kept == ["second_apart"]
+    ((low, high),) = ranges.values()
+    assert low == 0 and high < 30  # the outlier is in the thousands
+    for feed in text_feeds():
+        np.testing.assert_allclose(run(split, feed), run(feed_forward_model(), feed), rtol=1e-4, atol=1e-3)
+
+
+def test_a_feed_forward_layer_with_outliers_keeps_its_answers_in_int8(tmp_path: Path) -> None:
+    source, target = tmp_path / "text.onnx", tmp_path / "text.int8.onnx"
+    onnx.save(feed_forward_model(), source)
+    assert quantize_text(source, target, text_feeds()) == ["second_apart"]
+    quantized = onnx.load(target)
+    inputs = {node.input[1] for node in quantized.graph.node if node.op_type == "MatMul"}
+    assert inputs & {"second_weight_DequantizeLinear_Output"} and "second_outlier_weights" in inputs
+    expected = np.concatenate([run(feed_forward_model(), feed) for feed in text_feeds()])
+    found = np.concatenate([run(quantized, feed) for feed in text_feeds()])
+    # Without splitting the noise is larger than the answers: one hidden unit is hundreds of times the others.
+    assert np.std(found - expected) < 0.03 * np.std(expected)
+
+
 def test_the_first_block_ends_behind_the_first_depthwise_convolution() -> None:
     assert find_first_block(image_model(depthwise=True).graph) == ["conv0", "conv1", "conv2"]
     assert find_first_block(image_model(depthwise=False).graph) == []
@@ -84,6 +107,37 @@ def text_model() -> ModelProto:
         ],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, shape)],
         [numpy_helper.from_array(size, "size"), numpy_helper.from_array(weight, "weight")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def feed_forward_model() -> ModelProto:
+    """A feed-forward layer of which one hidden unit, that the second product hardly uses, is far larger than others."""
+    generator = np.random.default_rng(4)
+    first = generator.standard_normal((WIDTH, 2 * WIDTH)).astype(np.float32)
+    second = generator.standard_normal((2 * WIDTH, WIDTH)).astype(np.float32)
+    second[5] *= 0.001
+    size = np.ones(2 * WIDTH, np.float32)
+    size[5] = 500
+    shape = ["batch", "tokens", WIDTH]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Identity", ["hidden"], ["states"], name="copy"),
+            helper.make_node("MatMul", ["states", "first_weight"], ["wide"], name="first"),
+            helper.make_node("Relu", ["wide"], ["positive"], name="relu"),
+            helper.make_node("Mul", ["positive", "size"], ["active"], name="scale"),
+            helper.make_node("MatMul", ["active", "second_weight"], ["output"], name="second"),
+        ],
+        "text",
+        [
+            helper.make_tensor_value_info("hidden", TensorProto.FLOAT, shape),
+            helper.make_tensor_value_info("attention_mask", TensorProto.INT64, shape[:2]),
+        ],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, shape)],
+        [
+            numpy_helper.from_array(value, name)
+            for name, value in {"first_weight": first, "second_weight": second, "size": size}.items()
+        ],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
