@@ -28,7 +28,7 @@ from sentimm.events import (
     Surveyed,
     SurveyProgress,
 )
-from sentimm.options import MAX_CHUNK_ROWS, ScoreOptions
+from sentimm.options import ScoreOptions
 from sentimm.scoring.commit import commit_file, writing
 from sentimm.scoring.fingerprint import take_fingerprint
 from sentimm.scoring.finished import read_output
@@ -44,6 +44,7 @@ _log = logging.getLogger(__name__)
 _FIRST_CHUNK_ROWS = 256
 _PART_SECONDS = 15.0
 _FASTEST_GROWTH = 4
+_MOST_ROWS = 16_384  # unless the number is given: memory is the same for 100,000 posts and for millions
 _COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
 _TABLES = (".csv", ".tsv", ".tab", ".ndjson", ".jsonl", ".json", ".parquet", ".pq")
 
@@ -252,4 +253,4 @@ class _ChunkSize:
     def adapt(self, rows: int, seconds: float) -> None:
         if not self._is_given:
             wanted = int(rows / max(seconds, 0.001) * _PART_SECONDS)
-            self.rows = max(1, min(wanted, _FASTEST_GROWTH * self.rows, MAX_CHUNK_ROWS))
+            self.rows = max(1, min(wanted, _FASTEST_GROWTH * self.rows, _MOST_ROWS))
