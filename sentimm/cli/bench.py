@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def bench(
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[INPUT]...", help="The corpus to measure with.", show_default="a generated one"),
+        typer.Argument(metavar="INPUT", help="The corpus to measure with.", show_default="a generated one"),
     ] = None,
     images: shared.Images = None,
     posts: Annotated[int, declare(shared.INPUT, "Use the first N posts.", metavar="N")] = BenchOptions.posts,
