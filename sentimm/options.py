@@ -129,13 +129,13 @@ class BenchOptions:
 
     Attributes:
         inputs: the corpus; none: one is generated.
-        images: the folder of its images.
+        corpus: how to read it.
         posts: how many of its first posts are used.
         model, device, precision, threads: as in `ScoreOptions`.
     """
 
     inputs: tuple[str, ...] = ()
-    images: Path | None = None
+    corpus: CorpusOptions = field(default_factory=CorpusOptions)
     posts: int = 1000
     model: Path | None = None
     device: str = "auto"
@@ -145,7 +145,7 @@ class BenchOptions:
     def __post_init__(self) -> None:
         if "-" in self.inputs:
             raise UsageError("Standard input (-) can't be used for `sentimm bench`, which reads its posts twice.")
-        if self.images is not None and not self.inputs:
+        if self.corpus.images is not None and not self.inputs:
             raise UsageError("--images is the folder of a corpus's images: name its table too.")
         _check_at_least(self.threads, 1, "--threads")
         _check_at_least(self.posts, 1, "--posts")

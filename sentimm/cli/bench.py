@@ -9,7 +9,7 @@ import typer
 
 from sentimm.cli import scoring_options as shared
 from sentimm.cli.declare import declare
-from sentimm.options import BenchOptions
+from sentimm.options import BenchOptions, CorpusOptions
 
 if TYPE_CHECKING:
     from sentimm.scoring.bench import Benchmark
@@ -21,6 +21,11 @@ def bench(
         typer.Argument(metavar="INPUT", help="The corpus to measure with.", show_default="a generated one"),
     ] = None,
     images: shared.Images = None,
+    text_column: shared.TextColumn = None,
+    image_column: shared.ImageColumn = None,
+    id_column: shared.IdColumn = None,
+    only: shared.Only = None,
+    allow_missing: shared.AllowMissing = False,
     posts: Annotated[int, declare(shared.INPUT, "Use the first N posts.", metavar="N")] = BenchOptions.posts,
     model: shared.Model = None,
     device: shared.Device = "auto",
@@ -38,7 +43,22 @@ def bench(
 
     Example: sentimm bench tweets.csv --images photos/
     """
-    options = BenchOptions(tuple(inputs or ()), images, posts, model, device, precision, threads)
+    options = BenchOptions(
+        inputs=tuple(inputs or ()),
+        corpus=CorpusOptions(
+            images=images,
+            text_column=text_column,
+            image_column=image_column,
+            id_column=id_column,
+            only=only,
+            allow_missing=allow_missing,
+        ),
+        posts=posts,
+        model=model,
+        device=device,
+        precision=precision,
+        threads=threads,
+    )
     if figure is not None:
         from sentimm.cli.extras import FIGURES, require
 

@@ -17,7 +17,7 @@ from sentimm.bundle import load_bundle
 from sentimm.corpus import CorpusReader, survey_corpus
 from sentimm.errors import InputError
 from sentimm.events import Counts, Event, Listener, ModelReady, PostsScored, SurveyProgress
-from sentimm.options import BenchOptions, CorpusOptions, ScoreOptions
+from sentimm.options import BenchOptions, ScoreOptions
 from sentimm.scoring.engine import Engine
 from sentimm.scoring.job import run_job
 from sentimm.scoring.limit import Stage, find_limit, measure_stages
@@ -89,11 +89,11 @@ def run_benchmark(options: BenchOptions, tell: Listener) -> Benchmark:
     with tempfile.TemporaryDirectory(prefix="sentimm-bench-") as name:
         folder = Path(name)
         if options.inputs:
-            inputs, corpus, images = options.inputs, ", ".join(options.inputs), options.images
+            inputs, corpus, images = options.inputs, ", ".join(options.inputs), options.corpus.images
         else:
             images = folder / "images"
             inputs, corpus = (str(make_corpus(folder / "posts.csv", images, options.posts)),), "generated"
-        reading = CorpusOptions(images=images, limit=options.posts)
+        reading = replace(options.corpus, images=images, limit=options.posts)
         began = time.perf_counter()
         bundle = load_bundle(options.model)
         engine = Engine(bundle, device=options.device, precision=options.precision, threads=options.threads)

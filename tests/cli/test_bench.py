@@ -41,6 +41,17 @@ def test_json_has_the_same(capsys):
     assert found["core_hours_per_million"] == pytest.approx(1e6 / found["whole"] * found["threads"] / 3600)
 
 
+def test_columns_are_chosen_as_for_score(capsys, here):
+    corpora.make_posts(16).rename({"text": "words"}).write_csv("odd.csv")
+    code, _, err = run(capsys, "bench", "odd.csv", "--images", "images", "--only", "text")
+    assert code == 2 and "--text-column" in err
+    options = ("--images", "images", "--only", "text", "--text-column", "words", "--json")
+    code, out, _ = run(capsys, "bench", "odd.csv", *options)
+    assert code == 0
+    stages = [stage["name"] for stage in json.loads(out)["stages"]]
+    assert stages == ["preparing texts", "text graph", "fusion graph"]
+
+
 def test_without_an_input_posts_are_generated(capsys, here):
     code, out, _ = run(capsys, "bench", "--posts", "20", "--figure", "bench.png")
     assert code == 0
