@@ -3,7 +3,7 @@
 The whole picture is stretched to the square: what lies at the edges counts for sentiment too (words, faces).
 Decoder, measured on 400 original MVSA photographs to 224 px, one AVX2 core: Pillow with `draft` 476 images/s,
 simplejpeg (scaled) and Pillow's resize 524, OpenCV 347, Pillow at full scale 294. Pillow reads all formats, and the
-image graph takes five times as long as it: one decoder for everything.
+image graph takes two to five times as long as it: one decoder for everything.
 """
 
 from __future__ import annotations
