@@ -13,6 +13,7 @@
     ├── RunError                a run that is damaged
     ├── DeviceError             the device that was asked for can't be used
     ├── ImageError              an image that can't be decoded (scoring turns it into a status)
+    ├── DecoderError            images can't be decoded at all
     ├── OutputError             an output that can't be written
     ├── TrainingError           training that can't go on
     └── ParityError             an exported model that does not answer as the trained one
@@ -77,6 +78,10 @@ class DeviceError(SentimmError):
 
 class ImageError(SentimmError):
     """An image that can't be decoded."""
+
+
+class DecoderError(SentimmError):
+    """Images can't be decoded at all."""
 
 
 class OutputError(SentimmError):

@@ -9,6 +9,8 @@ image graph takes two to five times as long as it: one decoder for everything.
 from __future__ import annotations
 
 import io
+import os
+import stat
 import warnings
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sentimm.errors import ImageError
 
+MAX_FILE_BYTES = 256 << 20
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 # Only these decoders are offered a file, whatever its name says.
@@ -61,9 +64,26 @@ def read_image(path: Path) -> bytes:
         ImageError: it can't be read; the message says why.
     """
     try:
-        return path.read_bytes()
+        # Of what may have taken a file's place since its folder was listed, a pipe would be waited for.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 (of a descriptor)
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageError("is no regular file")
+            check_size(status.st_size)
+            return file.read()
     except OSError as error:
         raise ImageError(f"can't be read: {error.strerror or error}") from error
+
+
+def check_size(length: int) -> None:
+    """Check that an image file of this many bytes may be decoded.
+
+    Raises:
+        ImageError: it has more than MAX_FILE_BYTES.
+    """
+    if length > MAX_FILE_BYTES:
+        raise ImageError(f"has {length / 1e6:,.0f} MB, more than the {MAX_FILE_BYTES / 1e6:,.0f} MB allowed")
 
 
 def to_chw(image: Image.Image) -> npt.NDArray[np.uint8]:
@@ -104,5 +124,7 @@ def _reason(error: Exception) -> str:
         return "is not an image in a format that can be read"
     if isinstance(error, Image.DecompressionBombError):
         return "has too many pixels"
+    if isinstance(error, MemoryError):
+        return "takes too much memory to decode"
     text = " ".join(str(error).split()) or type(error).__name__
     return f"can't be decoded: {text}"

@@ -24,7 +24,8 @@ import numpy.typing as npt
 from sentimm.corpus import MISSING, Chunk
 from sentimm.errors import ImageError
 from sentimm.evaluation.conflict import measure_conflict
-from sentimm.images import decode_image, read_image
+from sentimm.images import check_size, read_image
+from sentimm.scoring.decoders import Decoders
 from sentimm.scoring.encoded import Encoded
 from sentimm.scoring.known import Known, Slot, digest_content, identify_file
 from sentimm.scoring.output import MODALITIES, NO_LABEL, STATUSES, Scores, ViewScores, check_views
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 Indices = npt.NDArray[np.int64]
 Features = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.uint8]
 ImageFile = Path | bytes
 Item = TypeVar("Item")
 Advance = Callable[[Chunk, float], None]
@@ -46,6 +46,7 @@ _TELL_SECONDS = 0.2
 _SEQUENCE_BYTES = 128 << 20  # of a slice's sequences, were all texts of the greatest length
 _FEWEST_POSTS = 64  # of a slice: a full batch of the image graph on any device
 _IMAGE_COST = 3  # an image, decoded and encoded, takes as long as this many texts (int8 and fp32, AVX2 and AVX-512)
+_DECODED_FILES, _DECODED_BYTES = 8, 4 << 20  # that a decoder gets at a time
 _NONE = -1  # in an index: this post has no such thing
 
 _log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Encodings:
 
 
 class ChunkScorer:
-    """Scores chunks of posts with the model of a bundle; a context, as it holds threads.
+    """Scores chunks of posts with the model of a bundle; a context, as it holds threads and processes.
 
     With `views` it also says what the model's heads make of text and image alone. Without `dedupe` every text and image
     is encoded anew, however often it was there before.
@@ -88,6 +89,7 @@ class ChunkScorer:
         self._known_texts = Known(bundle.text.width if bundle.text else 0)
         self._known_images = Known(bundle.image.width if bundle.image else 0)
         self._units = 0
+        self._decoders = Decoders(bundle.image.size if bundle.image else 0, engine.batch_sizes["image"])
         self._encoders = ThreadPoolExecutor(engine.workers, thread_name_prefix="encode")
         # Apart, so that the end of one unit does not wait behind the next one's encoding.
         self._fusers = ThreadPoolExecutor(engine.workers, thread_name_prefix="fuse")
@@ -97,7 +99,10 @@ class ChunkScorer:
 
     def __exit__(self, *_error: object) -> None:
         for pool in (self._encoders, self._fusers):
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+        self._decoders.__exit__()  # before it is waited for the workers: they may be waiting for a decoder
+        for pool in (self._encoders, self._fusers):
+            pool.shutdown()
 
     def score(self, chunk: Chunk, advance: Callable[[float], None]) -> Scores:
         """Score the posts of `chunk`; `advance` is told now and then which share of the work is done.
@@ -213,23 +218,39 @@ class ChunkScorer:
     def _encode_images(self, unit: _Unit, positions: Indices, known: Known) -> None:
         """Decode images and encode those of them that are not known."""
         assert self._bundle.image is not None and unit.images is not None
-        pixels: list[Pixels] = []
         slots: list[Slot] = []
+        with self._decoders.borrow() as decoder:
+            for files in self._find_contents(unit, positions, known):
+                errors = decoder.decode([content for _, content in files])
+                for (slot, _), error in zip(files, errors, strict=True):
+                    if error is None:
+                        slots.append(slot)
+                    else:
+                        slot.error = unit.errors[slot.position] = error
+            if slots:
+                encoded = self._engine.encode_images(decoder.pixels)
+                unit.images.put(np.array([slot.position for slot in slots]), encoded)
+                if self._keeps:
+                    for slot, features in zip(slots, encoded.features, strict=True):
+                        slot.features = features.copy()
+
+    def _find_contents(self, unit: _Unit, positions: Indices, known: Known) -> Iterator[list[tuple[Slot, bytes]]]:
+        """Give the images that are not known, with their slots: some at a time, as they may be large."""
+        files: list[tuple[Slot, bytes]] = []
         for position in map(int, positions):
             slot = Slot(unit.number, position)
             try:
                 content = self._find_content(unit, slot, known)
-                if content is not None:
-                    pixels.append(decode_image(content, self._bundle.image.size))
-                    slots.append(slot)
             except ImageError as error:
                 slot.error = unit.errors[position] = error
-        if pixels:
-            encoded = self._engine.encode_images(np.stack(pixels))
-            unit.images.put(np.array([slot.position for slot in slots]), encoded)
-            if self._keeps:
-                for slot, features in zip(slots, encoded.features, strict=True):
-                    slot.features = features.copy()
+                continue
+            if content is not None:
+                files.append((slot, content))
+                if len(files) == _DECODED_FILES or sum(len(content) for _, content in files) > _DECODED_BYTES:
+                    yield files
+                    files = []
+        if files:
+            yield files
 
     def _find_content(self, unit: _Unit, slot: Slot, known: Known) -> bytes | None:
         """Give the content of the image of `slot`; None where it is known, which is noted.
@@ -238,6 +259,8 @@ class ChunkScorer:
             ImageError: it can't be read.
         """
         source = unit.plan.images[unit.own_images[slot.position]]
+        if isinstance(source, bytes):
+            check_size(len(source))
         if not self._dedupe:
             return source if isinstance(source, bytes) else read_image(source)
         file = None if isinstance(source, bytes) else identify_file(source)

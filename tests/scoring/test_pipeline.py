@@ -219,7 +219,7 @@ def test_what_earlier_chunks_had_is_not_encoded_again(tiny_bundle, tmp_path):
     chunk, _ = chunk_frame(posts, CorpusOptions(images=images))
     scorer, engine = make_scorer(tiny_bundle)
     with scorer:
-        first, second, third = (scores for _, scores in scorer.score_all([chunk] * 3, lambda *_: None))
+        first, second, third = (scorer.score(chunk, [].append) for _ in range(3))
     assert (sum(engine.texts), sum(engine.images)) == (5, 3)
     assert scorer.encodings.encoded_texts == 5 and scorer.encodings.texts == 3 * 5
     assert scorer.encodings.encoded_images == 4 and scorer.encodings.images == 3 * 4  # with the one that is broken
