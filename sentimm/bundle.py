@@ -1,15 +1,17 @@
 """The bundle: the folder of graphs, tokenizer and manifest that `export` writes and `score` reads.
 
 `bundle.json` names every other file with its size and SHA-256; loading checks all of them, so a bundle is either
-whole or a `BundleError`. All files lie flat in the folder, and a name that leads out of it is refused.
+whole or a `BundleError`. All files lie flat in the folder as plain files: a name that leads out of it is refused, and
+so are links. What the graphs ask for is checked (`graphs`) before anything opens them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
+import stat
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -18,6 +20,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 from sentimm import __version__
 from sentimm.errors import BundleError, BundleNotFoundError
+from sentimm.graphs import check_graph
 
 Modality: TypeAlias = Literal["text", "image"]
 Precision: TypeAlias = Literal["int8", "fp16", "fp32"]
@@ -30,6 +33,15 @@ TEMPERATURES = ("text+image", "text", "image")
 
 # The model card may be edited after export: it is for people, and not part of what is checked.
 _UNLISTED = frozenset({MANIFEST, "MODEL_CARD.md"})
+
+# Far above what any model has: what a manifest may make us reserve memory for.
+_MOST_MANIFEST_BYTES = 16 * 2**20
+_MOST_LABELS = 1_000
+_MOST_TOKENS = 8_192
+_MOST_PIXELS = 2_048  # a side of an image
+_MOST_CELLS = 16_384
+_MOST_WIDTH = 16_384
+_MOST_LEVELS = 32  # of objects and lists in each other
 
 _REMEDY = "export the model again, or get the bundle afresh."
 
@@ -107,13 +119,15 @@ def load_bundle(path: Path | str | None = None) -> Bundle:
 
     Raises:
         BundleNotFoundError: there is no bundle at `path`.
-        BundleError: a file is missing, damaged or not as the manifest says, or the format is a newer one.
+        BundleError: a file is missing, damaged, a link or not as the manifest says, a graph asks for what none of ours
+            does, or the format is a newer one.
     """
     folder = default_bundle_path() if path is None else Path(path)
     content = _read_manifest(folder, is_default=path is None)
     manifest = _parse_manifest(folder, content)
     bundle = _read_bundle(folder, manifest, hashlib.sha256(content).hexdigest())
     _check_files(folder, manifest.fields("files"))
+    _check_graphs(bundle)
     return bundle
 
 
@@ -174,7 +188,12 @@ class _Fields:
         return _Fields(self._folder, self._full(key), self._get(key, "an object"))
 
     def optional(self, key: str) -> dict[str, Any]:
-        return self.fields(key).value if self.value.get(key) is not None else {}
+        value = self.fields(key).value if self.value.get(key) is not None else {}
+        try:
+            json.dumps(value, allow_nan=False)
+        except ValueError:
+            raise self.error(self._full(key), "an object whose numbers are finite", value) from None
+        return value
 
     def string(self, key: str) -> str:
         value = self._get(key, "a string")
@@ -182,11 +201,13 @@ class _Fields:
             raise self.error(self._full(key), "a string", value)
         return value
 
-    def integer(self, key: str, least: int) -> int:
+    def integer(self, key: str, least: int, most: int | None = None) -> int:
         expected = f"a whole number, {least} or more"
         value = self._get(key, expected)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise self.error(self._full(key), expected, value)
+        if most is not None and value > most:
+            raise self.error(self._full(key), f"at most {most:,}", value)
         return value
 
     def flag(self, key: str) -> bool:
@@ -198,11 +219,13 @@ class _Fields:
     def positive(self, key: str) -> float:
         expected = "a number above 0"
         value = self._get(key, expected)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
             raise self.error(self._full(key), expected, value)
         return float(value)
 
-    def strings(self, key: str, allowed: tuple[str, ...] | None = None, least: int = 0) -> tuple[str, ...]:
+    def strings(
+        self, key: str, allowed: tuple[str, ...] | None = None, least: int = 0, most: int | None = None
+    ) -> tuple[str, ...]:
         expected = f"a list of {least or 'no'} or more different strings"
         if allowed is not None:
             expected += f" of {', '.join(allowed)}"
@@ -210,6 +233,8 @@ class _Fields:
         good = isinstance(value, list) and len(value) >= least and all(isinstance(item, str) and item for item in value)
         if not good or len(set(value)) < len(value) or (allowed is not None and not set(value) <= set(allowed)):
             raise self.error(self._full(key), expected, value)
+        if most is not None and len(value) > most:
+            raise self.error(self._full(key), f"a list of at most {most:,} strings", value)
         return tuple(value)
 
     def file(self, key: str, files: _Fields) -> Path:
@@ -222,6 +247,8 @@ class _Fields:
 def _read_manifest(folder: Path, *, is_default: bool) -> bytes:
     path = folder / MANIFEST
     try:
+        if _measure_plain_file(path, folder) > _MOST_MANIFEST_BYTES:
+            raise BundleError(f"{path} is damaged: no manifest has more than {_MOST_MANIFEST_BYTES:,} bytes; {_REMEDY}")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         if is_default:
@@ -239,9 +266,12 @@ def _read_manifest(folder: Path, *, is_default: bool) -> bytes:
 
 def _parse_manifest(folder: Path, content: bytes) -> _Fields:
     try:
-        manifest = _Fields(folder, "", json.loads(content))
+        value = json.loads(content, parse_int=_read_integer)
+        _check_depth(value)
+        json.dumps(value, ensure_ascii=False).encode()  # halves of characters can be read, but not written
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{folder / MANIFEST} is damaged, it is not JSON ({error}): {_REMEDY}") from error
+    manifest = _Fields(folder, "", value)
     version = manifest.integer("format", 1)
     if version > FORMAT:
         raise BundleError(
@@ -249,6 +279,25 @@ def _parse_manifest(folder: Path, content: bytes) -> _Fields:
             "update sentimm."
         )
     return manifest
+
+
+def _read_integer(digits: str) -> int:
+    number = int(digits)
+    if abs(number) >= 2**63:
+        raise ValueError(f"a whole number of {len(digits)} digits")
+    return number
+
+
+def _check_depth(value: object) -> None:
+    level, depth = [value], 0
+    while level:
+        if (depth := depth + 1) > _MOST_LEVELS:
+            raise ValueError(f"more than {_MOST_LEVELS} objects and lists in each other")
+        level = [child for item in level for child in _list_children(item)]
+
+
+def _list_children(value: object) -> list[object]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
 def _read_bundle(folder: Path, manifest: _Fields, digest: str) -> Bundle:
@@ -263,7 +312,7 @@ def _read_bundle(folder: Path, manifest: _Fields, digest: str) -> Bundle:
     return Bundle(
         path=folder,
         name=manifest.string("name"),
-        labels=manifest.strings("labels", least=2),
+        labels=manifest.strings("labels", least=2, most=_MOST_LABELS),
         modalities=tuple(modality for modality in MODALITIES if modality in modalities),
         text=_read_text(manifest.fields("text"), files) if "text" in modalities else None,
         image=_read_image(manifest.fields("image"), fusion.attends) if "image" in modalities else None,
@@ -282,16 +331,20 @@ def _read_text(fields: _Fields, files: _Fields) -> TextSpec:
     return TextSpec(
         encoder=fields.string("encoder"),
         normalization=fields.string("normalization"),
-        max_tokens=fields.integer("max_tokens", 3),
+        max_tokens=fields.integer("max_tokens", 3, _MOST_TOKENS),
         tokenizer=fields.file("tokenizer", files),
         pad_id=fields.integer("pad_id", 0),
-        width=fields.integer("width", 1),
+        width=fields.integer("width", 1, _MOST_WIDTH),
     )
 
 
 def _read_image(fields: _Fields, has_sequence: bool) -> ImageSpec:
-    cells = fields.integer("cells", 1) if has_sequence else None
-    return ImageSpec(fields.string("encoder"), fields.integer("size", 1), fields.integer("width", 1), cells)
+    return ImageSpec(
+        encoder=fields.string("encoder"),
+        size=fields.integer("size", 1, _MOST_PIXELS),
+        width=fields.integer("width", 1, _MOST_WIDTH),
+        cells=fields.integer("cells", 1, _MOST_CELLS) if has_sequence else None,
+    )
 
 
 def _read_fusion(fields: _Fields, modalities: tuple[str, ...]) -> FusionSpec:
@@ -320,23 +373,43 @@ def _is_flat(name: str) -> bool:
 
 
 def _check_files(folder: Path, files: _Fields) -> None:
-    home = folder.resolve()
     for name in files.value:
         path = folder / name
         entry = files.fields(name)
         expected, size = entry.string("sha256"), entry.integer("bytes", 0)
         try:
-            if path.resolve(strict=True).parent != home:
-                raise BundleError(f"{path} is a link that leads out of the bundle: put the file itself there.")
-            found = path.stat().st_size
+            found = _measure_plain_file(path, folder)
             if found != size:
                 raise BundleError(f"{path} is damaged: it has {found:,} bytes instead of {size:,}; {_REMEDY}")
             if _hash_file(path) != expected:
                 raise BundleError(f"{path} is damaged: its SHA-256 is not the one that {MANIFEST} names; {_REMEDY}")
         except FileNotFoundError:
             raise BundleError(f"{path} is missing from the bundle: {_REMEDY}") from None
-        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, up to Python 3.12
-            raise BundleError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}.") from error
+        except OSError as error:
+            raise BundleError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+def _measure_plain_file(path: Path, folder: Path) -> int:
+    """Give a file's size in bytes, without opening it: what is no plain file might wait, or lead elsewhere."""
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1 and not _is_shipped(folder)):
+        raise BundleError(f"{path} is a link: a bundle holds the files themselves, put a copy in its place.")
+    if not stat.S_ISREG(found.st_mode):
+        raise BundleError(f"{path} is not a plain file: {_REMEDY}")
+    return found.st_size
+
+
+def _is_shipped(folder: Path) -> bool:
+    """Tell whether `folder` came with sentimm: installers may link its files to those of other environments."""
+    return folder.resolve() == default_bundle_path().resolve()
+
+
+def _check_graphs(bundle: Bundle) -> None:
+    graphs = {path for parts in bundle.graphs.values() for path in parts.values()}
+    others = graphs if bundle.text is None else graphs | {bundle.text.tokenizer}
+    weights = {name: size for name, size in bundle.files.items() if bundle.path / name not in others}
+    for path in sorted(graphs):
+        check_graph(path, weights)
 
 
 def _hash_file(path: Path) -> str:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 
 import pytest
 
@@ -148,6 +150,14 @@ def test_a_manifest_that_is_not_json_is_named(folder, content):
         (("files",), []),
         (("files", "image.onnx", "bytes"), -1),
         (("metrics",), 3),
+        (("metrics",), {"accuracy": float("nan")}),
+        (("provenance",), {"created": float("inf")}),
+        (("temperatures", "text"), float("nan")),
+        (("labels",), [str(number) for number in range(1001)]),
+        (("text", "max_tokens"), 8193),
+        (("text", "width"), 16_385),
+        (("image", "width"), 16_385),
+        (("image", "size"), 2049),
     ],
 )
 def test_a_field_that_is_missing_or_wrong_is_named(folder, keys, to):
@@ -155,6 +165,33 @@ def test_a_field_that_is_missing_or_wrong_is_named(folder, keys, to):
     message = failure(folder)
     assert "bundle.json is damaged" in message
     assert keys[0] in message
+
+
+def test_more_cells_than_any_image_has_are_refused(attending_bundle, tmp_path):
+    folder = shutil.copytree(attending_bundle, tmp_path / "model")
+    change(folder, "image", "cells", to=10**6)
+    assert "image.cells should be at most 16,384, and is 1000000" in failure(folder)
+
+
+@pytest.mark.parametrize(
+    "value", ["1" * 30, "-" + "9" * 5000, "[" * 500 + "]" * 500, '{"a":' * 40 + "1" + "}" * 40, '"\\ud800"']
+)
+def test_values_that_nobody_writes_are_an_error(folder, value):
+    content = (folder / "bundle.json").read_text()
+    (folder / "bundle.json").write_text(content.replace('"parity": {}', f'"parity": {{"int8": {value}}}'))
+    assert "bundle.json is damaged, it is not JSON" in failure(folder)
+
+
+def test_a_number_without_end_is_an_error(folder):
+    content = (folder / "bundle.json").read_text()
+    (folder / "bundle.json").write_text(content.replace('"parity": {}', '"parity": {"int8": 1e999}'))
+    assert "parity should be an object whose numbers are finite" in failure(folder)
+
+
+def test_a_manifest_too_large_is_not_read(folder):
+    with (folder / "bundle.json").open("r+b") as file:
+        file.truncate(2**40)
+    assert "bundle.json is damaged: no manifest has more than 16,777,216 bytes" in failure(folder)
 
 
 @pytest.mark.parametrize("name", ["../secret", "a/b.onnx", "/etc/passwd", "..", "a\\b", "C:x", "bundle.json", ""])
@@ -182,22 +219,49 @@ def test_a_single_changed_bit_is_found(folder):
     assert "image.weights is damaged: its SHA-256 is not the one that bundle.json names" in failure(folder)
 
 
-def test_a_link_that_leads_out_is_refused(folder, tmp_path):
-    (folder / "text.onnx").rename(tmp_path / "outside.onnx")
-    (folder / "text.onnx").symlink_to(tmp_path / "outside.onnx")
-    assert "text.onnx is a link that leads out of the bundle" in failure(folder)
+@pytest.mark.parametrize("name", ["text.onnx", "image.weights", "tokenizer.json", "bundle.json"])
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+@pytest.mark.parametrize("target", ["outside", "model/inside"])
+def test_links_are_refused(folder, tmp_path, name, link, target):
+    (folder / name).rename(tmp_path / target)
+    link(tmp_path / target, folder / name)
+    assert failure(folder) == (
+        f"{folder / name} is a link: a bundle holds the files themselves, put a copy in its place."
+    )
 
 
 def test_links_in_a_circle_are_an_error(folder):
     (folder / "text.onnx").unlink()
     (folder / "text.onnx").symlink_to(folder / "text.onnx")
-    assert str(folder / "text.onnx") in failure(folder)
+    assert f"{folder / 'text.onnx'} is a link" in failure(folder)
+
+
+def test_installers_may_link_the_files_of_the_default_bundle(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("sentimm.bundle.default_bundle_path", lambda: folder)
+    for path in list(folder.iterdir()):
+        os.link(path, tmp_path / path.name)
+    assert load_bundle().name == load_bundle(folder).name == "tiny"
+    (folder / "text.onnx").unlink()
+    (folder / "text.onnx").symlink_to(tmp_path / "text.onnx")
+    assert "text.onnx is a link" in failure(folder)
+
+
+@pytest.mark.parametrize("name", ["text.onnx", "bundle.json"])
+def test_pipes_and_sockets_are_not_opened(folder, monkeypatch, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    assert f"{folder / name} is not a plain file" in failure(folder)
+    (folder / name).unlink()
+    monkeypatch.chdir(folder)  # a socket's path has at most 107 bytes
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind(name)
+        assert f"{folder / name} is not a plain file" in failure(folder)
 
 
 def test_a_folder_in_place_of_a_file_is_an_error(folder):
     (folder / "text.onnx").unlink()
     (folder / "text.onnx").mkdir()
-    assert str(folder / "text.onnx") in failure(folder)
+    assert f"{folder / 'text.onnx'} is not a plain file" in failure(folder)
 
 
 def test_a_bundle_may_be_reached_through_a_link(folder, tmp_path):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -94,11 +95,14 @@ def _parse_backbone(part: str) -> tuple[str, Path | None]:
 def _build_resnet(name: str, pretrained: bool, weights: Path | None, levels: int) -> ImageBackbone:
     import torchvision
 
-    published = pretrained and weights is None
-    try:
-        network = torchvision.models.get_model(name, weights="DEFAULT" if published else None)
-    except OSError as error:
-        raise InputError(_unreachable(name, error)) from error
+    network = torchvision.models.get_model(name, weights=None)
+    if pretrained and weights is None:
+        published = torchvision.models.get_model_weights(name).DEFAULT
+        try:
+            # By itself, torchvision would run what code is in a file of its cache.
+            network.load_state_dict(published.get_state_dict(check_hash=True, weights_only=True))
+        except (OSError, RuntimeError, UnpicklingError) as error:
+            raise InputError(_unreachable(name, error)) from error
     channels = int(network.fc.in_features)
     if weights is not None:
         _load_local(network, weights, name)

@@ -7,6 +7,7 @@ yet, and projects (the projection is always trained).
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -191,12 +192,18 @@ def load_text_encoder(
     hub_logging: Any = logging
     hub_logging.disable_progress_bar()
     try:
+        # No code of the folder or the hub is run, neither as modules nor in pickles.
         config = AutoConfig.from_pretrained(
-            name, hidden_dropout_prob=bert_dropout, attention_probs_dropout_prob=bert_dropout
+            name,
+            hidden_dropout_prob=bert_dropout,
+            attention_probs_dropout_prob=bert_dropout,
+            trust_remote_code=False,
         )
-        backbone = AutoModel.from_pretrained(name, config=config, attn_implementation="eager")
-        tokenizer = AutoTokenizer.from_pretrained(name).backend_tokenizer
-    except (OSError, ValueError, AttributeError) as error:
+        backbone = AutoModel.from_pretrained(
+            name, config=config, attn_implementation="eager", trust_remote_code=False, weights_only=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False).backend_tokenizer
+    except (OSError, ValueError, AttributeError, pickle.UnpicklingError) as error:
         where = "folder" if Path(name).is_dir() else "model hub"
         raise InputError(
             f"The text encoder {name!r} can't be loaded from the {where} ({_first_line(error)}): give --text-encoder "

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,26 @@ def test_a_text_encoder_that_is_not_there_names_the_option(tmp_path: Path) -> No
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"--text-encoder PATH, a folder with config.json"):
         load_text(tmp_path / "empty")
+
+
+def test_no_code_of_a_text_encoders_folder_is_run(tmp_path: Path) -> None:
+    class Touch:
+        def __reduce__(self) -> tuple[object, tuple[Path]]:
+            return (Path.touch, (tmp_path / "ran",))
+
+    folder = make_text_encoder(tmp_path / "bert")
+    (folder / "model.safetensors").unlink()
+    torch.save({"embeddings.word_embeddings.weight": Touch()}, folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match="--text-encoder PATH"):
+        load_text(folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["model_type"]
+    config["auto_map"] = {"AutoConfig": "code.Config", "AutoModel": "code.Model", "AutoTokenizer": "code.Tokenizer"}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with pytest.raises(InputError, match="--text-encoder PATH"):
+        load_text(folder)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_more_tokens_than_the_encoder_reads_are_refused(tmp_path: Path) -> None:
@@ -136,6 +157,34 @@ def test_a_file_that_could_run_code_is_not_loaded(tmp_path: Path) -> None:
     torch.save({"conv1.weight": Boom()}, tmp_path / "resnet18.pth")
     with pytest.raises(InputError, match="can't be read as a state dict"):
         build_backbone("resnet18", pretrained=True, weights=tmp_path / "resnet18.pth")
+
+
+def test_code_among_published_weights_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torchvision
+
+    class Touch:
+        def __reduce__(self) -> tuple[object, tuple[Path]]:
+            return (Path.touch, (tmp_path / "ran",))
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cache = tmp_path / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    torch.save({"conv1.weight": Touch()}, cache / Path(torchvision.models.ResNet18_Weights.DEFAULT.url).name)
+    with pytest.raises(InputError, match="pretrained weights of the image encoder 'resnet18'"):
+        build_backbone("resnet18", pretrained=True)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_published_weights_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torchvision
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cache = tmp_path / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    network = torchvision.models.resnet18()
+    torch.save(network.state_dict(), cache / Path(torchvision.models.ResNet18_Weights.DEFAULT.url).name)
+    backbone = build_backbone("resnet18", pretrained=True)
+    assert torch.equal(backbone.network.conv1.weight, network.conv1.weight)
 
 
 @pytest.mark.parametrize(

@@ -515,7 +515,12 @@ def rewrite(tiny_bundle, tmp_path):
 
 
 def test_a_graph_that_onnxruntime_can_not_load_is_named(rewrite, capfd):
-    message = rewrite(lambda folder, fields: (folder / "text.onnx").write_bytes(b"no graph"))
+    def misname(folder, fields):
+        model = onnx.load(folder / "text.onnx")
+        model.graph.node[0].op_type = "NoSuchOperator"
+        (folder / "text.onnx").write_bytes(model.SerializeToString())
+
+    message = rewrite(misname)
     assert "text.onnx can't be loaded by ONNX Runtime" in message
     assert capfd.readouterr() == ("", "")
 
@@ -552,7 +557,7 @@ def test_external_data_outside_the_folder_is_refused(rewrite, tmp_path):
                     entry.value = "../image.weights"
         (folder / "image.onnx").write_bytes(model.SerializeToString())
 
-    assert "image.onnx can't be loaded by ONNX Runtime" in rewrite(lead_out)
+    assert "lies in '../image.weights', which is no file of weights of the bundle" in rewrite(lead_out)
 
 
 def test_pixels_of_another_shape_are_a_clear_error(engine):
