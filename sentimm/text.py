@@ -6,6 +6,7 @@ A bundle names the normalisation it was trained with (`NORMALIZATION` is the new
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -27,6 +28,8 @@ _USER = r"(^|[^\w/])@\w+"
 # Zero-width and directional marks and soft hyphens vanish; control characters and U+FFFD become spaces.
 _INVISIBLE = r"[\x{AD}\x{200B}\x{200C}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2069}\x{FEFF}]"
 _BROKEN = r"[\x00-\x1F\x7F-\x9F\x{FFFD}]"
+_LEADING_ZEROS = re.compile(r"&#0+(?=[0-9])")
+_BEYOND_UNICODE = re.compile(r"&#[0-9]{8,};?")
 _MAYBE_EMOJI = r"[\x{203C}-\x{3299}\x{1F000}-\x{1FAFF}\x{20E3}]"
 
 
@@ -46,7 +49,7 @@ def normalize_texts(texts: pl.Series, normalization: str = NORMALIZATION) -> pl.
             f"know (it knows {NORMALIZATION!r}): update sentimm, or export the model again."
         )
     texts = texts.cast(pl.String).str.slice(0, 2 * _MAX_CHARS)
-    texts = _map_matching(texts, r"&[#\w]+;", html.unescape)
+    texts = _map_matching(texts, r"&[#\w]+;", _resolve_entities)
     texts = texts.str.normalize("NFKC").str.replace_all(_BROKEN, " ")
     texts = texts.str.replace_all(_LINK, " http ").str.replace_all(_USER, "$1@user")
     texts = _map_matching(texts, _MAYBE_EMOJI, _name_emoji)
@@ -99,6 +102,13 @@ def _map_matching(texts: pl.Series, pattern: str, function: Callable[[str], str]
     rows = matching.arg_true()
     changed = texts.gather(rows).map_elements(function, return_dtype=pl.String)
     return texts.scatter(rows, changed)
+
+
+def _resolve_entities(text: str) -> str:
+    try:
+        return html.unescape(text)
+    except ValueError:  # Python reads no number of thousands of digits
+        return html.unescape(_BEYOND_UNICODE.sub("\ufffd", _LEADING_ZEROS.sub("&#", text)))
 
 
 def _name_emoji(text: str) -> str:

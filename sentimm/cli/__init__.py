@@ -7,9 +7,11 @@ command takes (`--version`, `--verbose`, `--log-file`) is declared once, here, a
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +39,14 @@ _log = logging.getLogger("sentimm")
 class _LazyCommands(TyperGroup):
     """A group that imports a command's module when the command is run or described."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _printable_errors():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _printable_errors():
+            return super().invoke(ctx)
+
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
@@ -53,6 +63,19 @@ class _LazyCommands(TyperGroup):
             command.params.extend(param for param in self.params if param.name in _COMMON)
             self.commands[cmd_name] = command
         return self.commands[cmd_name]
+
+
+@contextmanager
+def _printable_errors() -> Iterator[None]:
+    """Make what Typer will say of a wrong option harmless: a glob may have given a file's name as one."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            from sentimm.console.terminal import printable
+
+            error.message = printable(message)  # type: ignore[attr-defined]
+        raise
 
 
 def _show_version(asked: bool) -> None:
@@ -73,11 +96,12 @@ def _log_to_stderr(asked: bool) -> None:
 def _log_to_file(file: Path | None) -> None:
     if file is None:
         return
+    from sentimm.console.terminal import make_file_log_handler
+
     try:
-        handler = logging.FileHandler(file, encoding="utf-8")
+        handler = make_file_log_handler(file)
     except OSError as error:
         raise UsageError(f"The log file {file} can't be written: {error.strerror or error}.") from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     _add_log_handler(handler)
 
 
@@ -123,6 +147,8 @@ def _sentimm(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line with `arguments` (those of the process by default) and exit with its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # one that can't show a character is no reason to fail
     _log.addHandler(logging.NullHandler())  # without a handler Python would print warnings on stderr
     try:
         app(arguments, prog_name="sentimm")

@@ -8,44 +8,78 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 BAR_WIDTH = 30  # cells
-_DIRECTION_MARKS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029")
+# Control and format characters (directions, zero width), halves of pairs (names that are no UTF-8), line separators.
+_UNSAFE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 
 
 def printable(text: str) -> str:
-    """Make `text` harmless to print: control and direction characters, which could rewrite a terminal, become `�`."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if _is_control(character) else character for character in text)
+    """Make `text` one line that is harmless to print: what could rewrite a terminal, or can't be seen, becomes `�`."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join("\N{REPLACEMENT CHARACTER}" if _is_unsafe(character) else character for character in text)
 
 
-def _is_control(character: str) -> bool:
-    if character == "\n":
-        return False
-    return unicodedata.category(character) in ("Cc", "Cs") or character in _DIRECTION_MARKS
+def _is_unsafe(character: str) -> bool:
+    return unicodedata.category(character) in _UNSAFE
+
+
+class _LineFormatter(logging.Formatter):
+    """Writes a record as one line, and below it the trace of an error, indented: no name can forge a record."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 (logging's name)
+        return "\n".join(f"  {printable(line)}" for line in super().formatException(ei).splitlines())
 
 
 class _ConsoleLogHandler(logging.Handler):
     """Prints log records on stderr, above a progress bar where there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(printable(self.format(record)), file=sys.stderr)
+        print(self.format(record), file=sys.stderr)
 
 
 def make_log_handler() -> logging.Handler:
     """Make the log handler of `--verbose`."""
     handler = _ConsoleLogHandler()
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    handler.setFormatter(_LineFormatter("%(name)s: %(message)s"))
+    return handler
+
+
+def make_file_log_handler(path: Path) -> logging.Handler:
+    """Make the log handler of `--log-file`.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(_LineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     return handler
 
 
 def print_json(value: object) -> None:
     """Print a dataclass, or what JSON knows, as one JSON object on stdout."""
     content = value if isinstance(value, dict) else asdict(value)  # type: ignore[call-overload]
-    print(json.dumps(content, ensure_ascii=False, default=str))
+    written = json.dumps(content, ensure_ascii=not _is_utf8(sys.stdout), default=str)
+    print("".join(_escape(character) if _is_unsafe(character) else character for character in written))
+
+
+def _escape(character: str) -> str:
+    """Write a character as JSON does in a string."""
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[first : first + 4]}" for first in range(0, len(units), 4))
+
+
+def _is_utf8(stream: Any) -> bool:
+    return "utf" in (getattr(stream, "encoding", None) or "").lower()
 
 
 def make_console(file: Any) -> Console:
@@ -72,7 +106,7 @@ def make_lines(sentences: Iterable[str], style: str = "") -> list[Text]:
 
 def draw_bar(share: float, color: str) -> Sequence[tuple[str, str]]:
     """Draw a bar of BAR_WIDTH cells in eighths of a cell, where the terminal can show them."""
-    if "utf" in (getattr(sys.stdout, "encoding", None) or "").lower():
+    if _is_utf8(sys.stdout):
         eighths = round(share * BAR_WIDTH * 8)
         full = "█" * (eighths // 8) + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[eighths % 8]
     else:

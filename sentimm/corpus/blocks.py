@@ -19,11 +19,13 @@ class Problem:
         row: its place, from 0; in a block, a file or a corpus, as the holder says.
         raw: the record as it is in the file (its first megabyte, and U+FFFD for broken UTF-8).
         reason: what is wrong with it, a clause for a person.
+        file: the table, where the holder is not the table itself.
     """
 
     row: int
     raw: str
     reason: str
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -98,4 +100,15 @@ def read_arrow(table: pa.Table) -> pl.DataFrame:
     """Turn an Arrow table into a polars frame."""
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
+    frame.columns = table.column_names  # polars gives a column without a name another one
     return frame
+
+
+def find_repeated(names: Sequence[str]) -> str | None:
+    """Find the first name that occurs a second time."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None

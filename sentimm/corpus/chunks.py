@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,14 @@ import numpy.typing as npt
 import polars as pl
 
 from sentimm.corpus.blocks import Problem
-from sentimm.corpus.columns import ColumnChoice, choose_columns, holds_bytes, require_column
+from sentimm.corpus.columns import ColumnChoice, choose_columns, holds_bytes, require_column, shorten_name
 from sentimm.corpus.image_lookup import MISSING, ImageFolder, ImageSource, is_url
 from sentimm.errors import InputError
 from sentimm.options import CorpusOptions
+
+_EPOCH = date(1970, 1, 1).toordinal()
+_FIRST_DAY, _LAST_DAY = date.min.toordinal() - _EPOCH, date.max.toordinal() - _EPOCH  # as polars counts days
+_PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class Chunk:
         images: Path or bytes: the image; MISSING: one is named that is not there; None: none is named.
         unreadable: bool (posts,), the records that can't be read as a row.
         problems: these records, `row` counted in the corpus.
+        named: String columns `id` and `image`, what the posts give as such; None: it is not needed.
     """
 
     start: int
@@ -36,6 +42,7 @@ class Chunk:
     images: list[ImageSource]
     unreadable: npt.NDArray[np.bool_]
     problems: tuple[Problem, ...] = ()
+    named: pl.DataFrame | None = None
 
     @property
     def rows(self) -> int:
@@ -82,7 +89,9 @@ def keep_columns(columns: Sequence[str], options: CorpusOptions) -> list[str]:
 
 def make_frame(columns: Sequence[pl.Series], rows: int) -> pl.DataFrame:
     """Make a frame that has its height even where it has no columns: scores are added to it."""
-    return pl.DataFrame(columns) if columns else pl.DataFrame({"": range(rows)}).drop("")
+    if columns:
+        return pl.DataFrame({column.name: column for column in columns})  # as a list, "" would get another name
+    return pl.DataFrame({"": range(rows)}).drop("")
 
 
 def read_texts(frame: pl.DataFrame, choice: ColumnChoice) -> pl.Series:
@@ -101,7 +110,7 @@ def find_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageFolder |
         if holds_bytes(values.dtype):
             return _find_bytes_or_names(values, folder)
         if folder is not None:
-            return [folder.find_by_name(name) for name in values.cast(pl.String).to_list()]
+            return [folder.find_by_name(name) for name in _to_strings(values).to_list()]
     elif choice.by_id and folder is not None:
         return [folder.find_by_id(post_id) for post_id in _to_strings(frame[str(choice.id)]).to_list()]
     return [None] * len(frame)
@@ -110,7 +119,7 @@ def find_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageFolder |
 def count_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageFolder | None) -> tuple[int, int]:
     """Count the posts of a frame that name an image, and those whose image is there, as `find_images` finds them."""
     if folder is not None and choice.image is not None and not holds_bytes(frame[choice.image].dtype):
-        return folder.count_by_name(frame[choice.image].cast(pl.String).to_list())
+        return folder.count_by_name(_to_strings(frame[choice.image]).to_list())
     if folder is not None and choice.by_id:
         return folder.count_by_id(_to_strings(frame[str(choice.id)]).to_list())
     images = find_images(frame, choice, folder)
@@ -126,6 +135,15 @@ def list_image_names(frame: pl.DataFrame, choice: ColumnChoice) -> list[str]:
     return names.filter(names != "").to_list()
 
 
+def read_names(frame: pl.DataFrame, choice: ColumnChoice) -> pl.DataFrame:
+    """Give what identifies the posts of a frame and their images (see `Chunk.named`)."""
+    nothing = pl.Series([None] * len(frame), dtype=pl.String)
+    has_names = choice.image is not None and not holds_bytes(frame[choice.image].dtype)
+    ids = _to_strings(frame[choice.id]) if choice.id is not None else nothing
+    images = _to_strings(frame[str(choice.image)]) if has_names else nothing
+    return pl.DataFrame({"id": ids, "image": images})
+
+
 def explain_no_image(folder: ImageFolder, names: Sequence[str], choice: ColumnChoice) -> str:
     """Say why none of the posts finds an image, and what to do, for the `names` that they give."""
     begin = f"No post finds an image in {folder.root}"
@@ -134,24 +152,34 @@ def explain_no_image(folder: ImageFolder, names: Sequence[str], choice: ColumnCh
         return f"{begin}: no column gives a name or an id. Name one with --image-column or --id-column{go_on}"
     if not names:
         return f"{begin}: the column {choice.image or choice.id!r} is empty{go_on}"
+    first = shorten_name(names[0])
     if all(map(is_url, names)):
-        return f"{begin}: the images are URLs (such as {names[0]}), which are not fetched{go_on}"
+        return f"{begin}: the images are URLs (such as {first}), which are not fetched{go_on}"
     if choice.by_id:
-        return f"{begin}: there is no {names[0]}.jpg or the like, looked up by the column {choice.id!r}{go_on}"
+        return f"{begin}: there is no {first}.jpg or the like, looked up by the column {choice.id!r}{go_on}"
     base = names[0].replace("\\", "/").rpartition("/")[2]
     if base != names[0] and folder.find_by_name(base) is not MISSING:
         return (
-            f"{begin}: the posts name {names[0]!r}, and {base} lies in the folder itself. Give the folder that such "
-            f"names start from as --images{go_on}"
+            f"{begin}: the posts name {first!r}, and {shorten_name(base)} lies in the folder itself. Give the folder "
+            f"that such names start from as --images{go_on}"
         )
-    return f"{begin}: {names[0]!r} in the column {choice.image!r} is not there. Is --images the right folder?{go_on}"
+    return f"{begin}: {first!r} in the column {choice.image!r} is not there. Is --images the right folder?{go_on}"
 
 
 def _to_strings(values: pl.Series) -> pl.Series:
+    if values.dtype in (pl.Date, pl.Datetime):
+        values = _drop_strange_years(values)
     if values.dtype != pl.Binary:
         return values.cast(pl.String)
     decoded = [value if value is None else value.decode(errors="replace") for value in values.to_list()]
     return pl.Series(values.name, decoded, dtype=pl.String)
+
+
+def _drop_strange_years(values: pl.Series) -> pl.Series:
+    """Make dates outside of the years 1 to 9999 null: polars can't write those of far away, and ends the process."""
+    dtype = values.dtype
+    days = values.to_physical() // (_PER_DAY[dtype.time_unit] if isinstance(dtype, pl.Datetime) else 1)
+    return values.set((days < _FIRST_DAY) | (days > _LAST_DAY), None)
 
 
 def _find_bytes_or_names(values: pl.Series, folder: ImageFolder | None) -> list[ImageSource]:

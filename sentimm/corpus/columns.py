@@ -15,6 +15,9 @@ TEXT_NAMES = ("text", "tweet", "full_text", "content", "message", "body", "capti
 IMAGE_NAMES = ("image", "image_path", "image_file", "filename", "media", "photo")
 ID_NAMES = ("id", "tweet_id", "post_id", "guid")
 
+_LISTED = 20  # columns in a message
+_LISTED_CHARS = 200  # of a name
+
 
 @dataclass(frozen=True)
 class ColumnChoice:
@@ -49,11 +52,17 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
         ColumnError: a column that was named is not there, or there is neither text nor image to use.
     """
     text, why_text = _choose("text", options.text_column, TEXT_NAMES, list(types))
-    image, why_image = _choose("image", options.image_column, IMAGE_NAMES, list(types))
-    id_, why_id = _choose("id", options.id_column, ID_NAMES, list(types))
+    names = [name for name, dtype in types.items() if _can_name(dtype) or holds_bytes(dtype)]
+    image, why_image = _choose("image", options.image_column, IMAGE_NAMES, names, list(types))
+    ids = [name for name, dtype in types.items() if _can_name(dtype)]
+    id_, why_id = _choose("id", options.id_column, ID_NAMES, ids, list(types))
     ignored = None
-    if text and types[text].is_nested():
+    if text is not None and not _can_name(types[text]):
         raise ColumnError(f"The column {text!r} holds {types[text]}, no text: name another one with --text-column.")
+    if image is not None and image not in names:
+        raise ColumnError(f"The column {image!r} holds {types[image]}, no image: name another one with --image-column.")
+    if id_ is not None and id_ not in ids:
+        raise ColumnError(f"The column {id_!r} holds {types[id_]}, no id: name another one with --id-column.")
     if options.only == "image":
         text = None
     if image and not has_folder and not holds_bytes(types[image]):
@@ -100,13 +109,26 @@ def require_column(name: str, columns: Sequence[str], option: str) -> None:
 
 def list_names(names: Sequence[str]) -> str:
     """List columns for a person, the first twenty of many."""
-    listed = ", ".join(names[:20])
-    return listed + (f" and {len(names) - 20} more" if len(names) > 20 else "") or "none"
+    listed = ", ".join(map(shorten_name, names[:_LISTED]))
+    return listed + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "") or "none"
 
 
-def _choose(kind: str, named: str | None, names: Sequence[str], columns: Sequence[str]) -> tuple[str | None, str]:
+def shorten_name(name: str) -> str:
+    """Cut a name or a cell, which in a damaged file may be a megabyte, for a person."""
+    return name if len(name) <= _LISTED_CHARS else f"{name[:_LISTED_CHARS]}..."
+
+
+def _can_name(dtype: pl.DataType) -> bool:
+    """Tell whether values of this type can be written as a text, a name or an id."""
+    return not (dtype.is_nested() or dtype in (pl.Duration, pl.Object))
+
+
+def _choose(
+    kind: str, named: str | None, names: Sequence[str], columns: Sequence[str], there: Sequence[str] = ()
+) -> tuple[str | None, str]:
+    """Choose the column that is `named`, which may be any that is `there`, or the first of `names` in `columns`."""
     if named is not None:
-        require_column(named, columns, f"--{kind}-column")
+        require_column(named, there or columns, f"--{kind}-column")
         return named, f"{kind}: column {named!r}, as --{kind}-column says."
     plain = {column.strip().lower(): column for column in reversed(columns)}
     for name in names:

@@ -15,13 +15,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
-from sentimm.corpus.blocks import Block, Problem, cut_block, read_arrow
+from sentimm.corpus.blocks import Block, Problem, cut_block, find_repeated, read_arrow
+from sentimm.corpus.columns import shorten_name
 from sentimm.corpus.records import MAX_RAW_BYTES, Records, RecordSplitter
 from sentimm.corpus.streams import TextStream, describe_damage
 from sentimm.errors import TableError
 
 _DAMAGED = "has a quoted field that does not end at a delimiter, or a line that is too long"
 _NEWLINE = re.compile(rb"[\r\n]")
+_MAX_HEADER_BYTES = 1 << 20  # less than a block: a longer one is no header, but a file without newlines
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _OTHER_DELIMITERS = (";", "\t", "|", ",")
 _DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
@@ -48,6 +50,8 @@ class DelimitedTable:
         line = _NEWLINE.split(head[blank:], maxsplit=1)[0]
         if not line.strip():
             raise TableError(f"{path} is empty: a table begins with a line of column names.")
+        if len(line) > _MAX_HEADER_BYTES:
+            raise TableError(f"{path} has a first line of more than 1 MB, where the names of columns are expected.")
         if b"\0" in line:
             raise TableError(f"{path} is no text: as {format_.upper()} a text file in UTF-8 is expected.")
         self._delimiter = self._choose_delimiter(line.decode(errors="replace"))
@@ -74,11 +78,17 @@ class DelimitedTable:
     def _choose_delimiter(self, line: str) -> str:
         default = _DELIMITERS[self.format]
         for delimiter in (default, *_OTHER_DELIMITERS):
-            if len(_parse_line(line, delimiter)) > 1:
+            if len(self._parse_line(line, delimiter)) > 1:
                 if delimiter != default:
                     self._notes.append(f"{self.path} is read with the delimiter {_DELIMITER_NAMES[delimiter]}.")
                 return delimiter
         return default
+
+    def _parse_line(self, line: str, delimiter: str) -> list[str]:
+        try:
+            return next(csv.reader(io.StringIO(line, newline=""), delimiter=delimiter), [])
+        except csv.Error as error:
+            raise TableError(f"{self.path} has a header that can't be read: {error}.") from error
 
     def _find_end_of_header(self, head: bytes, blank: int) -> int:
         end = RecordSplitter(self._delimiter, skip_blank=True, literal_quotes=False).find_first_end(head, blank)
@@ -87,12 +97,12 @@ class DelimitedTable:
         return end
 
     def _name_columns(self, header: str) -> tuple[str, ...]:
-        names = _parse_line(header, self._delimiter)
+        names = self._parse_line(header, self._delimiter)
         if "" in names:
-            names = [name or f"column_{number}" for number, name in enumerate(names, start=1)]
+            names = _name_by_place(names)
             self._notes.append(f"{self.path} has columns without a name; they are named by their places (column_1).")
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise TableError(f"{self.path} has more than one column named {twice[0]!r}: rename one of them.")
+        if (twice := find_repeated(names)) is not None:
+            raise TableError(f"{self.path} has more than one column named {shorten_name(twice)!r}: rename one of them.")
         return tuple(names)
 
     def _split_stream(self) -> Iterator[Records]:
@@ -146,8 +156,17 @@ class DelimitedTable:
         return table, invalid
 
 
-def _parse_line(line: str, delimiter: str) -> list[str]:
-    return next(csv.reader(io.StringIO(line, newline=""), delimiter=delimiter), [])
+def _name_by_place(names: Sequence[str]) -> list[str]:
+    """Name the columns without a name by their places, as no other one is named."""
+    taken = set(names)
+    named = []
+    for place, name in enumerate(names, start=1):
+        name = name or f"column_{place}"
+        while name in taken and name != names[place - 1]:
+            name += "_"
+        taken.add(name)
+        named.append(name)
+    return named
 
 
 def _count_fields(count: int) -> str:

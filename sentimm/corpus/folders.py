@@ -46,11 +46,12 @@ class FolderTable:
             stem, suffix = split_suffix(entry.name)
             if entry.name.startswith("."):  # such as the ._photo.jpg that macOS leaves
                 continue
-            if entry.is_dir():
+            is_file, is_folder = _look_at(entry)
+            if is_folder:
                 folders += 1
-            elif suffix in IMAGE_SUFFIXES and entry.is_file():
+            elif suffix in IMAGE_SUFFIXES and is_file:
                 images.append((stem, entry.name))
-            elif suffix == _TEXT_SUFFIX and entry.is_file() and is_inside(path / entry.name, real_path):
+            elif suffix == _TEXT_SUFFIX and is_file and is_inside(path / entry.name, real_path):
                 texts[stem] = max(entry.name, texts.get(stem, ""))
         alone = texts.keys() - {stem for stem, _ in images}
         self._posts = sorted([*images, *((stem, "") for stem in alone)])
@@ -99,6 +100,14 @@ def _scan(path: Path) -> list[os.DirEntry[str]]:
             return list(entries)
     except OSError as error:
         raise TableError(f"The folder {path} can't be read: {error.strerror or error}.") from error
+
+
+def _look_at(entry: os.DirEntry[str]) -> tuple[bool, bool]:
+    """Tell whether an entry is, or a link leads to, a regular file, or a folder."""
+    try:
+        return entry.is_file(), entry.is_dir()
+    except OSError:  # a link that leads in a circle, or through a folder that may not be read
+        return False, False
 
 
 def _read_text(path: Path) -> str:

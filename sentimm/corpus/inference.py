@@ -95,6 +95,8 @@ def _survives(values: pl.Series, dtype: pl.DataType) -> bool:
         return False
     if dtype == pl.Float64 and not converted.is_finite().all():
         return False
+    if dtype == pl.Date and values.str.starts_with("0000").any():  # a year that Python's dates do not have
+        return False
     return bool((converted.cast(pl.String) == values).all())
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from sentimm.corpus.columns import shorten_name
 from sentimm.errors import ColumnError
 from sentimm.options import SENTIMENTS
 
@@ -47,8 +48,9 @@ def read_labels(columns: Iterable[pl.Series], labels: Sequence[str], table: str)
         found = values.replace_strict(numbers, default=None, return_dtype=pl.Int64)
         unknown = (found.is_null() & values.is_not_null()).arg_true()
         if len(unknown):
+            cell = shorten_name(values[unknown[0]])
             raise ColumnError(
-                f"{table}, row {unknown[0]}: {values[unknown[0]]!r} in column {name!r} is not one of the labels "
+                f"{table}, row {unknown[0]}: {cell!r} in column {name!r} is not one of the labels "
                 f"{', '.join(labels)}: name the table's labels with --labels."
             )
         result[name] = found.fill_null(NO_LABEL).to_numpy()

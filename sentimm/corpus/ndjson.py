@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,11 @@ _MAX_EXACT = 2**53  # every integer up to it is a float64
 _MAX_INT64 = 2**63 - 1
 _MARK_VALUE = uuid.uuid4().hex
 _MARK = f',"{_MARK_VALUE}",'.encode()
+_MAX_DEPTH = 200  # a constant: Python's own limit depends on who calls, and the survey and the reader must agree
+_MAX_KEYS = 10_000  # of a file: objects that are keyed by a post's id have no columns
+_MAX_CELLS = 1 << 23  # of a block: objects may have thousands of different keys, a few each
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?')
+_BRACKET = re.compile(rb"[\[\]{}]")
 _KINDS = {str: "string", bool: "boolean", int: "integer", float: "float", dict: "nested", list: "nested"}
 
 
@@ -61,7 +68,16 @@ class NdjsonTable:
             records, problems = _parse_lines(lines)
             keys = _list_keys(records)
             self._columns.update(keys)
-            yield _build_block(records, list(keys) if columns is None else columns, problems)
+            if len(self._columns) > _MAX_KEYS:
+                raise TableError(
+                    f"{self.path} has more than {_MAX_KEYS:,} different keys, which would be columns: write what they "
+                    "hold as objects with the same keys."
+                )
+            names = list(keys) if columns is None else columns
+            rows = max(1, _MAX_CELLS // max(1, len(names)))
+            for first in range(0, len(records), rows):
+                those = [replace(each, row=each.row - first) for each in problems if first <= each.row < first + rows]
+                yield _build_block(records[first : first + rows], names, those)
 
     def _skip_lines(self, start: int) -> Iterator[list[bytes]]:
         for lines in self._split_stream():
@@ -96,8 +112,8 @@ def _parse_lines(lines: list[bytes]) -> tuple[list[dict[str, Any]], list[Problem
             if reason:
                 problems.append(Problem(row, line[:MAX_RAW_BYTES].decode(errors="replace").rstrip("\r"), reason))
             records.append(record)
-    if any(_clean(key) != key for key in _list_keys(records)):
-        records = [{_clean(key): value for key, value in record.items()} for record in records]
+    if any(_clean_key(key) != key for key in _list_keys(records)):
+        records = [{_clean_key(key): value for key, value in record.items()} for record in records]
     return records, problems
 
 
@@ -106,6 +122,8 @@ def _parse_at_once(lines: list[bytes]) -> list[dict[str, Any]] | None:
 
     A mark between them, which no file knows, tells when lines close what others opened.
     """
+    if any(map(_is_deep, lines)):
+        return None
     try:
         values = json.loads(b"[" + _MARK.join(lines) + b"]")
     except (ValueError, RecursionError):
@@ -117,13 +135,29 @@ def _parse_at_once(lines: list[bytes]) -> list[dict[str, Any]] | None:
 
 def _parse_line(line: bytes) -> tuple[dict[str, Any], str]:
     """Parse one line; where it is no object, an empty one and the reason."""
+    if _is_deep(line):
+        return {}, "is nested too deeply"
     try:
         record = json.loads(line)
     except RecursionError:
         return {}, "is nested too deeply"
-    except ValueError as error:
-        return {}, f"is no JSON ({str(error).split(' (')[0]})"
+    except json.JSONDecodeError as error:
+        return {}, f"is no JSON ({error.msg}: line 1 column {error.colno})"
+    except ValueError:  # Python's limit for integers
+        return {}, "has a number of thousands of digits"
     return (record, "") if type(record) is dict else ({}, "is no JSON object")
+
+
+def _is_deep(line: bytes) -> bool:
+    """Tell whether values in a line are nested too deeply; few lines have so many brackets that they could be."""
+    if line.count(b"[") + line.count(b"{") <= _MAX_DEPTH:
+        return False
+    depth = 0
+    for bracket in _BRACKET.finditer(_STRING.sub(b"", line)):
+        depth += 1 if bracket[0] in b"[{" else -1
+        if depth > _MAX_DEPTH:
+            return True
+    return False
 
 
 def _list_keys(records: Iterable[Mapping[str, Any]]) -> dict[str, None]:
@@ -131,10 +165,9 @@ def _list_keys(records: Iterable[Mapping[str, Any]]) -> dict[str, None]:
 
 
 def _build_block(records: list[dict[str, Any]], columns: Sequence[str], problems: list[Problem]) -> Block:
-    series, kinds = [], {}
+    series, kinds = {}, {}
     for name in columns:
-        values, kinds[name] = _to_strings(name, [record.get(name) for record in records])
-        series.append(values)
+        series[name], kinds[name] = _to_strings(name, [record.get(name) for record in records])
     return Block(pl.DataFrame(series), len(records), tuple(problems), kinds)
 
 
@@ -160,6 +193,11 @@ def _to_strings(name: str, values: list[Any]) -> tuple[pl.Series, frozenset[str]
 def _clean(text: str) -> str:
     """Replace halves of surrogate pairs, which JSON can write and UTF-8 can't."""
     return text if text.isascii() else text.encode(errors="replace").decode()
+
+
+def _clean_key(key: str) -> str:
+    """Make a key a name that a column can have."""
+    return _clean(key).replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _write_json(value: object) -> str:

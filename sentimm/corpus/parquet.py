@@ -9,7 +9,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentimm.corpus.blocks import Block, cut_block, read_arrow
+from sentimm.corpus.blocks import Block, cut_block, find_repeated, read_arrow
+from sentimm.corpus.columns import shorten_name
 from sentimm.corpus.streams import describe_damage
 from sentimm.errors import TableError
 
@@ -31,8 +32,10 @@ class ParquetTable:
         self._is_damaged = False
         with self._open() as file:
             schema = file.schema_arrow
-            if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
-                raise TableError(f"{path} has more than one column named {twice[0]!r}: rename one of them.")
+            if (twice := find_repeated(schema.names)) is not None:
+                raise TableError(f"{path} has more than one column named {shorten_name(twice)!r}: rename one of them.")
+            if strange := next((name for name in schema.names if "\0" in name), None):
+                raise TableError(f"{path} has a NUL in the name of the column {shorten_name(strange)!r}: rename it.")
             self.columns: tuple[str, ...] = tuple(schema.names)
             self.rows: int = file.metadata.num_rows
             self.types: Mapping[str, pl.DataType] = {field.name: self._find_type(field) for field in schema}
@@ -89,8 +92,10 @@ class ParquetTable:
 
     def _find_type(self, field: pa.Field) -> pl.DataType:
         try:
+            if pa.types.is_decimal256(field.type):
+                raise TypeError("polars has no such type")  # and panics, which prints a trace
             frame = _to_frame(pa.schema([field]).empty_table())
-        except Exception as error:  # polars raises several kinds, panics among them
+        except (Exception, pl.exceptions.PanicException) as error:  # polars raises several kinds
             raise TableError(
                 f"{self.path} has a column {field.name!r} of the type {field.type}, which can't be carried over: "
                 "leave it out of the table."

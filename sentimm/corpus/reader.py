@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from sentimm.corpus.blocks import Block, Table, head_block
-from sentimm.corpus.chunks import Chunk, find_images, make_frame, read_texts
+from sentimm.corpus.chunks import Chunk, find_images, make_frame, read_names, read_texts
 from sentimm.corpus.columns import list_used
 from sentimm.corpus.image_lookup import ImageFolder
 from sentimm.corpus.inference import convert_series
@@ -113,7 +113,8 @@ class CorpusReader:
             texts=read_texts(block.frame, self._survey.choice),
             images=find_images(block.frame, self._survey.choice, folder),
             unreadable=unreadable,
-            problems=tuple(replace(each, row=first + row + each.row) for each in block.problems),
+            problems=tuple(replace(each, row=first + row + each.row, file=source.path) for each in block.problems),
+            named=read_names(block.frame, self._survey.choice),
         )
 
 
@@ -128,6 +129,7 @@ def _slice(chunk: Chunk, first: int, rows: int) -> Chunk:
         images=chunk.images[first : first + rows],
         unreadable=chunk.unreadable[first : first + rows],
         problems=tuple(each for each in chunk.problems if start <= each.row < end),
+        named=None if chunk.named is None else chunk.named.slice(first, rows),
     )
 
 
@@ -141,6 +143,7 @@ def _join(chunks: Sequence[Chunk]) -> Chunk:
         images=[image for chunk in chunks for image in chunk.images],
         unreadable=np.concatenate([chunk.unreadable for chunk in chunks]),
         problems=tuple(problem for chunk in chunks for problem in chunk.problems),
+        named=pl.concat([chunk.named for chunk in chunks if chunk.named is not None]),
     )
 
 

@@ -58,6 +58,8 @@ class RecordSplitter:
         fields = field + rb"(?:" + mark + field + rb")*"
         self._record = re.compile(fields + rb"(?:\r\n|\n|\r|\Z)")
         self._open = re.compile(rb"(?:" + field + mark + rb")*?" + quoted + rb'"?\Z')
+        self._fields = re.compile(rb"(?:" + field + mark + rb")*")
+        self._quoted = re.compile(quoted)
 
     def split(self, buffer: bytes, final: bool) -> Records:
         """Split `buffer` into records; with `final` it is the file's last, and its last record may lack a newline."""
@@ -86,15 +88,13 @@ class RecordSplitter:
             return None
         if final:
             return len(buffer)
-        end = len(buffer)
-        while end > 0:
-            # A carriage return at the buffer's end may be half of a newline.
-            newline = max(buffer.rfind(b"\n", 0, end), buffer.rfind(b"\r", 0, min(end, len(buffer) - 1)))
-            before = int(np.searchsorted(quotes, newline))
-            if before % 2 == 0:
-                return newline + 1
-            end = int(quotes[before - 1])
-        return 0
+        # A carriage return at the buffer's end may be half of a newline.
+        newline = max(buffer.rfind(b"\n"), buffer.rfind(b"\r", 0, len(buffer) - 1))
+        if np.searchsorted(quotes, newline) % 2 == 0:
+            return newline + 1
+        newlines = np.flatnonzero((bytes_[:newline] == _LF) | (bytes_[:newline] == _CR))
+        outside = newlines[np.searchsorted(quotes, newlines) % 2 == 0]
+        return int(outside[-1]) + 1 if len(outside) else 0
 
     def _are_in_order(self, bytes_: npt.NDArray[np.uint8], quotes: npt.NDArray[np.intp], final: bool) -> bool:
         if final and len(quotes) % 2:
@@ -114,10 +114,12 @@ class RecordSplitter:
         """Split `buffer` record by record; a line whose quotes are not in order is damaged."""
         good: list[bytes] = []
         damaged: list[tuple[int, bytes]] = []
-        position = taken = index = 0
+        position = taken = index = doomed = 0
         while position < len(buffer):
-            match = self._record.match(buffer, position)
-            if not final and self._is_incomplete(buffer, position, match):
+            is_doomed = position < doomed
+            match = self._record.match(buffer, position, _find_line_end(buffer, position) if is_doomed else len(buffer))
+            is_cut = not final and not is_doomed and self._is_incomplete(buffer, position, match)
+            if is_cut:
                 if len(buffer) - position <= MAX_RECORD_BYTES:
                     break
                 match = None
@@ -128,6 +130,8 @@ class RecordSplitter:
             newline = _NEWLINE.search(buffer, position)
             if not final and not _is_whole(newline, buffer) and len(buffer) - position <= MAX_RECORD_BYTES:
                 break
+            if not is_doomed:
+                doomed = self._find_doomed(buffer, position, is_cut)
             good.append(buffer[taken:position])
             line = buffer[position : newline.start() if newline else len(buffer)]
             if self._literal_quotes and len(line) <= MAX_RECORD_BYTES:
@@ -140,6 +144,19 @@ class RecordSplitter:
         good.append(buffer[taken:position])
         return Records(b"".join(good), tuple(damaged), position)
 
+    def _find_doomed(self, buffer: bytes, position: int, is_cut: bool) -> int:
+        """Find up to where a line that leaves a quote open is damaged, as the record at `position` is not well-formed.
+
+        All lines up to its flaw begin inside of its quotes. One of them that leaves a quote open meets the same flaw,
+        and to look for it again each time would take hours. Where the buffer `is_cut`, its end is the flaw.
+        """
+        flaw = len(buffer) - 1
+        fields = self._fields.match(buffer, position)
+        if not is_cut and fields and (quoted := self._quoted.match(buffer, fields.end())):
+            flaw = quoted.end()
+        line = max(buffer.rfind(b"\n", position, flaw), buffer.rfind(b"\r", position, flaw)) + 1
+        return min(line, len(buffer) - MAX_RECORD_BYTES) if is_cut else line
+
     def _is_incomplete(self, buffer: bytes, position: int, match: re.Match[bytes] | None) -> bool:
         if match:
             return match.end() == len(buffer) and buffer[-1] != _LF
@@ -150,6 +167,11 @@ class RecordSplitter:
         mark = self.delimiter.encode()
         fields = (b'"' + field.replace(b'"', b'""') + b'"' if field else b"" for field in line.split(mark))
         return mark.join(fields) + b"\n"
+
+
+def _find_line_end(buffer: bytes, position: int) -> int:
+    newline = _NEWLINE.search(buffer, position)
+    return newline.end() if newline else len(buffer)
 
 
 def _is_whole(newline: re.Match[bytes] | None, buffer: bytes) -> bool:

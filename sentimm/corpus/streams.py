@@ -149,6 +149,8 @@ def _read_head(path: Path) -> bytes:
 
 def _open_raw(path: Path) -> BinaryIO:
     head = _read_head(path)
+    if head and any(magic.startswith(head) and head != magic for magic in _COMPRESSIONS):
+        raise TableError(f"{path} can't be read to its end: the file is cut off or damaged.")
     compression = next((name for magic, name in _COMPRESSIONS.items() if head.startswith(magic)), None)
     try:
         if compression is None:

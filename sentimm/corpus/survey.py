@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from sentimm.corpus.blocks import Block, Table, head_block
+from sentimm.corpus.blocks import Block, Problem, Table, head_block
 from sentimm.corpus.chunks import count_images, explain_no_image, keep_columns, list_image_names, read_texts
 from sentimm.corpus.columns import (
     ColumnChoice,
@@ -18,18 +19,23 @@ from sentimm.corpus.columns import (
     list_names,
     list_used,
 )
+from sentimm.corpus.delimited import DelimitedTable
 from sentimm.corpus.image_lookup import ImageFolder, is_url
 from sentimm.corpus.inference import TypeInference, merge_types
 from sentimm.corpus.ndjson import NdjsonTable
 from sentimm.corpus.repeats import RepeatCounter
-from sentimm.corpus.tables import expand_inputs, open_table
-from sentimm.errors import ColumnError, InputError
+from sentimm.corpus.tables import expand_inputs, open_table, require_utf8
+from sentimm.errors import ColumnError, InputError, TableError
 from sentimm.options import CorpusOptions
 
 Progress = Callable[[int], None]
 
 # What is added with several inputs: the file, and the place in it.
 SOURCE, ROW = "source", "row"
+
+# A post's cell is shorter; what is longer, an unclosed quote may have made of many posts.
+_LONG_CELL_BYTES = 1_000_000
+_LONG_CELL_LINES = 1_000
 
 _SAMPLE_NAMES = 100  # image names kept for the error that no post finds an image
 
@@ -81,6 +87,8 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         ColumnError: a column is not there, or the inputs' columns differ.
         TableError: an input can't be read.
     """
+    if options.images is not None:
+        require_utf8(os.path.realpath(options.images))
     folder = None if options.images is None else ImageFolder(options.images)
     tables = [open_table(path) for path in expand_inputs(inputs)]
     folders = open_folders(tables, folder)
@@ -91,8 +99,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         if not any(isinstance(table, NdjsonTable) for table in tables):
             raise
         for table in tables:  # the column may appear later in the file
-            for _ in table.read_blocks(None):
-                pass
+            _check_objects(table)
         choice = choose_columns(collect_columns(tables), options, has_folder)
     while True:
         survey_pass = _Pass(tables, folders, choice, options)
@@ -124,6 +131,22 @@ def collect_columns(tables: Sequence[Table]) -> dict[str, pl.DataType]:
             if name not in types or holds_bytes(dtype):
                 types[name] = dtype
     return types
+
+
+def _check_objects(table: Table) -> None:
+    """Read a table for its columns.
+
+    Raises:
+        TableError: it has none, as no line of it is a JSON object.
+    """
+    first: Problem | None = None
+    for block in table.read_blocks(None):
+        first = first or next(iter(block.problems), None)
+    if first is not None and not table.columns:
+        raise TableError(
+            f"{table.path} holds no JSON object, and one a line is expected: the first line {first.reason}. "
+            "`jq -c .` writes objects of several lines on one."
+        )
 
 
 def _check_columns(tables: Sequence[Table]) -> None:
@@ -160,13 +183,14 @@ class _Pass:
         self._names: list[str] = []
         self._only_urls = True
         self._first_problem = ""
+        self._long_cells, self._first_long_cell = 0, ""
         self._rows = [0] * len(tables)
         self._texts = self._named = self._found = self._found_by_id = self._unreadable = 0
 
     def run(self, progress: Progress | None) -> None:
         """Read all rows up to the limit."""
         for number, table in enumerate(self._tables):
-            for block in table.read_blocks(self._choose_to_read(table)):
+            for block in self._read_blocks(number, table):
                 if self._options.limit is not None:
                     block = head_block(block, self._options.limit - sum(self._rows))
                 if block.rows:
@@ -175,6 +199,17 @@ class _Pass:
                     progress(sum(self._rows))
                 if sum(self._rows) == self._options.limit:
                     return
+
+    def _read_blocks(self, number: int, table: Table) -> Iterator[Block]:
+        """Read a table; where it is damaged, the error says how far it can be read."""
+        try:
+            yield from table.read_blocks(self._choose_to_read(table))
+        except TableError as error:
+            if not (rows := self._rows[number]):
+                raise
+            raise TableError(
+                f"{error} Its first {rows:,} rows can be read, which --limit {sum(self._rows)} takes."
+            ) from error
 
     def conclude(self, types: dict[str, pl.DataType]) -> Survey:
         """Make up the survey's result, given all columns."""
@@ -220,11 +255,30 @@ class _Pass:
         self._texts += len(texts)
         self._repeats.add(texts)
         self._count_images(frame, folder)
+        if isinstance(self._tables[number], DelimitedTable):
+            self._count_long_cells(number, block)
         self._unreadable += len(block.problems)
         if block.problems and not self._first_problem:
             first = block.problems[0]
             row = self._rows[number] - block.rows + first.row
             self._first_problem = f"row {row} of {self._tables[number].path} {first.reason}"
+
+    def _count_long_cells(self, number: int, block: Block) -> None:
+        """Count the cells that a quote which is closed records later may have made."""
+        rows: list[int] = []
+        for cells in block.frame:
+            sizes = cells.str.len_bytes()
+            long = (sizes > _LONG_CELL_LINES).arg_true()  # a shorter one has fewer lines
+            if len(long):
+                sizes, cells = sizes.gather(long), cells.gather(long)
+                is_long = sizes > _LONG_CELL_BYTES
+                for newline in ("\n", "\r"):
+                    is_long |= cells.str.count_matches(newline, literal=True) >= _LONG_CELL_LINES
+                rows.extend(long.filter(is_long))
+        if rows and not self._long_cells:
+            row = self._rows[number] - block.rows + min(rows)
+            self._first_long_cell = f"row {row} of {self._tables[number].path}"
+        self._long_cells += len(rows)
 
     def _count_images(self, frame: pl.DataFrame, folder: ImageFolder | None) -> None:
         if folder is None and self._choice.image is None and self._choice.ignored_image is None:
@@ -268,6 +322,13 @@ class _Pass:
             yield f"The column {ignored!r} names images, which are not used: give their folder with --images."
         if names and self._only_urls and (ignored or self._choice.image):
             yield f"The images in the column {ignored or self._choice.image!r} are URLs, which are not fetched."
+        if self._long_cells:
+            limits = f"more than 1 MB or {_LONG_CELL_LINES:,} lines"
+            count = f"{self._long_cells} cells have" if self._long_cells > 1 else "1 cell has"
+            yield (
+                f"{count} {limits}; the first: {self._first_long_cell}. Check the quotes there: one that is closed far "
+                "below makes the posts between a part of its cell."
+            )
         if self._unreadable:
             count = f"{self._unreadable} records" if self._unreadable > 1 else "1 record"
             yield f"{count} can't be read as a row; the first: {self._first_problem}."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,22 +37,27 @@ def expand_inputs(inputs: Sequence[str]) -> list[Path]:
     """
     paths: list[Path] = []
     for name in inputs:
+        require_utf8(name)
         path = Path(name)
-        if path.exists() or path.is_symlink():
+        if _is_there(path):
             paths.append(path)
             continue
         if not glob.has_magic(name):
             raise InputError(f"{name} is not there: name a table of posts (CSV, TSV, NDJSON, Parquet) or a folder.")
-        matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207 (absolute ones)
+        found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute ones)
+        for match in found:
+            require_utf8(match)
+        matches = [Path(match) for match in found]
         matches = [match for match in matches if match.is_file()] or matches
         if not matches:
             raise InputError(f"No file matches {name!r}.")
         paths.extend(matches)
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for path in paths:
-        if path.resolve() in seen:
+        real = os.path.realpath(path)
+        if real in seen:
             raise InputError(f"{path} is named twice: each post would come out twice.")
-        seen.add(path.resolve())
+        seen.add(real)
     return paths
 
 
@@ -61,11 +68,17 @@ def open_table(path: Path) -> Table:
         InputError: it is not there, is no regular file, or its suffix names no format.
         TableError: it can't be read.
     """
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(
+            f"{path} is not there: name a table of posts (CSV, TSV, NDJSON, Parquet) or a folder."
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
+    if stat.S_ISDIR(mode):
         return FolderTable(path)
-    if not path.exists():
-        raise InputError(f"{path} is not there: name a table of posts (CSV, TSV, NDJSON, Parquet) or a folder.")
-    if not path.is_file():
+    if not stat.S_ISREG(mode):
         raise InputError(f"{path} is no regular file, and a table is read twice: write it to a file first.")
     format_ = _find_format(path)
     if format_ is None:
@@ -81,6 +94,25 @@ def open_table(path: Path) -> Table:
             "or give the file the suffix of its format."
         )
     return NdjsonTable(path) if format_ == "ndjson" else DelimitedTable(path, format_)
+
+
+def require_utf8(name: str) -> None:
+    """Raise an InputError where the name of a file or folder, as Python has it from the system, is no UTF-8."""
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        raise InputError(f"The name of {name} is no UTF-8, as names in an output are: rename it.")
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether `path` is there, be it a link that leads nowhere."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        if glob.has_magic(str(path)):
+            return False
+        raise InputError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}.") from error
+    return True
 
 
 def _find_format(path: Path) -> str | None:
