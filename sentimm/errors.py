@@ -14,6 +14,8 @@
     ├── DeviceError             the device that was asked for can't be used
     ├── ImageError              an image that can't be decoded (scoring turns it into a status)
     ├── DecoderError            images can't be decoded at all
+    ├── FailuresError           more images can't be decoded than was allowed
+    ├── OutOfMemoryError        the memory of the machine or of the device ran out
     ├── OutputError             an output that can't be written
     ├── TrainingError           training that can't go on
     └── ParityError             an exported model that does not answer as the trained one
@@ -82,6 +84,14 @@ class ImageError(SentimmError):
 
 class DecoderError(SentimmError):
     """Images can't be decoded at all."""
+
+
+class FailuresError(SentimmError):
+    """More images can't be decoded than was allowed."""
+
+
+class OutOfMemoryError(SentimmError):
+    """The memory of the machine or of the device ran out."""
 
 
 class OutputError(SentimmError):

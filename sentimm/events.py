@@ -67,11 +67,12 @@ class Surveyed:
 
 @dataclass(frozen=True)
 class JobStarted:
-    """Scoring starts; `done` of `rows` posts are there from an earlier attempt."""
+    """Scoring starts; `done` of `rows` posts are there from an earlier attempt, `damaged` of its parts are useless."""
 
     output: Path
     rows: int
     done: int
+    damaged: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ class JobFinished:
         counts: over all posts.
         already: the output was complete before this command.
         saved_texts, saved_images: texts and images of these posts that were not encoded, as the same ones had been.
+        problems: the CSV that lists the posts with a problem, where there are any.
     """
 
     output: Path
@@ -126,6 +128,7 @@ class JobFinished:
     already: bool = False
     saved_texts: int = 0
     saved_images: int = 0
+    problems: Path | None = None
 
 
 Event = (

@@ -60,6 +60,8 @@ class ScoreOptions:
         dedupe: encode each distinct text and image once.
         views: add what the model makes of text and image alone, and how far they are apart.
         overwrite: replace the output of another job.
+        max_failed: percent of the images that may be unreadable; None: all of them.
+        problems: the CSV that lists posts with a problem; None: named after the output.
     """
 
     inputs: tuple[str, ...]
@@ -74,6 +76,8 @@ class ScoreOptions:
     dedupe: bool = True
     views: bool = False
     overwrite: bool = False
+    max_failed: float | None = None
+    problems: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.inputs:
@@ -85,6 +89,8 @@ class ScoreOptions:
         _check_at_least(self.chunk_rows, 1, "--chunk-rows")
         if self.chunk_rows is not None and self.chunk_rows > MAX_CHUNK_ROWS:
             raise UsageError(f"--chunk-rows is {self.chunk_rows}, but a part has at most {MAX_CHUNK_ROWS:,} rows.")
+        if self.max_failed is not None and not 0 <= self.max_failed <= 100:
+            raise UsageError(f"--max-failed is {self.max_failed:g}, but it is a percentage, from 0 to 100.")
 
 
 @dataclass(frozen=True)

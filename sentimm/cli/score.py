@@ -61,6 +61,15 @@ def score(
     no_infer_types: Annotated[
         bool, declare(shared.OUTPUT, "Keep all columns of text formats strings.", "--no-infer-types")
     ] = False,
+    problems: Annotated[
+        Path | None,
+        declare(
+            shared.OUTPUT,
+            "The CSV that lists the posts with a problem.",
+            metavar="FILE",
+            show_default="OUT.problems.csv",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, declare(shared.OUTPUT, "Replace an output that is there already.", "--overwrite")
     ] = False,
@@ -71,6 +80,15 @@ def score(
     batch_size: shared.BatchSize = None,
     chunk_rows: Annotated[
         int | None, declare(shared.RUNNING, "Posts in a part.", metavar="N", show_default="about 15 seconds of work")
+    ] = None,
+    max_failed: Annotated[
+        float | None,
+        declare(
+            shared.RUNNING,
+            "Stop where more than PCT percent of the images can't be read.",
+            metavar="PCT",
+            show_default="never",
+        ),
     ] = None,
     no_dedupe: shared.NoDedupe = False,
     quiet: Annotated[bool, declare(shared.RUNNING, "Print errors only.", "--quiet", "-q")] = False,
@@ -106,6 +124,8 @@ def score(
         dedupe=not no_dedupe,
         views=views,
         overwrite=overwrite,
+        max_failed=max_failed,
+        problems=problems,
     )
     from sentimm.console.scoring import ScoreConsole
 

@@ -99,8 +99,11 @@ class ScoreConsole:
                     self._say(f"  {sentence}", "dim")
                 for sentence in event.notes:
                     self._say(f"Note: {sentence}", "yellow")
-            case JobStarted(rows=rows, done=done):
+            case JobStarted(rows=rows, done=done, damaged=damaged):
                 self._started, self._began, self._told = event, time.monotonic(), time.monotonic()
+                if damaged:
+                    parts = "1 part is damaged: its" if damaged == 1 else f"{damaged} parts are damaged: their"
+                    self._say(f"{parts} posts are scored again.", "yellow")
                 if done:
                     self._say(f"Going on where it stopped: {done:,} of {rows:,} posts are there.")
                 self._advance("Scoring", done, rows)
@@ -138,6 +141,8 @@ class ScoreConsole:
                 console.print(make_line(_describe_savings(done), "dim"))
         console.print()
         print_block(console, draw_counts(done.counts))
+        if done.problems is not None:
+            console.print(make_line(f"  What is wrong with each is in {done.problems}", "dim"), soft_wrap=True)
         if not done.already:
             console.print()
             console.print(make_line(f"Written to {done.output}"), soft_wrap=True)
@@ -152,6 +157,7 @@ class ScoreConsole:
             "posts_per_second": round(done.scored / done.seconds, 2) if done.seconds else None,
             "saved_texts": done.saved_texts,
             "saved_images": done.saved_images,
+            "problems": None if done.problems is None else str(done.problems),
             **asdict(done.counts),
             "model": asdict(self._model) if self._model else None,
         }

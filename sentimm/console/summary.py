@@ -97,5 +97,4 @@ def _draw_wrong(wrong: Mapping[str, int]) -> RenderableType:
     for status, number in wrong.items():
         one, many = _WRONG[status]
         table.add_row(f"{number:,}", one if number == 1 else many, f"status = {status}")
-    advice = "Look for them by the column `status`; --log-file FILE tells what is wrong with each record and image."
-    return Group(table, Text(advice, style="dim"))
+    return Group(table, Text("Look for them by the column `status`.", style="dim"))

@@ -156,7 +156,7 @@ def read_answers(tables: ScoredTables, options: EvaluateOptions, seen: SeenPosts
             are to be left out.
     """
     name = ", ".join(map(str, tables.paths))
-    frame = pl.concat([pl.read_parquet(path) for path in tables.paths], how="diagonal")
+    frame = pl.concat([pl.read_parquet(path, glob=False) for path in tables.paths], how="diagonal")
     columns = find_label_columns(name, frame.columns, options.label_column)
     if not len(frame):
         raise InputError(f"{name} has no posts: nothing can be compared.")

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -121,6 +122,7 @@ class Decoder:
             self._memory = mmap.mmap(self._file.fileno(), pixels + _AT_ONCE)
         except OSError as error:
             raise DecoderError(f"There is no memory to decode images in ({error.strerror or error}).") from error
+        self._close_file = weakref.finalize(self, self._file.close)
         self._rows = np.frombuffer(self._memory, np.uint8, pixels).reshape(rows, 3, size, size)
 
     @property
@@ -156,8 +158,7 @@ class Decoder:
         """End the process, and give the memory back."""
         self.stop()
         self._bury()
-        if not self._file.closed:
-            self._file.close()
+        self._close_file()
 
     def _decode_here(self, file: bytes) -> str:
         try:
@@ -224,6 +225,7 @@ class Decoder:
             pass_fds=[file],
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},  # each thread takes addresses
         )
+        self._end_process = weakref.finalize(self, _end_process, process)  # also where nobody closes the decoder
         if self._is_stopped:
             self._bury()
             raise _closed()
@@ -236,11 +238,8 @@ class Decoder:
         process, self._process = self._process, None
         if process is None:
             return ""
-        process.kill()
-        code = process.wait()
-        for pipe in (process.stdin, process.stdout):
-            with suppress(OSError):  # what was not written yet
-                cast(IO[bytes], pipe).close()
+        self._end_process()
+        code = process.returncode
         if code == -signal.SIGALRM:
             return f"takes more than {_SECONDS} seconds to decode"
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
@@ -286,6 +285,14 @@ def serve(file: int, rows: int, size: int, seconds: int, memory: int) -> None:
             start += length
         sys.stdout.buffer.write(json.dumps(reasons).encode() + b"\n")
         sys.stdout.buffer.flush()
+
+
+def _end_process(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with suppress(OSError):  # what was not written yet
+            cast(IO[bytes], pipe).close()
 
 
 def _open_memory(size: int) -> IO[bytes]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sentimm.errors import TableError
 from sentimm.images import IMAGE_SUFFIXES
 from sentimm.options import ScoreOptions
 
@@ -63,6 +64,28 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
             **({"views": True} if options.views else {}),
         },
     }
+
+
+def check_unchanged(survey: Survey, fingerprint: Fingerprint) -> None:
+    """Check that the inputs are still those of the fingerprint, as far as their size and time tell.
+
+    Raises:
+        TableError: one is not.
+    """
+    for source, described in zip(survey.sources, fingerprint["inputs"], strict=True):
+        if "bytes" not in described:  # a folder; its posts are those that the survey counted
+            continue
+        try:
+            status = source.path.stat()
+            is_same = status.st_size == described["bytes"]
+            is_same &= described["modified_ns"] in (0, status.st_mtime_ns)
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise TableError(
+                f"{source.path} changed while it was scored. Put back what it was, and the same command goes on; or "
+                "score what it is now with --overwrite."
+            )
 
 
 def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -5,14 +5,16 @@
         lock                         held (flock) by the process that works on it
         stdin-<hash>.ndjson          what came from standard input
         part-000000000000.parquet    the posts from 0 on, scored; the next part is named after its first post
+        part-000000000000.problems.parquet  those of them that have a problem, where there are any; written first
         *.tmp                        being written; worthless after a crash
 
-The job is as far as its parts reach without a gap. Every change is made of the steps of `commit`, so that a kill
-between any two of them loses at most the part that was being scored.
+What is not in a part is to be scored, also where a damaged part has left a gap. Every change is made of the steps of
+`commit`, so that a kill between any two of them loses at most the part that was being scored.
 """
 
 from __future__ import annotations
 
+import bisect
 import json
 import logging
 import os
@@ -23,7 +25,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import polars as pl
 
@@ -40,7 +42,16 @@ from sentimm.scoring.finished import (
     read_output,
     remove_output,
 )
-from sentimm.scoring.output import FileFacts, OutputColumns, add_counts, read_facts, regroup_parts, write_file
+from sentimm.scoring.output import (
+    FileFacts,
+    OutputColumns,
+    add_counts,
+    is_whole,
+    read_facts,
+    regroup_parts,
+    write_file,
+)
+from sentimm.scoring.problems import count_problems, holds_problems, publish_problems, write_problems
 
 try:
     import fcntl
@@ -50,10 +61,11 @@ except ImportError:  # Windows has no flock
 _JOB = "job.json"
 _LOCK = "lock"
 _FINAL = "final.tmp"  # the single file while it is put together
+_PROBLEMS = re.compile(r"part-\d{12}\.problems\.parquet")
 _STDIN = re.compile(r"stdin-\w+\.ndjson(\.tmp)?")
 _OURS = re.compile(
-    rf"{re.escape(_JOB)}|{_LOCK}|{SUCCESS}|{_STDIN.pattern}|{PART.pattern}"
-    rf"|({re.escape(_JOB)}|{SUCCESS}|{PART.pattern})\.tmp|{re.escape(_FINAL)}"
+    rf"{re.escape(_JOB)}|{_LOCK}|{SUCCESS}|{_STDIN.pattern}|{PART.pattern}|{_PROBLEMS.pattern}"
+    rf"|({re.escape(_JOB)}|{SUCCESS}|{PART.pattern}|{_PROBLEMS.pattern})\.tmp|{re.escape(_FINAL)}"
 )
 
 _log = logging.getLogger(__name__)
@@ -80,11 +92,21 @@ class JobFacts:
 
 @dataclass(frozen=True)
 class Part:
-    """A finished part: the posts from `start` on."""
+    """A finished part: the posts from `start` up to `end`, and where those with a problem are listed."""
 
     path: Path
     start: int
     facts: FileFacts
+
+    @property
+    def end(self) -> int:
+        """The first post behind it."""
+        return self.start + self.facts.rows
+
+    @property
+    def problems(self) -> Path | None:
+        """The list of its posts that have a problem; None where none has."""
+        return self.path.with_suffix(".problems.parquet") if count_problems(self.facts.counts) else None
 
 
 def job_path(output: Path) -> Path:
@@ -122,6 +144,12 @@ class JobFolder:
 
     A folder in which no job was begun is gone again when the context is left.
 
+    Attributes:
+        output: as given.
+        path: the folder.
+        parts: those that are finished, in order.
+        damaged: how many parts there were that can't be used.
+
     Raises:
         JobConflictError: another process works on it, or the folder holds what sentimm did not write.
         OutputError: it can't be written.
@@ -131,6 +159,8 @@ class JobFolder:
         self.output = output
         self.path = job_path(output)
         self.parts: list[Part] = []
+        self.damaged = 0
+        self._is_complete = False
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> JobFolder:
@@ -200,27 +230,51 @@ class JobFolder:
         if anew or job is None:
             self._remove_files(keep_stdin=True)
             self._write_job(JobFacts(fingerprint, rows, overwrite, datetime.now(UTC).isoformat(timespec="seconds")))
+        self._is_complete = (self.path / SUCCESS).exists()
         self._find_parts(fingerprint)
         return None
 
     @property
     def rows(self) -> int:
         """How many posts are in the finished parts."""
-        return self.parts[-1].start + self.parts[-1].facts.rows if self.parts else 0
+        return sum(part.facts.rows for part in self.parts)
+
+    def find_gaps(self, rows: int) -> list[tuple[int, int]]:
+        """Find the posts that are in no part, of a job of so many: those from a first one up to another one."""
+        starts = [*(part.start for part in self.parts), rows]
+        ends = [0, *(part.end for part in self.parts)]
+        return [(end, start) for end, start in zip(ends, starts, strict=True) if end < start]
 
     @property
     def counts(self) -> Counts:
         """The counts of the finished parts."""
         return add_counts((part.facts.counts for part in self.parts), self._columns.labels)
 
-    def commit_part(self, frame: pl.DataFrame) -> None:
-        """Write the next part: `frame` has the output's columns of the posts from `rows` on."""
-        start, table, counts = self.rows, frame.to_arrow(), self._columns.count(frame)
-        path = self.path / f"part-{start:012d}.parquet"
-        with commit_file(path) as temporary:
-            write_file(temporary, [table], table.schema, self._metadata, counts)
+    def commit_part(self, start: int, frame: pl.DataFrame, problems: pl.DataFrame) -> Part:
+        """Write a part: `frame` has the output's columns of the posts from `start` on, `problems` those that have one.
+
+        Raises:
+            OutputError: it can't be written.
+        """
+        table, counts = frame.to_arrow(), self._columns.count(frame)
         facts = FileFacts(len(frame), self._metadata["fingerprint"], counts, table.schema)
-        self.parts.append(Part(path, start, facts))
+        part = Part(self.path / f"part-{start:012d}.parquet", start, facts)
+        if part.problems is not None:
+            write_problems(part.problems, problems)
+        with commit_file(part.path) as temporary:
+            write_file(temporary, [table], table.schema, self._metadata, counts)
+        bisect.insort(self.parts, part, key=lambda each: each.start)
+        return part
+
+    def publish_problems(self, path: Path) -> bool:
+        """Write the CSV of all posts so far that have a problem; tells whether there are any.
+
+        Raises:
+            JobConflictError, OutputError: see `problems.publish_problems`.
+        """
+        if self._is_complete:  # a kill came behind the publication: what it was made of may be gone
+            return path.exists()
+        return publish_problems(path, [part.problems for part in self.parts if part.problems is not None])
 
     def find_batch_sizes(self, device: str) -> dict[str, int] | None:
         """Give the batch sizes that this job found for `device`, None where it did not."""
@@ -240,7 +294,8 @@ class JobFolder:
     def finish(self, assembled: Callable[[int], None]) -> None:
         """Make the output of the finished parts; `assembled` is told how many rows of a single file are there."""
         if not self.parts:
-            self.commit_part(pl.DataFrame(schema={**self._columns.kept, **self._columns.added}))
+            nothing = pl.DataFrame(schema={**self._columns.kept, **self._columns.added})
+            self.commit_part(0, nothing, pl.DataFrame())
         if is_single_file(self.output):
             tables = regroup_parts([part.path for part in self.parts], assembled)
             with commit_file(self.output, temporary=self.path / _FINAL) as temporary:
@@ -269,20 +324,28 @@ class JobFolder:
             temporary.write_text(json.dumps(asdict(job), indent=1, ensure_ascii=False), encoding="utf-8")
 
     def _find_parts(self, fingerprint: Fingerprint) -> None:
-        """Take the finished parts up to the first gap; remove what lies behind it."""
-        self.parts = []
+        """Take the finished parts; those that are damaged, or do not fit, are removed."""
+        self.parts, self.damaged = [], 0
         for path in list_parts(self.path):
             start, facts = int(path.stem.removeprefix("part-")), read_facts(path)
-            if (
-                facts is not None
-                and start == self.rows
-                and facts.fingerprint == fingerprint
-                and facts.schema == self._columns.arrow_schema
-            ):
-                self.parts.append(Part(path, start, facts))
+            part = None if facts is None else Part(path, start, facts)
+            if part is not None and self._fits(part, fingerprint) and self._is_whole(part):
+                self.parts.append(part)
             else:
-                _log.warning("%s does not fit behind the parts before it: it is scored again", path.name)
+                _log.warning("%s is damaged: its posts are scored again", path)
+                self.damaged += 1
                 remove_file(path)
+
+    def _fits(self, part: Part, fingerprint: Fingerprint) -> bool:
+        is_next = part.start >= (self.parts[-1].end if self.parts else 0)
+        return is_next and part.facts.fingerprint == fingerprint and part.facts.schema == self._columns.arrow_schema
+
+    def _is_whole(self, part: Part) -> bool:
+        with writing(part.path):
+            has_problems = self._is_complete or part.problems is None
+            return is_whole(part.path) and (
+                has_problems or holds_problems(cast(Path, part.problems), count_problems(part.facts.counts))
+            )
 
     def _remove(self) -> None:
         self._remove_files(keep_stdin=False)

@@ -9,13 +9,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sentimm import __version__
 from sentimm.bundle import Bundle, load_bundle
 from sentimm.corpus import Chunk, CorpusReader, Survey, spool_stdin, survey_corpus
-from sentimm.errors import OutputError, UsageError
+from sentimm.errors import FailuresError, OutOfMemoryError, OutputError, TableError, UsageError
 from sentimm.events import (
     BatchesChosen,
     JobFinished,
@@ -30,11 +31,12 @@ from sentimm.events import (
 )
 from sentimm.options import ScoreOptions
 from sentimm.scoring.commit import commit_file, writing
-from sentimm.scoring.fingerprint import take_fingerprint
+from sentimm.scoring.fingerprint import Fingerprint, check_unchanged, take_fingerprint
 from sentimm.scoring.finished import read_output
 from sentimm.scoring.folder import JobFolder
 from sentimm.scoring.output import OutputColumns, check_views
 from sentimm.scoring.pipeline import ChunkScorer
+from sentimm.scoring.problems import FailureLimit, check_problems, list_problems, name_problems
 
 if TYPE_CHECKING:
     from sentimm.scoring.engine import Engine
@@ -56,10 +58,24 @@ def run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
         UsageError: the output's name or its columns can't be as asked, or the model has no heads for `views`.
         InputError, ColumnError, TableError: see `survey_corpus`.
         BundleNotFoundError, BundleError, DeviceError: see `load_bundle` and `Engine`.
-        JobConflictError, OutputError: see `JobFolder.begin`.
+        JobConflictError, OutputError: see `JobFolder.begin` and `publish_problems`.
+        FailuresError: more images are unreadable than `max_failed` allows; what was scored is kept.
+        OutOfMemoryError: so it is when memory ran out.
     """
+    try:
+        return _run_job(options, tell)
+    except MemoryError as error:
+        raise OutOfMemoryError(
+            "The machine has no memory left. What was scored is kept, and the same command goes on; with fewer "
+            "--threads or --chunk-rows, if it happens again."
+        ) from error
+
+
+def _run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
     output = options.output or default_output(options.inputs)
     _check_output(output, options.inputs)
+    problems = options.problems or name_problems(output)
+    _check_problems(problems, output, options.inputs)
     bundle = _load_bundle(options)
     engine = _start_engine(bundle, options, tell)
     with JobFolder(output) as folder:
@@ -79,12 +95,13 @@ def run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
         _log.info("%s: %d posts, columns %s", output, survey.rows, dict(survey.schema))
         finished = folder.begin(fingerprint, survey.rows, columns, metadata, overwrite=options.overwrite)
         if finished is not None:
-            done = JobFinished(output, finished.rows, 0, 0.0, finished.counts, already=True)
+            listed = problems if problems.exists() else None
+            done = JobFinished(output, finished.rows, 0, 0.0, finished.counts, already=True, problems=listed)
         else:
             if options.batch_size == "auto":
                 _choose_batch_sizes(folder, engine, tell)
             with ChunkScorer(bundle, engine, views=options.views, dedupe=options.dedupe) as scorer:
-                done = _score_rest(folder, survey, columns, scorer, options, tell)
+                done = _score_rest(_Work(folder, survey, columns, fingerprint, problems, options), scorer, tell)
     tell(done)
     return done
 
@@ -132,6 +149,18 @@ def _check_output(output: Path, inputs: Sequence[str]) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{output} can't be written: no permission to write in {folder}.")
     read_output(output)
+
+
+def _check_problems(problems: Path, output: Path, inputs: Sequence[str]) -> None:
+    """Check that the list of problems can be written, and that it takes no other file's place."""
+    for name in (output, *map(Path, inputs)):
+        if os.path.abspath(problems) == os.path.abspath(name):  # noqa: PTH100 (links keep their own names)
+            raise UsageError(
+                f"The list of problems {problems} can't be {name} too: choose another name with --problems."
+            )
+    if not problems.parent.is_dir() and problems.parent != output.parent:
+        raise UsageError(f"There is no folder {problems.parent} for the list of problems: make it, or choose another.")
+    check_problems(problems)
 
 
 def _load_bundle(options: ScoreOptions) -> Bundle:
@@ -200,36 +229,52 @@ def _describe_survey(survey: Survey, options: ScoreOptions) -> Surveyed:
     )
 
 
-def _score_rest(
-    folder: JobFolder,
-    survey: Survey,
-    columns: OutputColumns,
-    scorer: ChunkScorer,
-    options: ScoreOptions,
-    tell: Listener,
-) -> JobFinished:
-    """Score the posts behind the finished parts, and make the output."""
-    began, done_before = time.monotonic(), folder.rows
-    tell(JobStarted(folder.output, survey.rows, done_before))
-    size = _ChunkSize(options.chunk_rows)
-    reader = CorpusReader(survey, options.corpus, start=done_before)
+@dataclass(frozen=True)
+class _Work:
+    """What there is to do."""
 
-    def read() -> Iterator[Chunk]:
-        while (chunk := reader.read(size.rows)) is not None:
-            yield chunk
+    folder: JobFolder
+    survey: Survey
+    columns: OutputColumns
+    fingerprint: Fingerprint
+    problems: Path
+    options: ScoreOptions
+
+
+def _score_rest(work: _Work, scorer: ChunkScorer, tell: Listener) -> JobFinished:
+    """Score the posts that are in no part, and make the output."""
+    folder, survey, options = work.folder, work.survey, work.options
+    began, done_before = time.monotonic(), folder.rows
+    tell(JobStarted(folder.output, survey.rows, done_before, folder.damaged))
+    size = _ChunkSize(options.chunk_rows)
+    failures = FailureLimit(options.max_failed, folder.counts)
 
     def advance(chunk: Chunk, share: float) -> None:
-        tell(PostsScored(chunk.start + int(share * chunk.rows)))
+        tell(PostsScored(folder.rows + int(share * chunk.rows)))
 
     part_began = began
-    for chunk, scores in scorer.score_all(read(), advance):
-        folder.commit_part(columns.add_scores(chunk.frame, scores))
-        now = time.monotonic()
-        _log.debug("posts %d to %d took %.2f s", chunk.start, folder.rows - 1, now - part_began)
-        size.adapt(chunk.rows, now - part_began)
-        part_began = now
-        tell(PartCommitted(folder.rows))
+    try:
+        failures.check()
+        for chunk, scores in scorer.score_all(_read_gaps(work, size), advance):
+            check_unchanged(survey, work.fingerprint)
+            frame = work.columns.add_scores(chunk.frame, scores)
+            part = folder.commit_part(chunk.start, frame, list_problems(chunk, scores))
+            now = time.monotonic()
+            _log.debug("posts %d to %d took %.2f s", part.start, part.end - 1, now - part_began)
+            size.adapt(chunk.rows, now - part_began)
+            part_began = now
+            tell(PartCommitted(folder.rows))
+            failures.add(part.facts.counts)
+            failures.check()
+        failures.check(final=True)
+    except FailuresError as error:
+        folder.publish_problems(work.problems)
+        raise FailuresError(
+            f"{error} What is wrong with them is in {work.problems}; {folder.rows:,} of {survey.rows:,} posts are "
+            "kept, and the same command with a larger --max-failed goes on."
+        ) from None
     rows, counts = folder.rows, folder.counts
+    has_problems = folder.publish_problems(work.problems)
     folder.finish(lambda rows: tell(OutputAssembled(rows)))
     encodings = scorer.encodings
     return JobFinished(
@@ -240,7 +285,23 @@ def _score_rest(
         counts,
         saved_texts=encodings.texts - encodings.encoded_texts,
         saved_images=encodings.images - encodings.encoded_images,
+        problems=work.problems if has_problems else None,
     )
+
+
+def _read_gaps(work: _Work, size: _ChunkSize) -> Iterator[Chunk]:
+    """Read the posts that are in no part."""
+    for start, end in work.folder.find_gaps(work.survey.rows):
+        reader = CorpusReader(work.survey, work.options.corpus, start)
+        while start < end:
+            try:
+                chunk = reader.read(min(size.rows, end - start))
+            except TableError:
+                check_unchanged(work.survey, work.fingerprint)  # says more
+                raise
+            assert chunk is not None, "the reader gives as many posts as the survey counted"
+            start += chunk.rows
+            yield chunk
 
 
 class _ChunkSize:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,7 @@ class Scores:
         modalities: int64 (posts,), what was used, an index into MODALITIES.
         statuses: int64 (posts,), an index into STATUSES.
         views: what text and image say alone, where that was asked for.
+        image_errors: why the image of a post (its place in the chunk) is `image_unreadable`.
     """
 
     probabilities: npt.NDArray[np.float32]
@@ -66,6 +67,7 @@ class Scores:
     modalities: npt.NDArray[np.int64]
     statuses: npt.NDArray[np.int64]
     views: ViewScores | None = None
+    image_errors: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ def write_file(
         OSError: it can't be written.
     """
     described = {**metadata, "counts": [counts.labels, counts.modalities, counts.statuses]}
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
         for table in tables:
             writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
         writer.add_key_value_metadata(
@@ -207,6 +209,25 @@ def read_facts(path: Path) -> FileFacts | None:
         return None
 
 
+def is_whole(path: Path) -> bool:
+    """Tell whether all of a Parquet file of ours can be read: its pages have checksums.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for group in range(file.num_row_groups):
+                file.read_row_group(group)
+    except pa.ArrowException:
+        return False
+    except OSError as error:
+        if error.errno is None:  # Arrow's own: what was read makes no sense
+            return False
+        raise
+    return True
+
+
 def regroup_parts(parts: Sequence[Path], assembled: Callable[[int], None]) -> Iterator[pa.Table]:
     """Read `parts` in order as tables of ROW_GROUP_ROWS rows (the last one: what is left).
 
@@ -216,7 +237,7 @@ def regroup_parts(parts: Sequence[Path], assembled: Callable[[int], None]) -> It
     waiting: pl.DataFrame | None = None
     given = 0
     for part in parts:
-        frame = pl.read_parquet(part, hive_partitioning=False)
+        frame = pl.read_parquet(part, hive_partitioning=False, glob=False)
         waiting = frame if waiting is None else pl.concat([waiting, frame])
         while len(waiting) >= ROW_GROUP_ROWS or waiting.estimated_size() > _ROW_GROUP_BYTES:
             group, waiting = waiting.head(ROW_GROUP_ROWS), waiting.slice(ROW_GROUP_ROWS)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -472,9 +472,10 @@ _STATUS_ORDER = ("row_unreadable", "image_unreadable", "image_missing", "empty",
 def _decide(plan: _Plan) -> Scores:
     """Decide on labels and statuses, once all of a chunk is fused."""
     chunk, found = plan.chunk, plan.found
-    _log_problems(chunk, plan.image_of, plan.errors)
     is_missing = np.fromiter((image is MISSING for image in chunk.images), dtype=bool, count=chunk.rows)
     is_broken = np.isin(plan.image_of, list(plan.errors))
+    image_errors = {int(post): str(plan.errors[int(plan.image_of[post])]) for post in np.flatnonzero(is_broken)}
+    _log_problems(chunk, image_errors)
     has_nothing = (plan.text_of == _NONE) & (plan.image_of == _NONE)
     is_scored = found.uses_text | found.uses_image
     statuses = np.select(
@@ -488,7 +489,14 @@ def _decide(plan: _Plan) -> Scores:
         default=MODALITIES.index("none"),
     )
     labels = np.where(is_scored, found.probabilities.argmax(axis=1), NO_LABEL)
-    return Scores(found.probabilities, labels, modalities.astype(np.int64), statuses.astype(np.int64), found.to_views())
+    return Scores(
+        found.probabilities,
+        labels,
+        modalities.astype(np.int64),
+        statuses.astype(np.int64),
+        found.to_views(),
+        image_errors,
+    )
 
 
 def _find_items(
@@ -523,10 +531,10 @@ def _slice(items: Indices, size: int) -> Iterator[Indices]:
         yield items[start : start + size]
 
 
-def _log_problems(chunk: Chunk, image_of: Indices, errors: dict[int, ImageError]) -> None:
+def _log_problems(chunk: Chunk, image_errors: Mapping[int, str]) -> None:
     for problem in chunk.problems:
         _log.info("post %d can't be read as a row: it %s", problem.row, problem.reason)
-    for post in np.flatnonzero(np.isin(image_of, list(errors))):
+    for post, error in image_errors.items():
         image = chunk.images[post]
         name = image if isinstance(image, Path) else "in the table"
-        _log.info("post %d: the image %s %s", chunk.start + post, name, errors[int(image_of[post])])
+        _log.info("post %d: the image %s %s", chunk.start + post, name, error)

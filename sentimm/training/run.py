@@ -262,7 +262,7 @@ def read_posts(path: Path, size: int | None) -> StoredPosts:
         RunError: the file is not there or damaged.
     """
     try:
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(path, glob=False)
         images = tuple(
             None if data is None or size is None else decode_image(data, size) for data in frame["image"].to_list()
         )

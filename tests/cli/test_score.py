@@ -52,7 +52,9 @@ def test_the_users_command_writes_the_scored_table_beside(capsys, here):
     assert code == 0
     scored = pl.read_parquet("posts.scored.parquet")
     assert scored["status"].to_list() == corpora.STATUSES * 2
-    assert sorted(path.name for path in here.iterdir()) == ["images", "posts.csv", "posts.scored.parquet"]
+    assert sorted(path.name for path in here.iterdir()) == [
+        *("images", "posts.csv", "posts.scored.parquet", "posts.scored.parquet.problems.csv")
+    ]
     assert err.splitlines()[0].startswith("Scoring with the built-in model tiny. On the CPU in fp32")
     assert "posts.csv: 16 posts, 10 with text, 8 of 12 images found." in err
     assert "Written to posts.scored.parquet" in out
@@ -68,7 +70,7 @@ def test_the_summary_says_what_came_out_and_what_went_wrong(capsys):
     assert "2  images that can't be decoded  status = image_unreadable" in lines
     assert "4  images that are not there     status = image_missing" in lines
     assert "2  posts without text and image  status = empty" in lines
-    assert any("--log-file" in line for line in lines)
+    assert "What is wrong with each is in posts.scored.parquet.problems.csv" in lines
     assert not any(line != line.rstrip() for line in out.splitlines())
 
 

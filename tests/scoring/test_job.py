@@ -20,6 +20,7 @@ from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring import commit, job
 from sentimm.scoring.folder import JobFolder
 from sentimm.scoring.job import default_output, run_job, survey_job
+from sentimm.scoring.problems import name_problems
 from sentimm.scoring.progress import read_progress
 from tests.scoring import corpora
 from tests.scoring.test_output import many_types
@@ -118,7 +119,8 @@ def test_a_folder_is_one_dataset_of_parts(options, tmp_path):
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_nothing_is_left_but_the_output(options, tmp_path, name):
     run(options, output=tmp_path / name)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "posts.csv", name]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["images", "posts.csv", name, f"{name}.problems.csv"]
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
@@ -168,6 +170,7 @@ def test_a_stop_in_the_middle_of_a_part_drops_that_part(options):
 def test_a_command_given_again_is_already_done(options, tmp_path, name):
     first = run(options, output=tmp_path / name)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*scored*")}
+    assert first.problems == name_problems(tmp_path / name)
     again = run(options, output=tmp_path / name)
     assert (again.already, again.scored, again.rows, again.counts) == (True, 0, ROWS, first.counts)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*scored*")} == before
@@ -251,11 +254,42 @@ def test_overwrite_takes_nothing_away_that_is_not_ours(options, tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-def test_a_part_that_is_damaged_is_scored_again(options):
-    run_partly(options, 2)
-    part = job_folder(options) / "part-000000000000.parquet"
+def cut(part: Path) -> None:
     part.write_bytes(part.read_bytes()[:-9])
-    assert run(options).scored == ROWS
+
+
+def flip_bit(part: Path) -> None:
+    content = bytearray(part.read_bytes())
+    content[len(content) // 8] ^= 1
+    part.write_bytes(content)
+
+
+def empty(part: Path) -> None:
+    part.write_bytes(b"")
+
+
+def write_nulls(part: Path) -> None:
+    """As a power failure may leave a file."""
+    part.write_bytes(bytes(part.stat().st_size))
+
+
+@pytest.mark.parametrize("damage", [cut, flip_bit, empty, write_nulls, Path.unlink])
+@pytest.mark.parametrize("name", ["part-000000000000.parquet", "part-000000000000.problems.parquet"])
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_a_part_that_is_damaged_is_scored_again_and_the_others_are_kept(options, tmp_path, damage, name, output):
+    run(options, output=tmp_path / "undisturbed.parquet")
+    options = replace(options, output=tmp_path / output)
+    run_partly(options, 2)
+    damage(job_folder(options) / name)
+    events = []
+    done = run_job(options, events.append)
+    assert [event.damaged for event in events if isinstance(event, JobStarted)] == [
+        int(damage is not Path.unlink or "problems" in name)
+    ]
+    assert (done.scored, done.rows) == (ROWS - 8, ROWS)
+    assert read(options.output).equals(read(tmp_path / "undisturbed.parquet"))
+    problems = [name_problems(tmp_path / each).read_text() for each in (output, "undisturbed.parquet")]
+    assert problems[0] == problems[1]
 
 
 def test_two_processes_cannot_write_one_job(options):
@@ -411,7 +445,7 @@ def test_an_input_that_changes_while_it_is_read_is_an_error(options, tmp_path):
         if isinstance(event, JobStarted):
             corpora.make_posts(5).write_csv(tmp_path / "posts.csv")
 
-    with pytest.raises(TableError, match="shrank while it was read"):
+    with pytest.raises(TableError, match=r"posts\.csv changed while it was scored\. Put back .* --overwrite"):
         run_job(options, tell)
     assert not options.output.exists()
 
@@ -456,6 +490,7 @@ def test_a_stop_at_any_step_of_the_commit_is_made_good(options, tmp_path, monkey
 
 
 def remove(output: Path) -> None:
+    name_problems(output).unlink(missing_ok=True)
     for path in output.iterdir() if output.is_dir() else ():
         path.unlink()
     output.rmdir() if output.is_dir() else output.unlink(missing_ok=True)
