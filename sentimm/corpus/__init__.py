@@ -9,6 +9,7 @@ from sentimm.corpus.image_lookup import MISSING, ImageSource, Missing
 from sentimm.corpus.reader import CorpusReader
 from sentimm.corpus.streams import spool_stdin
 from sentimm.corpus.survey import Source, Survey, survey_corpus
+from sentimm.corpus.tables import expand_inputs
 
 __all__ = [
     "MISSING",
@@ -21,6 +22,7 @@ __all__ = [
     "Source",
     "Survey",
     "chunk_frame",
+    "expand_inputs",
     "spool_stdin",
     "survey_corpus",
 ]

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from sentimm.errors import BundleError, DeviceError
+from sentimm.errors import BundleError, DeviceError, OutOfMemoryError
 from sentimm.scoring.engine import Engine
 
 _SIZES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
@@ -19,7 +19,7 @@ _TRIAL_SECONDS = 0.2
 _TOKENS = 24  # of a post, as MVSA has them
 _WORTH = 1.03  # a larger batch takes more memory: it has to be faster by this
 _HOPELESS = 0.8  # of the best rate: larger batches are not tried any more
-_TOO_LARGE = (BundleError, DeviceError)
+_TOO_LARGE = (BundleError, DeviceError, OutOfMemoryError)
 
 
 def find_batch_sizes(engine: Engine) -> dict[str, int]:
@@ -39,6 +39,7 @@ def find_batch_sizes(engine: Engine) -> dict[str, int]:
             engine.use_batch_sizes(found)
             try:
                 encode(found[modality], True)
+                found[modality] = engine.batch_sizes[modality]  # less, where the engine had to go on with smaller ones
                 break
             except _TOO_LARGE:
                 if found[modality] == 1:
@@ -70,6 +71,8 @@ def _find_best(engine: Engine, modality: str, encode: Callable[[int, bool], obje
         except _TOO_LARGE:
             if size == sizes[0]:
                 raise
+            break
+        if engine.batch_sizes[modality] < size:
             break
         if rate > _WORTH * best_rate:
             best, best_rate = size, rate

@@ -98,7 +98,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
+        # Arrow's errors have a number, and words that name the temporary file.
+        reason = os.strerror(error.errno) if error.errno else str(error)
         raise OutputError(f"{path} can't be written: {reason}.") from error
 
 

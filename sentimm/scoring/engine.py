@@ -8,8 +8,10 @@ other threads prepare what it gets next.
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sentimm.bundle import Bundle, Modality, Precision
-from sentimm.errors import BundleError, DeviceError
+from sentimm.errors import BundleError, DeviceError, OutOfMemoryError
 from sentimm.scoring.encoded import Encoded
 from sentimm.scoring.placement import place_bundle
 from sentimm.text import pad_tokens
@@ -32,7 +34,11 @@ _BATCHES = {
 }
 # Posts of a batch of a fusion that attends: cells times cells times heads of attention are in memory for each of them.
 _ATTENDING_BATCHES = {"cpu": 64, "cuda": 256}
+_NO_MEMORY = re.compile(r"(?i)out of memory|bad_?alloc|failed to allocate|alloc(ation)?_?failed")
 _CUDA_TOKEN_STEP = 8  # lengths are padded up to multiples of it: few shapes to plan for, and what tensor cores like
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,8 @@ class Engine:
         precision: `auto`, or one of the bundle's; `auto` is fp16, else fp32, on CUDA, and int8, else fp32, on CPUs.
         threads: CPU threads; None: OMP_NUM_THREADS, else the CPUs that this process may use.
         batch_size: rows of an encoder's batch; None: what suits the device.
+
+    Where the memory of the device or of the machine runs out, it goes on with smaller batches.
 
     Attributes:
         device: where it runs: `cpu` or `cuda:N`.
@@ -108,6 +116,8 @@ class Engine:
 
         Raises:
             ValueError: the model reads no texts.
+            OutOfMemoryError: not even one fits into memory.
+            BundleError, DeviceError: the graph fails.
         """
         spec = self.bundle.text
         if spec is None:
@@ -116,14 +126,17 @@ class Engine:
         encoded = Encoded.reserve(len(rows), spec.width, self._count_tokens(lengths.max(initial=1)))
         # Texts of like length together: little padding. The longest first: memory is taken once, and reused.
         order = np.argsort(-lengths, kind="stable")
-        for start in range(0, len(order), self._batches["text"]):
-            chosen = order[start : start + self._batches["text"]]
+
+        def encode(batch: slice) -> None:
+            chosen = order[batch]
             ids, mask = pad_tokens([rows[index] for index in chosen], spec.pad_id)
             if self.device != "cpu":
                 extra = min(-ids.shape[1] % _CUDA_TOKEN_STEP, spec.max_tokens - ids.shape[1])
                 ids = np.pad(ids, ((0, 0), (0, extra)), constant_values=spec.pad_id)
                 mask = np.pad(mask, ((0, 0), (0, extra)))
             encoded.put(chosen, self._encode("text", {"input_ids": ids, "attention_mask": mask}, lengths[chosen]))
+
+        self._work_in_batches("text", len(order), encode)
         return encoded
 
     def encode_images(self, pixels: npt.NDArray[np.uint8]) -> Encoded:
@@ -131,15 +144,19 @@ class Engine:
 
         Raises:
             ValueError: the model reads no images.
+            OutOfMemoryError, BundleError, DeviceError: as `encode_texts`.
         """
         spec = self.bundle.image
         if spec is None:
             raise ValueError(f"the model {self.bundle.name} reads no images")
         encoded = Encoded.reserve(len(pixels), spec.width, self._count_tokens(spec.cells or 1))
-        for start in range(0, len(pixels), self._batches["image"]):
-            batch = np.ascontiguousarray(pixels[start : start + self._batches["image"]])
-            lengths = np.full(len(batch), spec.cells or 1, np.int64)
-            encoded.put(slice(start, start + len(batch)), self._encode("image", {"pixels": batch}, lengths))
+        lengths = np.full(len(pixels), spec.cells or 1, np.int64)
+
+        def encode(batch: slice) -> None:
+            inputs = {"pixels": np.ascontiguousarray(pixels[batch])}
+            encoded.put(batch, self._encode("image", inputs, lengths[batch]))
+
+        self._work_in_batches("image", len(pixels), encode)
         return encoded
 
     def fuse(
@@ -158,6 +175,7 @@ class Engine:
         Raises:
             ValueError: an index is out of range, or there is no index at all.
             BundleError: the model's scores are not finite.
+            OutOfMemoryError, DeviceError: as `encode_texts`.
         """
         (scores,), present = self._score(texts, images, text_index, image_index, ["scores"])
         return self._calibrate(scores, present)
@@ -208,14 +226,31 @@ class Engine:
                 raise ValueError(f"{modality}_index has rows outside 0 to {len(rows)}")
             encoded[modality], indices[modality] = rows, np.ascontiguousarray(index, np.int64)
         found = [np.empty((counts[0], len(self.bundle.labels)), np.float32) for _ in outputs]
-        for start in range(0, counts[0], self._batches["fusion"]):
-            batch = slice(start, start + self._batches["fusion"])
+
+        def fuse(batch: slice) -> None:
             inputs: dict[str, npt.NDArray[Any]] = {}
             for modality, rows in encoded.items():
                 inputs |= self._prepare_fusion(modality, rows, indices[modality][batch])
             for scores, part in zip(found, self._run("fusion", inputs, outputs), strict=True):
                 scores[batch] = part
+
+        self._work_in_batches("fusion", counts[0], fuse)
         return found, {modality: indices[modality] < len(rows) for modality, rows in encoded.items()}
+
+    def _work_in_batches(self, part: str, rows: int, work: Callable[[slice], None]) -> None:
+        """Let `work` do all rows in batches; where memory runs out, in smaller ones from then on."""
+        start = 0
+        while start < rows:
+            batch = slice(start, min(rows, start + self._batches[part]))
+            try:
+                work(batch)
+            except OutOfMemoryError as error:
+                if batch.stop - start == 1:
+                    raise
+                self._batches[part] = (batch.stop - start) // 2
+                _log.warning("%s It goes on with %d at a time.", error, self._batches[part])
+            else:
+                start = batch.stop
 
     def _prepare_fusion(
         self, modality: Modality, rows: Encoded, index: npt.NDArray[np.int64]
@@ -270,8 +305,13 @@ class Engine:
         try:
             with self._turn:
                 results: list[npt.NDArray[np.float32]] = self._sessions[part].run(outputs, inputs)
-        except Exception as error:  # ONNX Runtime's errors share no class of their own
-            reason = str(error).splitlines()[0]
+        except Exception as error:  # ONNX Runtime's errors share no class of their own, not even those of memory
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+                raise OutOfMemoryError(
+                    f"The {part} graph finds no memory on {self.device} ({reason}): use fewer --threads, or another "
+                    "--device."
+                ) from error
             if self.device == "cpu":
                 raise BundleError(f"The {part} graph of {self.bundle.path} can't be run: {reason}.") from error
             raise DeviceError(

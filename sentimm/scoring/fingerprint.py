@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sentimm.corpus import Survey
 
 Fingerprint = dict[str, Any]  # JSON
+InputStates = dict[Path, tuple[int, int] | None]
 
 _EDGE_BYTES = 65_536  # of the head and of the tail of an input that are hashed
 
@@ -39,7 +40,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
     """Take the fingerprint of a job.
 
     Raises:
-        OSError: an input can't be read.
+        TableError: an input can't be read.
     """
     corpus = options.corpus
     inputs = [_describe_input(source.path) for source in survey.sources]
@@ -66,26 +67,31 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
     }
 
 
-def check_unchanged(survey: Survey, fingerprint: Fingerprint) -> None:
-    """Check that the inputs are still those of the fingerprint, as far as their size and time tell.
+def read_states(paths: Iterable[Path]) -> InputStates:
+    """Read size and time of the inputs that are files; the posts of a folder are those that the survey counted."""
+    return {path: _read_state(path) for path in paths if not path.is_dir()}
+
+
+def check_unchanged(states: InputStates) -> None:
+    """Check that the inputs are still as they were, as far as their size and time tell.
 
     Raises:
         TableError: one is not.
     """
-    for source, described in zip(survey.sources, fingerprint["inputs"], strict=True):
-        if "bytes" not in described:  # a folder; its posts are those that the survey counted
-            continue
-        try:
-            status = source.path.stat()
-            is_same = status.st_size == described["bytes"]
-            is_same &= described["modified_ns"] in (0, status.st_mtime_ns)
-        except OSError:
-            is_same = False
-        if not is_same:
+    for path, state in states.items():
+        if _read_state(path) != state:
             raise TableError(
-                f"{source.path} changed while it was scored. Put back what it was, and the same command goes on; or "
-                "score what it is now with --overwrite."
+                f"{path} changed while it was scored. Put back what it was, and the same command goes on; or score "
+                "what it is now with --overwrite."
             )
+
+
+def _read_state(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -116,13 +122,16 @@ def _describe_inputs(before: list[dict[str, Any]], now: list[dict[str, Any]]) ->
 
 
 def _describe_input(path: Path) -> dict[str, Any]:
-    if path.is_dir():
-        return {"name": str(path), "names_sha256": _hash_names(path)}
-    status = path.stat()
-    with path.open("rb") as file:
-        edges = hashlib.sha256(file.read(_EDGE_BYTES))
-        file.seek(max(0, status.st_size - _EDGE_BYTES))
-        edges.update(file.read(_EDGE_BYTES))
+    try:
+        if path.is_dir():
+            return {"name": str(path), "names_sha256": _hash_names(path)}
+        status = path.stat()
+        with path.open("rb") as file:
+            edges = hashlib.sha256(file.read(_EDGE_BYTES))
+            file.seek(max(0, status.st_size - _EDGE_BYTES))
+            edges.update(file.read(_EDGE_BYTES))
+    except OSError as error:
+        raise TableError(f"{path} can't be read: {error.strerror or error}.") from error
     return {
         "name": str(path),
         "bytes": status.st_size,

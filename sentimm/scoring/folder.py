@@ -223,8 +223,10 @@ class JobFolder:
             if goes_on:
                 self._remove_files(keep_stdin=False)
             return finished
-        if not anew and job is not None:
-            self._check_same(job.fingerprint, fingerprint)
+        if not anew and not goes_on and job is not None:
+            if list_parts(self.path):
+                self._check_same(job.fingerprint, fingerprint)
+            anew = True  # of the other job nothing was kept
         if anew or (finished is None and self.output.is_dir()):
             remove_output(self.output)
         if anew or job is None:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from sentimm import __version__
 from sentimm.bundle import Bundle, load_bundle
-from sentimm.corpus import Chunk, CorpusReader, Survey, spool_stdin, survey_corpus
-from sentimm.errors import FailuresError, OutOfMemoryError, OutputError, TableError, UsageError
+from sentimm.corpus import Chunk, CorpusReader, Survey, expand_inputs, spool_stdin, survey_corpus
+from sentimm.errors import FailuresError, OutOfMemoryError, OutputError, SentimmError, UsageError
 from sentimm.events import (
     BatchesChosen,
     JobFinished,
@@ -31,7 +31,7 @@ from sentimm.events import (
 )
 from sentimm.options import ScoreOptions
 from sentimm.scoring.commit import commit_file, writing
-from sentimm.scoring.fingerprint import Fingerprint, check_unchanged, take_fingerprint
+from sentimm.scoring.fingerprint import InputStates, check_unchanged, read_states, take_fingerprint
 from sentimm.scoring.finished import read_output
 from sentimm.scoring.folder import JobFolder
 from sentimm.scoring.output import OutputColumns, check_views
@@ -80,11 +80,12 @@ def _run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
     engine = _start_engine(bundle, options, tell)
     with JobFolder(output) as folder:
         inputs = [str(_spool_stdin(folder.path))] if options.inputs == ("-",) else options.inputs
+        before = read_states(expand_inputs(inputs))
         survey = _survey(inputs, options, tell)
         tell(_describe_survey(survey, options))
         columns = OutputColumns(survey.schema, bundle.labels, options.corpus.prefix, options.views)
-        with writing(output):
-            fingerprint = take_fingerprint(survey, options, bundle, engine.precision)
+        fingerprint = take_fingerprint(survey, options, bundle, engine.precision)
+        check_unchanged(before)
         metadata = {
             "version": __version__,
             "bundle": bundle.name,
@@ -101,7 +102,7 @@ def _run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
             if options.batch_size == "auto":
                 _choose_batch_sizes(folder, engine, tell)
             with ChunkScorer(bundle, engine, views=options.views, dedupe=options.dedupe) as scorer:
-                done = _score_rest(_Work(folder, survey, columns, fingerprint, problems, options), scorer, tell)
+                done = _score_rest(_Work(folder, survey, columns, before, problems, options), scorer, tell)
     tell(done)
     return done
 
@@ -236,7 +237,7 @@ class _Work:
     folder: JobFolder
     survey: Survey
     columns: OutputColumns
-    fingerprint: Fingerprint
+    inputs: InputStates
     problems: Path
     options: ScoreOptions
 
@@ -256,7 +257,7 @@ def _score_rest(work: _Work, scorer: ChunkScorer, tell: Listener) -> JobFinished
     try:
         failures.check()
         for chunk, scores in scorer.score_all(_read_gaps(work, size), advance):
-            check_unchanged(survey, work.fingerprint)
+            check_unchanged(work.inputs)
             frame = work.columns.add_scores(chunk.frame, scores)
             part = folder.commit_part(chunk.start, frame, list_problems(chunk, scores))
             now = time.monotonic()
@@ -296,8 +297,8 @@ def _read_gaps(work: _Work, size: _ChunkSize) -> Iterator[Chunk]:
         while start < end:
             try:
                 chunk = reader.read(min(size.rows, end - start))
-            except TableError:
-                check_unchanged(work.survey, work.fingerprint)  # says more
+            except (SentimmError, OSError):
+                check_unchanged(work.inputs)  # says more
                 raise
             assert chunk is not None, "the reader gives as many posts as the survey counted"
             start += chunk.rows
