@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,8 +57,8 @@ class ImageFolder:
     def find_by_name(self, name: str | None) -> Path | Missing | None:
         r"""Find the image of a file name, which may lead through sub-folders; None where there is no name.
 
-        The suffix may be in another case, and `\\` may stand for `/`. A URL, an absolute path and a name that leads out
-        of the folder are MISSING.
+        The suffix may be in another case, `\\` may stand for `/`, and accents may be composed or not. A URL, an absolute
+        path and a name that leads out of the folder are MISSING.
         """
         if name is None or not (name := name.strip()):
             return None
@@ -65,7 +66,7 @@ class ImageFolder:
             return Path(self.root, name)
         if is_url(name):
             return MISSING
-        for path in dict.fromkeys((name, name.replace("\\", "/"))):
+        for path in dict.fromkeys(form for each in (name, name.replace("\\", "/")) for form in _list_forms(each)):
             folder, _, file = path.rpartition("/")
             stem, dot, suffix = file.rpartition(".")
             for variant in (file, stem + dot + suffix.lower(), stem + dot + suffix.upper()):
@@ -75,7 +76,7 @@ class ImageFolder:
 
     def find_by_id(self, post_id: str | None) -> Path | Missing | None:
         """Find the image that is named by a post's id and a suffix; None where there is none."""
-        name = self._ids.get(post_id.strip()) if post_id else None
+        name = self._find_by_stem(post_id) if post_id else None
         return None if name is None else self._find("", name) or MISSING
 
     def count_by_name(self, names: Iterable[str | None]) -> tuple[int, int]:
@@ -86,10 +87,13 @@ class ImageFolder:
 
     def count_by_id(self, ids: Iterable[str | None]) -> tuple[int, int]:
         """Count the ids that name an image, and the images that `find_by_id` finds by them."""
-        index = self._ids
-        named = [index[stripped] for post_id in ids if post_id and (stripped := post_id.strip()) in index]
+        named = [name for post_id in ids if post_id and (name := self._find_by_stem(post_id)) is not None]
         links = [name for name in named if name not in self._top.files]
         return len(named), len(named) - sum(self._find("", name) is None for name in links)
+
+    def _find_by_stem(self, stem: str) -> str | None:
+        index, stem = self._ids, stem.strip()
+        return next((index[form] for form in _list_forms(stem) if form in index), None)
 
     def _find(self, folder: str, file: str) -> Path | None:
         parts = folder.split("/") if folder else []
@@ -151,6 +155,11 @@ class _Listing:
 
     files: set[str]
     links: set[str]
+
+
+def _list_forms(name: str) -> tuple[str, ...]:
+    """List the ways in which Unicode may write a name; macOS writes other ones than most tables."""
+    return (name,) if name.isascii() else (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
 
 
 def _rank(name: str) -> tuple[int, str]:
