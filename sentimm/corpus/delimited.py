@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -23,6 +24,7 @@ from sentimm.errors import TableError
 
 _DAMAGED = "has a quoted field that does not end at a delimiter, or a line that is too long"
 _NEWLINE = re.compile(rb"[\r\n]")
+_NOT_BLANK = re.compile(rb"[^\r\n]")
 _MAX_HEADER_BYTES = 1 << 20  # less than a block: a longer one is no header, but a file without newlines
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _OTHER_DELIMITERS = (";", "\t", "|", ",")
@@ -123,8 +125,12 @@ class DelimitedTable:
     def _parse(self, good: bytes, columns: Sequence[str]) -> tuple[pa.Table, list[Problem]]:
         """Parse well-formed records: the table of those that fit the header, and the others (their row among all)."""
         invalid: list[Problem] = []
-        if not good:
+        is_blank = not good or (len(self.columns) > 1 and not _NOT_BLANK.search(good))
+        if is_blank:
             return pa.table({name: pa.array([], pa.string()) for name in self.columns}), invalid
+
+        if good.startswith(codecs.BOM_UTF8):  # of a cell, as the file's is gone: pyarrow takes one away
+            good = codecs.BOM_UTF8 + good
 
         def keep_invalid(row: pyarrow.csv.InvalidRow) -> str:
             reason = f"has {_count_fields(row.actual_columns)} where the header has {row.expected_columns}"

@@ -57,8 +57,8 @@ class ImageFolder:
     def find_by_name(self, name: str | None) -> Path | Missing | None:
         r"""Find the image of a file name, which may lead through sub-folders; None where there is no name.
 
-        The suffix may be in another case, `\\` may stand for `/`, and accents may be composed or not. A URL, an absolute
-        path and a name that leads out of the folder are MISSING.
+        The suffix may be in another case, `\\` may stand for `/`, and accents may be composed or not. A URL, an
+        absolute path and a name that leads out of the folder are MISSING.
         """
         if name is None or not (name := name.strip()):
             return None

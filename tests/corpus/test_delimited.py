@@ -14,7 +14,7 @@ from sentimm.options import CorpusOptions
 from tests.corpus.reading import read_all, read_chunks, survey, write
 
 # Characters that parsers stumble over, and few others, so that they meet often.
-AWKWARD = st.text(st.sampled_from(list('ab",\n\r \t;é😭0\u2028')), max_size=6)
+AWKWARD = st.text(st.sampled_from(list('ab",\n\r \t;é😭0\u2028\ufeff')), max_size=6)
 relaxed = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

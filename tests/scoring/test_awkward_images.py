@@ -1,4 +1,4 @@
-"""Awkward images through whole jobs: each is a row with its status, and none stops the job or leads out of its folder."""
+"""Awkward images through whole jobs: each is a row with its status; none stops the job or leads out of its folder."""
 
 from __future__ import annotations
 
