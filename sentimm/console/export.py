@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
+
+from sentimm.console.terminal import make_console, printable
 
 if TYPE_CHECKING:
     from sentimm_export.exporter import Exported
@@ -15,13 +17,13 @@ class ExportConsole:
     """Shows an export: a line for each step, then how each precision compares with PyTorch."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = make_console(sys.stderr)
         self._quiet = quiet
 
     def tell(self, step: str) -> None:
         """Show one step."""
         if not self._quiet:
-            self._console.print(step, style="dim")
+            self._console.print(printable(step), style="dim")
 
     def finish(self, exported: Exported) -> None:
         """Show the comparison and how to go on."""
@@ -34,8 +36,8 @@ class ExportConsole:
                     f"{found['posts']:,} posts)"
                 )
             for note in exported.notes:
-                self._console.print(note, style="dim")
-        path = exported.bundle.path
+                self._console.print(printable(note), style="dim")
+        path = printable(str(exported.bundle.path))
         print(f"Bundle: {path}")
         print(f"Next: sentimm score tweets.csv --images photos/ --model {path}")
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.text import Text
 
-from sentimm.console.terminal import printable
+from sentimm.console.terminal import make_console, printable
 
 
 def print_facts(title: str, facts: Sequence[tuple[str, Sequence[str]]]) -> None:
     """Print a title and, under it, named facts of some lines each on stdout; facts without lines are left out."""
-    console = Console(highlight=False)
+    console = make_console(sys.stdout)
     shown = [(name, lines) for name, lines in facts if lines]
     width = max((len(name) for name, _ in shown), default=0)
     console.print(Text(printable(title), style="bold"), soft_wrap=True)

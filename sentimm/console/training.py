@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sentimm.console.terminal import printable
+from sentimm.console.terminal import make_console, printable
 from sentimm.training.events import (
     BatchTrained,
     EpochTrained,
@@ -35,7 +35,7 @@ class TrainingConsole:
     """
 
     def __init__(self, *, quiet: bool = False, silent: bool = False) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = make_console(sys.stderr)
         self._quiet = quiet or silent
         self._silent = silent
         self._progress: Progress | None = None
@@ -67,7 +67,7 @@ class TrainingConsole:
     def say(self, words: str) -> None:
         """Show a line, also where progress is not shown."""
         if not self._silent:
-            self._console.print(words)
+            self._console.print(printable(words))
 
     def stop(self, stop: TrainingStopped) -> None:
         """Say where training stopped and how to go on."""
@@ -114,8 +114,9 @@ class TrainingConsole:
             self._console.print(self._table())
         if self._silent:
             return
-        print(f"Run: {run.path}")
-        print(f"Next: sentimm export {run.path}")
+        path = printable(str(run.path))
+        print(f"Run: {path}")
+        print(f"Next: sentimm export {path}")
 
     def _show_posts(self, event: PostsLoaded) -> None:
         line = f"{event.training:,} posts to train on ({event.complete:,} with text and image), "
