@@ -16,11 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from sentimm import __version__
 from sentimm.errors import BundleError, BundleNotFoundError
 from sentimm.graphs import check_graph
+
+if TYPE_CHECKING:
+    from sentimm.text import TextTokenizer
 
 Modality: TypeAlias = Literal["text", "image"]
 Precision: TypeAlias = Literal["int8", "fp16", "fp32"]
@@ -56,6 +59,19 @@ class TextSpec:
     tokenizer: Path
     pad_id: int
     width: int
+
+    def load_tokenizer(self) -> TextTokenizer:
+        """Load the tokenizer.
+
+        Raises:
+            BundleError: its file can't be read as one.
+        """
+        from sentimm.text import TextTokenizer
+
+        try:
+            return TextTokenizer(self.tokenizer, self.max_tokens)
+        except Exception as error:  # tokenizers raises no class of its own
+            raise BundleError(f"{self.tokenizer} can't be read as a tokenizer ({error}): {_REMEDY}") from error
 
 
 @dataclass(frozen=True)

@@ -284,3 +284,14 @@ def test_a_manifest_is_not_written_over_folders_and_links(folder):
     (folder / "more").mkdir()
     with pytest.raises(BundleError, match="more is not a plain file"):
         write_manifest(folder, fields)
+
+
+def test_a_tokenizer_that_is_none_is_named(folder):
+    (folder / "tokenizer.json").write_text('{"version": "1.0"}')
+    manifest = json.loads((folder / "bundle.json").read_text())
+    fields = {name: value for name, value in manifest.items() if name not in ("format", "files")}
+    write_manifest(folder, fields)
+    with pytest.raises(
+        BundleError, match=r"tokenizer\.json can't be read as a tokenizer \(.*\): export"
+    ):
+        load_bundle(folder).text.load_tokenizer()

@@ -16,7 +16,7 @@ from sentimm.evaluation.metrics import measure_labels
 from sentimm.models.fusion import SentimentModel
 from sentimm.scoring.encoded import Encoded
 from sentimm.scoring.engine import Engine
-from sentimm.text import TextTokenizer, pad_tokens
+from sentimm.text import pad_tokens
 from sentimm.training.run import StoredPosts
 
 # The design's first promise: how far a post's probabilities may move with its neighbours.
@@ -110,7 +110,7 @@ class _Prepared:
             [row for row, image in enumerate(posts.images) if image is not None] if bundle.image is not None else []
         )
         if bundle.text is not None:
-            tokenizer = TextTokenizer(bundle.text.tokenizer, bundle.text.max_tokens)
+            tokenizer = bundle.text.load_tokenizer()
             self.pad_id = bundle.text.pad_id
             self.rows = tokenizer.encode([posts.texts[row] for row in texts])
         size = 1 if bundle.image is None else bundle.image.size

@@ -18,7 +18,6 @@ from sentimm.bundle import Bundle, default_bundle_path, load_bundle
 from sentimm.errors import DeviceError, SentimmError
 from sentimm.scoring import devices
 from sentimm.scoring.engine import Engine
-from sentimm.text import TextTokenizer
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "pillow", "polars", "pyarrow", "tokenizers")
@@ -118,7 +117,7 @@ def _try_scoring(bundle: Bundle) -> str:
     start = time.perf_counter()
     texts = images = None
     if bundle.text is not None:
-        rows = TextTokenizer(bundle.text.tokenizer, bundle.text.max_tokens).encode(["what a day"])
+        rows = bundle.text.load_tokenizer().encode(["what a day"])
         texts = engine.encode_texts(rows)
     if bundle.image is not None:
         images = engine.encode_images(np.zeros((1, 3, bundle.image.size, bundle.image.size), np.uint8))

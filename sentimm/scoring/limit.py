@@ -22,7 +22,7 @@ from sentimm.images import decode_image
 from sentimm.scoring.batching import find_batch_sizes
 from sentimm.scoring.encoded import Encoded
 from sentimm.scoring.engine import Engine
-from sentimm.text import TextTokenizer, normalize_texts
+from sentimm.text import normalize_texts
 
 _ROUNDS = 2
 _MOST_IMAGES = 512  # their pixels are in memory: 75 MB at 224 px
@@ -96,7 +96,7 @@ def measure_stages(bundle: Bundle, engine: Engine, posts: Chunk) -> list[Stage]:
         distinct = distinct.filter(distinct != "")
         if bundle.text is not None and len(distinct):
             sample = texts.unique(maintain_order=True).head(_MOST_TEXTS)
-            tokenizer = TextTokenizer(bundle.text.tokenizer, bundle.text.max_tokens)
+            tokenizer = bundle.text.load_tokenizer()
             seconds = _time(lambda: tokenizer.encode(normalize_texts(sample).to_list()))
             per_post = len(distinct) / posts.rows
             stages.append(Stage("preparing texts", None, len(sample), seconds, per_post))

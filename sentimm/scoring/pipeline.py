@@ -29,7 +29,7 @@ from sentimm.scoring.decoders import Decoders
 from sentimm.scoring.encoded import Encoded
 from sentimm.scoring.known import Known, Slot, digest_content, identify_file
 from sentimm.scoring.output import MODALITIES, NO_LABEL, STATUSES, Scores, ViewScores, check_views
-from sentimm.text import NORMALIZATION, TextTokenizer, normalize_texts
+from sentimm.text import NORMALIZATION, normalize_texts
 
 if TYPE_CHECKING:
     from sentimm.bundle import Bundle
@@ -73,6 +73,7 @@ class ChunkScorer:
 
     Raises:
         UsageError: `views` were asked for, and the model has not got both heads.
+        BundleError: the tokenizer can't be read.
     """
 
     def __init__(self, bundle: Bundle, engine: Engine, *, views: bool = False, dedupe: bool = True) -> None:
@@ -83,7 +84,7 @@ class ChunkScorer:
         self._engine = engine
         self._views = views
         self._dedupe = dedupe
-        self._tokenizer = None if bundle.text is None else TextTokenizer(bundle.text.tokenizer, bundle.text.max_tokens)
+        self._tokenizer = None if bundle.text is None else bundle.text.load_tokenizer()
         # Of an attending fusion no sequence outlives its unit: what is known of a text or image is known there only.
         self._keeps = dedupe and not bundle.fusion.attends
         self._known_texts = Known(bundle.text.width if bundle.text else 0)
