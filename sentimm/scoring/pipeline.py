@@ -8,48 +8,36 @@ normalises and tokenises its texts): see docs/architecture.md.
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from sentimm.corpus import MISSING, Chunk
 from sentimm.errors import ImageError
-from sentimm.evaluation.conflict import measure_conflict
 from sentimm.images import check_size, read_image
 from sentimm.scoring.decoders import Decoders
 from sentimm.scoring.encoded import Encoded
 from sentimm.scoring.known import Known, Slot, digest_content, identify_file
-from sentimm.scoring.output import MODALITIES, NO_LABEL, STATUSES, Scores, ViewScores, check_views
+from sentimm.scoring.output import Scores, check_views
+from sentimm.scoring.units import NONE, Found, ImageFile, Indices, Plan, Unit, decide, find_items, number_rows
 from sentimm.text import NORMALIZATION, normalize_texts
 
 if TYPE_CHECKING:
     from sentimm.bundle import Bundle
     from sentimm.scoring.engine import Engine
 
-Indices = npt.NDArray[np.int64]
-Features = npt.NDArray[np.float32]
-ImageFile = Path | bytes
-Item = TypeVar("Item")
 Advance = Callable[[Chunk, float], None]
 
 _AHEAD = 1  # units begun before the one that is waited for is complete: enough that the workers never wait
-_TELL_SECONDS = 0.2
 _SEQUENCE_BYTES = 128 << 20  # of a slice's sequences, were all texts of the greatest length
 _FEWEST_POSTS = 64  # of a slice: a full batch of the image graph on any device
 _IMAGE_COST = 3  # an image, decoded and encoded, takes as long as this many texts (int8 and fp32, AVX2 and AVX-512)
 _DECODED_FILES, _DECODED_BYTES = 8, 4 << 20  # that a decoder gets at a time
-_NONE = -1  # in an index: this post has no such thing
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -119,7 +107,7 @@ class ChunkScorer:
         The next chunk is taken and being encoded when one is given. `advance` hears, in the calling thread, which share
         of the chunk that comes next is done.
         """
-        begun: deque[_Unit] = deque()
+        begun: deque[Unit] = deque()
         for unit in self._begin_units(chunks):
             begun.append(unit)
             if len(begun) > _AHEAD:
@@ -127,22 +115,22 @@ class ChunkScorer:
         while begun:
             yield from self._end(begun.popleft(), advance)
 
-    def _begin_units(self, chunks: Iterable[Chunk]) -> Iterator[_Unit]:
+    def _begin_units(self, chunks: Iterable[Chunk]) -> Iterator[Unit]:
         for chunk in chunks:
             plan = self._plan(chunk)
             slices = self._slice_posts(plan.text_of, plan.image_of)
             for number, posts in enumerate(slices, 1):
                 yield self._begin(plan, posts, share=number / len(slices))
 
-    def _plan(self, chunk: Chunk) -> _Plan:
+    def _plan(self, chunk: Chunk) -> Plan:
         normalization = self._bundle.text.normalization if self._bundle.text else NORMALIZATION
         normalized = [text or None for text in normalize_texts(chunk.texts, normalization)]
         sources: list[ImageFile | None] = [None if image is MISSING else image for image in chunk.images]
-        texts, text_of = _find_items(normalized, chunk.unreadable, distinct=self._dedupe)
+        texts, text_of = find_items(normalized, chunk.unreadable, distinct=self._dedupe)
         images: list[ImageFile]
-        images, image_of = _find_items(sources, chunk.unreadable, distinct=self._dedupe)
-        found = _Found(chunk.rows, len(self._bundle.labels), views=self._views)
-        return _Plan(chunk, texts, text_of, images, image_of, found)
+        images, image_of = find_items(sources, chunk.unreadable, distinct=self._dedupe)
+        found = Found(chunk.rows, len(self._bundle.labels), views=self._views)
+        return Plan(chunk, texts, text_of, images, image_of, found)
 
     def _slice_posts(self, text_of: Indices, image_of: Indices) -> list[Indices]:
         """Give the chunk's posts at once, or in slices where they bring sequences: repeated images stay together."""
@@ -154,12 +142,12 @@ class ChunkScorer:
         size = max(_FEWEST_POSTS, _SEQUENCE_BYTES // (np.dtype(np.float32).itemsize * (tokens + cells)))
         return list(_slice(np.lexsort((text_of, image_of)), size))
 
-    def _begin(self, plan: _Plan, posts: Indices, share: float) -> _Unit:
+    def _begin(self, plan: Plan, posts: Indices, share: float) -> Unit:
         """Prepare the texts that `posts` have, and let the workers encode them and the images."""
-        own_texts, text_row = _number(plan.text_of[posts])
-        own_images, image_row = _number(plan.image_of[posts])
+        own_texts, text_row = number_rows(plan.text_of[posts])
+        own_images, image_row = number_rows(plan.image_of[posts])
         self._units += 1
-        unit = _Unit(self._units, plan, posts, text_row, image_row, own_images, share)
+        unit = Unit(self._units, plan, posts, text_row, image_row, own_images, share)
         tasks: list[tuple[float, int, Callable[[], None]]] = []
         if self._bundle.text is not None:
             batches = self._begin_texts(unit, [plan.texts[position] for position in own_texts])
@@ -183,7 +171,7 @@ class ChunkScorer:
     def _attends(self) -> bool:
         return self._bundle.fusion.attends
 
-    def _begin_texts(self, unit: _Unit, texts: Sequence[str]) -> list[tuple[int, Callable[[], None]]]:
+    def _begin_texts(self, unit: Unit, texts: Sequence[str]) -> list[tuple[int, Callable[[], None]]]:
         """Tokenise the texts that are not known; gives the cost of each batch and what encodes it."""
         spec = self._bundle.text
         assert spec is not None and self._tokenizer is not None
@@ -200,7 +188,7 @@ class ChunkScorer:
         lengths = np.array([len(rows[position]) for position in new], dtype=np.int64)
         longest = int(lengths.max(initial=1)) if self._attends else None
         unit.texts = Encoded.reserve(len(texts), spec.width, longest)
-        self.encodings.texts += int((unit.text_row != _NONE).sum())
+        self.encodings.texts += int((unit.text_row != NONE).sum())
         self.encodings.encoded_texts += len(new)
 
         def encode(positions: Indices) -> None:
@@ -216,7 +204,7 @@ class ChunkScorer:
         batches = _slice(ordered, self._engine.batch_sizes["text"])
         return [(len(positions), partial(encode, positions)) for positions in batches]
 
-    def _encode_images(self, unit: _Unit, positions: Indices, known: Known) -> None:
+    def _encode_images(self, unit: Unit, positions: Indices, known: Known) -> None:
         """Decode images and encode those of them that are not known."""
         assert self._bundle.image is not None and unit.images is not None
         slots: list[Slot] = []
@@ -235,7 +223,7 @@ class ChunkScorer:
                     for slot, features in zip(slots, encoded.features, strict=True):
                         slot.features = features.copy()
 
-    def _find_contents(self, unit: _Unit, positions: Indices, known: Known) -> Iterator[list[tuple[Slot, bytes]]]:
+    def _find_contents(self, unit: Unit, positions: Indices, known: Known) -> Iterator[list[tuple[Slot, bytes]]]:
         """Give the images that are not known, with their slots: some at a time, as they may be large."""
         files: list[tuple[Slot, bytes]] = []
         for position in map(int, positions):
@@ -253,7 +241,7 @@ class ChunkScorer:
         if files:
             yield files
 
-    def _find_content(self, unit: _Unit, slot: Slot, known: Known) -> bytes | None:
+    def _find_content(self, unit: Unit, slot: Slot, known: Known) -> bytes | None:
         """Give the content of the image of `slot`; None where it is known, which is noted.
 
         Raises:
@@ -277,25 +265,25 @@ class ChunkScorer:
         unit.known_images[slot.position] = found
         return None
 
-    def _end(self, unit: _Unit, advance: Advance) -> Iterator[tuple[Chunk, Scores]]:
+    def _end(self, unit: Unit, advance: Advance) -> Iterator[tuple[Chunk, Scores]]:
         """Wait for the encoders, fuse the unit, and give its chunk where this was the last of it."""
         unit.wait(lambda share: advance(unit.plan.chunk, share))
         plan, posts, found = unit.plan, unit.posts, unit.plan.found
         text_row, image_row = unit.text_row, unit.conclude_images()
         unit.conclude_texts()
         if unit.images is not None:
-            self.encodings.images += int((unit.image_row != _NONE).sum())
+            self.encodings.images += int((unit.image_row != NONE).sum())
             self.encodings.encoded_images += len(unit.own_images) - len(unit.known_images)
         plan.errors |= {int(unit.own_images[position]): error for position, error in unit.errors.items()}
-        uses_text = (text_row != _NONE) & (unit.texts is not None)
-        uses_image = (image_row != _NONE) & (unit.images is not None)
+        uses_text = (text_row != NONE) & (unit.texts is not None)
+        uses_image = (image_row != NONE) & (unit.images is not None)
         found.uses_text[posts], found.uses_image[posts] = uses_text, uses_image
         scored = np.flatnonzero(uses_text | uses_image)
         list(self._fusers.map(partial(self._fuse, unit, image_row), _slice(scored, self._engine.batch_sizes["fusion"])))
         if unit.share == 1:
-            yield plan.chunk, _decide(plan)
+            yield plan.chunk, decide(plan)
 
-    def _fuse(self, unit: _Unit, image_row: Indices, chosen: Indices) -> None:
+    def _fuse(self, unit: Unit, image_row: Indices, chosen: Indices) -> None:
         """Fuse what was encoded of the `chosen` posts of a unit, and note the answers."""
         inputs = (
             unit.texts,
@@ -312,230 +300,11 @@ class ChunkScorer:
             found.alone["text"][posts], found.alone["image"][posts] = views.text, views.image
 
 
-class _Unit:
-    """Posts that are encoded and fused together.
-
-    Args:
-        number: units are numbered, begun and ended in order.
-        plan: their chunk's.
-        posts: their places in the chunk.
-        text_row, image_row: the row of each post's text and image among those of the unit, or _NONE.
-        own_images: the places of the unit's images among the chunk's.
-        share: of the chunk's units that are ended with this one.
-
-    Attributes:
-        texts, images: what the encoders give, once the unit is complete; None where the model reads no such thing.
-        known_texts, known_images: the rows that were not encoded, as they are known.
-        errors: what is wrong with images, by row.
-    """
-
-    def __init__(
-        self,
-        number: int,
-        plan: _Plan,
-        posts: Indices,
-        text_row: Indices,
-        image_row: Indices,
-        own_images: Indices,
-        share: float,
-    ) -> None:
-        self.number = number
-        self.plan = plan
-        self.posts = posts
-        self.text_row = text_row
-        self.image_row = image_row
-        self.own_images = own_images
-        self.share = share
-        self.texts: Encoded | None = None
-        self.images: Encoded | None = None
-        self.known_texts: dict[int, Slot] = {}
-        self.known_images: dict[int, Slot] = {}
-        self.errors: dict[int, ImageError] = {}
-        self._lock = threading.Lock()
-        self._complete = threading.Event()
-        self._failure: BaseException | None = None
-        self._cost = self._done = self._left = 0
-
-    def expect(self, cost: int, tasks: int) -> None:
-        """Expect so many tasks, of this cost together."""
-        self._cost, self._left = cost, tasks
-        if not tasks:
-            self._complete.set()
-
-    def work(self, cost: int, task: Callable[[], None]) -> None:
-        """Do one of the tasks, unless one has failed."""
-        try:
-            if self._failure is None:
-                task()
-        except BaseException as error:  # of whatever kind: the waiting thread raises it
-            self._failure = error
-        finally:
-            with self._lock:
-                self._done += cost
-                self._left -= 1
-                if not self._left or self._failure is not None:
-                    self._complete.set()
-
-    def wait(self, tell: Callable[[float], None]) -> None:
-        """Wait until all tasks are done; `tell` hears now and then which share of the chunk is.
-
-        Raises:
-            BundleError, DeviceError: as the engine's methods.
-        """
-        before = self.share - len(self.posts) / max(1, self.plan.chunk.rows)
-        while not self._complete.wait(_TELL_SECONDS):
-            tell(max(0.0, before) + (self.share - max(0.0, before)) * self._done / max(1, self._cost))
-        if self._failure is not None:
-            raise self._failure
-        tell(self.share)
-
-    def conclude_texts(self) -> None:
-        """Put what was known of texts among what was encoded."""
-        for row, slot in self.known_texts.items():
-            assert self.texts is not None and slot.features is not None
-            self.texts.features[row] = slot.features
-
-    def conclude_images(self) -> Indices:
-        """Put what was known of images among what was encoded.
-
-        Returns:
-            the row of each post's image, _NONE also where it is broken.
-        """
-        rows = np.arange(len(self.own_images) + 1)
-        rows[-1] = _NONE
-        for row, slot in self.known_images.items():
-            if slot.error is not None:
-                self.errors[row] = slot.error
-            elif slot.unit == self.number:
-                rows[row] = slot.position
-            else:
-                assert self.images is not None and slot.features is not None
-                self.images.features[row] = slot.features
-        rows[list(self.errors)] = _NONE
-        return rows[self.image_row]
-
-
-class _Found:
-    """What has been found of a chunk's posts so far.
-
-    Attributes:
-        probabilities: float32 (posts, labels), zeros where nothing was scored.
-        uses_text, uses_image: bool (posts,), what was used.
-        alone: what the heads say of the text and of the image, as `probabilities`, NaN where there is none; None where
-            they are not asked.
-    """
-
-    def __init__(self, posts: int, labels: int, *, views: bool) -> None:
-        self.probabilities = np.zeros((posts, labels), np.float32)
-        self.uses_text = np.zeros(posts, dtype=bool)
-        self.uses_image = np.zeros(posts, dtype=bool)
-        self.alone: dict[str, Features] | None = None
-        if views:
-            self.alone = {name: np.full((posts, labels), np.nan, np.float32) for name in ("text", "image")}
-
-    def to_views(self) -> ViewScores | None:
-        """Decide on the labels of text and image alone, and how far they are apart."""
-        if self.alone is None:
-            return None
-        text, image = self.alone["text"], self.alone["image"]
-        return ViewScores(
-            np.where(self.uses_text, text.argmax(axis=1), NO_LABEL),
-            np.where(self.uses_image, image.argmax(axis=1), NO_LABEL),
-            text,
-            image,
-            np.minimum(measure_conflict(text, image), 1),
-        )
-
-
-@dataclass
-class _Plan:
-    """A chunk, and what is in it.
-
-    Attributes:
-        texts, images: the distinct ones (all, where repeats are not looked for), texts normalised.
-        text_of, image_of: for each post the place of its own among them, or _NONE.
-        found: what has been found of the posts so far.
-        errors: what is wrong with images, by place.
-    """
-
-    chunk: Chunk
-    texts: list[str]
-    text_of: Indices
-    images: list[ImageFile]
-    image_of: Indices
-    found: _Found
-    errors: dict[int, ImageError] = field(default_factory=dict)
-
-
-_STATUS_ORDER = ("row_unreadable", "image_unreadable", "image_missing", "empty", "unsupported")
-
-
-def _decide(plan: _Plan) -> Scores:
-    """Decide on labels and statuses, once all of a chunk is fused."""
-    chunk, found = plan.chunk, plan.found
-    is_missing = np.fromiter((image is MISSING for image in chunk.images), dtype=bool, count=chunk.rows)
-    is_broken = np.isin(plan.image_of, list(plan.errors))
-    image_errors = {int(post): str(plan.errors[int(plan.image_of[post])]) for post in np.flatnonzero(is_broken)}
-    _log_problems(chunk, image_errors)
-    has_nothing = (plan.text_of == _NONE) & (plan.image_of == _NONE)
-    is_scored = found.uses_text | found.uses_image
-    statuses = np.select(
-        [chunk.unreadable, is_broken, is_missing, has_nothing, ~is_scored],
-        [STATUSES.index(name) for name in _STATUS_ORDER],
-        default=STATUSES.index("ok"),
-    )
-    modalities = np.select(
-        [found.uses_text & found.uses_image, found.uses_text, found.uses_image],
-        [MODALITIES.index(name) for name in ("text+image", "text", "image")],
-        default=MODALITIES.index("none"),
-    )
-    labels = np.where(is_scored, found.probabilities.argmax(axis=1), NO_LABEL)
-    return Scores(
-        found.probabilities,
-        labels,
-        modalities.astype(np.int64),
-        statuses.astype(np.int64),
-        found.to_views(),
-        image_errors,
-    )
-
-
-def _find_items(
-    items: Sequence[Item | None], left_out: npt.NDArray[np.bool_], *, distinct: bool
-) -> tuple[list[Item], Indices]:
-    """Find the (distinct) items in order, and for each post the place of its own (_NONE where it has none)."""
-    places: dict[Item, int] = {}
-    found: list[Item] = []
-    index = np.full(len(items), _NONE, dtype=np.int64)
-    for post, item in enumerate(items):
-        if item is not None and not left_out[post]:
-            place = places.setdefault(item, len(found)) if distinct else len(found)
-            if place == len(found):
-                found.append(item)
-            index[post] = place
-    return found, index
-
-
-def _number(positions: Indices) -> tuple[Indices, Indices]:
-    """Find the positions that occur, in order, and for each post its row among them (_NONE stays)."""
-    own = np.unique(positions[positions != _NONE])
-    return own, np.where(positions == _NONE, _NONE, np.searchsorted(own, positions))
-
-
 def _index_rows(rows: Indices, count: int) -> Indices:
-    """Turn _NONE into `count`, the index by which the fusion graph knows a missing modality."""
-    return np.where(rows == _NONE, count, rows)
+    """Turn NONE into `count`, the index by which the fusion graph knows a missing modality."""
+    return np.where(rows == NONE, count, rows)
 
 
 def _slice(items: Indices, size: int) -> Iterator[Indices]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def _log_problems(chunk: Chunk, image_errors: Mapping[int, str]) -> None:
-    for problem in chunk.problems:
-        _log.info("post %d can't be read as a row: it %s", problem.row, problem.reason)
-    for post, error in image_errors.items():
-        image = chunk.images[post]
-        name = image if isinstance(image, Path) else "in the table"
-        _log.info("post %d: the image %s %s", chunk.start + post, name, error)
