@@ -1,7 +1,7 @@
 """What it costs that images are decoded in processes of their own: whole jobs with and without, in turn.
 
 python benchmarks/copies.py DATA/mvsa_single/val.csv --images DATA/mvsa_single/images -o FOLDER
-python benchmarks/isolation.py FOLDER/distinct.csv --images FOLDER/images --posts 1600 --runs 8
+python benchmarks/isolation.py FOLDER/distinct.csv --images FOLDER/images --posts 4000 --runs 6
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", type=Path)
     parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--posts", type=int, default=1600)
-    parser.add_argument("--runs", type=int, default=8)
+    parser.add_argument("--posts", type=int, default=4000)
+    parser.add_argument("--runs", type=int, default=6)
     options = parser.parse_args()
     ratios = []
     for run in range(options.runs):
