@@ -291,7 +291,5 @@ def test_a_tokenizer_that_is_none_is_named(folder):
     manifest = json.loads((folder / "bundle.json").read_text())
     fields = {name: value for name, value in manifest.items() if name not in ("format", "files")}
     write_manifest(folder, fields)
-    with pytest.raises(
-        BundleError, match=r"tokenizer\.json can't be read as a tokenizer \(.*\): export"
-    ):
+    with pytest.raises(BundleError, match=r"tokenizer\.json can't be read as a tokenizer \(.*\): export"):
         load_bundle(folder).text.load_tokenizer()

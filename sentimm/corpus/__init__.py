@@ -5,7 +5,7 @@ from __future__ import annotations
 from sentimm.corpus.blocks import Problem
 from sentimm.corpus.chunks import Chunk, chunk_frame
 from sentimm.corpus.columns import ColumnChoice
-from sentimm.corpus.image_lookup import MISSING, ImageSource, Missing
+from sentimm.corpus.image_lookup import MISSING, ImageSource, Missing, is_url
 from sentimm.corpus.reader import CorpusReader
 from sentimm.corpus.streams import spool_stdin
 from sentimm.corpus.survey import Source, Survey, survey_corpus
@@ -23,6 +23,7 @@ __all__ = [
     "Survey",
     "chunk_frame",
     "expand_inputs",
+    "is_url",
     "spool_stdin",
     "survey_corpus",
 ]

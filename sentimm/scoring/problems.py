@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentimm.corpus import Chunk
+from sentimm.corpus import Chunk, is_url
 from sentimm.errors import FailuresError, JobConflictError
 from sentimm.events import Counts
 from sentimm.scoring.commit import commit_file, remove_file, writing
@@ -29,7 +29,6 @@ _HEADER = ",".join(_SCHEMA)
 _TELLING = 100  # images whose share that can't be read says something about the rest
 _FINE = STATUSES.index("ok")
 _REASONS = {
-    "image_missing": "is not in the image folder",
     "empty": "has neither text nor image",
     "unsupported": "has nothing that this model reads",
 }
@@ -52,8 +51,10 @@ def list_problems(chunk: Chunk, scores: Scores) -> pl.DataFrame:
             file, reason, record = problem.file, problem.reason, problem.raw
         elif status == "image_unreadable":
             file, reason, record = image if isinstance(image, Path) else name, scores.image_errors[post], None
+        elif status == "image_missing":
+            file, reason, record = name, _explain_missing(name), None
         else:
-            file, reason, record = name if status == "image_missing" else None, _REASONS[status], None
+            file, reason, record = None, _REASONS[status], None
         post_id = named["id"][post] if named else None
         rows.append((chunk.start + post, post_id, status, file, reason, record))
     columns = zip(*rows, strict=True) if rows else [()] * len(_SCHEMA)
@@ -63,6 +64,11 @@ def list_problems(chunk: Chunk, scores: Scores) -> pl.DataFrame:
             for (name, dtype), values in zip(_SCHEMA.items(), columns, strict=True)
         ]
     )
+
+
+def _explain_missing(name: str | None) -> str:
+    is_elsewhere = name is not None and is_url(name.strip())
+    return "is a URL, which is not fetched" if is_elsewhere else "is not in the image folder"
 
 
 def count_problems(counts: Counts) -> int:

@@ -70,12 +70,13 @@ with decoders.Decoders(32, 4) as pool, pool.borrow() as decoder:
     del file
     files += [awkward_images.claim_size(name, 60_000) for name in ("PNG", "GIF", "JPEG", "BMP", "TIFF")]
     files += [awkward_images.claim_size(name, 10_000) for name in ("PNG", "GIF", "JPEG", "BMP", "TIFF")]
+    files.append(awkward_images.add_metadata(awkward_images.encode("JPEG"), 200))
     for file in files:
         print(decoder.decode([file])[0])
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     *answers, megabytes = done.stdout.split("\n")[:-1]
-    assert answers[0] == "None"
+    assert answers[0] == answers[-1] == "None"
     assert all("too many" in answer or "more than" in answer or "can't be" in answer for answer in answers[1:7])
     assert int(megabytes) < 4096
