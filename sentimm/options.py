@@ -11,6 +11,7 @@ from sentimm.errors import UsageError
 Modality = Literal["text", "image"]
 BatchSize = int | Literal["auto"]
 SENTIMENTS = ("negative", "neutral", "positive")  # the labels, unless others are named
+RETRIABLE = ("image_missing", "image_unreadable")  # statuses that may be others when a post is scored again
 MAX_CHUNK_ROWS = 100_000  # the most rows that a part, and a row group of the output, may have
 
 
@@ -60,6 +61,7 @@ class ScoreOptions:
         dedupe: encode each distinct text and image once.
         views: add what the model makes of text and image alone, and how far they are apart.
         overwrite: replace the output of another job.
+        retry: of a finished output, score again only the posts with these statuses (of RETRIABLE).
         max_failed: percent of the images that may be unreadable; None: all of them.
         problems: the CSV that lists posts with a problem; None: named after the output.
     """
@@ -76,6 +78,7 @@ class ScoreOptions:
     dedupe: bool = True
     views: bool = False
     overwrite: bool = False
+    retry: tuple[str, ...] = ()
     max_failed: float | None = None
     problems: Path | None = None
 
@@ -89,6 +92,12 @@ class ScoreOptions:
         _check_at_least(self.chunk_rows, 1, "--chunk-rows")
         if self.chunk_rows is not None and self.chunk_rows > MAX_CHUNK_ROWS:
             raise UsageError(f"--chunk-rows is {self.chunk_rows}, but a part has at most {MAX_CHUNK_ROWS:,} rows.")
+        if unknown := [status for status in self.retry if status not in RETRIABLE]:
+            raise UsageError(
+                f"--retry takes the statuses {' and '.join(RETRIABLE)}, and not {unknown[0]!r}: others do not change."
+            )
+        if self.retry and self.overwrite:
+            raise UsageError("--retry keeps the answers that --overwrite would replace: give one of them.")
         if self.max_failed is not None and not 0 <= self.max_failed <= 100:
             raise UsageError(f"--max-failed is {self.max_failed:g}, but it is a percentage, from 0 to 100.")
 

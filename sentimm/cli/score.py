@@ -73,6 +73,14 @@ def score(
     overwrite: Annotated[
         bool, declare(shared.OUTPUT, "Replace an output that is there already.", "--overwrite")
     ] = False,
+    retry: Annotated[
+        str | None,
+        declare(
+            shared.OUTPUT,
+            "Of a finished output, score again only posts with these statuses (image_missing, image_unreadable).",
+            metavar="STATUS,...",
+        ),
+    ] = None,
     model: shared.Model = None,
     device: shared.Device = "auto",
     precision: shared.Precision = "auto",
@@ -124,6 +132,7 @@ def score(
         dedupe=not no_dedupe,
         views=views,
         overwrite=overwrite,
+        retry=() if retry is None else tuple(name.strip() for name in retry.split(",") if name.strip()),
         max_failed=max_failed,
         problems=problems,
     )

@@ -108,6 +108,8 @@ def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
     for name, option in _OPTIONS.items():
         if options.get(name) != now["options"].get(name):
             changes.append(f"{option} was {_show(options.get(name))} and is {_show(now['options'].get(name))}")
+    if before.get("retry") != now.get("retry"):
+        changes.append(f"--retry was {_show(before.get('retry'))} and is {_show(now.get('retry'))}")
     return changes
 
 

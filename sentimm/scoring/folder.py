@@ -19,7 +19,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ from typing import IO, Any, cast
 
 import polars as pl
 
-from sentimm.errors import JobConflictError, OutputError
+from sentimm.errors import JobConflictError, OutputError, UsageError
 from sentimm.events import Counts
 from sentimm.scoring.commit import commit_file, commit_folder, remove_file, remove_folder, rename_folder, writing
 from sentimm.scoring.fingerprint import Fingerprint, describe_changes
@@ -194,6 +194,7 @@ class JobFolder:
         metadata: Mapping[str, Any],
         *,
         overwrite: bool,
+        retry: Sequence[str] = (),
     ) -> FinishedOutput | None:
         """Begin the job, or go on with it where it stopped: `parts` are then those that are finished.
 
@@ -203,6 +204,7 @@ class JobFolder:
             columns: the output's columns.
             metadata: what the output's files say of themselves, besides the fingerprint.
             overwrite: take away what another job left.
+            retry: the job scores posts with these statuses of a finished output again, which it replaces in the end.
 
         Returns:
             What is in the output, where it is complete already; None where there is something to do.
@@ -211,9 +213,12 @@ class JobFolder:
             JobConflictError: the output or the folder belongs to another job and is not to be overwritten, or sentimm
                 did not write it.
             OutputError: the folder can't be written.
+            UsageError: there is nothing to retry.
         """
         self._columns = columns
         self._metadata = {**metadata, "fingerprint": fingerprint}
+        if retry:
+            return self._begin_retry(fingerprint, rows, retry)
         job, finished = read_job(self.path), read_output(self.output)
         goes_on = job is not None and not describe_changes(job.fingerprint, fingerprint)
         # The same command goes on, also where --overwrite is part of it.
@@ -230,11 +235,33 @@ class JobFolder:
         if anew or (finished is None and self.output.is_dir()):
             remove_output(self.output)
         if anew or job is None:
-            self._remove_files(keep_stdin=True)
-            self._write_job(JobFacts(fingerprint, rows, overwrite, datetime.now(UTC).isoformat(timespec="seconds")))
+            self._start(fingerprint, rows, overwrite=overwrite)
         self._is_complete = (self.path / SUCCESS).exists()
         self._find_parts(fingerprint)
         return None
+
+    def _begin_retry(self, fingerprint: Fingerprint, rows: int, retry: Sequence[str]) -> FinishedOutput | None:
+        own = {**fingerprint, "retry": sorted(retry)}
+        self._is_complete = (self.path / SUCCESS).exists()  # then the earlier output may be gone, or half of it
+        job, finished = read_job(self.path), read_output(self.output)
+        if not self._is_complete:
+            if finished is None:
+                raise UsageError(
+                    f"There is no finished output {self.output} to retry: give the command without --retry."
+                )
+            self._check_same(finished.fingerprint, fingerprint, finished.complete)
+            if job is None and not any(finished.counts.statuses[status] for status in retry):
+                return finished
+            if job is not None and list_parts(self.path):
+                self._check_same(job.fingerprint, own)
+            if job is None or describe_changes(job.fingerprint, own):
+                self._start(own, rows, overwrite=False)
+        self._find_parts(fingerprint)
+        return None
+
+    def _start(self, fingerprint: Fingerprint, rows: int, *, overwrite: bool) -> None:
+        self._remove_files(keep_stdin=True)
+        self._write_job(JobFacts(fingerprint, rows, overwrite, datetime.now(UTC).isoformat(timespec="seconds")))
 
     @property
     def rows(self) -> int:
@@ -309,6 +336,8 @@ class JobFolder:
             for path in list(self.path.iterdir()):
                 if path.name != SUCCESS and not PART.fullmatch(path.name):
                     remove_file(path)
+            if self.output.exists():  # that of which some posts were scored again
+                remove_output(self.output)
             rename_folder(self.path, self.output)
 
     def _check_same(self, before: Fingerprint, now: Fingerprint, complete: bool = True) -> None:

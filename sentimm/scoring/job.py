@@ -37,6 +37,7 @@ from sentimm.scoring.folder import JobFolder
 from sentimm.scoring.output import OutputColumns, check_views
 from sentimm.scoring.pipeline import ChunkScorer
 from sentimm.scoring.problems import FailureLimit, check_problems, list_problems, name_problems
+from sentimm.scoring.retry import EarlierAnswers
 
 if TYPE_CHECKING:
     from sentimm.scoring.engine import Engine
@@ -94,7 +95,9 @@ def _run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
             "options": fingerprint["options"] | {"precision": engine.precision, "device": engine.device},
         }
         _log.info("%s: %d posts, columns %s", output, survey.rows, dict(survey.schema))
-        finished = folder.begin(fingerprint, survey.rows, columns, metadata, overwrite=options.overwrite)
+        finished = folder.begin(
+            fingerprint, survey.rows, columns, metadata, overwrite=options.overwrite, retry=options.retry
+        )
         if finished is not None:
             listed = problems if problems.exists() else None
             done = JobFinished(output, finished.rows, 0, 0.0, finished.counts, already=True, problems=listed)
@@ -102,7 +105,8 @@ def _run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
             if options.batch_size == "auto":
                 _choose_batch_sizes(folder, engine, tell)
             with ChunkScorer(bundle, engine, views=options.views, dedupe=options.dedupe) as scorer:
-                done = _score_rest(_Work(folder, survey, columns, before, problems, options), scorer, tell)
+                earlier = EarlierAnswers(output, columns, options.retry) if options.retry else None
+                done = _score_rest(_Work(folder, survey, columns, before, problems, options, earlier), scorer, tell)
     tell(done)
     return done
 
@@ -240,11 +244,12 @@ class _Work:
     inputs: InputStates
     problems: Path
     options: ScoreOptions
+    earlier: EarlierAnswers | None
 
 
 def _score_rest(work: _Work, scorer: ChunkScorer, tell: Listener) -> JobFinished:
     """Score the posts that are in no part, and make the output."""
-    folder, survey, options = work.folder, work.survey, work.options
+    folder, survey, options, earlier = work.folder, work.survey, work.options, work.earlier
     began, done_before = time.monotonic(), folder.rows
     tell(JobStarted(folder.output, survey.rows, done_before, folder.damaged))
     size = _ChunkSize(options.chunk_rows)
@@ -256,9 +261,12 @@ def _score_rest(work: _Work, scorer: ChunkScorer, tell: Listener) -> JobFinished
     part_began = began
     try:
         failures.check()
-        for chunk, scores in scorer.score_all(_read_gaps(work, size), advance):
+        chunks = _read_gaps(work, size)
+        for chunk, scores in scorer.score_all(earlier.leave_out(chunks) if earlier else chunks, advance):
             check_unchanged(work.inputs)
             frame = work.columns.add_scores(chunk.frame, scores)
+            if earlier is not None:
+                frame, scores = earlier.keep(chunk, frame, scores)
             part = folder.commit_part(chunk.start, frame, list_problems(chunk, scores))
             now = time.monotonic()
             _log.debug("posts %d to %d took %.2f s", part.start, part.end - 1, now - part_began)
@@ -281,7 +289,7 @@ def _score_rest(work: _Work, scorer: ChunkScorer, tell: Listener) -> JobFinished
     return JobFinished(
         folder.output,
         rows,
-        rows - done_before,
+        rows - done_before if earlier is None else earlier.retried,
         time.monotonic() - began,
         counts,
         saved_texts=encodings.texts - encodings.encoded_texts,

@@ -28,6 +28,7 @@ _SCHEMA = {
 _HEADER = ",".join(_SCHEMA)
 _TELLING = 100  # images whose share that can't be read says something about the rest
 _FINE = STATUSES.index("ok")
+_NOT_TRIED = "could not be read when it was scored"  # and was not scored again since
 _REASONS = {
     "empty": "has neither text nor image",
     "unsupported": "has nothing that this model reads",
@@ -50,7 +51,11 @@ def list_problems(chunk: Chunk, scores: Scores) -> pl.DataFrame:
         if (problem := records.get(post)) is not None:
             file, reason, record = problem.file, problem.reason, problem.raw
         elif status == "image_unreadable":
-            file, reason, record = image if isinstance(image, Path) else name, scores.image_errors[post], None
+            file, reason, record = (
+                image if isinstance(image, Path) else name,
+                scores.image_errors.get(post, _NOT_TRIED),
+                None,
+            )
         elif status == "image_missing":
             file, reason, record = name, _explain_missing(name), None
         else:
