@@ -24,8 +24,8 @@ def score(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Tables of posts (CSV, TSV, NDJSON, Parquet; globs), a folder of images and texts, or - for NDJSON "
-            "from standard input.",
+            help="Tables of posts (CSV, TSV, NDJSON, Parquet; globs), WebDataset shards (.tar), a folder of images "
+            "and texts or of shards, or - for NDJSON from standard input.",
             show_default=False,
         ),
     ],

@@ -50,13 +50,15 @@ class Table(Protocol):
 
     Attributes:
         path: the file or folder.
-        format: how a person calls it: csv, tsv, ndjson, parquet, folder.
+        format: how a person calls it: csv, tsv, ndjson, parquet, folder, webdataset.
         types: of formats that have types (Parquet): that of each column; else empty.
+        grows: columns may appear while it is read (NDJSON, WebDataset).
     """
 
     path: Path
     format: str
     types: Mapping[str, pl.DataType]
+    grows: bool
 
     @property
     def columns(self) -> tuple[str, ...]:

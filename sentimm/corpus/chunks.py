@@ -13,7 +13,7 @@ import polars as pl
 
 from sentimm.corpus.blocks import Problem
 from sentimm.corpus.columns import ColumnChoice, choose_columns, holds_bytes, require_column, shorten_name
-from sentimm.corpus.image_lookup import MISSING, ImageFolder, ImageSource, is_url
+from sentimm.corpus.image_lookup import MISSING, ImageFolder, ImageLookup, ImageSource, is_url
 from sentimm.errors import InputError
 from sentimm.options import CorpusOptions
 
@@ -101,7 +101,7 @@ def read_texts(frame: pl.DataFrame, choice: ColumnChoice) -> pl.Series:
     return _to_strings(frame[choice.text]).alias("text")
 
 
-def find_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageFolder | None) -> list[ImageSource]:
+def find_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageLookup | None) -> list[ImageSource]:
     """Give the images of a frame's posts (see `Chunk.images`); without a folder no name counts."""
     if choice.image is not None:
         values = frame[choice.image]
@@ -116,7 +116,7 @@ def find_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageFolder |
     return [None] * len(frame)
 
 
-def count_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageFolder | None) -> tuple[int, int]:
+def count_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageLookup | None) -> tuple[int, int]:
     """Count the posts of a frame that name an image, and those whose image is there, as `find_images` finds them."""
     if folder is not None and choice.image is not None and not holds_bytes(frame[choice.image].dtype):
         return folder.count_by_name(_to_strings(frame[choice.image]).to_list())
@@ -144,7 +144,7 @@ def read_names(frame: pl.DataFrame, choice: ColumnChoice) -> pl.DataFrame:
     return pl.DataFrame({"id": ids, "image": images})
 
 
-def explain_no_image(folder: ImageFolder, names: Sequence[str], choice: ColumnChoice) -> str:
+def explain_no_image(folder: ImageLookup, names: Sequence[str], choice: ColumnChoice) -> str:
     """Say why none of the posts finds an image, and what to do, for the `names` that they give."""
     begin = f"No post finds an image in {folder.root}"
     go_on = "; --allow-missing goes on without images."
@@ -182,7 +182,7 @@ def _drop_strange_years(values: pl.Series) -> pl.Series:
     return values.set((days < _FIRST_DAY) | (days > _LAST_DAY), None)
 
 
-def _find_bytes_or_names(values: pl.Series, folder: ImageFolder | None) -> list[ImageSource]:
+def _find_bytes_or_names(values: pl.Series, folder: ImageLookup | None) -> list[ImageSource]:
     data = values.struct.field("bytes").to_list()
     if "path" not in values.struct.fields:
         return list(data)

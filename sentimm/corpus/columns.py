@@ -13,6 +13,7 @@ from sentimm.options import CorpusOptions
 
 TEXT_NAMES = ("text", "tweet", "full_text", "content", "message", "body", "caption")
 IMAGE_NAMES = ("image", "image_path", "image_file", "filename", "media", "photo")
+BYTES_NAMES = ("jpg", "png", "webp")  # of columns that hold images themselves, as img2dataset calls them
 ID_NAMES = ("id", "tweet_id", "post_id", "guid")
 
 _LISTED = 20  # columns in a message
@@ -54,6 +55,9 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
     text, why_text = _choose("text", options.text_column, TEXT_NAMES, list(types))
     names = [name for name, dtype in types.items() if _can_name(dtype) or holds_bytes(dtype)]
     image, why_image = _choose("image", options.image_column, IMAGE_NAMES, names, list(types))
+    if image is None:
+        held = [name for name in names if holds_bytes(types[name])]
+        image, why_image = _choose("image", None, BYTES_NAMES, held)
     ids = [name for name, dtype in types.items() if _can_name(dtype)]
     id_, why_id = _choose("id", options.id_column, ID_NAMES, ids, list(types))
     ignored = None

@@ -41,6 +41,7 @@ class DelimitedTable:
     """
 
     types: Mapping[str, pl.DataType] = {}
+    grows = False
 
     def __init__(self, path: Path, format_: str) -> None:
         self.path = path

@@ -34,6 +34,7 @@ class FolderTable:
     format = "folder"
     columns = FOLDER_COLUMNS
     types: Mapping[str, pl.DataType] = {}
+    grows = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -92,6 +93,11 @@ class FolderTable:
             readable = pl.Series([True] * len(posts)).scatter([problem.row for problem in problems], False)
             frame = frame.select(pl.when(readable).then(pl.col(name)).alias(name) for name in columns)
         return Block(frame, len(posts), tuple(problems))
+
+
+def is_post_file(name: str) -> bool:
+    """Tell whether a file of this name in a folder of posts is an image or a text."""
+    return not name.startswith(".") and split_suffix(name)[1] in (*IMAGE_SUFFIXES, _TEXT_SUFFIX)
 
 
 def _scan(path: Path) -> list[os.DirEntry[str]]:

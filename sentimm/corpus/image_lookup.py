@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 from sentimm.errors import InputError
 from sentimm.images import IMAGE_SUFFIXES
@@ -30,6 +31,32 @@ ImageSource = Path | bytes | Missing | None
 _MAX_ABSENT = 10_000  # sub-folders remembered as not there: a table may name millions
 _URL = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|//|data:")
 _RANKS = {suffix: rank for rank, suffix in enumerate(IMAGE_SUFFIXES)}
+
+
+class ImageLookup(Protocol):
+    """Where images are looked up: a folder, or the archive that brings the posts too.
+
+    Attributes:
+        root: the folder, or the archive.
+    """
+
+    root: Path
+
+    def find_by_name(self, name: str | None) -> ImageSource:
+        """Find the image of a name; None where there is no name."""
+        ...
+
+    def find_by_id(self, post_id: str | None) -> ImageSource:
+        """Find the image that is named by a post's id; None where there is none."""
+        ...
+
+    def count_by_name(self, names: Iterable[str | None]) -> tuple[int, int]:
+        """Count the names that are given, and the images that `find_by_name` finds by them."""
+        ...
+
+    def count_by_id(self, ids: Iterable[str | None]) -> tuple[int, int]:
+        """Count the ids that name an image, and the images that `find_by_id` finds by them."""
+        ...
 
 
 class ImageFolder:

@@ -37,6 +37,7 @@ class NdjsonTable:
     """
 
     format = "ndjson"
+    grows = True
     types: Mapping[str, pl.DataType] = {}
 
     def __init__(self, path: Path) -> None:
@@ -50,7 +51,7 @@ class NdjsonTable:
                 f"{path} begins with a JSON array, and one JSON object a line is expected: "
                 "`jq -c '.[]'` turns one into the other."
             )
-        self._columns = _list_keys(_parse_lines(next(iter(self._split_stream()), []))[0])
+        self._columns = _list_keys(parse_lines(next(iter(self._split_stream()), []))[0])
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -65,7 +66,7 @@ class NdjsonTable:
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
         """Give the rows from `start` on (see `Table`): scalars as their JSON text, nested values as JSON."""
         for lines in self._skip_lines(start):
-            records, problems = _parse_lines(lines)
+            records, problems = parse_lines(lines)
             keys = _list_keys(records)
             self._columns.update(keys)
             if len(self._columns) > _MAX_KEYS:
@@ -77,7 +78,7 @@ class NdjsonTable:
             rows = max(1, _MAX_CELLS // max(1, len(names)))
             for first in range(0, len(records), rows):
                 those = [replace(each, row=each.row - first) for each in problems if first <= each.row < first + rows]
-                yield _build_block(records[first : first + rows], names, those)
+                yield build_block(records[first : first + rows], names, those)
 
     def _skip_lines(self, start: int) -> Iterator[list[bytes]]:
         for lines in self._split_stream():
@@ -101,7 +102,7 @@ class NdjsonTable:
             yield [rest]
 
 
-def _parse_lines(lines: list[bytes]) -> tuple[list[dict[str, Any]], list[Problem]]:
+def parse_lines(lines: list[bytes]) -> tuple[list[dict[str, Any]], list[Problem]]:
     """Parse lines to objects; one that can't be is an empty object and a problem."""
     records = _parse_at_once(lines)
     problems: list[Problem] = []
@@ -164,7 +165,8 @@ def _list_keys(records: Iterable[Mapping[str, Any]]) -> dict[str, None]:
     return dict.fromkeys(key for keys in dict.fromkeys(map(tuple, records)) for key in keys)
 
 
-def _build_block(records: list[dict[str, Any]], columns: Sequence[str], problems: list[Problem]) -> Block:
+def build_block(records: list[dict[str, Any]], columns: Sequence[str], problems: list[Problem]) -> Block:
+    """Build a block with the named `columns` of some objects; a key that one does not have is a null."""
     series, kinds = {}, {}
     for name in columns:
         series[name], kinds[name] = _to_strings(name, [record.get(name) for record in records])

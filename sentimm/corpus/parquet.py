@@ -26,6 +26,7 @@ class ParquetTable:
     """
 
     format = "parquet"
+    grows = False
 
     def __init__(self, path: Path) -> None:
         self.path = path

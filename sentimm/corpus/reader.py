@@ -11,9 +11,8 @@ import polars as pl
 from sentimm.corpus.blocks import Block, Table, head_block
 from sentimm.corpus.chunks import Chunk, find_images, make_frame, read_names, read_texts
 from sentimm.corpus.columns import list_used
-from sentimm.corpus.image_lookup import ImageFolder
+from sentimm.corpus.image_lookup import ImageFolder, ImageLookup
 from sentimm.corpus.inference import convert_series
-from sentimm.corpus.ndjson import NdjsonTable
 from sentimm.corpus.survey import ROW, SOURCE, Source, Survey, open_folders
 from sentimm.corpus.tables import open_table
 from sentimm.errors import TableError
@@ -67,11 +66,11 @@ class CorpusReader:
             first += source.rows
 
     def _read_table(
-        self, source: Source, table: Table, folder: ImageFolder | None, first: int, skip: int
+        self, source: Source, table: Table, folder: ImageLookup | None, first: int, skip: int
     ) -> Iterator[Chunk]:
         columns = self._list_columns()
         for name in columns:
-            if name not in table.columns and not isinstance(table, NdjsonTable):
+            if name not in table.columns and not table.grows:
                 raise TableError(f"{source.path} changed while it was read: it has no column {name!r}. Start again.")
         row = skip
         for block in table.read_blocks(columns, skip):
@@ -95,7 +94,7 @@ class CorpusReader:
         kept = [name for name in self._survey.schema if name not in added]
         return list(dict.fromkeys([*kept, *list_used(self._survey.choice)]))
 
-    def _make_chunk(self, block: Block, source: Source, folder: ImageFolder | None, first: int, row: int) -> Chunk:
+    def _make_chunk(self, block: Block, source: Source, folder: ImageLookup | None, first: int, row: int) -> Chunk:
         several = len(self._survey.sources) > 1
         series = []
         for name, dtype in self._survey.schema.items():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +22,10 @@ from sentimm.corpus.columns import (
     list_used,
 )
 from sentimm.corpus.delimited import DelimitedTable
-from sentimm.corpus.image_lookup import ImageFolder, is_url
+from sentimm.corpus.image_lookup import ImageFolder, ImageLookup, is_url
 from sentimm.corpus.inference import TypeInference, merge_types
-from sentimm.corpus.ndjson import NdjsonTable
 from sentimm.corpus.repeats import RepeatCounter
+from sentimm.corpus.shards import ShardTable
 from sentimm.corpus.tables import expand_inputs, open_table, require_utf8
 from sentimm.errors import ColumnError, InputError, TableError
 from sentimm.options import CorpusOptions
@@ -96,7 +98,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
     try:
         choice = choose_columns(collect_columns(tables), options, has_folder)
     except ColumnError:
-        if not any(isinstance(table, NdjsonTable) for table in tables):
+        if not any(table.grows for table in tables):
             raise
         for table in tables:  # the column may appear later in the file
             _check_objects(table)
@@ -112,9 +114,15 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
     return survey_pass.conclude(types)
 
 
-def open_folders(tables: Sequence[Table], folder: ImageFolder | None) -> list[ImageFolder | None]:
+def open_folders(tables: Sequence[Table], folder: ImageLookup | None) -> list[ImageLookup | None]:
     """Give the folder that each table's images are looked up in: a folder as INPUT holds its own."""
-    return [ImageFolder(table.path) if table.format == "folder" else folder for table in tables]
+    return [_open_own_images(table) or folder for table in tables]
+
+
+def _open_own_images(table: Table) -> ImageLookup | None:
+    if isinstance(table, ShardTable):
+        return table.images
+    return ImageFolder(table.path) if table.format == "folder" else None
 
 
 def collect_columns(tables: Sequence[Table]) -> dict[str, pl.DataType]:
@@ -123,7 +131,7 @@ def collect_columns(tables: Sequence[Table]) -> dict[str, pl.DataType]:
     Raises:
         ColumnError: the columns of two tables differ (NDJSON apart, whose keys may still appear).
     """
-    _check_columns([table for table in tables if not isinstance(table, NdjsonTable)])
+    _check_columns([table for table in tables if not table.grows])
     types: dict[str, pl.DataType] = {}
     for table in tables:
         for name in table.columns:
@@ -151,7 +159,7 @@ def _check_objects(table: Table) -> None:
 
 def _check_columns(tables: Sequence[Table]) -> None:
     """Check that the tables have the same columns; several of NDJSON need not, as a missing key is a null there."""
-    if all(isinstance(table, NdjsonTable) for table in tables):
+    if all(table.grows for table in tables):
         return
     first = tables[0]
     for table in tables[1:]:
@@ -169,7 +177,7 @@ class _Pass:
     def __init__(
         self,
         tables: Sequence[Table],
-        folders: Sequence[ImageFolder | None],
+        folders: Sequence[ImageLookup | None],
         choice: ColumnChoice,
         options: CorpusOptions,
     ) -> None:
@@ -236,7 +244,7 @@ class _Pass:
         )
 
     def _choose_to_read(self, table: Table) -> list[str] | None:
-        if isinstance(table, NdjsonTable):
+        if table.grows:
             return None
         needed = list_used(self._choice)
         if not table.types and self._options.infer_types:
@@ -280,7 +288,7 @@ class _Pass:
             self._first_long_cell = f"row {row} of {self._tables[number].path}"
         self._long_cells += len(rows)
 
-    def _count_images(self, frame: pl.DataFrame, folder: ImageFolder | None) -> None:
+    def _count_images(self, frame: pl.DataFrame, folder: ImageLookup | None) -> None:
         if folder is None and self._choice.image is None and self._choice.ignored_image is None:
             return
         named, found = count_images(frame, self._choice, folder)
@@ -314,6 +322,22 @@ class _Pass:
                 schema[added] = dtype
         return schema
 
+    def _suggest_download(self, urls: str) -> str:
+        """Say with what command images are fetched that are named by URLs."""
+        table, text = self._tables[0], self._choice.text
+        suffix = "".join(table.path.suffixes[-1:]) if table.path.suffix in (".gz", ".gzip") else ""
+        kind = {"ndjson": "jsonl"}.get(table.format, table.format) + (".gz" if suffix else "")
+        others = [name for name in table.columns if name not in (urls, text)]
+        folder = f"{table.path.name.split('.')[0]}-images"
+        words = ["img2dataset", "--url_list", str(table.path), "--input_format", kind, "--url_col", urls]
+        words += ["--caption_col", text] if text else []
+        words += ["--save_additional_columns", json.dumps(others, ensure_ascii=False)] if others else []
+        words += ["--resize_mode", "no", "--output_format", "webdataset", "--output_folder", folder]
+        return (
+            f"The images in the column {urls!r} are URLs, which are not fetched. With the posts whose images can be "
+            f"fetched, `{shlex.join(words)}` fills a folder that can be scored: sentimm score {shlex.quote(folder)}"
+        )
+
     def _find_notes(self) -> Iterator[str]:
         for table in self._tables:
             yield from table.notes
@@ -321,7 +345,7 @@ class _Pass:
         if ignored is not None and names:
             yield f"The column {ignored!r} names images, which are not used: give their folder with --images."
         if names and self._only_urls and (ignored or self._choice.image):
-            yield f"The images in the column {ignored or self._choice.image!r} are URLs, which are not fetched."
+            yield self._suggest_download(str(ignored or self._choice.image))
         if self._long_cells:
             limits = f"more than 1 MB or {_LONG_CELL_LINES:,} lines"
             count = f"{self._long_cells} cells have" if self._long_cells > 1 else "1 cell has"

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from sentimm.corpus.blocks import Table
 from sentimm.corpus.delimited import DelimitedTable
-from sentimm.corpus.folders import FolderTable
+from sentimm.corpus.folders import FolderTable, is_post_file
 from sentimm.corpus.ndjson import NdjsonTable
 from sentimm.corpus.parquet import ParquetTable
+from sentimm.corpus.shards import ShardTable
 from sentimm.corpus.streams import describe_foreign
 from sentimm.errors import InputError, TableError
 
@@ -25,12 +26,15 @@ _FORMATS = {
     ".json": "ndjson",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".tar": "webdataset",
 }
 _COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
 
 
 def expand_inputs(inputs: Sequence[str]) -> list[Path]:
     """Turn INPUTs into the files and folders that they name, globs in the order of the names.
+
+    A folder without posts of its own stands for the shards (.tar) in it, or for its sub-folders that hold posts.
 
     Raises:
         InputError: one is not there, or is named twice.
@@ -40,7 +44,7 @@ def expand_inputs(inputs: Sequence[str]) -> list[Path]:
         require_utf8(name)
         path = Path(name)
         if _is_there(path):
-            paths.append(path)
+            paths += _list_nested(path) or [path]
             continue
         if not glob.has_magic(name):
             raise InputError(f"{name} is not there: name a table of posts (CSV, TSV, NDJSON, Parquet) or a folder.")
@@ -51,7 +55,7 @@ def expand_inputs(inputs: Sequence[str]) -> list[Path]:
         matches = [match for match in matches if match.is_file()] or matches
         if not matches:
             raise InputError(f"No file matches {name!r}.")
-        paths.extend(matches)
+        paths += [each for match in matches for each in _list_nested(match) or [match]]
     seen: set[str] = set()
     for path in paths:
         real = os.path.realpath(path)
@@ -59,6 +63,24 @@ def expand_inputs(inputs: Sequence[str]) -> list[Path]:
             raise InputError(f"{path} is named twice: each post would come out twice.")
         seen.add(real)
     return paths
+
+
+def _list_nested(folder: Path) -> list[Path]:
+    """List the shards in a folder that holds no posts itself, or its sub-folders that do, as downloaders leave them."""
+    try:
+        with os.scandir(folder) as entries:
+            there = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+        if any(entry.is_file() and is_post_file(entry.name) for entry in there):
+            return []
+        shards = [Path(entry.path) for entry in there if entry.is_file() and entry.name.lower().endswith(".tar")]
+        return shards or [Path(entry.path) for entry in there if entry.is_dir() and _holds_posts(entry.path)]
+    except OSError:  # no folder, or one that may not be read: opening it says so
+        return []
+
+
+def _holds_posts(folder: str) -> bool:
+    with os.scandir(folder) as entries:
+        return any(is_post_file(entry.name) and entry.is_file() for entry in entries)
 
 
 def open_table(path: Path) -> Table:
@@ -83,11 +105,13 @@ def open_table(path: Path) -> Table:
     format_ = _find_format(path)
     if format_ is None:
         raise InputError(
-            f"The name of {path} does not tell its format: .csv, .tsv, .ndjson, .jsonl or .parquet is expected "
+            f"The name of {path} does not tell its format: .csv, .tsv, .ndjson, .jsonl, .parquet or .tar is expected "
             "(the text formats also with .gz or .zst)."
         )
     if format_ == "parquet":
         return ParquetTable(path)
+    if format_ == "webdataset":
+        return ShardTable(path)
     if foreign := describe_foreign(path):
         raise TableError(
             f"{path} is {foreign}, not {format_.upper()}: export the table as {format_.upper()}, "
@@ -119,5 +143,5 @@ def _find_format(path: Path) -> str | None:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in _COMPRESSED:
         suffixes.pop()
-        return _FORMATS.get(suffixes[-1]) if suffixes and suffixes[-1] not in (".parquet", ".pq") else None
+        return _FORMATS.get(suffixes[-1]) if suffixes and suffixes[-1] not in (".parquet", ".pq", ".tar") else None
     return _FORMATS.get(suffixes[-1]) if suffixes else None

@@ -49,7 +49,7 @@ _PART_SECONDS = 15.0
 _FASTEST_GROWTH = 4
 _MOST_ROWS = 16_384  # unless the number is given: memory is the same for 100,000 posts and for millions
 _COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
-_TABLES = (".csv", ".tsv", ".tab", ".ndjson", ".jsonl", ".json", ".parquet", ".pq")
+_TABLES = (".csv", ".tsv", ".tab", ".ndjson", ".jsonl", ".json", ".parquet", ".pq", ".tar")
 
 
 def run_job(options: ScoreOptions, tell: Listener) -> JobFinished:

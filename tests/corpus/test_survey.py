@@ -127,7 +127,12 @@ def test_without_a_folder_image_names_are_not_used_and_this_is_said(tmp_path: Pa
 
 def test_urls_are_missing_and_this_is_said(tmp_path: Path, images: Path) -> None:
     path = write(tmp_path / "posts.csv", "text,image\na,https://example.org/a.jpg\nb,\n")
-    note = "The images in the column 'image' are URLs, which are not fetched."
+    note = (
+        "The images in the column 'image' are URLs, which are not fetched. With the posts whose images can be fetched, "
+        f"`img2dataset --url_list {path} --input_format csv --url_col image --caption_col text --resize_mode no "
+        "--output_format webdataset --output_folder posts-images` fills a folder that can be scored: sentimm score "
+        "posts-images"
+    )
     assert note in survey(path).notes
     assert note in survey(path, images=images, allow_missing=True).notes
     assert read_all(path, images=images, allow_missing=True).images == [MISSING, None]
