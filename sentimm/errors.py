@@ -16,6 +16,7 @@
     ├── DecoderError            images can't be decoded at all
     ├── FailuresError           more images can't be decoded than was allowed
     ├── OutOfMemoryError        the memory of the machine or of the device ran out
+    ├── ClusterError            the cluster fails that was to score
     ├── OutputError             an output that can't be written
     ├── TrainingError           training that can't go on
     └── ParityError             an exported model that does not answer as the trained one
@@ -92,6 +93,10 @@ class FailuresError(SentimmError):
 
 class OutOfMemoryError(SentimmError):
     """The memory of the machine or of the device ran out."""
+
+
+class ClusterError(SentimmError):
+    """The cluster fails that was to score."""
 
 
 class OutputError(SentimmError):

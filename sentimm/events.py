@@ -66,6 +66,13 @@ class Surveyed:
 
 
 @dataclass(frozen=True)
+class PostsStaged:
+    """`rows` posts are written to where the workers of a cluster find them."""
+
+    rows: int
+
+
+@dataclass(frozen=True)
 class JobStarted:
     """Scoring starts; `done` of `rows` posts are there from an earlier attempt, `damaged` of its parts are useless."""
 
@@ -136,6 +143,7 @@ Event = (
     | BatchesChosen
     | SurveyProgress
     | Surveyed
+    | PostsStaged
     | JobStarted
     | PostsScored
     | PartCommitted

@@ -62,6 +62,7 @@ class ScoreOptions:
         views: add what the model makes of text and image alone, and how far they are apart.
         overwrite: replace the output of another job.
         retry: of a finished output, score again only the posts with these statuses (of RETRIABLE).
+        ray: the Ray cluster to score on: `auto`, `local` or an address; None: this process.
         max_failed: percent of the images that may be unreadable; None: all of them.
         problems: the CSV that lists posts with a problem; None: named after the output.
     """
@@ -79,6 +80,7 @@ class ScoreOptions:
     views: bool = False
     overwrite: bool = False
     retry: tuple[str, ...] = ()
+    ray: str | None = None
     max_failed: float | None = None
     problems: Path | None = None
 
@@ -96,6 +98,8 @@ class ScoreOptions:
             raise UsageError(
                 f"--retry takes the statuses {' and '.join(RETRIABLE)}, and not {unknown[0]!r}: others do not change."
             )
+        if self.retry and self.ray:
+            raise UsageError("--retry is for one machine: give it without --ray.")
         if self.retry and self.overwrite:
             raise UsageError("--retry keeps the answers that --overwrite would replace: give one of them.")
         if self.max_failed is not None and not 0 <= self.max_failed <= 100:

@@ -89,6 +89,14 @@ def score(
     chunk_rows: Annotated[
         int | None, declare(shared.RUNNING, "Posts in a part.", metavar="N", show_default="about 15 seconds of work")
     ] = None,
+    ray: Annotated[
+        str | None,
+        declare(
+            shared.RUNNING,
+            "Score on a Ray cluster: the one that runs, one of this machine's cores, or that at an address.",
+            metavar="auto|local|ADDRESS",
+        ),
+    ] = None,
     max_failed: Annotated[
         float | None,
         declare(
@@ -133,6 +141,7 @@ def score(
         views=views,
         overwrite=overwrite,
         retry=() if retry is None else tuple(name.strip() for name in retry.split(",") if name.strip()),
+        ray=ray,
         max_failed=max_failed,
         problems=problems,
     )

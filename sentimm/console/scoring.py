@@ -33,6 +33,7 @@ from sentimm.events import (
     OutputAssembled,
     PartCommitted,
     PostsScored,
+    PostsStaged,
     Surveyed,
     SurveyProgress,
 )
@@ -109,6 +110,8 @@ class ScoreConsole:
                 self._advance("Scoring", done, rows)
             case PostsScored(rows) | PartCommitted(rows):
                 self._advance("Scoring", rows, self._started.rows if self._started else None)
+            case PostsStaged(rows):
+                self._advance("Staging", rows, self._started.rows if self._started else None)
             case OutputAssembled(rows):
                 self._advance("Writing", rows, self._started.rows if self._started else None)
             case JobFinished():

@@ -6,7 +6,8 @@ from sentimm.corpus.blocks import Problem
 from sentimm.corpus.chunks import Chunk, chunk_frame
 from sentimm.corpus.columns import ColumnChoice
 from sentimm.corpus.image_lookup import MISSING, ImageSource, Missing, is_url
-from sentimm.corpus.reader import CorpusReader
+from sentimm.corpus.reader import CorpusReader, join_chunks
+from sentimm.corpus.staging import holds_rows, read_chunk, write_chunk
 from sentimm.corpus.streams import spool_stdin
 from sentimm.corpus.survey import Source, Survey, survey_corpus
 from sentimm.corpus.tables import expand_inputs
@@ -23,7 +24,11 @@ __all__ = [
     "Survey",
     "chunk_frame",
     "expand_inputs",
+    "holds_rows",
     "is_url",
+    "join_chunks",
+    "read_chunk",
     "spool_stdin",
     "survey_corpus",
+    "write_chunk",
 ]

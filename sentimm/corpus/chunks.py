@@ -49,6 +49,21 @@ class Chunk:
         """How many posts these are."""
         return len(self.images)
 
+    def cut(self, first: int, rows: int) -> Chunk:
+        """Give `rows` of the posts, from the one at `first` on."""
+        if first == 0 and rows >= self.rows:
+            return self
+        start, end = self.start + first, self.start + min(self.rows, first + rows)
+        return Chunk(
+            start=start,
+            frame=self.frame.slice(first, rows),
+            texts=self.texts.slice(first, rows),
+            images=self.images[first : first + rows],
+            unreadable=self.unreadable[first : first + rows],
+            problems=tuple(each for each in self.problems if start <= each.row < end),
+            named=None if self.named is None else self.named.slice(first, rows),
+        )
+
 
 def chunk_frame(frame: pl.DataFrame, options: CorpusOptions) -> tuple[Chunk, ColumnChoice]:
     """Make a frame one chunk, its columns chosen as those of a table.

@@ -48,11 +48,11 @@ class CorpusReader:
             piece = self._rest or next(self._pieces, None)
             if piece is None:
                 break
-            taken.append(_slice(piece, 0, wanted))
-            self._rest = _slice(piece, wanted, piece.rows) if piece.rows > wanted else None
+            taken.append(piece.cut(0, wanted))
+            self._rest = piece.cut(wanted, piece.rows) if piece.rows > wanted else None
             wanted -= taken[-1].rows
             size += _measure(taken[-1])
-        return _join(taken) if taken else None
+        return join_chunks(taken) if taken else None
 
     def _read_pieces(self, start: int) -> Iterator[Chunk]:
         """Give the posts from `start` on as chunks of the size in which the tables come."""
@@ -117,22 +117,8 @@ class CorpusReader:
         )
 
 
-def _slice(chunk: Chunk, first: int, rows: int) -> Chunk:
-    if first == 0 and rows >= chunk.rows:
-        return chunk
-    start, end = chunk.start + first, chunk.start + min(chunk.rows, first + rows)
-    return Chunk(
-        start=start,
-        frame=chunk.frame.slice(first, rows),
-        texts=chunk.texts.slice(first, rows),
-        images=chunk.images[first : first + rows],
-        unreadable=chunk.unreadable[first : first + rows],
-        problems=tuple(each for each in chunk.problems if start <= each.row < end),
-        named=None if chunk.named is None else chunk.named.slice(first, rows),
-    )
-
-
-def _join(chunks: Sequence[Chunk]) -> Chunk:
+def join_chunks(chunks: Sequence[Chunk]) -> Chunk:
+    """Make one chunk of consecutive ones."""
     if len(chunks) == 1:
         return chunks[0]
     return Chunk(

@@ -6,6 +6,7 @@
         stdin-<hash>.ndjson          what came from standard input
         part-000000000000.parquet    the posts from 0 on, scored; the next part is named after its first post
         part-000000000000.problems.parquet  those of them that have a problem, where there are any; written first
+        staged-000000000000.parquet  the posts of a part, for the workers of a cluster
         *.tmp                        being written; worthless after a crash
 
 What is not in a part is to be scored, also where a damaged part has left a gap. Every change is made of the steps of
@@ -31,7 +32,15 @@ import polars as pl
 
 from sentimm.errors import JobConflictError, OutputError, UsageError
 from sentimm.events import Counts
-from sentimm.scoring.commit import commit_file, commit_folder, remove_file, remove_folder, rename_folder, writing
+from sentimm.scoring.commit import (
+    TEMPORARY,
+    commit_file,
+    commit_folder,
+    remove_file,
+    remove_folder,
+    rename_folder,
+    writing,
+)
 from sentimm.scoring.fingerprint import Fingerprint, describe_changes
 from sentimm.scoring.finished import (
     PART,
@@ -61,11 +70,12 @@ except ImportError:  # Windows has no flock
 _JOB = "job.json"
 _LOCK = "lock"
 _FINAL = "final.tmp"  # the single file while it is put together
+_STAGED = re.compile(r"staged-\d{12}\.parquet")
 _PROBLEMS = re.compile(r"part-\d{12}\.problems\.parquet")
 _STDIN = re.compile(r"stdin-\w+\.ndjson(\.tmp)?")
 _OURS = re.compile(
-    rf"{re.escape(_JOB)}|{_LOCK}|{SUCCESS}|{_STDIN.pattern}|{PART.pattern}|{_PROBLEMS.pattern}"
-    rf"|({re.escape(_JOB)}|{SUCCESS}|{PART.pattern}|{_PROBLEMS.pattern})\.tmp|{re.escape(_FINAL)}"
+    rf"{re.escape(_JOB)}|{_LOCK}|{SUCCESS}|{_STDIN.pattern}|{PART.pattern}|{_PROBLEMS.pattern}|{_STAGED.pattern}"
+    rf"|({re.escape(_JOB)}|{SUCCESS}|{PART.pattern}|{_PROBLEMS.pattern}|{_STAGED.pattern})(\.\d+)?\.tmp|{re.escape(_FINAL)}"
 )
 
 _log = logging.getLogger(__name__)
@@ -139,6 +149,59 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
+def part_path(folder: Path, start: int) -> Path:
+    """Return the path of the part of a job that begins with the post `start`."""
+    return folder / f"part-{start:012d}.parquet"
+
+
+def stage_path(folder: Path, start: int) -> Path:
+    """Return the path of the posts that are staged for that part."""
+    return folder / f"staged-{start:012d}.parquet"
+
+
+class PartWriter:
+    """Writes the parts of a job.
+
+    Args:
+        folder: the job folder.
+        columns: the output's columns.
+        metadata: what the parts say of themselves, the fingerprint among it.
+        suffix: of temporary names, where several processes write.
+    """
+
+    def __init__(self, folder: Path, columns: OutputColumns, metadata: Mapping[str, Any], suffix: str = "") -> None:
+        self._folder = folder
+        self._columns = columns
+        self._metadata = metadata
+        self._suffix = suffix
+
+    def has(self, start: int, rows: int) -> bool:
+        """Tell whether the part from `start` on is there, with so many rows."""
+        path = part_path(self._folder, start)
+        with suppress(OSError):
+            facts = read_facts(path) if path.exists() else None
+            return facts is not None and facts.rows == rows and facts.fingerprint == self._metadata["fingerprint"]
+        return False
+
+    def commit(self, start: int, frame: pl.DataFrame, problems: pl.DataFrame) -> Part:
+        """Write a part: `frame` has the output's columns of the posts from `start` on, `problems` those that have one.
+
+        Raises:
+            OutputError: it can't be written.
+        """
+        table, counts = frame.to_arrow(), self._columns.count(frame)
+        facts = FileFacts(len(frame), self._metadata["fingerprint"], counts, table.schema)
+        part = Part(part_path(self._folder, start), start, facts)
+        if part.problems is not None:
+            write_problems(part.problems, problems, self._temporary(part.problems))
+        with commit_file(part.path, self._temporary(part.path)) as temporary:
+            write_file(temporary, [table], table.schema, self._metadata, counts)
+        return part
+
+    def _temporary(self, path: Path) -> Path:
+        return path.with_name(f"{path.name}{self._suffix}{TEMPORARY}")
+
+
 class JobFolder:
     """The folder of the job that writes `output`; while the context is entered, it exists and is locked.
 
@@ -202,7 +265,7 @@ class JobFolder:
             fingerprint: what decides the output.
             rows: posts of the whole job.
             columns: the output's columns.
-            metadata: what the output's files say of themselves, besides the fingerprint.
+            metadata: what the output's files say of themselves, the fingerprint among it.
             overwrite: take away what another job left.
             retry: the job scores posts with these statuses of a finished output again, which it replaces in the end.
 
@@ -216,7 +279,8 @@ class JobFolder:
             UsageError: there is nothing to retry.
         """
         self._columns = columns
-        self._metadata = {**metadata, "fingerprint": fingerprint}
+        self._metadata = metadata
+        self._writer = PartWriter(self.path, columns, self._metadata)
         if retry:
             return self._begin_retry(fingerprint, rows, retry)
         job, finished = read_job(self.path), read_output(self.output)
@@ -285,13 +349,22 @@ class JobFolder:
         Raises:
             OutputError: it can't be written.
         """
-        table, counts = frame.to_arrow(), self._columns.count(frame)
-        facts = FileFacts(len(frame), self._metadata["fingerprint"], counts, table.schema)
-        part = Part(self.path / f"part-{start:012d}.parquet", start, facts)
-        if part.problems is not None:
-            write_problems(part.problems, problems)
-        with commit_file(part.path) as temporary:
-            write_file(temporary, [table], table.schema, self._metadata, counts)
+        part = self._writer.commit(start, frame, problems)
+        bisect.insort(self.parts, part, key=lambda each: each.start)
+        return part
+
+    def adopt_part(self, start: int) -> Part:
+        """Take in the part from `start` on, which a worker committed.
+
+        Raises:
+            OutputError: it is not there.
+        """
+        path = part_path(self.path, start)
+        with writing(path):
+            facts = read_facts(path)
+        if facts is None:
+            raise OutputError(f"{path} was written by a worker and is damaged: the same command goes on.")
+        part = Part(path, start, facts)
         bisect.insort(self.parts, part, key=lambda each: each.start)
         return part
 

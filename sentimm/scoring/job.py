@@ -8,14 +8,25 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sentimm import __version__
-from sentimm.bundle import Bundle, load_bundle
-from sentimm.corpus import Chunk, CorpusReader, Survey, expand_inputs, spool_stdin, survey_corpus
+from sentimm.bundle import Bundle, Precision, load_bundle
+from sentimm.corpus import (
+    Chunk,
+    CorpusReader,
+    Survey,
+    expand_inputs,
+    holds_rows,
+    join_chunks,
+    spool_stdin,
+    survey_corpus,
+    write_chunk,
+)
 from sentimm.errors import FailuresError, OutOfMemoryError, OutputError, SentimmError, UsageError
 from sentimm.events import (
     BatchesChosen,
@@ -26,20 +37,22 @@ from sentimm.events import (
     OutputAssembled,
     PartCommitted,
     PostsScored,
+    PostsStaged,
     Surveyed,
     SurveyProgress,
 )
 from sentimm.options import ScoreOptions
-from sentimm.scoring.commit import commit_file, writing
+from sentimm.scoring.commit import commit_file, remove_file, writing
 from sentimm.scoring.fingerprint import InputStates, check_unchanged, read_states, take_fingerprint
 from sentimm.scoring.finished import read_output
-from sentimm.scoring.folder import JobFolder
+from sentimm.scoring.folder import JobFolder, Part, stage_path
 from sentimm.scoring.output import OutputColumns, check_views
-from sentimm.scoring.pipeline import ChunkScorer
+from sentimm.scoring.pipeline import ChunkScorer, Encodings
 from sentimm.scoring.problems import FailureLimit, check_problems, list_problems, name_problems
 from sentimm.scoring.retry import EarlierAnswers
 
 if TYPE_CHECKING:
+    from sentimm.scoring.cluster import Cluster
     from sentimm.scoring.engine import Engine
 
 _log = logging.getLogger(__name__)
@@ -47,6 +60,7 @@ _log = logging.getLogger(__name__)
 _FIRST_CHUNK_ROWS = 256
 _PART_SECONDS = 15.0
 _FASTEST_GROWTH = 4
+_CLUSTER_ROWS = 2048  # of a part on a cluster: 15 seconds of a core's work with the built-in model
 _MOST_ROWS = 16_384  # unless the number is given: memory is the same for 100,000 posts and for millions
 _COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
 _TABLES = (".csv", ".tsv", ".tab", ".ndjson", ".jsonl", ".json", ".parquet", ".pq", ".tar")
@@ -78,21 +92,21 @@ def _run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
     problems = options.problems or name_problems(output)
     _check_problems(problems, output, options.inputs)
     bundle = _load_bundle(options)
-    engine = _start_engine(bundle, options, tell)
-    with JobFolder(output) as folder:
+    with _start(bundle, options, tell) as place, JobFolder(output) as folder:
         inputs = [str(_spool_stdin(folder.path))] if options.inputs == ("-",) else options.inputs
         before = read_states(expand_inputs(inputs))
         survey = _survey(inputs, options, tell)
         tell(_describe_survey(survey, options))
         columns = OutputColumns(survey.schema, bundle.labels, options.corpus.prefix, options.views)
-        fingerprint = take_fingerprint(survey, options, bundle, engine.precision)
+        fingerprint = take_fingerprint(survey, options, bundle, place.precision)
         check_unchanged(before)
-        metadata = {
+        metadata: dict[str, Any] = {
             "version": __version__,
             "bundle": bundle.name,
             "digest": bundle.digest,
             "labels": bundle.labels,
-            "options": fingerprint["options"] | {"precision": engine.precision, "device": engine.device},
+            "fingerprint": fingerprint,
+            "options": fingerprint["options"] | {"precision": place.precision, "device": place.device},
         }
         _log.info("%s: %d posts, columns %s", output, survey.rows, dict(survey.schema))
         finished = folder.begin(
@@ -102,11 +116,10 @@ def _run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
             listed = problems if problems.exists() else None
             done = JobFinished(output, finished.rows, 0, 0.0, finished.counts, already=True, problems=listed)
         else:
-            if options.batch_size == "auto":
-                _choose_batch_sizes(folder, engine, tell)
-            with ChunkScorer(bundle, engine, views=options.views, dedupe=options.dedupe) as scorer:
-                earlier = EarlierAnswers(output, columns, options.retry) if options.retry else None
-                done = _score_rest(_Work(folder, survey, columns, before, problems, options, earlier), scorer, tell)
+            earlier = EarlierAnswers(output, columns, options.retry) if options.retry else None
+            done = _score_rest(
+                _Work(folder, survey, columns, metadata, before, problems, options, earlier), place, tell
+            )
     tell(done)
     return done
 
@@ -175,7 +188,28 @@ def _load_bundle(options: ScoreOptions) -> Bundle:
     return bundle
 
 
-def _start_engine(bundle: Bundle, options: ScoreOptions, tell: Listener) -> Engine:
+@dataclass(frozen=True)
+class _Place:
+    """Where posts are scored: in this process, by `engine`, or on a `cluster`."""
+
+    device: str
+    precision: Precision
+    bundle: Bundle
+    engine: Engine | None = None
+    cluster: Cluster | None = None
+
+
+@contextmanager
+def _start(bundle: Bundle, options: ScoreOptions, tell: Listener) -> Iterator[_Place]:
+    """Start what scores posts."""
+    if options.ray is not None:
+        from sentimm.scoring.cluster import Cluster
+
+        with Cluster(options.ray, options.threads) as cluster:
+            device, precision, note = cluster.place(bundle, options)
+            tell(ModelReady(bundle.name, options.model is None, device, precision, note))
+            yield _Place(device, precision, bundle, cluster=cluster)
+        return
     from sentimm.scoring.engine import Engine
 
     engine = Engine(
@@ -186,7 +220,7 @@ def _start_engine(bundle: Bundle, options: ScoreOptions, tell: Listener) -> Engi
         batch_size=None if options.batch_size == "auto" else options.batch_size,
     )
     tell(ModelReady(bundle.name, options.model is None, engine.device, engine.precision, engine.note))
-    return engine
+    yield _Place(engine.device, engine.precision, bundle, engine=engine)
 
 
 def _choose_batch_sizes(folder: JobFolder, engine: Engine, tell: Listener) -> None:
@@ -241,40 +275,28 @@ class _Work:
     folder: JobFolder
     survey: Survey
     columns: OutputColumns
+    metadata: dict[str, Any]
     inputs: InputStates
     problems: Path
     options: ScoreOptions
     earlier: EarlierAnswers | None
 
 
-def _score_rest(work: _Work, scorer: ChunkScorer, tell: Listener) -> JobFinished:
+def _score_rest(work: _Work, place: _Place, tell: Listener) -> JobFinished:
     """Score the posts that are in no part, and make the output."""
-    folder, survey, options, earlier = work.folder, work.survey, work.options, work.earlier
+    folder, survey, earlier = work.folder, work.survey, work.earlier
     began, done_before = time.monotonic(), folder.rows
     tell(JobStarted(folder.output, survey.rows, done_before, folder.damaged))
-    size = _ChunkSize(options.chunk_rows)
-    failures = FailureLimit(options.max_failed, folder.counts)
-
-    def advance(chunk: Chunk, share: float) -> None:
-        tell(PostsScored(folder.rows + int(share * chunk.rows)))
-
-    part_began = began
+    failures = FailureLimit(work.options.max_failed, folder.counts)
+    encodings = Encodings()
     try:
         failures.check()
-        chunks = _read_gaps(work, size)
-        for chunk, scores in scorer.score_all(earlier.leave_out(chunks) if earlier else chunks, advance):
-            check_unchanged(work.inputs)
-            frame = work.columns.add_scores(chunk.frame, scores)
-            if earlier is not None:
-                frame, scores = earlier.keep(chunk, frame, scores)
-            part = folder.commit_part(chunk.start, frame, list_problems(chunk, scores))
-            now = time.monotonic()
-            _log.debug("posts %d to %d took %.2f s", part.start, part.end - 1, now - part_began)
-            size.adapt(chunk.rows, now - part_began)
-            part_began = now
-            tell(PartCommitted(folder.rows))
-            failures.add(part.facts.counts)
-            failures.check()
+        score = _score_here if place.cluster is None else _score_on_cluster
+        with closing(score(work, place, encodings, tell)) as parts:
+            for part in parts:
+                tell(PartCommitted(folder.rows))
+                failures.add(part.facts.counts)
+                failures.check()
         failures.check(final=True)
     except FailuresError as error:
         folder.publish_problems(work.problems)
@@ -285,7 +307,6 @@ def _score_rest(work: _Work, scorer: ChunkScorer, tell: Listener) -> JobFinished
     rows, counts = folder.rows, folder.counts
     has_problems = folder.publish_problems(work.problems)
     folder.finish(lambda rows: tell(OutputAssembled(rows)))
-    encodings = scorer.encodings
     return JobFinished(
         folder.output,
         rows,
@@ -298,17 +319,103 @@ def _score_rest(work: _Work, scorer: ChunkScorer, tell: Listener) -> JobFinished
     )
 
 
+def _score_here(work: _Work, place: _Place, encodings: Encodings, tell: Listener) -> Generator[Part, None, None]:
+    """Score the rest in this process; gives the parts as they are committed."""
+    folder, options, earlier, engine = work.folder, work.options, work.earlier, place.engine
+    assert engine is not None
+    if options.batch_size == "auto":
+        _choose_batch_sizes(folder, engine, tell)
+    size = _ChunkSize(options.chunk_rows)
+
+    def advance(chunk: Chunk, share: float) -> None:
+        tell(PostsScored(folder.rows + int(share * chunk.rows)))
+
+    began = time.monotonic()
+    with ChunkScorer(place.bundle, engine, views=options.views, dedupe=options.dedupe, encodings=encodings) as scorer:
+        chunks = _read_gaps(work, size)
+        for chunk, scores in scorer.score_all(earlier.leave_out(chunks) if earlier else chunks, advance):
+            check_unchanged(work.inputs)
+            frame = work.columns.add_scores(chunk.frame, scores)
+            if earlier is not None:
+                frame, scores = earlier.keep(chunk, frame, scores)
+            part = folder.commit_part(chunk.start, frame, list_problems(chunk, scores))
+            now = time.monotonic()
+            _log.debug("posts %d to %d took %.2f s", part.start, part.end - 1, now - began)
+            size.adapt(chunk.rows, now - began)
+            began = now
+            yield part
+
+
+def _score_on_cluster(work: _Work, place: _Place, encodings: Encodings, tell: Listener) -> Generator[Part, None, None]:
+    """Let the workers of a cluster score the rest; gives the parts as they are committed."""
+    from sentimm.scoring.cluster import ClusterJob, can_be_read_anywhere
+
+    cluster, folder = place.cluster, work.folder
+    assert cluster is not None
+    rows = work.options.chunk_rows or _CLUSTER_ROWS
+    ranges = [
+        (start, min(start + rows, end))
+        for first, end in folder.find_gaps(work.survey.rows)
+        for start in range(first, end, rows)
+    ]
+    by_reference = can_be_read_anywhere(work.survey)
+    if not by_reference:
+        _stage(work, ranges, tell)
+    job = ClusterJob(
+        Path.cwd(),
+        folder.path.absolute(),
+        work.survey,
+        work.options,
+        work.columns,
+        work.metadata,
+        work.inputs if by_reference else {},
+        "cpu" if place.device == "cpu" else "cuda",
+        place.precision,
+        by_reference,
+    )
+    for start in cluster.score(job, ranges, encodings):
+        yield folder.adopt_part(start)
+        remove_file(stage_path(folder.path, start))
+
+
+def _stage(work: _Work, ranges: Sequence[tuple[int, int]], tell: Listener) -> None:
+    """Write the posts of the `ranges` to files, but for those that an earlier attempt has written."""
+    folder = work.folder.path
+    staged = 0
+    reader, at = None, -1
+    for start, end in ranges:
+        path = stage_path(folder, start)
+        if not holds_rows(path, end - start):
+            if reader is None or at != start:
+                reader = CorpusReader(work.survey, work.options.corpus, start)
+            chunks = list(_read_posts(work, reader, end - start))
+            check_unchanged(work.inputs)
+            with commit_file(path) as temporary:
+                write_chunk(temporary, join_chunks(chunks))
+            at = end
+        staged += end - start
+        tell(PostsStaged(work.folder.rows + staged))
+
+
+def _read_posts(work: _Work, reader: CorpusReader, rows: int) -> Iterator[Chunk]:
+    """Read so many posts, as one chunk or, where they are large, some."""
+    while rows:
+        try:
+            chunk = reader.read(rows)
+        except (SentimmError, OSError):
+            check_unchanged(work.inputs)  # says more
+            raise
+        assert chunk is not None, "the reader gives as many posts as the survey counted"
+        rows -= chunk.rows
+        yield chunk
+
+
 def _read_gaps(work: _Work, size: _ChunkSize) -> Iterator[Chunk]:
     """Read the posts that are in no part."""
     for start, end in work.folder.find_gaps(work.survey.rows):
         reader = CorpusReader(work.survey, work.options.corpus, start)
         while start < end:
-            try:
-                chunk = reader.read(min(size.rows, end - start))
-            except (SentimmError, OSError):
-                check_unchanged(work.inputs)  # says more
-                raise
-            assert chunk is not None, "the reader gives as many posts as the survey counted"
+            chunk = next(_read_posts(work, reader, min(size.rows, end - start)))
             start += chunk.rows
             yield chunk
 

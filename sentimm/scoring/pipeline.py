@@ -57,17 +57,25 @@ class ChunkScorer:
     is encoded anew, however often it was there before.
 
     Attributes:
-        encodings: what was encoded so far.
+        encodings: what was encoded so far, added to those that were given.
 
     Raises:
         UsageError: `views` were asked for, and the model has not got both heads.
         BundleError: the tokenizer can't be read.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, *, views: bool = False, dedupe: bool = True) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        engine: Engine,
+        *,
+        views: bool = False,
+        dedupe: bool = True,
+        encodings: Encodings | None = None,
+    ) -> None:
         if views:
             check_views(bundle)
-        self.encodings = Encodings()
+        self.encodings = Encodings() if encodings is None else encodings
         self._bundle = bundle
         self._engine = engine
         self._views = views

@@ -51,7 +51,7 @@ def place_bundle(bundle: Bundle, device: str, precision: str, threads: int | Non
         UsageError, DeviceError, BundleError: as `Engine`.
     """
     devices.check_onnxruntime()
-    _check_request(bundle, device, precision)
+    check_request(bundle, device, precision)
     count = devices.choose_threads(threads)
     ort.set_default_logger_severity(_FATAL)
     if device == "cpu":
@@ -67,7 +67,12 @@ def place_bundle(bundle: Bundle, device: str, precision: str, threads: int | Non
     return _place_on_cpu(bundle, precision, count, f"because {reason}")
 
 
-def _check_request(bundle: Bundle, device: str, precision: str) -> None:
+def check_request(bundle: Bundle, device: str, precision: str) -> None:
+    """Check a device and a precision that were asked for.
+
+    Raises:
+        UsageError: there is no such thing, or the two don't go together.
+    """
     if re.fullmatch(r"auto|cpu|cuda(:\d+)?", device) is None:
         raise UsageError(f"--device is {device!r}, but it must be auto, cpu, cuda, or cuda:N for the GPU of number N.")
     if precision != "auto" and precision not in PRECISIONS:
@@ -98,14 +103,14 @@ def _find_reason_for_cpu(bundle: Bundle, precision: str) -> str | None:
 
 
 def _place_on_cpu(bundle: Bundle, precision: str, threads: int, why: str) -> tuple[Placement, Sessions]:
-    chosen = _choose_precision(bundle, "cpu", precision)
+    chosen = choose_precision(bundle, "cpu", precision)
     note = f"On the CPU in {chosen} with {threads} thread{'s' if threads > 1 else ''}, {why}."
     placement = Placement("cpu", chosen, threads, note)
     return placement, _open_sessions(bundle, placement)
 
 
 def _place_on_cuda(bundle: Bundle, gpu: int, precision: str, threads: int, why: str) -> tuple[Placement, Sessions]:
-    chosen = _choose_precision(bundle, "cuda", precision)
+    chosen = choose_precision(bundle, "cuda", precision)
     problem = devices.find_cuda_problem()
     if problem is not None:
         raise _CudaError(problem)
@@ -119,7 +124,12 @@ def _place_on_cuda(bundle: Bundle, gpu: int, precision: str, threads: int, why: 
     return placement, _open_sessions(bundle, placement)
 
 
-def _choose_precision(bundle: Bundle, kind: str, precision: str) -> Precision:
+def choose_precision(bundle: Bundle, kind: str, precision: str) -> Precision:
+    """Choose the precision that a bundle runs in on a kind of device, `cpu` or `cuda`.
+
+    Raises:
+        DeviceError: it has none for it.
+    """
     for candidate in _PREFERENCES[kind]:
         if candidate in bundle.precisions and precision in ("auto", candidate):
             return candidate

@@ -81,13 +81,13 @@ def count_problems(counts: Counts) -> int:
     return sum(number for status, number in counts.statuses.items() if status != "ok")
 
 
-def write_problems(path: Path, problems: pl.DataFrame) -> None:
+def write_problems(path: Path, problems: pl.DataFrame, temporary: Path | None = None) -> None:
     """Write the problems of a part, for good.
 
     Raises:
         OutputError: they can't be written.
     """
-    with commit_file(path) as temporary:
+    with commit_file(path, temporary) as temporary:
         pq.write_table(problems.to_arrow(), temporary, compression="zstd", write_page_checksum=True)
 
 

@@ -1,0 +1,83 @@
+"""Chunks as files: what a machine that scores a part needs, whatever the table that its posts come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sentimm.corpus.blocks import Problem
+from sentimm.corpus.chunks import Chunk, make_frame
+from sentimm.corpus.image_lookup import MISSING
+from sentimm.errors import TableError
+
+_KEPT = "kept:"  # goes before the names of a post's own columns
+_NAMED = {"id": pl.String, "image": pl.String}
+
+
+def write_chunk(path: Path, chunk: Chunk) -> None:
+    """Write a chunk to a Parquet file: images by their paths, or with their bytes where they have none.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    problems = {problem.row - chunk.start: problem for problem in chunk.problems}
+    found = [problems.get(row) for row in range(chunk.rows)]
+    nothing = pl.DataFrame({"id": [None] * chunk.rows, "image": [None] * chunk.rows}, schema_overrides=_NAMED)
+    named = nothing if chunk.named is None else chunk.named
+    columns = {
+        "text": chunk.texts,
+        "path": _strings([str(image) if isinstance(image, Path) else None for image in chunk.images]),
+        "bytes": pl.Series([image if isinstance(image, bytes) else None for image in chunk.images], dtype=pl.Binary),
+        "is_missing": pl.Series([image is MISSING for image in chunk.images], dtype=pl.Boolean),
+        "is_unreadable": pl.Series(chunk.unreadable),
+        "id": named["id"],
+        "image": named["image"],
+        "reason": _strings([problem.reason if problem else None for problem in found]),
+        "raw": _strings([problem.raw if problem else None for problem in found]),
+        "file": _strings([str(problem.file) if problem and problem.file else None for problem in found]),
+    }
+    kept = {f"{_KEPT}{name}": chunk.frame[name] for name in chunk.frame.columns}
+    pl.DataFrame(columns | kept).write_parquet(path, compression="zstd")
+
+
+def holds_rows(path: Path, rows: int) -> bool:
+    """Tell whether a whole file of so many posts is at `path`."""
+    try:
+        return bool(pq.read_metadata(path).num_rows == rows)
+    except (pa.ArrowException, OSError):
+        return False
+
+
+def read_chunk(path: Path, start: int) -> Chunk:
+    """Read a chunk that `write_chunk` wrote, the posts from `start` on.
+
+    Raises:
+        TableError: the file can't be read.
+    """
+    try:
+        frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise TableError(f"The staged posts {path} can't be read: {error}.") from error
+    kept = [frame[name].alias(name.removeprefix(_KEPT)) for name in frame.columns if name.startswith(_KEPT)]
+    images = zip(frame["path"].to_list(), frame["bytes"].to_list(), frame["is_missing"].to_list(), strict=True)
+    records = zip(frame["reason"].to_list(), frame["raw"].to_list(), frame["file"].to_list(), strict=True)
+    return Chunk(
+        start=start,
+        frame=make_frame(kept, len(frame)),
+        texts=frame["text"],
+        images=[MISSING if missing else Path(name) if name else data for name, data, missing in images],
+        unreadable=frame["is_unreadable"].to_numpy(),
+        problems=tuple(
+            Problem(start + row, raw, reason, Path(file) if file else None)
+            for row, (reason, raw, file) in enumerate(records)
+            if reason is not None
+        ),
+        named=frame.select("id", "image"),
+    )
+
+
+def _strings(values: list[str | None]) -> pl.Series:
+    return pl.Series(values, dtype=pl.String)
