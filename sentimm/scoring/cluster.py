@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +36,6 @@ from sentimm.scoring.output import OutputColumns
 from sentimm.scoring.pipeline import ChunkScorer, Encodings
 from sentimm.scoring.placement import check_request, choose_precision
 from sentimm.scoring.problems import list_problems
-
-if TYPE_CHECKING:
-    from sentimm.scoring.engine import Engine
 
 _MOST_CORES = 16  # of a worker: as many threads of the pipeline
 _PIECE_ROWS = 512  # of a part, scored one behind the other: what is done beside the graphs overlaps with them
@@ -74,6 +71,7 @@ class PartWorker:
     """Scores parts, in a process of a cluster."""
 
     def __init__(self, job: ClusterJob, threads: int) -> None:
+        from sentimm.scoring.batching import find_batch_sizes
         from sentimm.scoring.engine import Engine
 
         os.chdir(job.directory)
@@ -82,7 +80,7 @@ class PartWorker:
         size = None if job.options.batch_size == "auto" else job.options.batch_size
         engine = Engine(bundle, device=job.device, precision=job.precision, threads=threads, batch_size=size)
         if job.options.batch_size == "auto":
-            _find_batch_sizes(engine)
+            find_batch_sizes(engine)
         self._scorer = ChunkScorer(bundle, engine, views=job.options.views, dedupe=job.options.dedupe)
         # Two workers may write the same part, where one was given up too early: not under the same temporary name.
         self._writer = PartWriter(job.folder, job.columns, job.metadata, suffix=f".{os.getpid()}")
@@ -170,7 +168,7 @@ class Cluster:
             raise UsageError(f"The Ray cluster at {address} has no cores: add a node to it.")
         self._threads = min(threads or _MOST_CORES, _MOST_CORES, *cores)
         self._workers = sum(count // self._threads for count in cores)
-        self._nodes, self._cores = len(nodes), sum(cores)
+        self._nodes = len(nodes)
 
     def __enter__(self) -> Cluster:
         return self
@@ -256,9 +254,3 @@ def _silence() -> Iterator[None]:
 def can_be_read_anywhere(survey: Survey) -> bool:
     """Tell whether workers can begin to read the tables of a corpus at any post."""
     return all(source.format == "parquet" for source in survey.sources)
-
-
-def _find_batch_sizes(engine: Engine) -> None:
-    from sentimm.scoring.batching import find_batch_sizes
-
-    find_batch_sizes(engine)

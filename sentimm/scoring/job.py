@@ -358,6 +358,8 @@ def _score_on_cluster(work: _Work, place: _Place, encodings: Encodings, tell: Li
         for first, end in folder.find_gaps(work.survey.rows)
         for start in range(first, end, rows)
     ]
+    if not ranges:
+        return
     by_reference = can_be_read_anywhere(work.survey)
     if not by_reference:
         _stage(work, ranges, tell)
