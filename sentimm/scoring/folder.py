@@ -223,6 +223,7 @@ class JobFolder:
         self.path = job_path(output)
         self.parts: list[Part] = []
         self.damaged = 0
+        self._rows = 0
         self._is_complete = False
         self._lock: IO[str] | None = None
 
@@ -280,6 +281,7 @@ class JobFolder:
         """
         self._columns = columns
         self._metadata = metadata
+        self._schema = columns.arrow_schema
         self._writer = PartWriter(self.path, columns, self._metadata)
         if retry:
             return self._begin_retry(fingerprint, rows, retry)
@@ -330,7 +332,7 @@ class JobFolder:
     @property
     def rows(self) -> int:
         """How many posts are in the finished parts."""
-        return sum(part.facts.rows for part in self.parts)
+        return self._rows
 
     def find_gaps(self, rows: int) -> list[tuple[int, int]]:
         """Find the posts that are in no part, of a job of so many: those from a first one up to another one."""
@@ -350,7 +352,7 @@ class JobFolder:
             OutputError: it can't be written.
         """
         part = self._writer.commit(start, frame, problems)
-        bisect.insort(self.parts, part, key=lambda each: each.start)
+        self._add(part)
         return part
 
     def adopt_part(self, start: int) -> Part:
@@ -365,8 +367,14 @@ class JobFolder:
         if facts is None:
             raise OutputError(f"{path} was written by a worker and is damaged: the same command goes on.")
         part = Part(path, start, facts)
-        bisect.insort(self.parts, part, key=lambda each: each.start)
+        self._add(part)
         return part
+
+    def _add(self, part: Part) -> None:
+        # There may be hundreds of thousands: what they have in common is one object.
+        facts = replace(part.facts, fingerprint=self._metadata["fingerprint"], schema=self._schema)
+        bisect.insort(self.parts, replace(part, facts=facts), key=lambda each: each.start)
+        self._rows += facts.rows
 
     def publish_problems(self, path: Path) -> bool:
         """Write the CSV of all posts so far that have a problem; tells whether there are any.
@@ -401,7 +409,7 @@ class JobFolder:
         if is_single_file(self.output):
             tables = regroup_parts([part.path for part in self.parts], assembled)
             with commit_file(self.output, temporary=self.path / _FINAL) as temporary:
-                write_file(temporary, tables, self._columns.arrow_schema, self._metadata, self.counts)
+                write_file(temporary, tables, self._schema, self._metadata, self.counts)
             self._remove()
         else:
             with commit_file(self.path / SUCCESS) as temporary:
@@ -429,12 +437,12 @@ class JobFolder:
 
     def _find_parts(self, fingerprint: Fingerprint) -> None:
         """Take the finished parts; those that are damaged, or do not fit, are removed."""
-        self.parts, self.damaged = [], 0
+        self.parts, self.damaged, self._rows = [], 0, 0
         for path in list_parts(self.path):
             start, facts = int(path.stem.removeprefix("part-")), read_facts(path)
             part = None if facts is None else Part(path, start, facts)
             if part is not None and self._fits(part, fingerprint) and self._is_whole(part):
-                self.parts.append(part)
+                self._add(part)
             else:
                 _log.warning("%s is damaged: its posts are scored again", path)
                 self.damaged += 1
@@ -442,7 +450,7 @@ class JobFolder:
 
     def _fits(self, part: Part, fingerprint: Fingerprint) -> bool:
         is_next = part.start >= (self.parts[-1].end if self.parts else 0)
-        return is_next and part.facts.fingerprint == fingerprint and part.facts.schema == self._columns.arrow_schema
+        return is_next and part.facts.fingerprint == fingerprint and part.facts.schema == self._schema
 
     def _is_whole(self, part: Part) -> bool:
         with writing(part.path):

@@ -55,8 +55,7 @@ class EarlierAnswers:
         answers = self._answers.pop(chunk.start)
         again = self._find_again(answers)
         self.retried += int(again.sum())
-        names = pl.Series(STATUSES, dtype=pl.Enum(STATUSES))
-        before = answers[self._status].cast(names.dtype).to_physical().to_numpy()
+        before = answers[self._status].cast(pl.Enum(STATUSES)).to_physical().to_numpy()
         mask = pl.Series(again)
         kept = [
             frame[name].zip_with(mask, answers[name].cast(dtype)).alias(name)
