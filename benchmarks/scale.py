@@ -1,21 +1,36 @@
-"""What a cluster's driver needs for many parts: Ray schedules them over workers that do nothing (docs/scale.md).
+"""What a cluster's driver does, measured (docs/scale.md): scheduling parts, staging posts, putting an output together.
 
 python benchmarks/scale.py --parts 1000 10000 100000
+python benchmarks/scale.py --files TABLE.csv --images FOLDER
+
+The first lets Ray schedule parts over workers that do nothing; the second stages the posts of a table, and writes
+their output again.
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
+import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from sentimm.corpus import CorpusReader, survey_corpus, write_chunk
+from sentimm.events import Counts
+from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring import cluster
 from sentimm.scoring.cluster import Cluster
+from sentimm.scoring.job import run_job
+from sentimm.scoring.output import regroup_parts, write_file
 from sentimm.scoring.pipeline import Encodings
+from tests.tiny_bundles import make_bundle
 
 
 class IdleWorker:
@@ -36,11 +51,41 @@ class NoJob:
     device = "cpu"
 
 
+def measure_files(table: str, images: Path) -> None:
+    """Print how fast posts are staged and outputs put together, and what they take on disk."""
+    options = CorpusOptions(images=images)
+    survey = survey_corpus([table], options)
+    with tempfile.TemporaryDirectory() as name:
+        folder, began, staged = Path(name), time.monotonic(), []
+        reader = CorpusReader(survey, options)
+        while (chunk := reader.read(2048)) is not None:
+            staged.append(folder / f"{chunk.start}.parquet")
+            write_chunk(staged[-1], chunk)
+        print_files("staged", survey.rows, time.monotonic() - began, staged)
+        output = folder / "scored.parquet"
+        run_job(ScoreOptions((table,), options, output, make_bundle(folder / "bundle")), lambda _event: None)
+        tables, began = regroup_parts([output], lambda _rows: None), time.monotonic()
+        again = folder / "again.parquet"
+        write_file(again, tables, pl.read_parquet(output).to_arrow().schema, {}, Counts({}, {}, {}))
+        print_files("put together", survey.rows, time.monotonic() - began, [again])
+
+
+def print_files(what: str, rows: int, seconds: float, paths: list[Path]) -> None:
+    """Print posts a second, and bytes a post."""
+    size = sum(path.stat().st_size for path in paths)
+    print(f"{what}: {rows / seconds:,.0f} posts a second, {size / rows:.0f} bytes a post in {len(paths)} files")
+
+
 def main() -> None:
-    """Print a line for each number of parts."""
+    """Print a line for each number of parts, or for each kind of file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    parser.add_argument("--files", metavar="TABLE")
+    parser.add_argument("--images", type=Path)
     options = parser.parse_args()
+    if options.files:
+        measure_files(options.files, options.images)
+        return
     cluster.PartWorker = IdleWorker  # type: ignore[assignment,misc]
     with Cluster("local", threads=1) as here:
         for parts in options.parts:

@@ -12,11 +12,12 @@ of each part into the job folder first.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -147,6 +148,7 @@ class Cluster:
             ) from error
         self._ray = ray
         self._is_ours = not ray.is_initialized()
+        self._redirection = redirect_stdout(_ToLog())
         for name in ("ray", "ray.data"):  # what matters arrives as an exception
             logging.getLogger(name).setLevel(logging.CRITICAL)
         if self._is_ours:
@@ -164,13 +166,15 @@ class Cluster:
         self._gpus = int(sum(node.get("GPU", 0) for node in nodes))
         cores = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
         if not cores:
-            self.__exit__(None, None, None)
+            if self._is_ours:
+                ray.shutdown()
             raise UsageError(f"The Ray cluster at {address} has no cores: add a node to it.")
         self._threads = min(threads or _MOST_CORES, _MOST_CORES, *cores)
         self._workers = sum(count // self._threads for count in cores)
         self._nodes = len(nodes)
 
     def __enter__(self) -> Cluster:
+        self._redirection.__enter__()
         return self
 
     def __exit__(
@@ -178,6 +182,7 @@ class Cluster:
     ) -> None:
         if self._is_ours:
             self._ray.shutdown()
+        self._redirection.__exit__(kind, error, trace)
 
     def place(self, bundle: Bundle, options: ScoreOptions) -> tuple[Literal["cpu", "cuda"], Precision, str]:
         """Choose device and precision of the workers, and say so in a sentence.
@@ -235,6 +240,16 @@ class Cluster:
             raise ClusterError(
                 f"The Ray cluster failed ({reason}). What was scored is kept, and the same command goes on."
             ) from error
+
+
+class _ToLog(io.TextIOBase):
+    """Takes what Ray prints on standard output, among results, when it loses a worker."""
+
+    def write(self, text: str) -> int:
+        """Write to the log."""
+        if text.strip():
+            _log.info("Ray: %s", text.strip())
+        return len(text)
 
 
 @contextmanager
