@@ -100,6 +100,7 @@ def main() -> None:
             print(
                 f"{parts:,} parts in {seconds:.1f} s, {parts / seconds:,.0f} a second; driver {now:,.0f} MB, at most "
                 f"{peak:,.0f} MB",
+                file=sys.__stdout__,  # while a cluster is used, standard output is kept from Ray
                 flush=True,
             )
 

@@ -39,7 +39,7 @@ from sentimm.scoring.placement import check_request, choose_precision
 from sentimm.scoring.problems import list_problems
 
 _MOST_CORES = 16  # of a worker: as many threads of the pipeline
-_PIECE_ROWS = 512  # of a part, scored one behind the other: what is done beside the graphs overlaps with them
+_PIECE_ROWS = 256  # of a part, scored one behind the other: what is done beside the graphs overlaps with them
 
 _log = logging.getLogger(__name__)
 
