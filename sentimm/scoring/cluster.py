@@ -15,6 +15,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -39,6 +40,7 @@ from sentimm.scoring.placement import check_request, choose_precision
 from sentimm.scoring.problems import list_problems
 
 _MOST_CORES = 16  # of a worker: as many threads of the pipeline
+_CONNECT_SECONDS = 10
 _PIECE_ROWS = 256  # of a part, scored one behind the other: what is done beside the graphs overlaps with them
 
 _log = logging.getLogger(__name__)
@@ -154,9 +156,10 @@ class Cluster:
         if self._is_ours:
             where: dict[str, Any] = {"include_dashboard": False} if address == "local" else {"address": address}
             try:
+                _check_address(address)
                 with _silence():
                     ray.init(**where, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
-            except (ConnectionError, ValueError, OSError, RuntimeError) as error:
+            except (ValueError, OSError, OverflowError, RuntimeError) as error:
                 reason = str(error).splitlines()[0]
                 raise UsageError(
                     f"No Ray cluster answers at {address} ({reason}): start one with `ray start --head`, or use --ray "
@@ -240,6 +243,14 @@ class Cluster:
             raise ClusterError(
                 f"The Ray cluster failed ({reason}). What was scored is kept, and the same command goes on."
             ) from error
+
+
+def _check_address(address: str) -> None:
+    """Raise an OSError where nothing answers at an address: Ray itself would try for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdecimal():
+        with socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS):
+            pass
 
 
 class _ToLog(io.TextIOBase):

@@ -69,8 +69,9 @@ def test_a_retry_is_for_one_machine() -> None:
 
 @pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_one_sentence(corpus, tiny_bundle) -> None:
-    done = score(*arguments(corpus, tiny_bundle, corpus / "x.parquet"), "--ray", "auto", code=2)
-    assert "Error: No Ray cluster answers at auto (" in done.stderr and "--ray local" in done.stderr
+    for address in ("auto", "127.0.0.1:1", "nonsense"):
+        done = score(*arguments(corpus, tiny_bundle, corpus / "x.parquet"), "--ray", address, code=2)
+        assert f"Error: No Ray cluster answers at {address} (" in done.stderr and "--ray local" in done.stderr
     assert not (corpus / "x.parquet.job").exists()
 
 
