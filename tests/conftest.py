@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.servers import S3Server, WebServer, forget_file_systems
 from tests.tiny_bundles import make_bundle
 
 
@@ -19,3 +21,30 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def attending_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As `tiny_bundle`, but its fusion takes sequences too."""
     return make_bundle(tmp_path_factory.mktemp("bundles") / "attending", attends=True)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """Object storage for the whole session; take `s3`."""
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """Object storage with an empty bucket, which this process and those that it starts find by the environment."""
+    s3_server.reset()
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    forget_file_systems()
+    yield s3_server
+    forget_file_systems()
+
+
+@pytest.fixture
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
+    """A web server that serves the folder `web.folder`, empty at first."""
+    with WebServer(tmp_path_factory.mktemp("web")) as server:
+        yield server
