@@ -5,7 +5,7 @@ from __future__ import annotations
 from sentimm.corpus.blocks import Problem
 from sentimm.corpus.chunks import Chunk, chunk_frame
 from sentimm.corpus.columns import ColumnChoice
-from sentimm.corpus.image_lookup import MISSING, ImageSource, Missing, is_url
+from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageSource, Missing, is_url
 from sentimm.corpus.reader import CorpusReader, join_chunks
 from sentimm.corpus.staging import holds_rows, read_chunk, write_chunk
 from sentimm.corpus.streams import spool_stdin
@@ -17,6 +17,7 @@ __all__ = [
     "Chunk",
     "ColumnChoice",
     "CorpusReader",
+    "ImageFile",
     "ImageSource",
     "Missing",
     "Problem",

@@ -50,8 +50,8 @@ class Table(Protocol):
 
     Attributes:
         path: the file or folder.
-        format: how a person calls it: csv, tsv, ndjson, parquet, folder, webdataset.
-        types: of formats that have types (Parquet): that of each column; else empty.
+        format: how a person calls it: csv, tsv, ndjson, parquet, arrow, folder, webdataset.
+        types: of formats that have types (Parquet, Arrow): that of each column; else empty.
         grows: columns may appear while it is read (NDJSON, WebDataset).
     """
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,7 @@ import polars as pl
 
 from sentimm.corpus.blocks import Problem
 from sentimm.corpus.columns import ColumnChoice, choose_columns, holds_bytes, require_column, shorten_name
-from sentimm.corpus.image_lookup import MISSING, ImageFolder, ImageLookup, ImageSource, is_url
+from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageLookup, ImageSource, is_url, open_images
 from sentimm.errors import InputError
 from sentimm.options import CorpusOptions
 
@@ -30,7 +29,7 @@ class Chunk:
         start: the place of the first one in the corpus, from 0.
         frame: the columns that are kept.
         texts: String, as they are in the table; null: no text.
-        images: Path or bytes: the image; MISSING: one is named that is not there; None: none is named.
+        images: ImageFile: the image; MISSING: one is named that is not there; None: none is named.
         unreadable: bool (posts,), the records that can't be read as a row.
         problems: these records, `row` counted in the corpus.
         named: String columns `id` and `image`, what the posts give as such; None: it is not needed.
@@ -72,11 +71,11 @@ def chunk_frame(frame: pl.DataFrame, options: CorpusOptions) -> tuple[Chunk, Col
         ColumnError: a column is not there, or there is neither text nor image to use.
         InputError: the image folder is not there, or no post finds an image in it.
     """
-    folder = None if options.images is None else ImageFolder(options.images)
+    folder = None if options.images is None else open_images(options.images)
     frame = frame if options.limit is None else frame.head(options.limit)
     choice = choose_columns(dict(frame.schema), options, folder is not None)
     images = find_images(frame, choice, folder)
-    found = any(isinstance(image, Path | bytes) for image in images)
+    found = any(isinstance(image, ImageFile) for image in images)
     if folder is not None and options.only != "text" and images and not found and not options.allow_missing:
         raise InputError(explain_no_image(folder, list_image_names(frame, choice), choice))
     chunk = Chunk(
@@ -138,7 +137,7 @@ def count_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageLookup 
     if folder is not None and choice.by_id:
         return folder.count_by_id(_to_strings(frame[str(choice.id)]).to_list())
     images = find_images(frame, choice, folder)
-    return sum(image is not None for image in images), sum(isinstance(image, Path | bytes) for image in images)
+    return sum(image is not None for image in images), sum(isinstance(image, ImageFile) for image in images)
 
 
 def list_image_names(frame: pl.DataFrame, choice: ColumnChoice) -> list[str]:

@@ -14,6 +14,7 @@ from sentimm.corpus.records import MAX_RECORD_BYTES
 from sentimm.corpus.streams import TextStream
 from sentimm.errors import InputError, TableError
 from sentimm.images import IMAGE_SUFFIXES
+from sentimm.storage import is_remote, list_folder, map_remote
 
 FOLDER_COLUMNS = ("id", "text", "image")
 
@@ -42,18 +43,15 @@ class FolderTable:
         images: list[tuple[str, str]] = []
         texts: dict[str, str] = {}
         folders = 0
-        real_path = os.path.realpath(path)
-        for entry in _scan(path):
-            stem, suffix = split_suffix(entry.name)
-            if entry.name.startswith("."):  # such as the ._photo.jpg that macOS leaves
-                continue
-            is_file, is_folder = _look_at(entry)
+        real_path = "" if is_remote(path) else os.path.realpath(path)
+        for name, is_file, is_folder in _scan(path):
+            stem, suffix = split_suffix(name)
             if is_folder:
                 folders += 1
             elif suffix in IMAGE_SUFFIXES and is_file:
-                images.append((stem, entry.name))
-            elif suffix == _TEXT_SUFFIX and is_file and is_inside(path / entry.name, real_path):
-                texts[stem] = max(entry.name, texts.get(stem, ""))
+                images.append((stem, name))
+            elif suffix == _TEXT_SUFFIX and is_file and (is_remote(path) or is_inside(path / name, real_path)):
+                texts[stem] = max(name, texts.get(stem, ""))
         alone = texts.keys() - {stem for stem, _ in images}
         self._posts = sorted([*images, *((stem, "") for stem in alone)])
         self._texts = texts
@@ -75,13 +73,11 @@ class FolderTable:
     def _read_block(self, posts: list[tuple[str, str]], columns: Sequence[str]) -> Block:
         texts: list[str | None] = []
         problems: list[Problem] = []
-        for row, (stem, _) in enumerate(posts):
-            name = self._texts.get(stem)
-            try:
-                texts.append(None if name is None else _read_text(self.path / name))
-            except TableError as error:
-                texts.append(None)
-                problems.append(Problem(row, str(name), f"has a text that can't be read: {error}"))
+        names = [self._texts.get(stem) for stem, _ in posts]
+        for row, content in enumerate((map_remote if is_remote(self.path) else map)(self._try_text, names)):
+            if isinstance(content, TableError):
+                problems.append(Problem(row, str(names[row]), f"has a text that can't be read: {content}"))
+            texts.append(None if isinstance(content, TableError) else content)
         frame = pl.DataFrame(
             {
                 "id": pl.Series([_to_utf8(stem) for stem, _ in posts], dtype=pl.String),
@@ -94,16 +90,25 @@ class FolderTable:
             frame = frame.select(pl.when(readable).then(pl.col(name)).alias(name) for name in columns)
         return Block(frame, len(posts), tuple(problems))
 
+    def _try_text(self, name: str | None) -> str | TableError | None:
+        try:
+            return None if name is None else _read_text(self.path / name)
+        except TableError as error:
+            return error
+
 
 def is_post_file(name: str) -> bool:
     """Tell whether a file of this name in a folder of posts is an image or a text."""
     return not name.startswith(".") and split_suffix(name)[1] in (*IMAGE_SUFFIXES, _TEXT_SUFFIX)
 
 
-def _scan(path: Path) -> list[os.DirEntry[str]]:
+def _scan(path: Path) -> list[tuple[str, bool, bool]]:
+    """List names, and whether each is, or a link leads to, a regular file, or a folder; not what macOS hides."""
     try:
+        if is_remote(path):
+            return [(entry.name, not entry.is_folder, entry.is_folder) for entry in list_folder(path)]
         with os.scandir(path) as entries:
-            return list(entries)
+            return [(entry.name, *_look_at(entry)) for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         raise TableError(f"The folder {path} can't be read: {error.strerror or error}.") from error
 

@@ -14,6 +14,18 @@ from typing import Protocol
 
 from sentimm.errors import InputError
 from sentimm.images import IMAGE_SUFFIXES
+from sentimm.storage import (
+    RemoteFile,
+    exists,
+    is_folder,
+    is_remote,
+    is_web,
+    join,
+    list_folder,
+    map_remote,
+    read_bytes,
+    to_path,
+)
 
 
 class Missing(enum.Enum):
@@ -26,9 +38,11 @@ class Missing(enum.Enum):
 
 
 MISSING = Missing.MISSING
-ImageSource = Path | bytes | Missing | None
+ImageFile = Path | RemoteFile | bytes
+ImageSource = ImageFile | Missing | None
 
 _MAX_ABSENT = 10_000  # sub-folders remembered as not there: a table may name millions
+_MAX_PROBES = 64  # images of a web server that are asked for, to see whether its folder is the right one
 _URL = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|//|data:")
 _RANKS = {suffix: rank for rank, suffix in enumerate(IMAGE_SUFFIXES)}
 
@@ -70,18 +84,18 @@ class ImageFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        if not root.is_dir():
-            what = "is not a folder" if root.exists() else "is not there"
-            raise InputError(f"The image folder {root} {what}: name the folder of the posts' images with --images.")
-        self._real_root = os.path.realpath(root)
         try:
+            if not is_folder(root):
+                what = "is not a folder" if exists(root) else "is not there"
+                raise InputError(f"The image folder {root} {what}: name the folder of the posts' images with --images.")
+            self._real_root = "" if is_remote(root) else os.path.realpath(root)
             self._top = self._list("")
         except OSError as error:
             raise InputError(f"The image folder {root} can't be read: {error.strerror or error}.") from error
         self._folders = {"": self._top}
         self._absent: set[str] = set()
 
-    def find_by_name(self, name: str | None) -> Path | Missing | None:
+    def find_by_name(self, name: str | None) -> Path | RemoteFile | Missing | None:
         r"""Find the image of a file name, which may lead through sub-folders; None where there is no name.
 
         The suffix may be in another case, `\\` may stand for `/`, and accents may be composed or not. A URL, an
@@ -90,7 +104,7 @@ class ImageFolder:
         if name is None or not (name := name.strip()):
             return None
         if name in self._top.files:
-            return Path(self.root, name)
+            return self._locate("", name)
         if is_url(name):
             return MISSING
         for path in dict.fromkeys(form for each in (name, name.replace("\\", "/")) for form in _list_forms(each)):
@@ -101,7 +115,7 @@ class ImageFolder:
                     return found
         return MISSING
 
-    def find_by_id(self, post_id: str | None) -> Path | Missing | None:
+    def find_by_id(self, post_id: str | None) -> Path | RemoteFile | Missing | None:
         """Find the image that is named by a post's id and a suffix; None where there is none."""
         name = self._find_by_stem(post_id) if post_id else None
         return None if name is None else self._find("", name) or MISSING
@@ -122,7 +136,7 @@ class ImageFolder:
         index, stem = self._ids, stem.strip()
         return next((index[form] for form in _list_forms(stem) if form in index), None)
 
-    def _find(self, folder: str, file: str) -> Path | None:
+    def _find(self, folder: str, file: str) -> Path | RemoteFile | None:
         parts = folder.split("/") if folder else []
         if ".." in parts or (parts and not parts[0]):
             return None
@@ -130,8 +144,11 @@ class ImageFolder:
         listing = self._get_listing(folder)
         if listing is None or (file not in listing.files and file not in listing.links):
             return None
-        path = Path(self.root, folder, file)
+        path = self._locate(folder, file)
         return path if file in listing.files or self._is_sound(path) else None
+
+    def _locate(self, folder: str, file: str) -> Path | RemoteFile:
+        return Path(self.root, folder, file)
 
     def _get_listing(self, folder: str) -> _Listing | None:
         if folder in self._absent:
@@ -145,10 +162,10 @@ class ImageFolder:
                 return None
         return self._folders[folder]
 
-    def _is_sound(self, link: Path) -> bool:
+    def _is_sound(self, link: Path | RemoteFile) -> bool:
         """Tell whether a link leads to a regular file inside the folder."""
         try:
-            return link.is_file() and is_inside(link, self._real_root)
+            return isinstance(link, Path) and link.is_file() and is_inside(link, self._real_root)
         except OSError:  # it leads through a folder that may not be read
             return False
 
@@ -174,6 +191,81 @@ class ImageFolder:
             if suffix in _RANKS and (stem not in index or _rank(name) < _rank(index[stem])):
                 index[stem] = name
         return index
+
+
+class StoredImages(ImageFolder):
+    """The images of a folder in object storage, looked up as those of a local one; there are no links."""
+
+    def _locate(self, folder: str, file: str) -> RemoteFile:
+        return RemoteFile(join(self.root, f"{folder}/{file}" if folder else file))
+
+    def _list(self, folder: str) -> _Listing:
+        path = to_path(join(self.root, folder)) if folder else self.root
+        return _Listing({entry.name for entry in list_folder(path) if not entry.is_folder}, set())
+
+
+class WebImages:
+    """The images of a web server's folder, which can't be listed: whether one is there, fetching it tells.
+
+    Attributes:
+        root: the folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._probes = 0
+        self._is_right = False
+
+    def find_by_name(self, name: str | None) -> RemoteFile | Missing | None:
+        """Give where the image of a file name should be; a URL and a name that leads out of the folder are MISSING."""
+        if name is None or not (name := name.strip()):
+            return None
+        parts = name.replace("\\", "/").split("/")
+        if is_url(name) or not parts[0] or ".." in parts:
+            return MISSING
+        return RemoteFile(join(self.root, "/".join(part for part in parts if part != ".")))
+
+    def find_by_id(self, post_id: str | None) -> None:
+        """Give nothing: names are not known."""
+
+    def count_by_name(self, names: Iterable[str | None]) -> tuple[int, int]:
+        """Count the names that are given, and those that may be there: none, where none of the first ones is."""
+        found = [self.find_by_name(name) for name in names]
+        files = [each for each in found if isinstance(each, RemoteFile)]
+        if not self._is_right:
+            probes = files[: max(0, _MAX_PROBES - self._probes)]
+            self._probes += len(probes)
+            self._is_right = any(map_remote(_is_there, probes))
+        return sum(each is not None for each in found), len(files) if self._is_right else 0
+
+    def count_by_id(self, ids: Iterable[str | None]) -> tuple[int, int]:
+        """Count nothing: names are not known."""
+        return 0, 0
+
+
+def open_images(root: Path) -> ImageLookup:
+    """Open the folder of a corpus's images, wherever it lies.
+
+    Raises:
+        InputError: it is not there, or can't be read.
+    """
+    if is_web(root):
+        return WebImages(root)
+    return StoredImages(root) if is_remote(root) else ImageFolder(root)
+
+
+def name_image(path: str) -> Path | RemoteFile:
+    """Give the image file that `str` wrote as `path`."""
+    return RemoteFile(path) if is_remote(path) else Path(path)
+
+
+def _is_there(image: RemoteFile) -> bool:
+    try:
+        return bool(read_bytes(image, 1))
+    except (FileNotFoundError, PermissionError):
+        return False
+    except OSError as error:
+        raise InputError(f"{image} can't be fetched: {error.strerror}.") from error
 
 
 @dataclass(frozen=True)

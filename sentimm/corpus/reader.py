@@ -11,7 +11,7 @@ import polars as pl
 from sentimm.corpus.blocks import Block, Table, head_block
 from sentimm.corpus.chunks import Chunk, find_images, make_frame, read_names, read_texts
 from sentimm.corpus.columns import list_used
-from sentimm.corpus.image_lookup import ImageFolder, ImageLookup
+from sentimm.corpus.image_lookup import ImageLookup, open_images
 from sentimm.corpus.inference import convert_series
 from sentimm.corpus.survey import ROW, SOURCE, Source, Survey, open_folders
 from sentimm.corpus.tables import open_table
@@ -56,7 +56,7 @@ class CorpusReader:
 
     def _read_pieces(self, start: int) -> Iterator[Chunk]:
         """Give the posts from `start` on as chunks of the size in which the tables come."""
-        folder = None if self._options.images is None else ImageFolder(self._options.images)
+        folder = None if self._options.images is None else open_images(self._options.images)
         tables = [open_table(source.path) for source in self._survey.sources]
         first = 0
         for source, table, images in zip(self._survey.sources, tables, open_folders(tables, folder), strict=True):

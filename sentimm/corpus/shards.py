@@ -18,6 +18,7 @@ from sentimm.corpus.ndjson import build_block, parse_lines
 from sentimm.corpus.records import MAX_RAW_BYTES, MAX_RECORD_BYTES
 from sentimm.errors import TableError
 from sentimm.images import IMAGE_SUFFIXES, MAX_FILE_BYTES
+from sentimm.storage import open_file
 
 _BLOCK_SAMPLES = 256
 _HEAD_SAMPLES = 64  # whose keys are known before the shard is read
@@ -87,6 +88,7 @@ class ShardTable:
         """Read texts and fields of samples, some at a time; one that can't be read is an empty record and a problem."""
         samples = iter(samples)
         with self._open() as file:
+            self.images.file = file
             while some := list(itertools.islice(samples, _BLOCK_SAMPLES)):
                 self.images.members = {
                     sample.files["image"].name: sample.files["image"] for sample in some if "image" in sample.files
@@ -141,17 +143,18 @@ class ShardTable:
 
     def _open(self) -> IO[bytes]:
         try:
-            return self.path.open("rb")
+            return open_file(self.path)
         except OSError as error:
             raise TableError(f"{self.path} can't be read: {error.strerror or error}.") from error
 
 
 class ShardImages:
-    """The images of a shard, as far as `members` tells where they lie."""
+    """The images of a shard, as far as `members` tells where they lie in `file`, which is open while it is read."""
 
     def __init__(self, path: Path) -> None:
         self.root = path
         self.members: dict[str, _Member] = {}
+        self.file: IO[bytes] | None = None
 
     def find_by_name(self, name: str | None) -> bytes | Missing | None:
         """Give the bytes of the image with this name; None where there is no name."""
@@ -160,9 +163,11 @@ class ShardImages:
         member = self.members.get(name)
         if member is None:
             return MISSING
-        with suppress(OSError), self.root.open("rb") as file:
-            file.seek(member.offset)
-            return file.read(min(member.size, MAX_FILE_BYTES + 1))
+        if self.file is None:
+            return MISSING
+        with suppress(OSError):
+            self.file.seek(member.offset)
+            return self.file.read(min(member.size, MAX_FILE_BYTES + 1))
         return MISSING
 
     def find_by_id(self, post_id: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -10,8 +11,9 @@ import pyarrow.parquet as pq
 
 from sentimm.corpus.blocks import Problem
 from sentimm.corpus.chunks import Chunk, make_frame
-from sentimm.corpus.image_lookup import MISSING
+from sentimm.corpus.image_lookup import MISSING, name_image
 from sentimm.errors import TableError
+from sentimm.storage import RemoteFile, exists, is_remote, read_bytes
 
 _KEPT = "kept:"  # goes before the names of a post's own columns
 _NAMED = {"id": pl.String, "image": pl.String}
@@ -29,7 +31,7 @@ def write_chunk(path: Path, chunk: Chunk) -> None:
     named = nothing if chunk.named is None else chunk.named
     columns = {
         "text": chunk.texts,
-        "path": _strings([str(image) if isinstance(image, Path) else None for image in chunk.images]),
+        "path": _strings([str(image) if isinstance(image, Path | RemoteFile) else None for image in chunk.images]),
         "bytes": pl.Series([image if isinstance(image, bytes) else None for image in chunk.images], dtype=pl.Binary),
         "is_missing": pl.Series([image is MISSING for image in chunk.images], dtype=pl.Boolean),
         "is_unreadable": pl.Series(chunk.unreadable),
@@ -46,6 +48,8 @@ def write_chunk(path: Path, chunk: Chunk) -> None:
 def holds_rows(path: Path, rows: int) -> bool:
     """Tell whether a whole file of so many posts is at `path`."""
     try:
+        if is_remote(path):
+            return exists(path) and bool(pq.read_metadata(pa.BufferReader(read_bytes(path))).num_rows == rows)
         return bool(pq.read_metadata(path).num_rows == rows)
     except (pa.ArrowException, OSError):
         return False
@@ -58,7 +62,8 @@ def read_chunk(path: Path, start: int) -> Chunk:
         TableError: the file can't be read.
     """
     try:
-        frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
+        source = BytesIO(read_bytes(path)) if is_remote(path) else path
+        frame = pl.read_parquet(source, glob=False, hive_partitioning=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise TableError(f"The staged posts {path} can't be read: {error}.") from error
     kept = [frame[name].alias(name.removeprefix(_KEPT)) for name in frame.columns if name.startswith(_KEPT)]
@@ -68,7 +73,7 @@ def read_chunk(path: Path, start: int) -> Chunk:
         start=start,
         frame=make_frame(kept, len(frame)),
         texts=frame["text"],
-        images=[MISSING if missing else Path(name) if name else data for name, data, missing in images],
+        images=[MISSING if missing else name_image(name) if name else data for name, data, missing in images],
         unreadable=frame["is_unreadable"].to_numpy(),
         problems=tuple(
             Problem(start + row, raw, reason, Path(file) if file else None)

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from sentimm.errors import InputError, OutputError, TableError
+from sentimm.storage import is_remote, open_file, read_bytes
 
 # Constant, so that memory does not grow with the file; at 200 bytes a record some 20,000 records.
 BLOCK_BYTES = 4 << 20
@@ -141,8 +142,7 @@ def _is_utf8(data: bytes) -> bool:
 
 def _read_head(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(16)
+        return read_bytes(path, 16)
     except OSError as error:
         raise TableError(f"{path} can't be read: {error.strerror or error}.") from error
 
@@ -153,6 +153,11 @@ def _open_raw(path: Path) -> BinaryIO:
         raise TableError(f"{path} can't be read to its end: the file is cut off or damaged.")
     compression = next((name for magic, name in _COMPRESSIONS.items() if head.startswith(magic)), None)
     try:
+        if is_remote(path):
+            file = open_file(path)
+            if compression is None:
+                return file
+            return cast(BinaryIO, pa.CompressedInputStream(pa.PythonFile(file, "r"), compression))
         if compression is None:
             return path.open("rb", buffering=0)
         return cast(BinaryIO, pa.input_stream(str(path), compression=compression))

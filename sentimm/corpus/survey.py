@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -22,13 +22,14 @@ from sentimm.corpus.columns import (
     list_used,
 )
 from sentimm.corpus.delimited import DelimitedTable
-from sentimm.corpus.image_lookup import ImageFolder, ImageLookup, is_url
+from sentimm.corpus.image_lookup import ImageLookup, is_url, open_images
 from sentimm.corpus.inference import TypeInference, merge_types
 from sentimm.corpus.repeats import RepeatCounter
 from sentimm.corpus.shards import ShardTable
-from sentimm.corpus.tables import expand_inputs, open_table, require_utf8
+from sentimm.corpus.tables import find_inputs, open_table, require_utf8
 from sentimm.errors import ColumnError, InputError, TableError
 from sentimm.options import CorpusOptions
+from sentimm.storage import is_remote
 
 Progress = Callable[[int], None]
 
@@ -80,6 +81,15 @@ class Survey:
     unreadable: int
     notes: tuple[str, ...]
 
+    def find_paths(self, start: int, rows: int) -> list[Path]:
+        """Find the inputs that hold the posts from `start` on, so many rows."""
+        paths, first = [], 0
+        for source in self.sources:
+            if first < start + rows and start < first + source.rows:
+                paths.append(source.path)
+            first += source.rows
+        return paths
+
 
 def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progress | None = None) -> Survey:
     """Survey the corpus that `inputs` (files, globs, folders) make; `progress` is told the rows seen, now and then.
@@ -89,10 +99,11 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         ColumnError: a column is not there, or the inputs' columns differ.
         TableError: an input can't be read.
     """
-    if options.images is not None:
+    if options.images is not None and not is_remote(options.images):
         require_utf8(os.path.realpath(options.images))
-    folder = None if options.images is None else ImageFolder(options.images)
-    tables = [open_table(path) for path in expand_inputs(inputs)]
+    folder = None if options.images is None else open_images(options.images)
+    found = find_inputs(inputs)
+    tables = [open_table(path) for path in found.paths]
     folders = open_folders(tables, folder)
     has_folder = any(each is not None for each in folders)
     try:
@@ -111,7 +122,8 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
             break
         choice = better  # a key of NDJSON that appeared late is to be preferred
     _check_columns(tables)
-    return survey_pass.conclude(types)
+    survey = survey_pass.conclude(types)
+    return replace(survey, notes=(*found.notes, *survey.notes))
 
 
 def open_folders(tables: Sequence[Table], folder: ImageLookup | None) -> list[ImageLookup | None]:
@@ -122,7 +134,7 @@ def open_folders(tables: Sequence[Table], folder: ImageLookup | None) -> list[Im
 def _open_own_images(table: Table) -> ImageLookup | None:
     if isinstance(table, ShardTable):
         return table.images
-    return ImageFolder(table.path) if table.format == "folder" else None
+    return open_images(table.path) if table.format == "folder" else None
 
 
 def collect_columns(tables: Sequence[Table]) -> dict[str, pl.DataType]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import glob
 import os
+import shlex
 import stat
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 
+from sentimm.corpus.arrow import ArrowTable
 from sentimm.corpus.blocks import Table
+from sentimm.corpus.braces import expand_braces
+from sentimm.corpus.datasets import TABLE_SUFFIXES, list_tables
 from sentimm.corpus.delimited import DelimitedTable
 from sentimm.corpus.folders import FolderTable, is_post_file
 from sentimm.corpus.ndjson import NdjsonTable
@@ -16,6 +21,17 @@ from sentimm.corpus.parquet import ParquetTable
 from sentimm.corpus.shards import ShardTable
 from sentimm.corpus.streams import describe_foreign
 from sentimm.errors import InputError, TableError
+from sentimm.storage import (
+    Entry,
+    exists,
+    find_matches,
+    is_folder,
+    is_remote,
+    is_web,
+    list_folder,
+    map_remote,
+    to_path,
+)
 
 _FORMATS = {
     ".csv": "csv",
@@ -24,63 +40,136 @@ _FORMATS = {
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
     ".json": "ndjson",
-    ".parquet": "parquet",
-    ".pq": "parquet",
     ".tar": "webdataset",
+    **TABLE_SUFFIXES,
 }
 _COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
+_UNPACKERS = {".tar.gz": "gunzip", ".tgz": "gunzip", ".tar.zst": "unzstd", ".tar.zstd": "unzstd"}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What INPUTs name.
+
+    Attributes:
+        paths: the files and folders, in order.
+        notes: sentences about shards that are not there.
+    """
+
+    paths: list[Path]
+    notes: tuple[str, ...] = ()
 
 
 def expand_inputs(inputs: Sequence[str]) -> list[Path]:
-    """Turn INPUTs into the files and folders that they name, globs in the order of the names.
+    """Give the files and folders that INPUTs name (see `find_inputs`)."""
+    return find_inputs(inputs).paths
 
-    A folder without posts of its own stands for the shards (.tar) in it, or for its sub-folders that hold posts.
+
+def find_inputs(inputs: Sequence[str]) -> Inputs:
+    """Find the files and folders that INPUTs name: braces expanded, and globs in the order of the names.
+
+    A folder without posts of its own stands for the shards (.tar) in it, for the Parquet and Arrow files that it
+    consists of, or for its sub-folders that hold posts or such files. Of shards that are named by braces some may be
+    missing: a note says which.
 
     Raises:
         InputError: one is not there, or is named twice.
     """
     paths: list[Path] = []
+    notes: list[str] = []
     for name in inputs:
         require_utf8(name)
-        path = Path(name)
-        if _is_there(path):
-            paths += _list_nested(path) or [path]
+        names = None if not is_remote(name) and _is_there(Path(name)) else expand_braces(name)
+        if names is None:
+            paths += _expand_name(name)
             continue
-        if not glob.has_magic(name):
-            raise InputError(f"{name} is not there: name a table of posts (CSV, TSV, NDJSON, Parquet) or a folder.")
-        found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute ones)
-        for match in found:
-            require_utf8(match)
-        matches = [Path(match) for match in found]
-        matches = [match for match in matches if match.is_file()] or matches
-        if not matches:
-            raise InputError(f"No file matches {name!r}.")
-        paths += [each for match in matches for each in _list_nested(match) or [match]]
+        there, missing = _find_shards(name, list(names))
+        paths += [path for each in there for path in _expand_name(each)]
+        notes += [f"{each} is not there, its posts are left out." for each in missing]
     seen: set[str] = set()
     for path in paths:
-        real = os.path.realpath(path)
+        real = str(path) if is_remote(path) else os.path.realpath(path)
         if real in seen:
             raise InputError(f"{path} is named twice: each post would come out twice.")
         seen.add(real)
-    return paths
+    return Inputs(paths, tuple(notes))
+
+
+def _find_shards(pattern: str, names: list[str]) -> tuple[list[str], list[str]]:
+    """Part names into those to go on with, and those of shards that are not there."""
+    shards = [name for name in names if _find_format(name) == "webdataset" and not glob.has_magic(name)]
+    try:
+        if is_remote(pattern):
+            found = map_remote(lambda name: exists(to_path(name)), shards)
+        else:
+            found = [_is_there(Path(name)) for name in shards]
+    except OSError as error:
+        raise InputError(f"{pattern} can't be read: {error.strerror or error}.") from error
+    missing = [name for name, is_there in zip(shards, found, strict=True) if not is_there]
+    if len(missing) == len(names):
+        raise InputError(
+            f"None of the {len(names):,} shards that {pattern} names is there: check the folder and range."
+        )
+    left_out = set(missing)
+    return [name for name in names if name not in left_out], missing
+
+
+def _expand_name(name: str) -> list[Path]:
+    if is_remote(name):
+        return _expand_url(name)
+    path = Path(name)
+    if _is_there(path):
+        return _list_nested(path) or [path]
+    if not glob.has_magic(name):
+        raise InputError(f"{name} is not there: name a table of posts (CSV, TSV, NDJSON, Parquet) or a folder.")
+    found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute ones)
+    for match in found:
+        require_utf8(match)
+    matches = [Path(match) for match in found]
+    matches = [match for match in matches if match.is_file()] or matches
+    if not matches:
+        raise InputError(f"No file matches {name!r}.")
+    return [each for match in matches for each in _list_nested(match) or [match]]
+
+
+def _expand_url(name: str) -> list[Path]:
+    path = to_path(name)
+    if is_web(path):  # nothing there can be listed, and a ? begins a query
+        return [path]
+    try:
+        if glob.has_magic(name):
+            if not (matches := find_matches(name)):
+                raise InputError(f"No file matches {name!r}.")
+            return matches
+        return (_list_nested(path) if is_folder(path) else []) or [path]
+    except OSError as error:
+        raise InputError(f"{name} can't be read: {error.strerror or error}.") from error
 
 
 def _list_nested(folder: Path) -> list[Path]:
-    """List the shards in a folder that holds no posts itself, or its sub-folders that do, as downloaders leave them."""
+    """List what a folder that holds no posts itself stands for, as downloaders leave it; none where it is itself."""
     try:
-        with os.scandir(folder) as entries:
-            there = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-        if any(entry.is_file() and is_post_file(entry.name) for entry in there):
+        there = _list_visible(folder)
+        if _holds_posts(there):
             return []
-        shards = [Path(entry.path) for entry in there if entry.is_file() and entry.name.lower().endswith(".tar")]
-        return shards or [Path(entry.path) for entry in there if entry.is_dir() and _holds_posts(entry.path)]
+        files = [entry.name for entry in there if not entry.is_folder]
+        shards = [folder / name for name in files if _find_format(name) == "webdataset"]
+        if inside := shards or list_tables(folder, there):
+            return inside
+        for path in (folder / entry.name for entry in there if entry.is_folder):
+            below = _list_visible(path)
+            inside += [path] if _holds_posts(below) else list_tables(path, below)
+        return inside
     except OSError:  # no folder, or one that may not be read: opening it says so
         return []
 
 
-def _holds_posts(folder: str) -> bool:
-    with os.scandir(folder) as entries:
-        return any(is_post_file(entry.name) and entry.is_file() for entry in entries)
+def _list_visible(folder: Path) -> list[Entry]:
+    return [entry for entry in list_folder(folder) if not entry.name.startswith(".")]
+
+
+def _holds_posts(entries: Sequence[Entry]) -> bool:
+    return any(is_post_file(entry.name) and not entry.is_folder for entry in entries)
 
 
 def open_table(path: Path) -> Table:
@@ -91,7 +180,7 @@ def open_table(path: Path) -> Table:
         TableError: it can't be read.
     """
     try:
-        mode = path.stat().st_mode
+        mode = _find_mode(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(
             f"{path} is not there: name a table of posts (CSV, TSV, NDJSON, Parquet) or a folder."
@@ -102,14 +191,21 @@ def open_table(path: Path) -> Table:
         return FolderTable(path)
     if not stat.S_ISREG(mode):
         raise InputError(f"{path} is no regular file, and a table is read twice: write it to a file first.")
-    format_ = _find_format(path)
+    if unpacker := next((how for suffix, how in _UNPACKERS.items() if path.name.lower().endswith(suffix)), None):
+        raise InputError(
+            f"{path} is a compressed archive, in which no image can be looked up: decompress it to a .tar "
+            f"(`{unpacker} {shlex.quote(path.name)}`)."
+        )
+    format_ = _find_format(path.name.split("?")[0] if is_web(path) else path.name)
     if format_ is None:
         raise InputError(
-            f"The name of {path} does not tell its format: .csv, .tsv, .ndjson, .jsonl, .parquet or .tar is expected "
-            "(the text formats also with .gz or .zst)."
+            f"The name of {path} does not tell its format: .csv, .tsv, .ndjson, .jsonl, .parquet, .arrow or .tar "
+            "is expected (the text formats also with .gz or .zst)."
         )
     if format_ == "parquet":
         return ParquetTable(path)
+    if format_ == "arrow":
+        return ArrowTable(path)
     if format_ == "webdataset":
         return ShardTable(path)
     if foreign := describe_foreign(path):
@@ -118,6 +214,16 @@ def open_table(path: Path) -> Table:
             "or give the file the suffix of its format."
         )
     return NdjsonTable(path) if format_ == "ndjson" else DelimitedTable(path, format_)
+
+
+def _find_mode(path: Path) -> int:
+    if not is_remote(path):
+        return path.stat().st_mode
+    if not is_web(path) and is_folder(path):
+        return stat.S_IFDIR
+    if not exists(path):
+        raise FileNotFoundError
+    return stat.S_IFREG
 
 
 def require_utf8(name: str) -> None:
@@ -139,9 +245,9 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _find_format(path: Path) -> str | None:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
+def _find_format(name: str) -> str | None:
+    suffixes = [suffix.lower() for suffix in PurePath(name).suffixes]
     if suffixes and suffixes[-1] in _COMPRESSED:
         suffixes.pop()
-        return _FORMATS.get(suffixes[-1]) if suffixes and suffixes[-1] not in (".parquet", ".pq", ".tar") else None
+        return _FORMATS.get(suffixes[-1]) if suffixes and suffixes[-1] not in (*TABLE_SUFFIXES, ".tar") else None
     return _FORMATS.get(suffixes[-1]) if suffixes else None

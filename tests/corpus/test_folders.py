@@ -92,7 +92,7 @@ def test_a_folder_and_a_table_are_read_together(posts: Path, tmp_path: Path) -> 
 
 def test_a_folder_without_posts_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
-    write(tmp_path / "tables" / "a.parquet", "x")
+    write(tmp_path / "tables" / "a.csv", "x")
     with pytest.raises(InputError) as raised:
         survey(tmp_path / "tables")
     assert str(raised.value) == (

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sentimm.corpus import MISSING, parquet, reader
+from sentimm.corpus import MISSING, reader, typed
 from sentimm.errors import ColumnError, TableError
 from tests.corpus.reading import read_all, read_chunks, survey, write
 
@@ -44,7 +44,7 @@ def test_dictionaries_become_strings(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("start", [0, 1, 6, 7, 8, 21, 48, 50, 51])
 def test_a_reader_can_start_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: int) -> None:
-    monkeypatch.setattr(parquet, "_MAX_BLOCK_ROWS", 3)
+    monkeypatch.setattr(typed, "_MAX_BLOCK_ROWS", 3)
     path = write_posts(tmp_path / "posts.parquet")
     for rows in (1, 4, 100):
         chunks = list(read_chunks(path, rows=rows, start=start))
@@ -99,7 +99,7 @@ def test_images_may_be_the_structs_of_hugging_face(tmp_path: Path) -> None:
 
 
 def test_a_chunk_of_large_images_has_fewer_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "_BLOCK_BYTES", 3000)
+    monkeypatch.setattr(typed, "_BLOCK_BYTES", 3000)
     monkeypatch.setattr(reader, "_CHUNK_BYTES", 10_000)
     frame = pl.DataFrame({"image": [bytes([n]) * 1000 for n in range(30)]})
     frame.write_parquet(tmp_path / "posts.parquet")

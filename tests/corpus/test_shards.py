@@ -159,12 +159,46 @@ def test_what_is_no_archive_is_a_clear_error(tmp_path: Path, content: bytes) -> 
         read(tmp_path / "x.tar")
 
 
-def test_a_compressed_archive_and_a_missing_one_are_clear_errors(tmp_path: Path) -> None:
-    (tmp_path / "x.tar.gz").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"x\.tar\.gz does not tell its format"):
-        read(tmp_path / "x.tar.gz")
+@pytest.mark.parametrize(
+    ("suffix", "unpacker"), [("tar.gz", "gunzip"), ("TGZ", "gunzip"), ("tar.zst", "unzstd"), ("tar.zstd", "unzstd")]
+)
+def test_a_compressed_archive_is_a_clear_error(tmp_path: Path, suffix: str, unpacker: str) -> None:
+    path = tmp_path / f"x.{suffix}"
+    path.write_bytes(b"x")
+    with pytest.raises(InputError, match=rf"x\.{suffix} is a compressed archive, .* \(`{unpacker} x\.{suffix}`\)\.$"):
+        read(path)
+
+
+def test_a_missing_shard_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.tar is not there"):
         read(tmp_path / "gone.tar")
+
+
+def test_braces_name_many_shards_of_which_some_may_be_missing(tmp_path: Path) -> None:
+    files = make_files(30)
+    for number in (8, 9, 11):
+        write_shard(tmp_path / f"{number:05d}.tar", files[: 3 * number])
+    survey = survey_corpus([str(tmp_path / "{00008..00011}.tar")], CorpusOptions())
+    assert [(source.path.name, source.rows) for source in survey.sources] == [
+        ("00008.tar", 8),
+        ("00009.tar", 9),
+        ("00011.tar", 11),
+    ]
+    assert survey.notes == (f"{tmp_path / '00010.tar'} is not there, its posts are left out.",)
+    with pytest.raises(InputError, match=r"^None of the 3 shards that .*\{1\.\.3\}\.tar names is there"):
+        survey_corpus([str(tmp_path / "{1..3}.tar")], CorpusOptions())
+
+
+def test_shards_that_braces_name_are_scored(tmp_path: Path, tiny_bundle: Path) -> None:
+    for name in "ac":
+        write_shard(tmp_path / f"{name}.tar", make_files(3))
+    output = tmp_path / "scored.parquet"
+    options = ScoreOptions((str(tmp_path / "{c,b,a}.tar"),), CorpusOptions(), output, tiny_bundle)
+    assert run_job(options, lambda _event: None).rows == 6
+    assert pl.read_parquet(output)["source"].unique(maintain_order=True).to_list() == [
+        str(tmp_path / "c.tar"),
+        str(tmp_path / "a.tar"),
+    ]
 
 
 def test_links_and_devices_in_an_archive_are_no_files(tmp_path: Path) -> None:
@@ -197,7 +231,8 @@ def test_a_name_that_is_not_in_the_shard_is_missing(shard: Path) -> None:
     from sentimm.corpus.shards import ShardTable
 
     table = ShardTable(shard)
-    next(table.read_blocks(None))
+    blocks = table.read_blocks(None)
+    next(blocks)
     assert table.images.find_by_name("000000003.jpg") == JPEG
     assert table.images.find_by_name("nothing.jpg") is MISSING
     assert table.images.find_by_name(None) is None

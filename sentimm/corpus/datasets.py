@@ -1,0 +1,76 @@
+"""Folders of typed tables: what the `datasets` of Hugging Face save, its hub's Parquet, and the parts of an output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from sentimm.errors import InputError
+from sentimm.storage import Entry, list_folder, read_bytes
+
+TABLE_SUFFIXES = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+}
+
+_BESIDE = (".json", ".md")  # what lies beside tables and is none
+_SPLITS, _STATE, _INFO = "dataset_dict.json", "state.json", "dataset_info.json"
+_CACHE = "cache-"  # begins the name of what `map` of a saved dataset left: its posts once more
+_MAX_JSON_BYTES = 64 << 20
+
+
+def list_tables(folder: Path, entries: Sequence[Entry]) -> list[Path]:
+    """List the Parquet and Arrow files that a folder stands for, given what it holds; none where it is of another kind.
+
+    A folder that `Dataset.save_to_disk` wrote has its files in the order of its state.json, one of
+    `DatasetDict.save_to_disk` its splits in the order of its dataset_dict.json. Another folder must hold nothing but
+    tables, and what lies beside them (.json, .md, _SUCCESS): they come in the order of their names.
+
+    Raises:
+        InputError: the dataset names a file or split that is not there, or is not in the folder.
+        OSError: the folder can't be read.
+    """
+    files = [entry.name for entry in entries if not entry.is_folder]
+    folders = [entry.name for entry in entries if entry.is_folder]
+    if _SPLITS in files and (splits := _list_named(folder, _SPLITS, folders)):
+        return [path for split in splits for path in _list_split(folder / split)]
+    if _STATE in files and (named := _list_named(folder, _STATE, files)):
+        return [folder / name for name in named]
+    tables = [name for name in files if name.lower().endswith(tuple(TABLE_SUFFIXES))]
+    others = [name for name in files if name not in tables and not name.lower().endswith(_BESIDE)]
+    if folders or others not in ([], ["_SUCCESS"]):
+        return []
+    return [folder / name for name in tables if not (_INFO in files and name.startswith(_CACHE))]
+
+
+def _list_split(folder: Path) -> list[Path]:
+    if not (tables := list_tables(folder, list_folder(folder))):
+        raise InputError(
+            f"{folder} holds no Arrow files, and is a split of a dataset: copy it anew, or name the others."
+        )
+    return tables
+
+
+def _list_named(folder: Path, index: str, there: Sequence[str]) -> list[str]:
+    """List the files or sub-folders that a dataset's index names; none where it is not as `datasets` writes it."""
+    try:
+        content = json.loads(read_bytes(folder / index, _MAX_JSON_BYTES))
+        names = content["splits"] if index == _SPLITS else [file["filename"] for file in content["_data_files"]]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return []
+    for name in names:
+        if name in ("", ".", "..") or set(name) & set("/\\\0"):
+            raise InputError(
+                f"{folder / index} names {name!r}, which is no file of its folder: save the dataset again."
+            )
+        if name not in there:
+            raise InputError(
+                f"{str(folder / name)!r} is not there, which {index} names: copy it there, or save the dataset again."
+            )
+    return names
