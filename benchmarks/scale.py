@@ -14,6 +14,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,16 @@ from tests.tiny_bundles import make_bundle
 
 
 class IdleWorker:
-    """Says that a part is committed."""
+    """Says that parts are committed."""
 
     def __init__(self, job: object, threads: int) -> None:
         pass
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Do nothing."""
-        zeros = {name: np.zeros(1, np.int64) for name in vars(Encodings())}
-        return {**batch, **zeros, "error": np.array([""]), "process": np.zeros(1, np.int64)}
+        zeros = {name: np.zeros(1, np.int64) for name in ("retried", *vars(Encodings()))}
+        for start in batch["start"]:
+            yield {"start": np.array([start]), **zeros, "error": np.array([""])}
 
 
 class NoJob:
@@ -91,7 +93,7 @@ def main() -> None:
         for parts in options.parts:
             began = time.monotonic()
             ranges = [(2048 * number, 2048 * (number + 1)) for number in range(parts)]
-            starts = list(here.score(NoJob(), ranges, Encodings()))  # type: ignore[arg-type]
+            starts = [start for start, _ in here.score(NoJob(), ranges, Encodings())]  # type: ignore[arg-type]
             seconds = time.monotonic() - began
             assert sorted(starts) == [start for start, _ in ranges]
             status = Path("/proc/self/status").read_text()

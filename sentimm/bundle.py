@@ -7,20 +7,25 @@ so are links. What the graphs ask for is checked (`graphs`) before anything open
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
+import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from sentimm import __version__
 from sentimm.errors import BundleError, BundleNotFoundError
 from sentimm.graphs import check_graph
+from sentimm.storage import download, is_remote, read_bytes, to_path
 
 if TYPE_CHECKING:
     from sentimm.text import TextTokenizer
@@ -131,14 +136,15 @@ def default_bundle_path() -> Path:
 
 
 def load_bundle(path: Path | str | None = None) -> Bundle:
-    """Load and check the bundle in the folder `path`; None is the model that ships with sentimm.
+    """Load and check the bundle in the folder `path`, which may be a URL; None is the model that ships with sentimm.
 
     Raises:
         BundleNotFoundError: there is no bundle at `path`.
         BundleError: a file is missing, damaged, a link or not as the manifest says, a graph asks for what none of ours
             does, or the format is a newer one.
     """
-    folder = default_bundle_path() if path is None else Path(path)
+    folder = default_bundle_path() if path is None else to_path(path) if isinstance(path, str) else path
+    folder = _fetch(folder) if is_remote(folder) else folder
     content = _read_manifest(folder, is_default=path is None)
     manifest = _parse_manifest(folder, content)
     bundle = _read_bundle(folder, manifest, hashlib.sha256(content).hexdigest())
@@ -258,6 +264,30 @@ class _Fields:
         if name not in files.value:
             raise self.error(self._full(key), 'a file listed under "files"', name)
         return self._folder / name
+
+
+def _fetch(folder: Path) -> Path:
+    """Copy a bundle that is not on this machine to a temporary folder, which goes when the process ends."""
+    copied = Path(tempfile.mkdtemp(prefix="sentimm-"))
+    atexit.register(shutil.rmtree, copied, ignore_errors=True)
+    own = copied / (folder.name or "bundle")
+    own.mkdir()
+    path = folder / MANIFEST
+    try:
+        content = read_bytes(path, _MOST_MANIFEST_BYTES + 1)
+        (own / MANIFEST).write_bytes(content)
+        for name in _parse_manifest(folder, content).fields("files").value:
+            if PurePosixPath(name).name == name:  # others are refused when the copy is checked
+                path = folder / name
+                with suppress(FileNotFoundError):
+                    download(path, own / name)
+    except FileNotFoundError:
+        raise BundleNotFoundError(
+            f"{folder} holds no {MANIFEST}, it is no model bundle: name a folder that `sentimm export` wrote."
+        ) from None
+    except OSError as error:
+        raise BundleError(f"{path} can't be read: {error.strerror or error}.") from error
+    return own
 
 
 def _read_manifest(folder: Path, *, is_default: bool) -> bytes:

@@ -13,6 +13,9 @@
     ├── RunError                a run that is damaged
     ├── DeviceError             the device that was asked for can't be used
     ├── ImageError              an image that can't be decoded (scoring turns it into a status)
+    │   ├── ImageMissingError   an image that is not where its name says
+    │   └── ImageUnreachableError  an image that its server does not give
+    ├── StorageError            what lies on another machine can't be reached
     ├── DecoderError            images can't be decoded at all
     ├── FailuresError           more images can't be decoded than was allowed
     ├── OutOfMemoryError        the memory of the machine or of the device ran out
@@ -81,6 +84,18 @@ class DeviceError(SentimmError):
 
 class ImageError(SentimmError):
     """An image that can't be decoded."""
+
+
+class ImageMissingError(ImageError):
+    """An image that is not where its name says, which only its server knows."""
+
+
+class ImageUnreachableError(ImageError):
+    """An image that its server does not give, however often it is asked."""
+
+
+class StorageError(SentimmError):
+    """What lies on another machine can't be reached."""
 
 
 class DecoderError(SentimmError):

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from sentimm.errors import ImageError
+from sentimm.errors import ImageError, ImageMissingError, ImageUnreachableError
+from sentimm.storage import RemoteFile, read_bytes
 
 MAX_FILE_BYTES = 256 << 20
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -31,7 +32,7 @@ _MAX_PIXELS = 120_000_000  # more than cameras make; the bound on what a decompr
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def decode_image(source: Path | bytes, size: int) -> npt.NDArray[np.uint8]:
+def decode_image(source: Path | RemoteFile | bytes, size: int) -> npt.NDArray[np.uint8]:
     """Decode an image file (its path or its bytes) to uint8 (3, size, size), RGB.
 
     The first frame counts, EXIF orientation is applied, transparency is laid on white, 16-bit greys are scaled down.
@@ -42,7 +43,7 @@ def decode_image(source: Path | bytes, size: int) -> npt.NDArray[np.uint8]:
     return to_chw(load_image(source, size).resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
 
 
-def load_image(source: Path | bytes, size: int) -> Image.Image:
+def load_image(source: Path | RemoteFile | bytes, size: int) -> Image.Image:
     """Decode an image file to an upright RGB image whose sides are not smaller than `size`, where the file's are not.
 
     Raises:
@@ -57,12 +58,16 @@ def load_image(source: Path | bytes, size: int) -> Image.Image:
         raise ImageError(_reason(error)) from error
 
 
-def read_image(path: Path) -> bytes:
+def read_image(path: Path | RemoteFile) -> bytes:
     """Read an image file.
 
     Raises:
+        ImageMissingError: its server says that it is not there.
+        ImageUnreachableError: its server does not give it.
         ImageError: it can't be read; the message says why.
     """
+    if isinstance(path, RemoteFile):
+        return _fetch_image(path)
     try:
         # Of what may have taken a file's place since its folder was listed, a pipe would be waited for.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -74,6 +79,17 @@ def read_image(path: Path) -> bytes:
             return file.read()
     except OSError as error:
         raise ImageError(f"can't be read: {error.strerror or error}") from error
+
+
+def _fetch_image(image: RemoteFile) -> bytes:
+    try:
+        content = read_bytes(image, MAX_FILE_BYTES + 1)
+    except (FileNotFoundError, PermissionError) as error:
+        raise ImageMissingError(f"can't be fetched: {error.strerror}") from error
+    except OSError as error:
+        raise ImageUnreachableError(f"can't be fetched: {error.strerror}") from error
+    check_size(len(content))
+    return content
 
 
 def check_size(length: int) -> None:

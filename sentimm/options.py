@@ -98,8 +98,6 @@ class ScoreOptions:
             raise UsageError(
                 f"--retry takes the statuses {' and '.join(RETRIABLE)}, and not {unknown[0]!r}: others do not change."
             )
-        if self.retry and self.ray:
-            raise UsageError("--retry is for one machine: give it without --ray.")
         if self.retry and self.overwrite:
             raise UsageError("--retry keeps the answers that --overwrite would replace: give one of them.")
         if self.max_failed is not None and not 0 <= self.max_failed <= 100:

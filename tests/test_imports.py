@@ -22,7 +22,7 @@ HEAVY_LIBRARIES = TRAINING_LIBRARIES | {
 }
 
 # docs/architecture.md, "Who may import whom": each room, and the rooms that it may import.
-GROUP = ["errors", "options", "events", "text", "images", "corpus", "graphs", "bundle", "evaluation"]
+GROUP = ["errors", "options", "events", "storage", "text", "images", "corpus", "graphs", "bundle", "evaluation"]
 MAY_IMPORT: dict[str, set[str]] = {room: set(GROUP[:index]) for index, room in enumerate(GROUP)}
 MAY_IMPORT |= {
     "scoring": set(GROUP),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sentimm.cli import scoring_options as shared
-from sentimm.cli.declare import declare
+from sentimm.cli.declare import declare, parse_path
 from sentimm.options import CorpusOptions, EvaluateOptions
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ def evaluate(
     ] = None,
     seen_images: Annotated[
         Path | None,
-        declare(shared.INPUT, "The folder of TRAIN's images.", metavar="DIR", show_default="--images"),
+        declare(
+            shared.INPUT, "The folder of TRAIN's images.", metavar="DIR", show_default="--images", parser=parse_path
+        ),
     ] = None,
     limit: shared.Limit = None,
     allow_missing: shared.AllowMissing = False,

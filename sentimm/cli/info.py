@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sentimm.cli.declare import parse_path
+
 if TYPE_CHECKING:
     from sentimm.bundle import Bundle
 
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 def info(
     bundle: Annotated[
         Path | None,
-        typer.Argument(metavar="[BUNDLE]", help="The bundle's folder.", show_default="the built-in model"),
+        typer.Argument(
+            metavar="[BUNDLE]", help="The bundle's folder.", show_default="the built-in model", parser=parse_path
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from sentimm.cli import scoring_options as shared
-from sentimm.cli.declare import declare
+from sentimm.cli.declare import declare, parse_path
 from sentimm.events import Event, JobFinished, ModelReady
 from sentimm.options import CorpusOptions, ScoreOptions
 
@@ -24,8 +24,9 @@ def score(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Tables of posts (CSV, TSV, NDJSON, Parquet; globs), WebDataset shards (.tar), a folder of images "
-            "and texts or of shards, or - for NDJSON from standard input.",
+            help="Tables of posts (CSV, TSV, NDJSON, Parquet, Arrow; globs, braces), WebDataset shards (.tar), a "
+            "folder of images and texts, of shards or of a saved Hugging Face dataset, here or in object storage "
+            "(s3://...), or - for NDJSON from standard input.",
             show_default=False,
         ),
     ],
@@ -45,6 +46,7 @@ def score(
             "--output",
             "-o",
             metavar="OUT",
+            parser=parse_path,
             show_default="INPUT's name, .scored.parquet",
         ),
     ] = None,
@@ -68,6 +70,7 @@ def score(
             "The CSV that lists the posts with a problem.",
             metavar="FILE",
             show_default="OUT.problems.csv",
+            parser=parse_path,
         ),
     ] = None,
     overwrite: Annotated[

@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from sentimm.cli.declare import declare
+from sentimm.cli.declare import declare, parse_path
 from sentimm.errors import UsageError
 from sentimm.options import BatchSize as BatchSizeValue
 from sentimm.options import Modality
 
 INPUT, RUNNING, OUTPUT = "What is scored", "How it runs", "What is written"
 
-Images = Annotated[Path | None, declare(INPUT, "The folder of the posts' images.", metavar="DIR")]
+Images = Annotated[
+    Path | None, declare(INPUT, "The folder of the posts' images, or its URL.", metavar="DIR", parser=parse_path)
+]
 TextColumn = Annotated[str | None, declare(INPUT, "The column of texts.", metavar="C")]
 ImageColumn = Annotated[str | None, declare(INPUT, "The column of image names.", metavar="C")]
 IdColumn = Annotated[str | None, declare(INPUT, "The column of ids, by which images are found too.", metavar="C")]
@@ -21,7 +23,13 @@ Limit = Annotated[int | None, declare(INPUT, "Score the first N posts.", metavar
 AllowMissing = Annotated[bool, declare(INPUT, "Go on where no post finds its image.", "--allow-missing")]
 Model = Annotated[
     Path | None,
-    declare(RUNNING, "The folder of a bundle.", metavar="BUNDLE", show_default="the built-in model"),
+    declare(
+        RUNNING,
+        "The folder of a bundle, or its URL.",
+        metavar="BUNDLE",
+        show_default="the built-in model",
+        parser=parse_path,
+    ),
 ]
 Device = Annotated[str, declare(RUNNING, "What to run on.", metavar="auto|cpu|cuda|cuda:N")]
 Precision = Annotated[str, declare(RUNNING, "How the model computes.", metavar="auto|fp32|fp16|int8")]

@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
+from sentimm.cli.declare import parse_path
+
 
 def status(
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="The output that a `sentimm score` command writes.")],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The output that a `sentimm score` command writes.", parser=parse_path)
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Tell how far a job is: done, running, or stopped.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from sentimm.cli.declare import declare
+from sentimm.cli.declare import declare, parse_path
 from sentimm.errors import UsageError
 from sentimm.training.options import TrainOptions
 
@@ -14,7 +14,9 @@ DEFAULT_LABELS = ",".join(DEFAULTS.labels)
 POSTS, MODEL, LEARNING = "Posts", "Model", "Learning"
 REGULARISATION, RUNNING = "Against overfitting", "Running"
 
-Images = Annotated[Path | None, declare(POSTS, "The folder of the posts' images.", metavar="DIR")]
+Images = Annotated[
+    Path | None, declare(POSTS, "The folder of the posts' images, or its URL.", metavar="DIR", parser=parse_path)
+]
 Val = Annotated[str | None, declare(POSTS, "A table to validate with; else some posts are held out.", metavar="FILE")]
 ValFraction = Annotated[
     float, declare(POSTS, "How much of the posts to hold out; repeated texts and images stay on one side.")

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from sentimm.corpus import Chunk, CorpusReader, ImageSource, survey_corpus
+from sentimm.corpus import Chunk, CorpusReader, ImageFile, ImageSource, survey_corpus
 from sentimm.errors import ImageError
 from sentimm.images import decode_image
 from sentimm.options import CorpusOptions
@@ -75,7 +74,7 @@ def hash_image(source: ImageSource) -> int | None:
     """Hash an image by what it looks like, 64 bits; None where there is none that can be decoded."""
     from imagehash import phash
 
-    if not isinstance(source, Path | bytes):
+    if not isinstance(source, ImageFile):
         return None
     try:
         pixels = decode_image(source, _SIDE)

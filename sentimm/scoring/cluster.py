@@ -6,8 +6,8 @@ Ray's object store go numbers only. Scheduling, retries and the loss of workers 
 done already is the job folder's: a part that is there is never scored again. All machines see the folders of the job,
 the images and the model under the same paths.
 
-Parquet tables are read by reference, as any row group of theirs can be; of other tables the driver writes the posts
-of each part into the job folder first.
+Parquet, Arrow and shards are read by reference, as they can be begun in their middle and may hold the images; of other
+tables the driver writes the posts of each part into the job folder first.
 """
 
 from __future__ import annotations
@@ -17,112 +17,31 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from sentimm.bundle import Bundle, Precision, load_bundle
-from sentimm.corpus import Chunk, CorpusReader, Survey, read_chunk
-from sentimm.errors import ClusterError, MissingExtraError, SentimmError, TableError, UsageError
+from sentimm.bundle import Bundle, Precision
+from sentimm.corpus import Survey
+from sentimm.errors import ClusterError, MissingExtraError, UsageError
 from sentimm.options import ScoreOptions
-from sentimm.scoring.fingerprint import InputStates, check_unchanged
-from sentimm.scoring.folder import PartWriter, stage_path
-from sentimm.scoring.output import OutputColumns
-from sentimm.scoring.pipeline import ChunkScorer, Encodings
+from sentimm.scoring.pipeline import Encodings
 from sentimm.scoring.placement import check_request, choose_precision
-from sentimm.scoring.problems import list_problems
+from sentimm.scoring.worker import ClusterJob, PartWorker
 
 _MOST_CORES = 16  # of a worker: as many threads of the pipeline
 _CONNECT_SECONDS = 10
-_PIECE_ROWS = 256  # of a part, scored one behind the other: what is done beside the graphs overlaps with them
+_BY_REFERENCE = ("parquet", "arrow", "webdataset")  # tables that can be begun in their middle, or hold the images
+_IN_FLIGHT = 3  # tasks of a worker: of two the parts are on their way, and one waits, that it never has nothing to do
+_LARGEST_TASK = 64  # parts: Ray takes some 10 ms for a task, whatever it holds
+_TASKS_PER_WORKER = 4  # and as many parts as a worker does while it is at one: the last tasks are small
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ClusterJob:
-    """What a worker needs to know of a job.
-
-    Attributes:
-        directory: the working directory, from which relative paths start.
-        folder: the job folder.
-        survey, options, columns, metadata, inputs: as the driver has them.
-        device, precision: what workers run on.
-        by_reference: they read the posts from the tables; else from what was staged.
-    """
-
-    directory: Path
-    folder: Path
-    survey: Survey
-    options: ScoreOptions
-    columns: OutputColumns
-    metadata: Mapping[str, Any]
-    inputs: InputStates
-    device: Literal["cpu", "cuda"]
-    precision: Precision
-    by_reference: bool
-
-
-class PartWorker:
-    """Scores parts, in a process of a cluster."""
-
-    def __init__(self, job: ClusterJob, threads: int) -> None:
-        from sentimm.scoring.batching import find_batch_sizes
-        from sentimm.scoring.engine import Engine
-
-        os.chdir(job.directory)
-        self._job = job
-        bundle = load_bundle(job.options.model)
-        size = None if job.options.batch_size == "auto" else job.options.batch_size
-        engine = Engine(bundle, device=job.device, precision=job.precision, threads=threads, batch_size=size)
-        if job.options.batch_size == "auto":
-            find_batch_sizes(engine)
-        self._scorer = ChunkScorer(bundle, engine, views=job.options.views, dedupe=job.options.dedupe)
-        # Two workers may write the same part, where one was given up too early: not under the same temporary name.
-        self._writer = PartWriter(job.folder, job.columns, job.metadata, suffix=f".{os.getpid()}")
-
-    def __call__(self, batch: dict[str, npt.NDArray[np.int64]]) -> dict[str, npt.NDArray[Any]]:
-        """Score and commit the part that begins at `start` and has so many `rows`; says what was encoded, or failed."""
-        (start,), (rows,) = batch["start"].tolist(), batch["rows"].tolist()
-        before = asdict(self._scorer.encodings)
-        error = ""
-        try:
-            if not self._writer.has(start, rows):  # it is there where a worker was lost behind the commit
-                self._score(start, rows)
-        except SentimmError as found:
-            error = str(found)
-        after = asdict(self._scorer.encodings)
-        encoded = {name: np.array([after[name] - before[name]]) for name in after}
-        return {**batch, **encoded, "error": np.array([error]), "process": np.array([os.getpid()])}
-
-    def _score(self, start: int, rows: int) -> None:
-        frames, problems = [], []
-        for chunk, scores in self._scorer.score_all(self._read(start, rows), lambda *_: None):
-            frames.append(self._job.columns.add_scores(chunk.frame, scores))
-            problems.append(list_problems(chunk, scores))
-        check_unchanged(self._job.inputs)
-        self._writer.commit(start, pl.concat(frames), pl.concat(problems))
-
-    def _read(self, start: int, rows: int) -> Iterator[Chunk]:
-        if self._job.by_reference:
-            reader = CorpusReader(self._job.survey, self._job.options.corpus, start)
-            end = start + rows
-            while start < end and (chunk := reader.read(min(_PIECE_ROWS, end - start))) is not None:
-                yield chunk
-                start += chunk.rows
-            return
-        chunk = read_chunk(stage_path(self._job.folder, start), start)
-        if chunk.rows != rows:
-            raise TableError(f"The staged posts from {start} on are {chunk.rows} instead of {rows}.")
-        for first in range(0, rows, _PIECE_ROWS):
-            yield chunk.cut(first, _PIECE_ROWS)
 
 
 class Cluster:
@@ -207,10 +126,15 @@ class Cluster:
         workers = f"{self._workers} worker{'s' if self._workers > 1 else ''}"
         return device, precision, f"On a Ray cluster of {where}, in {precision}, with {workers} of {each} each."
 
-    def score(self, job: ClusterJob, ranges: Sequence[tuple[int, int]], encodings: Encodings) -> Iterator[int]:
-        """Score the posts of `ranges`, each from a first one up to another one; gives the starts of committed parts.
+    def score(
+        self, job: ClusterJob, ranges: Sequence[tuple[int, int]], encodings: Encodings
+    ) -> Iterator[tuple[int, int]]:
+        """Score the posts of `ranges`, each from a first one up to another one.
 
         What was encoded is added to `encodings`.
+
+        Yields:
+            Of each part that is committed its start, and how many posts were retried since the one before.
 
         Raises:
             ClusterError: a worker says that it can't go on, or Ray does.
@@ -219,16 +143,19 @@ class Cluster:
         context = data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
-        items = [{"start": start, "rows": end - start} for start, end in ranges]
-        # A block for each part: a worker that has none left gets another one, and a lost one costs a part.
-        parts = data.from_items(items, override_num_blocks=max(1, len(items)))
-        per_worker = {"num_gpus": 1} if job.device == "cuda" else {"num_cpus": self._threads}
-        scored = parts.map_batches(
+        context.target_max_block_size = None  # what a worker yields arrives at once, instead of with a task's end
+        scored = self._plan_tasks(ranges).map_batches(
             PartWorker,
             fn_constructor_args=(job, self._threads),
-            batch_size=1,
-            compute=data.ActorPoolStrategy(min_size=1, max_size=self._workers, max_tasks_in_flight_per_actor=2),
-            **per_worker,
+            batch_size=None,
+            compute=data.ActorPoolStrategy(
+                min_size=1,
+                max_size=self._workers,
+                max_tasks_in_flight_per_actor=_IN_FLIGHT,
+                max_concurrent_calls_per_actor=_IN_FLIGHT,
+                enable_true_multi_threading=True,
+            ),
+            **({"num_gpus": 1} if job.device == "cuda" else {"num_cpus": self._threads}),
         )
         try:
             for row in scored.iter_rows():
@@ -236,13 +163,24 @@ class Cluster:
                     raise ClusterError(f"{row['error']} What was scored is kept, and the same command goes on.")
                 for name in asdict(encodings):
                     setattr(encodings, name, getattr(encodings, name) + int(row[name]))
-                yield int(row["start"])
+                yield int(row["start"]), int(row["retried"])
         except self._ray.exceptions.RayError as error:
             _log.debug("the cluster failed", exc_info=True)
             reason = str(error).strip().splitlines()[-1]
             raise ClusterError(
                 f"The Ray cluster failed ({reason}). What was scored is kept, and the same command goes on."
             ) from error
+
+    def _plan_tasks(self, ranges: Sequence[tuple[int, int]]) -> Any:
+        """Make a dataset of the parts, with a block for each task: of many parts first, of one in the end."""
+        blocks, at = [], 0
+        while at < len(ranges):
+            share = (len(ranges) - at) // (_TASKS_PER_WORKER * self._workers)
+            taken = ranges[at : at + max(1, min(share, _LARGEST_TASK))]
+            rows = [(start, end - start) for start, end in taken]
+            blocks.append(pl.DataFrame(rows, schema={"start": pl.Int64, "rows": pl.Int64}, orient="row").to_arrow())
+            at += len(taken)
+        return self._ray.data.from_arrow(blocks)
 
 
 def _check_address(address: str) -> None:
@@ -279,4 +217,4 @@ def _silence() -> Iterator[None]:
 
 def can_be_read_anywhere(survey: Survey) -> bool:
     """Tell whether workers can begin to read the tables of a corpus at any post."""
-    return all(source.format == "parquet" for source in survey.sources)
+    return all(source.format in _BY_REFERENCE for source in survey.sources)

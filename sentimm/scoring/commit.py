@@ -7,11 +7,13 @@ its Nth step. The tests of resuming use that; nobody else sets it.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sentimm.errors import OutputError
+from sentimm.storage import copy, is_remote, list_folder, map_remote, remove, upload
 
 TEMPORARY = ".tmp"  # suffix of what is not committed yet
 
@@ -22,11 +24,16 @@ _steps = 0
 def commit_file(path: Path, temporary: Path | None = None) -> Iterator[Path]:
     """Give a temporary path to write to; when the block ends well, what is there becomes `path`, for good.
 
-    The temporary path is `path` with TEMPORARY behind it, unless another one on the same file system is given.
+    The temporary path is `path` with TEMPORARY behind it, unless another one on the same file system is given. In
+    object storage a file appears as a whole: there it is written on this machine first.
 
     Raises:
         OutputError: something can't be written; nothing is under `path` then, or what was there before.
     """
+    if is_remote(path):
+        with _uploading(path) as local:
+            yield local
+        return
     temporary = temporary or path.with_name(path.name + TEMPORARY)
     with writing(path):
         _reach_step()
@@ -46,6 +53,8 @@ def commit_file(path: Path, temporary: Path | None = None) -> Iterator[Path]:
 
 def commit_folder(path: Path) -> None:
     """Make the folder `path`, and those above it, for good."""
+    if is_remote(path):  # object storage has no folders
+        return
     with writing(path):
         _reach_step()
         path.mkdir(parents=True)
@@ -54,8 +63,14 @@ def commit_folder(path: Path) -> None:
         _reach_step()
 
 
-def rename_folder(path: Path, target: Path) -> None:
-    """Rename the folder `path` to `target`, which does not exist, for good."""
+def rename_folder(path: Path, target: Path, last: str) -> None:
+    """Rename the folder `path` to `target`, which does not exist, for good.
+
+    In object storage each file is copied, `last` behind all others.
+    """
+    if is_remote(path):
+        _move_objects(path, target, last)
+        return
     with writing(target):
         sync_folder(path)
         _reach_step()
@@ -68,12 +83,17 @@ def rename_folder(path: Path, target: Path) -> None:
 def remove_file(path: Path) -> None:
     """Remove the file `path`, where it is there."""
     with writing(path):
-        path.unlink(missing_ok=True)
+        if is_remote(path):
+            remove(path)
+        else:
+            path.unlink(missing_ok=True)
         _reach_step()
 
 
 def remove_folder(path: Path) -> None:
     """Remove the empty folder `path`, for good."""
+    if is_remote(path):
+        return
     with writing(path):
         path.rmdir()
         _reach_step()
@@ -99,8 +119,32 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         # Arrow's errors have a number, and words that name the temporary file.
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        reason = os.strerror(error.errno) if error.errno and not is_remote(path) else error.strerror or str(error)
         raise OutputError(f"{path} can't be written: {reason}.") from error
+
+
+@contextmanager
+def _uploading(path: Path) -> Iterator[Path]:
+    with writing(path), tempfile.TemporaryDirectory(prefix="sentimm-") as folder:
+        _reach_step()
+        local = Path(folder, path.name)
+        yield local
+        _reach_step()
+        upload(local, path)
+        _reach_step()
+
+
+def _move_objects(path: Path, target: Path, last: str) -> None:
+    with writing(target):
+        names = [entry.name for entry in list_folder(path) if entry.name != last]
+        map_remote(lambda name: copy(path / name, target / name), names)
+        _reach_step()
+        copy(path / last, target / last)
+        _reach_step()
+        map_remote(lambda name: remove(path / name), names)
+        _reach_step()
+        remove(path / last)
+        _reach_step()
 
 
 def _sync(path: Path) -> None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentimm.errors import TableError
 from sentimm.images import IMAGE_SUFFIXES
 from sentimm.options import ScoreOptions
+from sentimm.storage import find_state, is_folder, is_remote, is_web, list_folder, map_remote
 
 if TYPE_CHECKING:
     from sentimm.bundle import Bundle
     from sentimm.corpus import Survey
 
 Fingerprint = dict[str, Any]  # JSON
-InputStates = dict[Path, tuple[int, int] | None]
+InputStates = dict[Path, tuple[Any, ...] | None]
 
 _EDGE_BYTES = 65_536  # of the head and of the tail of an input that are hashed
 
@@ -52,7 +52,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
         "model": {"name": bundle.name, "digest": bundle.digest},
         "precision": precision,
         "options": {
-            "images": None if corpus.images is None else str(corpus.images.resolve()),
+            "images": None if corpus.images is None else _name_folder(corpus.images),
             "text_column": corpus.text_column,
             "image_column": corpus.image_column,
             "id_column": corpus.id_column,
@@ -67,31 +67,40 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
     }
 
 
+def _name_folder(folder: Path) -> str:
+    return str(folder if is_remote(folder) else folder.resolve())
+
+
 def read_states(paths: Iterable[Path]) -> InputStates:
     """Read size and time of the inputs that are files; the posts of a folder are those that the survey counted."""
-    return {path: _read_state(path) for path in paths if not path.is_dir()}
+    files = [path for path in paths if is_remote(path) or not path.is_dir()]
+    states = map_remote(_read_state, files) if any(map(is_remote, files)) else map(_read_state, files)
+    return dict(zip(files, states, strict=True))
 
 
-def check_unchanged(states: InputStates) -> None:
+def check_unchanged(states: InputStates, read: Collection[Path]) -> None:
     """Check that the inputs are still as they were, as far as their size and time tell.
+
+    Args:
+        states: how they were.
+        read: those that were read lately: of the remote ones, each of which costs a request, only these are asked for.
 
     Raises:
         TableError: one is not.
     """
     for path, state in states.items():
-        if _read_state(path) != state:
+        if (path in read or not is_remote(path)) and _read_state(path) != state:
             raise TableError(
                 f"{path} changed while it was scored. Put back what it was, and the same command goes on; or score "
                 "what it is now with --overwrite."
             )
 
 
-def _read_state(path: Path) -> tuple[int, int] | None:
+def _read_state(path: Path) -> tuple[Any, ...] | None:
     try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
+        return find_state(path)
+    except OSError as error:  # of a server
+        raise TableError(f"{path} can't be read: {error.strerror or error}.") from error
 
 
 def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -125,8 +134,11 @@ def _describe_inputs(before: list[dict[str, Any]], now: list[dict[str, Any]]) ->
 
 def _describe_input(path: Path) -> dict[str, Any]:
     try:
-        if path.is_dir():
+        if is_folder(path):
             return {"name": str(path), "names_sha256": _hash_names(path)}
+        if is_remote(path):
+            name = str(path).split("?")[0] if is_web(path) else str(path)  # what signs a URL changes, and is secret
+            return {"name": name, "state": list(find_state(path) or ())}
         status = path.stat()
         with path.open("rb") as file:
             edges = hashlib.sha256(file.read(_EDGE_BYTES))
@@ -144,8 +156,7 @@ def _describe_input(path: Path) -> dict[str, Any]:
 
 def _hash_names(folder: Path) -> str:
     """Hash the names of a folder's posts (its time would change with an output that is written beside them)."""
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if entry.name.lower().endswith((*IMAGE_SUFFIXES, ".txt")))
+    names = [entry.name for entry in list_folder(folder) if entry.name.lower().endswith((*IMAGE_SUFFIXES, ".txt"))]
     return hashlib.sha256("\0".join(names).encode(errors="surrogateescape")).hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from sentimm.errors import JobConflictError
 from sentimm.events import Counts
 from sentimm.scoring.commit import remove_file, remove_folder, writing
 from sentimm.scoring.fingerprint import Fingerprint
-from sentimm.scoring.output import add_counts, read_facts
+from sentimm.scoring.output import FileFacts, add_counts, read_facts
+from sentimm.storage import exists, is_folder, is_remote, list_folder, map_remote
 
 # Empty, as Spark's and Hadoop's: polars reads a folder with an empty file beside the parts, and refuses it with
 # another. The fingerprint is in every part.
@@ -35,7 +37,17 @@ def is_single_file(output: Path) -> bool:
 
 def list_parts(folder: Path) -> list[Path]:
     """List the parts in `folder`, in the order of their posts."""
-    return sorted(path for path in folder.iterdir() if PART.fullmatch(path.name))
+    return [folder / entry.name for entry in list_folder(folder) if PART.fullmatch(entry.name)]
+
+
+def read_all_facts(parts: Sequence[Path]) -> list[FileFacts]:
+    """Read the footers of those `parts` that are whole Parquet files of ours.
+
+    Raises:
+        OSError: one can't be read.
+    """
+    found = map_remote(read_facts, parts) if any(map(is_remote, parts)) else map(read_facts, parts)
+    return [facts for facts in found if facts is not None]
 
 
 def read_output(output: Path) -> FinishedOutput | None:
@@ -46,11 +58,11 @@ def read_output(output: Path) -> FinishedOutput | None:
         OutputError: it can't be read.
     """
     with writing(output):
-        if output.is_dir():
+        if is_folder(output):
             return _read_folder(output)
-        if not output.exists() and not output.is_symlink():
+        if not exists(output) and (is_remote(output) or not output.is_symlink()):
             return None
-        facts = read_facts(output) if output.is_file() and is_single_file(output) else None
+        facts = read_facts(output) if (is_remote(output) or output.is_file()) and is_single_file(output) else None
     if facts is None:
         raise _not_ours(output, "was not written by sentimm")
     return FinishedOutput(facts.fingerprint, facts.rows, facts.counts, complete=True)
@@ -64,7 +76,7 @@ def remove_output(output: Path) -> None:
         OutputError: it can't be removed.
     """
     read_output(output)
-    if output.is_dir():
+    if is_folder(output):
         remove_file(output / SUCCESS)
         for part in list_parts(output):
             remove_file(part)
@@ -74,7 +86,7 @@ def remove_output(output: Path) -> None:
 
 
 def _read_folder(output: Path) -> FinishedOutput | None:
-    names = [path.name for path in output.iterdir()]
+    names = [entry.name for entry in list_folder(output)]
     if not names:
         return None
     for name in names:
@@ -82,7 +94,7 @@ def _read_folder(output: Path) -> FinishedOutput | None:
             raise _not_ours(output, f"holds {name}, which sentimm did not write")
     if is_single_file(output):
         raise _not_ours(output, "is a folder, not a file")
-    facts = [facts for facts in map(read_facts, list_parts(output)) if facts is not None]
+    facts = read_all_facts(list_parts(output))
     if not facts or len(facts) != len([name for name in names if name != SUCCESS]):
         raise _not_ours(output, "holds parts that sentimm did not write")
     counts = add_counts((each.counts for each in facts), list(facts[0].counts.labels))

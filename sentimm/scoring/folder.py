@@ -7,6 +7,7 @@
         part-000000000000.parquet    the posts from 0 on, scored; the next part is named after its first post
         part-000000000000.problems.parquet  those of them that have a problem, where there are any; written first
         staged-000000000000.parquet  the posts of a part, for the workers of a cluster
+        part-000000000000.json       in object storage, the line without which the part does not count; written last
         *.tmp                        being written; worthless after a crash
 
 What is not in a part is to be scored, also where a damaged part has left a gap. Every change is made of the steps of
@@ -18,7 +19,6 @@ from __future__ import annotations
 import bisect
 import json
 import logging
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -26,14 +26,13 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import polars as pl
 
 from sentimm.errors import JobConflictError, OutputError, UsageError
 from sentimm.events import Counts
 from sentimm.scoring.commit import (
-    TEMPORARY,
     commit_file,
     commit_folder,
     remove_file,
@@ -48,9 +47,11 @@ from sentimm.scoring.finished import (
     FinishedOutput,
     is_single_file,
     list_parts,
+    read_all_facts,
     read_output,
     remove_output,
 )
+from sentimm.scoring.lock import LOCK, JobLock
 from sentimm.scoring.output import (
     FileFacts,
     OutputColumns,
@@ -60,22 +61,19 @@ from sentimm.scoring.output import (
     regroup_parts,
     write_file,
 )
-from sentimm.scoring.problems import count_problems, holds_problems, publish_problems, write_problems
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock
-    fcntl = None  # type: ignore[assignment]
+from sentimm.scoring.parts import Part, PartWriter, part_path, read_line
+from sentimm.scoring.problems import count_problems, holds_problems, publish_problems
+from sentimm.storage import exists, find_state, is_folder, is_remote, list_folder, map_remote, read_bytes
 
 _JOB = "job.json"
-_LOCK = "lock"
 _FINAL = "final.tmp"  # the single file while it is put together
 _STAGED = re.compile(r"staged-\d{12}\.parquet")
 _PROBLEMS = re.compile(r"part-\d{12}\.problems\.parquet")
+_LINE = re.compile(r"part-\d{12}\.json")
 _STDIN = re.compile(r"stdin-\w+\.ndjson(\.tmp)?")
 _OURS = re.compile(
-    rf"{re.escape(_JOB)}|{_LOCK}|{SUCCESS}|{_STDIN.pattern}|{PART.pattern}|{_PROBLEMS.pattern}|{_STAGED.pattern}"
-    rf"|({re.escape(_JOB)}|{SUCCESS}|{PART.pattern}|{_PROBLEMS.pattern}|{_STAGED.pattern})(\.\d+)?\.tmp|{re.escape(_FINAL)}"
+    rf"{re.escape(_JOB)}|{LOCK}|{SUCCESS}|{_STDIN.pattern}|{PART.pattern}|{_PROBLEMS.pattern}|{_STAGED.pattern}"
+    rf"|{_LINE.pattern}|({re.escape(_JOB)}|{SUCCESS}|{PART.pattern}|{_PROBLEMS.pattern}|{_STAGED.pattern})(\.\d+)?\.tmp|{re.escape(_FINAL)}"
 )
 
 _log = logging.getLogger(__name__)
@@ -100,106 +98,37 @@ class JobFacts:
     batch_sizes: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Part:
-    """A finished part: the posts from `start` up to `end`, and where those with a problem are listed."""
-
-    path: Path
-    start: int
-    facts: FileFacts
-
-    @property
-    def end(self) -> int:
-        """The first post behind it."""
-        return self.start + self.facts.rows
-
-    @property
-    def problems(self) -> Path | None:
-        """The list of its posts that have a problem; None where none has."""
-        return self.path.with_suffix(".problems.parquet") if count_problems(self.facts.counts) else None
-
-
 def job_path(output: Path) -> Path:
     """Return the path of the job folder of `output`."""
     return output.with_name(f"{output.name}.job")
 
 
 def read_job(folder: Path) -> JobFacts | None:
-    """Read what the job in `folder` is; None where none was begun."""
-    with suppress(OSError, ValueError, TypeError):
-        return JobFacts(**json.loads((folder / _JOB).read_text(encoding="utf-8")))
-    if (folder / SUCCESS).exists():  # a complete folder of parts loses its job.json before it gets its final name
-        parts = [facts for facts in map(read_facts, list_parts(folder)) if facts is not None]
-        if parts:
-            return JobFacts(parts[0].fingerprint, sum(part.rows for part in parts), overwrite=True, started="")
+    """Read what the job in `folder` is; None where none was begun.
+
+    Raises:
+        OutputError: it lies in object storage, which does not answer.
+    """
+    with suppress(ValueError, TypeError):
+        if (content := _read_own(folder / _JOB)) is not None:
+            return JobFacts(**json.loads(content))
+    # A complete folder of parts loses its job.json before it gets its final name.
+    if _read_own(folder / SUCCESS) is not None and (parts := read_all_facts(list_parts(folder))):
+        return JobFacts(parts[0].fingerprint, sum(part.rows for part in parts), overwrite=True, started="")
     return None
 
 
-def is_locked(folder: Path) -> bool:
-    """Tell whether a process works on the job in `folder`."""
-    if fcntl is None:
-        return False
+def _read_own(path: Path) -> bytes | None:
+    """Read a small file of a job; None where it is not there, or is local and can't be read."""
     try:
-        with (folder / _LOCK).open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return read_bytes(path)
+    except FileNotFoundError:
+        return None
     except OSError:
-        return False
-    return False
-
-
-def part_path(folder: Path, start: int) -> Path:
-    """Return the path of the part of a job that begins with the post `start`."""
-    return folder / f"part-{start:012d}.parquet"
-
-
-def stage_path(folder: Path, start: int) -> Path:
-    """Return the path of the posts that are staged for that part."""
-    return folder / f"staged-{start:012d}.parquet"
-
-
-class PartWriter:
-    """Writes the parts of a job.
-
-    Args:
-        folder: the job folder.
-        columns: the output's columns.
-        metadata: what the parts say of themselves, the fingerprint among it.
-        suffix: of temporary names, where several processes write.
-    """
-
-    def __init__(self, folder: Path, columns: OutputColumns, metadata: Mapping[str, Any], suffix: str = "") -> None:
-        self._folder = folder
-        self._columns = columns
-        self._metadata = metadata
-        self._suffix = suffix
-
-    def has(self, start: int, rows: int) -> bool:
-        """Tell whether the part from `start` on is there, with so many rows."""
-        path = part_path(self._folder, start)
-        with suppress(OSError):
-            facts = read_facts(path) if path.exists() else None
-            return facts is not None and facts.rows == rows and facts.fingerprint == self._metadata["fingerprint"]
-        return False
-
-    def commit(self, start: int, frame: pl.DataFrame, problems: pl.DataFrame) -> Part:
-        """Write a part: `frame` has the output's columns of the posts from `start` on, `problems` those that have one.
-
-        Raises:
-            OutputError: it can't be written.
-        """
-        table, counts = frame.to_arrow(), self._columns.count(frame)
-        facts = FileFacts(len(frame), self._metadata["fingerprint"], counts, table.schema)
-        part = Part(part_path(self._folder, start), start, facts)
-        if part.problems is not None:
-            write_problems(part.problems, problems, self._temporary(part.problems))
-        with commit_file(part.path, self._temporary(part.path)) as temporary:
-            write_file(temporary, [table], table.schema, self._metadata, counts)
-        return part
-
-    def _temporary(self, path: Path) -> Path:
-        return path.with_name(f"{path.name}{self._suffix}{TEMPORARY}")
+        if is_remote(path):
+            with writing(path):
+                raise
+        return None
 
 
 class JobFolder:
@@ -225,30 +154,31 @@ class JobFolder:
         self.damaged = 0
         self._rows = 0
         self._is_complete = False
-        self._lock: IO[str] | None = None
 
     def __enter__(self) -> JobFolder:
-        if not self.path.is_dir():
-            commit_folder(self.path)
-        for path in self.path.iterdir():
-            if not _OURS.fullmatch(path.name):
+        with writing(self.path):
+            if not is_folder(self.path):
+                commit_folder(self.path)
+            names = [entry.name for entry in list_folder(self.path)]
+        for name in names:
+            if not _OURS.fullmatch(name):
                 raise JobConflictError(
-                    f"{self.path} holds {path.name}, which sentimm did not write: choose another name with -o, or move "
+                    f"{self.path} holds {name}, which sentimm did not write: choose another name with -o, or move "
                     "it away."
                 )
-        self._lock = self._take_lock()
+        self._lock = JobLock(self.path)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if self.path.is_dir() and read_job(self.path) is None:
-                with suppress(OutputError):  # what is left behind does no harm
+            with suppress(OutputError), writing(self.path):  # what is left behind does no harm
+                if is_folder(self.path) and read_job(self.path) is None:
                     self._remove()
         finally:
-            if self._lock is not None:
-                self._lock.close()
+            with suppress(OutputError):
+                self._lock.release()
 
     def begin(
         self,
@@ -298,17 +228,21 @@ class JobFolder:
             if list_parts(self.path):
                 self._check_same(job.fingerprint, fingerprint)
             anew = True  # of the other job nothing was kept
-        if anew or (finished is None and self.output.is_dir()):
+        with writing(self.output):
+            is_empty = finished is None and is_folder(self.output)
+        if anew or is_empty:
             remove_output(self.output)
         if anew or job is None:
             self._start(fingerprint, rows, overwrite=overwrite)
-        self._is_complete = (self.path / SUCCESS).exists()
+        self._is_complete = _read_own(self.path / SUCCESS) is not None
         self._find_parts(fingerprint)
         return None
 
     def _begin_retry(self, fingerprint: Fingerprint, rows: int, retry: Sequence[str]) -> FinishedOutput | None:
         own = {**fingerprint, "retry": sorted(retry)}
-        self._is_complete = (self.path / SUCCESS).exists()  # then the earlier output may be gone, or half of it
+        self._is_complete = (
+            _read_own(self.path / SUCCESS) is not None
+        )  # then the earlier output may be gone, or half of it
         job, finished = read_job(self.path), read_output(self.output)
         if not self._is_complete:
             if finished is None:
@@ -351,6 +285,7 @@ class JobFolder:
         Raises:
             OutputError: it can't be written.
         """
+        self._lock.keep()
         part = self._writer.commit(start, frame, problems)
         self._add(part)
         return part
@@ -361,9 +296,10 @@ class JobFolder:
         Raises:
             OutputError: it is not there.
         """
+        self._lock.keep()
         path = part_path(self.path, start)
         with writing(path):
-            facts = read_facts(path)
+            facts = self._read_facts(path)
         if facts is None:
             raise OutputError(f"{path} was written by a worker and is damaged: the same command goes on.")
         part = Part(path, start, facts)
@@ -383,7 +319,8 @@ class JobFolder:
             JobConflictError, OutputError: see `problems.publish_problems`.
         """
         if self._is_complete:  # a kill came behind the publication: what it was made of may be gone
-            return path.exists()
+            with writing(path):
+                return exists(path)
         return publish_problems(path, [part.problems for part in self.parts if part.problems is not None])
 
     def find_batch_sizes(self, device: str) -> dict[str, int] | None:
@@ -410,16 +347,21 @@ class JobFolder:
             tables = regroup_parts([part.path for part in self.parts], assembled)
             with commit_file(self.output, temporary=self.path / _FINAL) as temporary:
                 write_file(temporary, tables, self._schema, self._metadata, self.counts)
+                written = read_facts(temporary)
+                if written is None or written.rows != self._rows:
+                    raise OutputError(
+                        f"{self.path} changed while its parts were put together: let one command at a time work on it."
+                    )
             self._remove()
         else:
             with commit_file(self.path / SUCCESS) as temporary:
                 temporary.touch()
-            for path in list(self.path.iterdir()):
-                if path.name != SUCCESS and not PART.fullmatch(path.name):
-                    remove_file(path)
-            if self.output.exists():  # that of which some posts were scored again
+            self._remove_all(lambda name: name != SUCCESS and not PART.fullmatch(name))
+            with writing(self.output):
+                is_there = exists(self.output)
+            if is_there:  # that of which some posts were scored again
                 remove_output(self.output)
-            rename_folder(self.path, self.output)
+            rename_folder(self.path, self.output, last=SUCCESS)
 
     def _check_same(self, before: Fingerprint, now: Fingerprint, complete: bool = True) -> None:
         changes = describe_changes(before, now)
@@ -438,8 +380,11 @@ class JobFolder:
     def _find_parts(self, fingerprint: Fingerprint) -> None:
         """Take the finished parts; those that are damaged, or do not fit, are removed."""
         self.parts, self.damaged, self._rows = [], 0, 0
-        for path in list_parts(self.path):
-            start, facts = int(path.stem.removeprefix("part-")), read_facts(path)
+        with writing(self.path):
+            paths = list_parts(self.path)
+            found = (map_remote if is_remote(self.path) else map)(self._read_facts, paths)
+        for path, facts in zip(paths, found, strict=True):
+            start = int(path.stem.removeprefix("part-"))
             part = None if facts is None else Part(path, start, facts)
             if part is not None and self._fits(part, fingerprint) and self._is_whole(part):
                 self._add(part)
@@ -452,7 +397,16 @@ class JobFolder:
         is_next = part.start >= (self.parts[-1].end if self.parts else 0)
         return is_next and part.facts.fingerprint == fingerprint and part.facts.schema == self._schema
 
+    def _read_facts(self, path: Path) -> FileFacts | None:
+        """Read what a part says of itself; None where it is damaged, or has no line in object storage."""
+        if not is_remote(path) or self._is_complete:
+            return read_facts(path)
+        line = read_line(path, self._metadata["fingerprint"], self._schema)
+        return None if line is None or (find_state(path) or (None,))[0] != line[1] else line[0]
+
     def _is_whole(self, part: Part) -> bool:
+        if is_remote(part.path):  # its line says so
+            return True
         with writing(part.path):
             has_problems = self._is_complete or part.problems is None
             return is_whole(part.path) and (
@@ -461,32 +415,19 @@ class JobFolder:
 
     def _remove(self) -> None:
         self._remove_files(keep_stdin=False)
-        remove_file(self.path / _LOCK)
+        remove_file(self.path / LOCK)
         remove_folder(self.path)
 
     def _remove_files(self, *, keep_stdin: bool) -> None:
         # First what says that there is a job: without it, the rest is worthless wherever a kill leaves it.
         remove_file(self.path / SUCCESS)
         remove_file(self.path / _JOB)
-        for path in list(self.path.iterdir()):
-            if path.name != _LOCK and not (keep_stdin and _STDIN.fullmatch(path.name)):
-                remove_file(path)
+        self._remove_all(lambda name: name != LOCK and not (keep_stdin and _STDIN.fullmatch(name)))
 
-    def _take_lock(self) -> IO[str]:
-        path = self.path / _LOCK
+    def _remove_all(self, is_chosen: Callable[[str], bool]) -> None:
         with writing(self.path):
-            while True:
-                file = path.open("a")
-                try:
-                    if fcntl is not None:
-                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    file.close()
-                    raise JobConflictError(
-                        f"Another process is working on {self.output}: wait for it, or choose another name with -o."
-                    ) from None
-                except OSError as error:  # a file system without locks
-                    _log.warning("%s can't be locked: %s", path, error)
-                if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                    return file
-                file.close()  # its holder finished, and removed it, in between
+            paths = [self.path / entry.name for entry in list_folder(self.path) if is_chosen(entry.name)]
+        for path in paths if not is_remote(self.path) else ():
+            remove_file(path)
+        for is_line in (True, False) if is_remote(self.path) else ():  # a part without a line does not count
+            map_remote(remove_file, [path for path in paths if (_LINE.fullmatch(path.name) is not None) == is_line])

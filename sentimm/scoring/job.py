@@ -9,25 +9,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentimm import __version__
-from sentimm.bundle import Bundle, Precision, load_bundle
+from sentimm.bundle import Bundle, load_bundle
 from sentimm.corpus import (
     Chunk,
     CorpusReader,
     Survey,
     expand_inputs,
-    holds_rows,
-    join_chunks,
     spool_stdin,
     survey_corpus,
-    write_chunk,
 )
-from sentimm.errors import FailuresError, OutOfMemoryError, OutputError, SentimmError, UsageError
+from sentimm.errors import FailuresError, OutOfMemoryError, OutputError, UsageError
 from sentimm.events import (
     BatchesChosen,
     JobFinished,
@@ -37,22 +33,23 @@ from sentimm.events import (
     OutputAssembled,
     PartCommitted,
     PostsScored,
-    PostsStaged,
     Surveyed,
     SurveyProgress,
 )
 from sentimm.options import ScoreOptions
-from sentimm.scoring.commit import commit_file, remove_file, writing
-from sentimm.scoring.fingerprint import InputStates, check_unchanged, read_states, take_fingerprint
+from sentimm.scoring.commit import commit_file, writing
+from sentimm.scoring.fingerprint import check_unchanged, read_states, take_fingerprint
 from sentimm.scoring.finished import read_output
-from sentimm.scoring.folder import JobFolder, Part, stage_path
+from sentimm.scoring.folder import JobFolder
 from sentimm.scoring.output import OutputColumns, check_views
+from sentimm.scoring.parts import Part
 from sentimm.scoring.pipeline import ChunkScorer, Encodings
 from sentimm.scoring.problems import FailureLimit, check_problems, list_problems, name_problems
 from sentimm.scoring.retry import EarlierAnswers
+from sentimm.scoring.work import Place, Work, read_posts
+from sentimm.storage import exists, is_remote, require_writable
 
 if TYPE_CHECKING:
-    from sentimm.scoring.cluster import Cluster
     from sentimm.scoring.engine import Engine
 
 _log = logging.getLogger(__name__)
@@ -60,10 +57,22 @@ _log = logging.getLogger(__name__)
 _FIRST_CHUNK_ROWS = 256
 _PART_SECONDS = 15.0
 _FASTEST_GROWTH = 4
-_CLUSTER_ROWS = 3072  # of a part on a cluster: 30 seconds of work for one core with the built-in model
 _MOST_ROWS = 16_384  # unless the number is given: memory is the same for 100,000 posts and for millions
 _COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
-_TABLES = (".csv", ".tsv", ".tab", ".ndjson", ".jsonl", ".json", ".parquet", ".pq", ".tar")
+_TABLES = (
+    ".csv",
+    ".tsv",
+    ".tab",
+    ".ndjson",
+    ".jsonl",
+    ".json",
+    ".parquet",
+    ".pq",
+    ".arrow",
+    ".feather",
+    ".ipc",
+    ".tar",
+)
 
 
 def run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
@@ -99,7 +108,7 @@ def _run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
         tell(_describe_survey(survey, options))
         columns = OutputColumns(survey.schema, bundle.labels, options.corpus.prefix, options.views)
         fingerprint = take_fingerprint(survey, options, bundle, place.precision)
-        check_unchanged(before)
+        check_unchanged(before, before)
         metadata: dict[str, Any] = {
             "version": __version__,
             "bundle": bundle.name,
@@ -113,13 +122,11 @@ def _run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
             fingerprint, survey.rows, columns, metadata, overwrite=options.overwrite, retry=options.retry
         )
         if finished is not None:
-            listed = problems if problems.exists() else None
+            listed = problems if exists(problems) else None
             done = JobFinished(output, finished.rows, 0, 0.0, finished.counts, already=True, problems=listed)
         else:
             earlier = EarlierAnswers(output, columns, options.retry) if options.retry else None
-            done = _score_rest(
-                _Work(folder, survey, columns, metadata, before, problems, options, earlier), place, tell
-            )
+            done = _score_rest(Work(folder, survey, columns, metadata, before, problems, options, earlier), place, tell)
     tell(done)
     return done
 
@@ -141,13 +148,17 @@ def survey_job(options: ScoreOptions, tell: Listener) -> Surveyed:
 
 def default_output(inputs: Sequence[str]) -> Path:
     """Name the output after the input: `tweets.scored.parquet`, in the working directory, for `data/tweets.csv.gz`."""
-    if len(inputs) > 1 or (any(character in inputs[0] for character in "*?[") and not Path(inputs[0]).exists()):
+    has_magic = any(character in inputs[0] for character in ("*[{" if is_remote(inputs[0]) else "*?[{"))
+    if len(inputs) > 1 or (has_magic and not Path(inputs[0]).exists()):
         return Path("posts.scored.parquet")
     if inputs[0] == "-":
         return Path("stdin.scored.parquet")
-    path = Path(os.path.abspath(inputs[0]))  # noqa: PTH100 (a link gives its own name)
-    name = path.name
-    if not path.is_dir():
+    if is_remote(inputs[0]):
+        name, is_file = inputs[0].split("?")[0].rstrip("/").rpartition("/")[2], True
+    else:
+        path = Path(os.path.abspath(inputs[0]))  # noqa: PTH100 (a link gives its own name)
+        name, is_file = path.name, not path.is_dir()
+    if is_file:
         for suffixes in (_COMPRESSED, _TABLES):
             if name.lower().endswith(suffixes):
                 name = name[: name.rindex(".")]
@@ -156,6 +167,12 @@ def default_output(inputs: Sequence[str]) -> Path:
 
 def _check_output(output: Path, inputs: Sequence[str]) -> None:
     """Check what can be known of the output before an hour of work goes into it."""
+    if is_remote(output):
+        require_writable(output)
+        if str(output) in inputs:
+            raise UsageError(f"The output {output} is the input: choose another name with -o.")
+        read_output(output)
+        return
     if output.name in ("", ".."):
         raise UsageError(f"-o {output} names no file or folder to write: give a name, such as scored.parquet.")
     for name in inputs:
@@ -171,14 +188,20 @@ def _check_output(output: Path, inputs: Sequence[str]) -> None:
 
 def _check_problems(problems: Path, output: Path, inputs: Sequence[str]) -> None:
     """Check that the list of problems can be written, and that it takes no other file's place."""
-    for name in (output, *map(Path, inputs)):
-        if os.path.abspath(problems) == os.path.abspath(name):  # noqa: PTH100 (links keep their own names)
+    require_writable(problems)
+    others: list[Path | str] = [output, *inputs]
+    for name in others:
+        if _name_absolutely(problems) == _name_absolutely(name):
             raise UsageError(
                 f"The list of problems {problems} can't be {name} too: choose another name with --problems."
             )
-    if not problems.parent.is_dir() and problems.parent != output.parent:
+    if not is_remote(problems) and not problems.parent.is_dir() and problems.parent != output.parent:
         raise UsageError(f"There is no folder {problems.parent} for the list of problems: make it, or choose another.")
     check_problems(problems)
+
+
+def _name_absolutely(path: Path | str) -> str:
+    return str(path) if is_remote(path) else os.path.abspath(path)  # noqa: PTH100 (links keep their own names)
 
 
 def _load_bundle(options: ScoreOptions) -> Bundle:
@@ -188,19 +211,8 @@ def _load_bundle(options: ScoreOptions) -> Bundle:
     return bundle
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where posts are scored: in this process, by `engine`, or on a `cluster`."""
-
-    device: str
-    precision: Precision
-    bundle: Bundle
-    engine: Engine | None = None
-    cluster: Cluster | None = None
-
-
 @contextmanager
-def _start(bundle: Bundle, options: ScoreOptions, tell: Listener) -> Iterator[_Place]:
+def _start(bundle: Bundle, options: ScoreOptions, tell: Listener) -> Iterator[Place]:
     """Start what scores posts."""
     if options.ray is not None:
         from sentimm.scoring.cluster import Cluster
@@ -208,7 +220,7 @@ def _start(bundle: Bundle, options: ScoreOptions, tell: Listener) -> Iterator[_P
         with Cluster(options.ray, options.threads) as cluster:
             device, precision, note = cluster.place(bundle, options)
             tell(ModelReady(bundle.name, options.model is None, device, precision, note))
-            yield _Place(device, precision, bundle, cluster=cluster)
+            yield Place(device, precision, bundle, cluster=cluster)
         return
     from sentimm.scoring.engine import Engine
 
@@ -220,7 +232,7 @@ def _start(bundle: Bundle, options: ScoreOptions, tell: Listener) -> Iterator[_P
         batch_size=None if options.batch_size == "auto" else options.batch_size,
     )
     tell(ModelReady(bundle.name, options.model is None, engine.device, engine.precision, engine.note))
-    yield _Place(engine.device, engine.precision, bundle, engine=engine)
+    yield Place(engine.device, engine.precision, bundle, engine=engine)
 
 
 def _choose_batch_sizes(folder: JobFolder, engine: Engine, tell: Listener) -> None:
@@ -239,12 +251,17 @@ def _choose_batch_sizes(folder: JobFolder, engine: Engine, tell: Listener) -> No
 
 def _spool_stdin(folder: Path) -> Path:
     """Put what comes from standard input into `folder`, under a name that tells its content."""
-    spooled = spool_stdin(sys.stdin.buffer, folder / "stdin-new.ndjson")
-    with writing(spooled), spooled.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    path = folder / f"stdin-{digest[:16]}.ndjson"
-    with commit_file(path, temporary=spooled):
-        pass
+    with ExitStack() as stack:
+        here = (
+            Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sentimm-"))) if is_remote(folder) else folder
+        )
+        spooled = spool_stdin(sys.stdin.buffer, here / "stdin-new.ndjson")
+        with writing(spooled), spooled.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        path = folder / f"stdin-{digest[:16]}.ndjson"
+        with commit_file(path, temporary=spooled) as temporary:
+            if temporary != spooled:
+                spooled.replace(temporary)
     return path
 
 
@@ -268,21 +285,7 @@ def _describe_survey(survey: Survey, options: ScoreOptions) -> Surveyed:
     )
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What there is to do."""
-
-    folder: JobFolder
-    survey: Survey
-    columns: OutputColumns
-    metadata: dict[str, Any]
-    inputs: InputStates
-    problems: Path
-    options: ScoreOptions
-    earlier: EarlierAnswers | None
-
-
-def _score_rest(work: _Work, place: _Place, tell: Listener) -> JobFinished:
+def _score_rest(work: Work, place: Place, tell: Listener) -> JobFinished:
     """Score the posts that are in no part, and make the output."""
     folder, survey, earlier = work.folder, work.survey, work.earlier
     began, done_before = time.monotonic(), folder.rows
@@ -291,8 +294,7 @@ def _score_rest(work: _Work, place: _Place, tell: Listener) -> JobFinished:
     encodings = Encodings()
     try:
         failures.check()
-        score = _score_here if place.cluster is None else _score_on_cluster
-        with closing(score(work, place, encodings, tell)) as parts:
+        with closing(_score_parts(work, place, encodings, tell)) as parts:
             for part in parts:
                 tell(PartCommitted(folder.rows))
                 failures.add(part.facts.counts)
@@ -319,7 +321,16 @@ def _score_rest(work: _Work, place: _Place, tell: Listener) -> JobFinished:
     )
 
 
-def _score_here(work: _Work, place: _Place, encodings: Encodings, tell: Listener) -> Generator[Part, None, None]:
+def _score_parts(work: Work, place: Place, encodings: Encodings, tell: Listener) -> Generator[Part, None, None]:
+    """Score the rest where it is to be scored; gives the parts as they are committed."""
+    if place.cluster is None:
+        return _score_here(work, place, encodings, tell)
+    from sentimm.scoring.distribution import score_on_cluster
+
+    return score_on_cluster(work, place, encodings, tell)
+
+
+def _score_here(work: Work, place: Place, encodings: Encodings, tell: Listener) -> Generator[Part, None, None]:
     """Score the rest in this process; gives the parts as they are committed."""
     folder, options, earlier, engine = work.folder, work.options, work.earlier, place.engine
     assert engine is not None
@@ -334,7 +345,7 @@ def _score_here(work: _Work, place: _Place, encodings: Encodings, tell: Listener
     with ChunkScorer(place.bundle, engine, views=options.views, dedupe=options.dedupe, encodings=encodings) as scorer:
         chunks = _read_gaps(work, size)
         for chunk, scores in scorer.score_all(earlier.leave_out(chunks) if earlier else chunks, advance):
-            check_unchanged(work.inputs)
+            check_unchanged(work.inputs, work.survey.find_paths(chunk.start, chunk.rows))
             frame = work.columns.add_scores(chunk.frame, scores)
             if earlier is not None:
                 frame, scores = earlier.keep(chunk, frame, scores)
@@ -346,78 +357,12 @@ def _score_here(work: _Work, place: _Place, encodings: Encodings, tell: Listener
             yield part
 
 
-def _score_on_cluster(work: _Work, place: _Place, encodings: Encodings, tell: Listener) -> Generator[Part, None, None]:
-    """Let the workers of a cluster score the rest; gives the parts as they are committed."""
-    from sentimm.scoring.cluster import ClusterJob, can_be_read_anywhere
-
-    cluster, folder = place.cluster, work.folder
-    assert cluster is not None
-    rows = work.options.chunk_rows or _CLUSTER_ROWS
-    ranges = [
-        (start, min(start + rows, end))
-        for first, end in folder.find_gaps(work.survey.rows)
-        for start in range(first, end, rows)
-    ]
-    if not ranges:
-        return
-    by_reference = can_be_read_anywhere(work.survey)
-    if not by_reference:
-        _stage(work, ranges, tell)
-    job = ClusterJob(
-        Path.cwd(),
-        folder.path.absolute(),
-        work.survey,
-        work.options,
-        work.columns,
-        work.metadata,
-        work.inputs if by_reference else {},
-        "cpu" if place.device == "cpu" else "cuda",
-        place.precision,
-        by_reference,
-    )
-    for start in cluster.score(job, ranges, encodings):
-        yield folder.adopt_part(start)
-        remove_file(stage_path(folder.path, start))
-
-
-def _stage(work: _Work, ranges: Sequence[tuple[int, int]], tell: Listener) -> None:
-    """Write the posts of the `ranges` to files, but for those that an earlier attempt has written."""
-    folder = work.folder.path
-    staged = 0
-    reader, at = None, -1
-    for start, end in ranges:
-        path = stage_path(folder, start)
-        if not holds_rows(path, end - start):
-            if reader is None or at != start:
-                reader = CorpusReader(work.survey, work.options.corpus, start)
-            chunks = list(_read_posts(work, reader, end - start))
-            check_unchanged(work.inputs)
-            with commit_file(path) as temporary:
-                write_chunk(temporary, join_chunks(chunks))
-            at = end
-        staged += end - start
-        tell(PostsStaged(work.folder.rows + staged))
-
-
-def _read_posts(work: _Work, reader: CorpusReader, rows: int) -> Iterator[Chunk]:
-    """Read so many posts, as one chunk or, where they are large, some."""
-    while rows:
-        try:
-            chunk = reader.read(rows)
-        except (SentimmError, OSError):
-            check_unchanged(work.inputs)  # says more
-            raise
-        assert chunk is not None, "the reader gives as many posts as the survey counted"
-        rows -= chunk.rows
-        yield chunk
-
-
-def _read_gaps(work: _Work, size: _ChunkSize) -> Iterator[Chunk]:
+def _read_gaps(work: Work, size: _ChunkSize) -> Iterator[Chunk]:
     """Read the posts that are in no part."""
     for start, end in work.folder.find_gaps(work.survey.rows):
         reader = CorpusReader(work.survey, work.options.corpus, start)
         while start < end:
-            chunk = next(_read_posts(work, reader, min(size.rows, end - start)))
+            chunk = next(read_posts(reader, min(size.rows, end - start), work.inputs))
             start += chunk.rows
             yield chunk
 

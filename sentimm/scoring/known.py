@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sentimm.errors import ImageError
+from sentimm.storage import RemoteFile
 
 _BYTES = 128 << 20  # for the texts, and again for the images
 _ENTRY_BYTES = 500  # of an entry besides its features: key, Slot and array objects
@@ -78,8 +79,10 @@ def digest_content(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
 
 
-def identify_file(path: Path) -> Hashable | None:
-    """Give a key for a file as it is now, without reading it; None where it is not there."""
+def identify_file(path: Path | RemoteFile) -> Hashable | None:
+    """Give a key for a file as it is now, without reading it (of a remote one: its URL); None where it is not there."""
+    if isinstance(path, RemoteFile):
+        return path
     try:
         found = path.stat()
     except OSError:

@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from sentimm.bundle import Bundle
-from sentimm.corpus import Chunk
+from sentimm.corpus import Chunk, ImageFile
 from sentimm.errors import ImageError
 from sentimm.images import decode_image
 from sentimm.scoring.batching import find_batch_sizes
@@ -106,7 +105,7 @@ def measure_stages(bundle: Bundle, engine: Engine, posts: Chunk) -> list[Stage]:
             stages.append(Stage("text graph", batch, len(rows), seconds, per_post, on_gpu))
             encoded["text"] = engine.encode_texts(rows[:batch])
         images = [
-            image for image, ok in zip(posts.images, readable, strict=True) if ok and isinstance(image, Path | bytes)
+            image for image, ok in zip(posts.images, readable, strict=True) if ok and isinstance(image, ImageFile)
         ]
         if bundle.image is not None and images:
             size = bundle.image.size
@@ -143,7 +142,7 @@ def _time(work: Callable[[], object]) -> float:
     return min(rounds)
 
 
-def _decode(file: Path | bytes, size: int) -> npt.NDArray[np.uint8] | None:
+def _decode(file: ImageFile, size: int) -> npt.NDArray[np.uint8] | None:
     try:
         return decode_image(file, size)
     except ImageError:

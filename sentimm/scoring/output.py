@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ import pyarrow.parquet as pq
 from sentimm.errors import UsageError
 from sentimm.events import Counts
 from sentimm.options import MAX_CHUNK_ROWS
+from sentimm.storage import is_remote, map_remote, open_file, read_bytes
 
 if TYPE_CHECKING:
     from sentimm.bundle import Bundle
@@ -29,6 +32,7 @@ NO_LABEL = -1
 
 ROW_GROUP_ROWS = MAX_CHUNK_ROWS
 _ROW_GROUP_BYTES = 512 << 20  # a row group of images as bytes has fewer rows
+_AT_ONCE = 8  # parts that are fetched
 _METADATA = "sentimm."  # goes before the names of our Parquet key-value metadata
 
 
@@ -198,7 +202,7 @@ def read_facts(path: Path) -> FileFacts | None:
         OSError: it can't be read.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with _open_parquet(path) as file:
             metadata = file.metadata.metadata or {}
             fingerprint = json.loads(metadata[f"{_METADATA}fingerprint".encode()])
             labels, modalities, statuses = json.loads(metadata[f"{_METADATA}counts".encode()])
@@ -216,7 +220,7 @@ def is_whole(path: Path) -> bool:
         OSError: it can't be read.
     """
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with _open_parquet(path) as file:
             for group in range(file.num_row_groups):
                 file.read_row_group(group)
     except pa.ArrowException:
@@ -236,8 +240,7 @@ def regroup_parts(parts: Sequence[Path], assembled: Callable[[int], None]) -> It
     # Read by polars, as they were written: through pyarrow, types such as Categorical come back a little different.
     waiting: pl.DataFrame | None = None
     given = 0
-    for part in parts:
-        frame = pl.read_parquet(part, hive_partitioning=False, glob=False)
+    for frame in read_frames(parts):
         waiting = frame if waiting is None else pl.concat([waiting, frame])
         while len(waiting) >= ROW_GROUP_ROWS or waiting.estimated_size() > _ROW_GROUP_BYTES:
             group, waiting = waiting.head(ROW_GROUP_ROWS), waiting.slice(ROW_GROUP_ROWS)
@@ -247,6 +250,34 @@ def regroup_parts(parts: Sequence[Path], assembled: Callable[[int], None]) -> It
     if waiting is not None and len(waiting):
         yield waiting.to_arrow()
         assembled(given + len(waiting))
+
+
+def read_frames(paths: Sequence[Path]) -> Iterator[pl.DataFrame]:
+    """Read our Parquet files one behind the other; remote ones some at a time.
+
+    Raises:
+        OSError, pl.exceptions.PolarsError: one can't be read.
+    """
+    for first in range(0, len(paths), _AT_ONCE):
+        some = paths[first : first + _AT_ONCE]
+        yield from map_remote(read_frame, some) if any(map(is_remote, some)) else map(read_frame, some)
+
+
+def read_frame(path: Path) -> pl.DataFrame:
+    """Read one of our Parquet files, as polars wrote it.
+
+    Raises:
+        OSError, pl.exceptions.PolarsError: it can't be read.
+    """
+    source = BytesIO(read_bytes(path)) if is_remote(path) else path
+    return pl.read_parquet(source, hive_partitioning=False, glob=False)
+
+
+@contextmanager
+def _open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    with ExitStack() as stack:
+        source = stack.enter_context(open_file(path)) if is_remote(path) else path
+        yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True))
 
 
 def _pick(indices: npt.NDArray[np.int64], names: Sequence[str]) -> pl.Series:

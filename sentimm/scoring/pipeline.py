@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sentimm.corpus import MISSING, Chunk
+from sentimm.corpus import MISSING, Chunk, ImageFile
 from sentimm.errors import ImageError
 from sentimm.images import check_size, read_image
 from sentimm.scoring.decoders import Decoders
 from sentimm.scoring.encoded import Encoded
+from sentimm.scoring.fetching import Fetcher
 from sentimm.scoring.known import Known, Slot, digest_content, identify_file
 from sentimm.scoring.output import Scores, check_views
-from sentimm.scoring.units import NONE, Found, ImageFile, Indices, Plan, Unit, decide, find_items, number_rows
+from sentimm.scoring.units import NONE, Found, Indices, Plan, Unit, decide, find_items, number_rows
+from sentimm.storage import RemoteFile
 from sentimm.text import NORMALIZATION, normalize_texts
 
 if TYPE_CHECKING:
@@ -86,6 +88,7 @@ class ChunkScorer:
         self._known_texts = Known(bundle.text.width if bundle.text else 0)
         self._known_images = Known(bundle.image.width if bundle.image else 0)
         self._units = 0
+        self._fetcher = Fetcher()
         self._decoders = Decoders(bundle.image.size if bundle.image else 0, engine.batch_sizes["image"])
         self._encoders = ThreadPoolExecutor(engine.workers, thread_name_prefix="encode")
         # Apart, so that the end of one unit does not wait behind the next one's encoding.
@@ -97,6 +100,7 @@ class ChunkScorer:
     def __exit__(self, *_error: object) -> None:
         for pool in (self._encoders, self._fusers):
             pool.shutdown(wait=False, cancel_futures=True)
+        self._fetcher.__exit__()
         self._decoders.__exit__()  # before it is waited for the workers: they may be waiting for a decoder
         for pool in (self._encoders, self._fusers):
             pool.shutdown()
@@ -163,6 +167,8 @@ class ChunkScorer:
         if (spec := self._bundle.image) is not None:
             unit.images = Encoded.reserve(len(own_images), spec.width, spec.cells if self._attends else None)
             known = self._known_images if self._keeps else Known(spec.width)
+            sources = [plan.images[place] for place in own_images]
+            self._fetcher.expect(source for source in sources if isinstance(source, RemoteFile))
             batches = [
                 (_IMAGE_COST * len(positions), partial(self._encode_images, unit, positions, known))
                 for positions in _slice(np.arange(len(own_images)), self._engine.batch_sizes["image"])
@@ -259,19 +265,26 @@ class ChunkScorer:
         if isinstance(source, bytes):
             check_size(len(source))
         if not self._dedupe:
-            return source if isinstance(source, bytes) else read_image(source)
+            return self._read(source)
         file = None if isinstance(source, bytes) else identify_file(source)
         found = None if file is None else known.find(file)
         content = None
         if found is None or not found.serves(unit.number):
-            content = source if isinstance(source, bytes) else read_image(source)
+            content = self._read(source)
             found = known.claim(digest_content(content), slot)
+        elif isinstance(source, RemoteFile):
+            self._fetcher.leave(source)
         if file is not None:
             known.claim(file, found)
         if found is slot or not found.serves(unit.number):
             return content
         unit.known_images[slot.position] = found
         return None
+
+    def _read(self, source: ImageFile) -> bytes:
+        if isinstance(source, RemoteFile):
+            return self._fetcher.take(source)
+        return source if isinstance(source, bytes) else read_image(source)
 
     def _end(self, unit: Unit, advance: Advance) -> Iterator[tuple[Chunk, Scores]]:
         """Wait for the encoders, fuse the unit, and give its chunk where this was the last of it."""

@@ -14,7 +14,8 @@ from sentimm.corpus import Chunk, is_url
 from sentimm.errors import FailuresError, JobConflictError
 from sentimm.events import Counts
 from sentimm.scoring.commit import commit_file, remove_file, writing
-from sentimm.scoring.output import STATUSES, Scores
+from sentimm.scoring.output import STATUSES, Scores, read_frames
+from sentimm.storage import exists, is_remote, read_bytes
 
 # `row` counts from 0 over the whole output, `file` is the image, or the table whose record it is.
 _SCHEMA = {
@@ -45,27 +46,24 @@ def list_problems(chunk: Chunk, scores: Scores) -> pl.DataFrame:
     records = {problem.row - chunk.start: problem for problem in chunk.problems}
     named = {} if chunk.named is None else {name: chunk.named[name].to_list() for name in ("id", "image")}
     rows = []
+    found: tuple[object, str, str | None]
     for post in map(int, np.flatnonzero(scores.statuses != _FINE)):
         status = STATUSES[scores.statuses[post]]
         name, image = named["image"][post] if named else None, chunk.images[post]
         if (problem := records.get(post)) is not None:
-            file, reason, record = problem.file, problem.reason, problem.raw
+            found = problem.file, problem.reason, problem.raw
         elif status == "image_unreadable":
-            file, reason, record = (
-                image if isinstance(image, Path) else name,
-                scores.image_errors.get(post, _NOT_TRIED),
-                None,
-            )
+            found = name if isinstance(image, bytes) else image, scores.image_errors.get(post, _NOT_TRIED), None
         elif status == "image_missing":
-            file, reason, record = name, _explain_missing(name), None
+            found = name, _explain_missing(name), None
         else:
-            file, reason, record = None, _REASONS[status], None
+            found = None, _REASONS[status], None
         post_id = named["id"][post] if named else None
-        rows.append((chunk.start + post, post_id, status, file, reason, record))
+        rows.append((chunk.start + post, post_id, status, *found))
     columns = zip(*rows, strict=True) if rows else [()] * len(_SCHEMA)
     return pl.DataFrame(
         [
-            pl.Series(name, [_to_utf8(value) if isinstance(value, Path | str) else value for value in values], dtype)
+            pl.Series(name, [_to_cell(value) for value in values], dtype)
             for (name, dtype), values in zip(_SCHEMA.items(), columns, strict=True)
         ]
     )
@@ -97,10 +95,11 @@ def holds_problems(path: Path, number: int) -> bool:
     Raises:
         OSError: it can't be read.
     """
-    if not path.exists():
+    if not exists(path):
         return False
     try:
-        table: pa.Table = pq.read_table(path, page_checksum_verification=True)
+        source = pa.BufferReader(read_bytes(path)) if is_remote(path) else path
+        table: pa.Table = pq.read_table(source, page_checksum_verification=True)
     except (pa.ArrowException, OSError):
         return False
     return bool(table.num_rows == number)
@@ -114,12 +113,11 @@ def check_problems(path: Path) -> None:
         OutputError: it can't be read.
     """
     with writing(path):
-        if not path.exists() and not path.is_symlink():
+        if not exists(path) and (is_remote(path) or not path.is_symlink()):
             return
-        if path.is_file():
-            with path.open(encoding="utf-8", errors="replace") as file:
-                if file.readline(len(_HEADER) + 1) == f"{_HEADER}\n":
-                    return
+        is_file = is_remote(path) or path.is_file()
+        if is_file and read_bytes(path, len(_HEADER) + 1) == f"{_HEADER}\n".encode():
+            return
     raise JobConflictError(
         f"{path} is there already and does not list problems of a job: name another file with --problems, or move it "
         "away."
@@ -136,14 +134,14 @@ def publish_problems(path: Path, parts: Iterable[Path]) -> bool:
         JobConflictError, OutputError: see `check_problems`; it can't be written.
     """
     check_problems(path)
-    first = next(iterator := iter(parts), None)
-    if first is None:
+    listed = list(parts)
+    if not listed:
         remove_file(path)
         return False
     with commit_file(path) as temporary, temporary.open("wb") as file:
         file.write(f"{_HEADER}\n".encode())
-        for part in (first, *iterator):
-            pl.read_parquet(part, glob=False).write_csv(file, include_header=False)
+        for frame in read_frames(listed):
+            frame.write_csv(file, include_header=False)
     return True
 
 
@@ -181,6 +179,6 @@ class FailureLimit:
             )
 
 
-def _to_utf8(value: Path | str) -> str:
-    """Write a string that polars takes: a file's name need not be UTF-8."""
-    return str(value).encode(errors="replace").decode()
+def _to_cell(value: object) -> int | str | None:
+    """Give what polars takes of a file's name, which need not be UTF-8."""
+    return value if value is None or isinstance(value, int) else str(value).encode(errors="replace").decode()

@@ -11,8 +11,10 @@ from sentimm.errors import InputError
 from sentimm.events import Counts
 from sentimm.scoring.commit import writing
 from sentimm.scoring.finished import list_parts, read_output
-from sentimm.scoring.folder import is_locked, job_path, read_job
+from sentimm.scoring.folder import job_path, read_job
+from sentimm.scoring.lock import is_locked
 from sentimm.scoring.output import read_facts
+from sentimm.storage import is_remote, map_remote
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,21 @@ def read_progress(output: Path) -> JobProgress:
         raise InputError(f"There is no output and no job at {output}: name the output of a `sentimm score` command.")
     ends, times = [0], []
     with writing(folder):
-        for path in list_parts(folder):
-            facts = read_facts(path)
-            if facts is not None:
-                ends.append(ends[-1] + facts.rows)
-                times.append(path.stat().st_mtime)
-    running = is_locked(folder)
+        parts = list_parts(folder)
+        for rows, modified in (map_remote if is_remote(folder) else map)(_look_at, parts):
+            if rows is not None:
+                ends.append(ends[-1] + rows)
+                times.append(modified)
+        running = is_locked(folder)
     rate = None
     if running and len(times) > 1:
         first = max(0, len(times) - _LATELY_PARTS)
         rate = (ends[-1] - ends[first + 1]) / max(times[-1] - times[first], 0.001)
     last = time.time() - times[-1] if times else None
     return JobProgress(output, "running" if running else "stopped", job.rows, ends[-1], rate, last)
+
+
+def _look_at(part: Path) -> tuple[int | None, float]:
+    """Give how many posts a part has, None where it is damaged, and when it was finished."""
+    facts = read_facts(part)
+    return None if facts is None else facts.rows, part.stat().st_mtime

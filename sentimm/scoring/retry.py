@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +18,7 @@ from sentimm.corpus import Chunk
 from sentimm.errors import OutputError
 from sentimm.scoring.finished import list_parts
 from sentimm.scoring.output import STATUSES, OutputColumns, Scores
+from sentimm.storage import download, is_folder, is_remote
 
 
 class EarlierAnswers:
@@ -31,7 +36,12 @@ class EarlierAnswers:
     def __init__(self, output: Path, columns: OutputColumns, statuses: Sequence[str]) -> None:
         self.retried = 0
         self._output = output
-        self._files = list_parts(output) if output.is_dir() else [output]
+        self._files = list_parts(output) if is_folder(output) else [output]
+        self._starts = [int(file.stem.removeprefix("part-")) for file in self._files] if is_folder(output) else [0]
+        self._copies: Path | None = None
+        if is_remote(output):
+            self._copies = Path(tempfile.mkdtemp(prefix="sentimm-"))
+            weakref.finalize(self, shutil.rmtree, self._copies, ignore_errors=True)
         self._columns = columns
         self._status = columns.prefix + "status"
         self._statuses = list(statuses)
@@ -64,11 +74,22 @@ class EarlierAnswers:
         return frame.with_columns(kept), replace(scores, statuses=np.where(again, scores.statuses, before))
 
     def _read(self, chunk: Chunk) -> pl.DataFrame:
+        first = bisect.bisect_right(self._starts, chunk.start) - 1
+        files = self._files[first : max(first + 1, bisect.bisect_left(self._starts, chunk.start + chunk.rows))]
         try:
-            scan = pl.scan_parquet(self._files, glob=False, hive_partitioning=False)
-            return scan.select(list(self._columns.added)).slice(chunk.start, chunk.rows).collect()
+            scan = pl.scan_parquet([self._fetch(file) for file in files], glob=False, hive_partitioning=False)
+            skipped = chunk.start - self._starts[first]
+            return scan.select(list(self._columns.added)).slice(skipped, chunk.rows).collect()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise OutputError(f"{self._output} can't be read: {error}.") from error
+
+    def _fetch(self, file: Path) -> Path:
+        if self._copies is None:
+            return file
+        copied = self._copies / file.name
+        if not copied.exists():
+            download(file, copied)
+        return copied
 
     def _find_again(self, answers: pl.DataFrame) -> npt.NDArray[np.bool_]:
         return answers[self._status].is_in(self._statuses).to_numpy()

@@ -6,14 +6,13 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from sentimm.corpus import MISSING, Chunk
-from sentimm.errors import ImageError
+from sentimm.corpus import MISSING, Chunk, ImageFile
+from sentimm.errors import ImageError, ImageMissingError
 from sentimm.evaluation.conflict import measure_conflict
 from sentimm.scoring.encoded import Encoded
 from sentimm.scoring.known import Slot
@@ -21,7 +20,6 @@ from sentimm.scoring.output import MODALITIES, NO_LABEL, STATUSES, Scores, ViewS
 
 Indices = npt.NDArray[np.int64]
 Features = npt.NDArray[np.float32]
-ImageFile = Path | bytes
 Item = TypeVar("Item")
 
 NONE = -1  # in an index: this post has no such thing
@@ -193,7 +191,9 @@ def decide(plan: Plan) -> Scores:
     """Decide on labels and statuses, once all of a chunk is fused."""
     chunk, found = plan.chunk, plan.found
     is_missing = np.fromiter((image is MISSING for image in chunk.images), dtype=bool, count=chunk.rows)
-    is_broken = np.isin(plan.image_of, list(plan.errors))
+    lost = [place for place, error in plan.errors.items() if isinstance(error, ImageMissingError)]
+    is_missing |= np.isin(plan.image_of, lost)
+    is_broken = np.isin(plan.image_of, [place for place in plan.errors if place not in lost])
     image_errors = {int(post): str(plan.errors[int(plan.image_of[post])]) for post in np.flatnonzero(is_broken)}
     _log_problems(chunk, image_errors)
     has_nothing = (plan.text_of == NONE) & (plan.image_of == NONE)
@@ -246,5 +246,5 @@ def _log_problems(chunk: Chunk, image_errors: Mapping[int, str]) -> None:
         _log.info("post %d can't be read as a row: it %s", problem.row, problem.reason)
     for post, error in image_errors.items():
         image = chunk.images[post]
-        name = image if isinstance(image, Path) else "in the table"
+        name = "in the table" if isinstance(image, bytes) else image
         _log.info("post %d: the image %s %s", chunk.start + post, name, error)

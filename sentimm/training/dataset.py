@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sentimm.corpus import MISSING, CorpusReader, survey_corpus
+from sentimm.corpus import MISSING, CorpusReader, ImageFile, survey_corpus
 from sentimm.corpus.labels import read_labels
 from sentimm.errors import ColumnError, ImageError, InputError
 from sentimm.images import decode_image
 from sentimm.options import CorpusOptions
+from sentimm.storage import read_bytes
 from sentimm.text import normalize_texts
 from sentimm.training.options import TrainOptions
 
@@ -42,7 +43,7 @@ class LabelledPosts:
     tables: tuple[str, ...]
     ids: tuple[str, ...]
     texts: tuple[str, ...]
-    images: tuple[Path | bytes, ...]
+    images: tuple[ImageFile, ...]
     image_digests: tuple[str, ...]
     text: Ints
     image: Ints
@@ -123,7 +124,7 @@ def target_labels(posts: LabelledPosts, heads: Iterable[str]) -> Ints:
     return target
 
 
-def decode_images(images: Sequence[Path | bytes], size: int, pool: ThreadPoolExecutor) -> npt.NDArray[np.uint8]:
+def decode_images(images: Sequence[ImageFile], size: int, pool: ThreadPoolExecutor) -> npt.NDArray[np.uint8]:
     """Decode images that are known to be readable: uint8 (images, 3, size, size)."""
     return np.stack(list(pool.map(lambda image: decode_image(image, size), images)))
 
@@ -144,7 +145,7 @@ class _Rows:
     def __init__(self, options: TrainOptions) -> None:
         self.options = options
         self.texts: dict[str, int] = {}
-        self.images: dict[Path | bytes, int] = {}
+        self.images: dict[ImageFile, int] = {}
         self.ids: list[str] = []
         self.columns: dict[str, list[int]] = {name: [] for name in _PER_POST}
         self.skipped: Counter[str] = Counter()
@@ -200,7 +201,7 @@ def _read_table(table: str, number: int, options: TrainOptions, rows: _Rows) -> 
                 rows.add(
                     str(ids[row] or chunk.start + row),
                     text=rows.texts.setdefault(text, len(rows.texts)) if text else -1,
-                    image=rows.images.setdefault(image, len(rows.images)) if isinstance(image, Path | bytes) else -1,
+                    image=rows.images.setdefault(image, len(rows.images)) if isinstance(image, ImageFile) else -1,
                     table=number,
                     **values,
                 )
@@ -236,10 +237,10 @@ def _keep_readable(posts: LabelledPosts, size: int) -> LabelledPosts:
     )
 
 
-def _digest_reader(size: int) -> Callable[[Path | bytes], str | None]:
-    def digest(source: Path | bytes) -> str | None:
+def _digest_reader(size: int) -> Callable[[ImageFile], str | None]:
+    def digest(source: ImageFile) -> str | None:
         try:
-            data = source if isinstance(source, bytes) else source.read_bytes()
+            data = source if isinstance(source, bytes) else read_bytes(source)
             decode_image(data, size)
         except (OSError, ImageError):
             return None

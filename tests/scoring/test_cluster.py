@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -15,8 +17,7 @@ import polars as pl
 import pytest
 
 from sentimm.corpus import CorpusReader, read_chunk, survey_corpus, write_chunk
-from sentimm.errors import UsageError
-from sentimm.options import CorpusOptions, ScoreOptions
+from sentimm.options import CorpusOptions
 from sentimm.scoring.problems import name_problems
 from tests.scoring import cluster_driver, corpora, kills
 
@@ -62,11 +63,6 @@ def test_staged_posts_are_read_as_they_were(corpus) -> None:
     assert (again.unreadable == chunk.unreadable).all() and again.start == 100
 
 
-def test_a_retry_is_for_one_machine() -> None:
-    with pytest.raises(UsageError, match="--retry is for one machine: give it without --ray"):
-        ScoreOptions(("posts.csv",), retry=("image_missing",), ray="local")
-
-
 @pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_one_sentence(corpus, tiny_bundle) -> None:
     for address in ("auto", "127.0.0.1:1", "nonsense"):
@@ -96,6 +92,24 @@ def test_a_local_cluster_gives_the_same_rows_and_is_resumed_when_its_driver_is_k
     assert "Going on where it stopped" in done.stderr
     check(output, expected)
     score(*own)  # already done
+
+
+@pytest.mark.slow
+def test_shards_are_scored_where_they_lie(corpus, tiny_bundle, tmp_path) -> None:
+    (tmp_path / "shards").mkdir()
+    images = [file.read_bytes() for file in sorted((corpus / "images").iterdir())]
+    for shard in range(3):
+        with tarfile.open(tmp_path / "shards" / f"{shard}.tar", "w") as archive:
+            for number in range(40):
+                for suffix, content in ((".txt", f"a good day {number}".encode()), (".jpg", images[number])):
+                    member = tarfile.TarInfo(f"{shard}{number:04d}{suffix}")
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
+    own = [str(tmp_path / "shards"), "--model", str(tiny_bundle), "--chunk-rows", "25"]
+    score(*own, "-o", str(tmp_path / "expected.parquet"))
+    score(*own, "-o", str(tmp_path / "scored.parquet"), "--ray", "local")
+    assert kills.compare(tmp_path / "scored.parquet", tmp_path / "expected.parquet") == (0, 0)
+    assert len(pl.read_parquet(tmp_path / "scored.parquet")) == 120
 
 
 @pytest.mark.slow
@@ -150,3 +164,20 @@ def test_too_many_unreadable_images_end_a_job_on_a_cluster(corpus, tiny_bundle, 
     assert kills.list_parts(output)
     score(*own)
     assert len(pl.read_parquet(output)) == ROWS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["scored.parquet", "scored"])
+def test_posts_whose_images_are_there_now_are_scored_again_on_a_cluster(corpus, tiny_bundle, tmp_path, name) -> None:
+    output, expected = tmp_path / name, tmp_path / f"expected-{name}"
+    kept = (corpus / "images" / "1.jpg").read_bytes()
+    (corpus / "images" / "1.jpg").unlink()
+    score(*arguments(corpus, tiny_bundle, output))
+    before = pl.read_parquet(output)["status"]
+    (corpus / "images" / "1.jpg").write_bytes(kept)
+    (corpus / "images" / "0.jpg").write_bytes(kept)
+    again = ["--retry", "image_missing,image_unreadable", "--ray", "local", "--json"]
+    done = json.loads(score(*arguments(corpus, tiny_bundle, output), *again).stdout)
+    assert done["scored"] == before.is_in(["image_missing", "image_unreadable"]).sum() > 0
+    score(*arguments(corpus, tiny_bundle, expected))
+    check(output, expected)

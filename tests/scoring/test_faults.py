@@ -254,7 +254,8 @@ def test_a_worker_that_dies_ends_the_job_and_the_job_goes_on_later(options, monk
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no decoder processes")
-def test_decoders_that_something_kills_cost_nothing(options, monkeypatch):
+def test_decoders_that_something_kills_cost_nothing(options, monkeypatch, tmp_path):
+    corpora.make_posts(10 * ROWS).write_csv(tmp_path / "posts.csv")
     started = []
 
     def note(*arguments, real=subprocess.Popen, **keywords):
@@ -269,13 +270,14 @@ def test_decoders_that_something_kills_cost_nothing(options, monkeypatch):
         if isinstance(event, PartCommitted):
             seen.append(event)
             # Far enough apart that no image meets two of them, which would make it unreadable.
-            for process in list(started) if len(seen) in (1, 4) else ():
+            for process in list(started) if len(seen) in (5, 25) else ():
                 with suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGKILL)
 
     run(options, kill, dedupe=False)
     assert len(started) > 2
-    assert pl.read_parquet(options.output)["status"].to_list() == [corpora.STATUSES[row % 8] for row in range(ROWS)]
+    statuses = [corpora.STATUSES[row % corpora.KINDS] for row in range(10 * ROWS)]
+    assert pl.read_parquet(options.output)["status"].to_list() == statuses
 
 
 def test_too_many_unreadable_images_end_the_job_and_what_was_done_is_kept(options, tmp_path):

@@ -321,7 +321,7 @@ def test_a_full_disk_is_one_sentence_and_the_job_goes_on_later(options, monkeypa
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("sentimm.scoring.folder.write_file", write_nothing)
+        patch.setattr("sentimm.scoring.parts.write_file", write_nothing)
         with pytest.raises(OutputError, match=r"part-000000000000\.parquet can't be written: No space left on device"):
             run(options)
     assert not list(job_folder(options).glob("*.tmp"))

@@ -1,0 +1,83 @@
+"""The driver's side of scoring on a cluster: cut a job into parts, stage their posts, take in what workers commit."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+from sentimm.corpus import CorpusReader, holds_rows, join_chunks, write_chunk
+from sentimm.errors import ClusterError
+from sentimm.events import Listener, PostsStaged
+from sentimm.scoring.cluster import can_be_read_anywhere
+from sentimm.scoring.commit import commit_file, remove_file
+from sentimm.scoring.fingerprint import check_unchanged
+from sentimm.scoring.parts import Part, stage_path
+from sentimm.scoring.pipeline import Encodings
+from sentimm.scoring.work import Place, Work, read_posts
+from sentimm.scoring.worker import ClusterJob
+
+_CLUSTER_ROWS = 3072  # of a part: 30 seconds of work for one core with the built-in model
+
+
+def score_on_cluster(work: Work, place: Place, encodings: Encodings, tell: Listener) -> Generator[Part, None, None]:
+    """Let the workers of a cluster score the rest; gives the parts as they are committed.
+
+    Raises:
+        ClusterError: see `Cluster.score`, or parts are missing in the end.
+        TableError, OSError: posts can't be read to be staged, or an input changed.
+        OutputError: the job folder can't be written, or a worker's part can't be read.
+    """
+    cluster, folder = place.cluster, work.folder
+    assert cluster is not None
+    rows = work.options.chunk_rows or _CLUSTER_ROWS
+    ranges = [
+        (start, min(start + rows, end))
+        for first, end in folder.find_gaps(work.survey.rows)
+        for start in range(first, end, rows)
+    ]
+    if not ranges:
+        return
+    by_reference = can_be_read_anywhere(work.survey)
+    if not by_reference:
+        _stage(work, ranges, tell)
+    job = ClusterJob(
+        Path.cwd(),
+        folder.path.absolute(),
+        folder.output,
+        work.survey,
+        work.options,
+        work.columns,
+        work.metadata,
+        work.inputs if by_reference else {},
+        "cpu" if place.device == "cpu" else "cuda",
+        place.precision,
+        by_reference,
+    )
+    for start, retried in cluster.score(job, ranges, encodings):
+        if work.earlier is not None:
+            work.earlier.retried += retried
+        yield folder.adopt_part(start)
+        remove_file(stage_path(folder.path, start))
+    if folder.find_gaps(work.survey.rows):
+        raise ClusterError(
+            "Ray ended without some of the parts. What was scored is kept, and the same command goes on."
+        )
+
+
+def _stage(work: Work, ranges: Sequence[tuple[int, int]], tell: Listener) -> None:
+    """Write the posts of the `ranges` to files, but for those that an earlier attempt has written."""
+    folder = work.folder.path
+    staged = 0
+    reader, at = None, -1
+    for start, end in ranges:
+        path = stage_path(folder, start)
+        if not holds_rows(path, end - start):
+            if reader is None or at != start:
+                reader = CorpusReader(work.survey, work.options.corpus, start)
+            chunks = list(read_posts(reader, end - start, work.inputs))
+            check_unchanged(work.inputs, work.survey.find_paths(start, end - start))
+            with commit_file(path) as temporary:
+                write_chunk(temporary, join_chunks(chunks))
+            at = end
+        staged += end - start
+        tell(PostsStaged(work.folder.rows + staged))

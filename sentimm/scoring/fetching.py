@@ -1,0 +1,91 @@
+"""Images on other machines, fetched before they are asked for.
+
+A server takes some ten milliseconds to answer, and many requests at once: with one for each worker that decodes, the
+processor would wait.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from sentimm.errors import ImageUnreachableError, StorageError
+from sentimm.images import read_image
+from sentimm.storage import CONNECTIONS, RemoteFile, answers
+
+_AHEAD = 2 * CONNECTIONS  # images that are there, or on their way
+_AHEAD_BYTES = 256 << 20  # of those that are there; no more are asked for beyond
+
+
+class Fetcher:
+    """Fetches images in the order in which they are announced, some of them ahead; a context, which ends that."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+        self._waiting: OrderedDict[RemoteFile, None] = OrderedDict()
+        self._begun: dict[RemoteFile, Future[bytes]] = {}
+        self._sizes: dict[RemoteFile, int] = {}  # of those that are there
+
+    def __enter__(self) -> Fetcher:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        with self._lock:
+            self._waiting.clear()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def expect(self, images: Iterable[RemoteFile]) -> None:
+        """Announce images that will be taken, or left."""
+        with self._lock:
+            self._waiting.update(dict.fromkeys(images))
+            self._begin_more()
+
+    def take(self, image: RemoteFile) -> bytes:
+        """Give the content of an image.
+
+        Raises:
+            ImageError: it can't be read; see `images.read_image`.
+            StorageError: its server does not answer.
+        """
+        future = self._pick(image)
+        try:
+            return read_image(image) if future is None else future.result()
+        except ImageUnreachableError as error:
+            if answers(image):
+                raise
+            raise StorageError(
+                f"{image} {error}, and its server does not answer. What was scored is kept, and the same command goes "
+                "on."
+            ) from error
+
+    def leave(self, image: RemoteFile) -> None:
+        """Say that an image is not needed after all."""
+        if (future := self._pick(image)) is not None:
+            future.cancel()
+
+    def _pick(self, image: RemoteFile) -> Future[bytes] | None:
+        """Give an image that was begun out of hand, and begin others in its place."""
+        with self._lock:
+            self._waiting.pop(image, None)
+            future = self._begun.pop(image, None)
+            self._sizes.pop(image, None)
+            self._begin_more()
+        return future
+
+    def _begin_more(self) -> None:
+        while self._waiting and len(self._begun) < _AHEAD and sum(self._sizes.values()) < _AHEAD_BYTES:
+            image, _ = self._waiting.popitem(last=False)
+            if image not in self._begun:
+                self._pool = self._pool or ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch")
+                self._begun[image] = self._pool.submit(self._fetch, image)
+
+    def _fetch(self, image: RemoteFile) -> bytes:
+        content = read_image(image)
+        with self._lock:
+            if image in self._begun:
+                self._sizes[image] = len(content)
+        return content

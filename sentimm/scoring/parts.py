@@ -1,0 +1,141 @@
+"""The parts of a job: finished ones, their names, and writing them.
+
+In object storage nothing can be renamed, and reading a part to see whether it is whole costs as much as fetching it.
+There a part counts once its line is there, a small file that is written behind it: how many bytes and posts it has, and
+what they count up to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from sentimm.events import Counts
+from sentimm.scoring.commit import TEMPORARY, commit_file
+from sentimm.scoring.fingerprint import Fingerprint
+from sentimm.scoring.output import FileFacts, OutputColumns, read_facts, write_file
+from sentimm.scoring.problems import count_problems, write_problems
+from sentimm.storage import is_remote, read_bytes
+
+
+@dataclass(frozen=True)
+class Part:
+    """A finished part: the posts from `start` up to `end`, and where those with a problem are listed."""
+
+    path: Path
+    start: int
+    facts: FileFacts
+
+    @property
+    def end(self) -> int:
+        """The first post behind it."""
+        return self.start + self.facts.rows
+
+    @property
+    def problems(self) -> Path | None:
+        """The list of its posts that have a problem; None where none has."""
+        return self.path.with_suffix(".problems.parquet") if count_problems(self.facts.counts) else None
+
+
+def part_path(folder: Path, start: int) -> Path:
+    """Return the path of the part of a job that begins with the post `start`."""
+    return folder / f"part-{start:012d}.parquet"
+
+
+def stage_path(folder: Path, start: int) -> Path:
+    """Return the path of the posts that are staged for that part."""
+    return folder / f"staged-{start:012d}.parquet"
+
+
+def line_path(part: Path) -> Path:
+    """Return the path of the line of a part in object storage."""
+    return part.with_suffix(".json")
+
+
+def read_line(part: Path, fingerprint: Fingerprint, schema: pa.Schema) -> tuple[FileFacts, int] | None:
+    """Read the line of a part in object storage.
+
+    Returns:
+        its facts and its bytes; None where it has no line, or is one of another job.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    try:
+        line = json.loads(read_bytes(line_path(part)))
+        if line["job"] != _digest(fingerprint, schema):
+            return None
+        return FileFacts(line["rows"], fingerprint, Counts(*line["counts"]), schema), line["bytes"]
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _digest(fingerprint: Fingerprint, schema: pa.Schema) -> str:
+    job = json.dumps([fingerprint, schema.to_string()], sort_keys=True)
+    return hashlib.sha256(job.encode(errors="surrogatepass")).hexdigest()
+
+
+class PartWriter:
+    """Writes the parts of a job.
+
+    Args:
+        folder: the job folder.
+        columns: the output's columns.
+        metadata: what the parts say of themselves, the fingerprint among it.
+        suffix: of temporary names, where several processes write.
+    """
+
+    def __init__(self, folder: Path, columns: OutputColumns, metadata: Mapping[str, Any], suffix: str = "") -> None:
+        self._folder = folder
+        self._columns = columns
+        self._metadata = metadata
+        self._suffix = suffix
+
+    def has(self, start: int, rows: int) -> bool:
+        """Tell whether the part from `start` on is there, with so many rows."""
+        path = part_path(self._folder, start)
+        if is_remote(path):
+            with suppress(OSError):
+                line = read_line(path, self._metadata["fingerprint"], self._columns.arrow_schema)
+                return line is not None and line[0].rows == rows
+            return False
+        with suppress(OSError):
+            facts = read_facts(path) if path.exists() else None
+            return facts is not None and facts.rows == rows and facts.fingerprint == self._metadata["fingerprint"]
+        return False
+
+    def commit(self, start: int, frame: pl.DataFrame, problems: pl.DataFrame) -> Part:
+        """Write a part: `frame` has the output's columns of the posts from `start` on, `problems` those that have one.
+
+        Raises:
+            OutputError: it can't be written.
+        """
+        table, counts = frame.to_arrow(), self._columns.count(frame)
+        facts = FileFacts(len(frame), self._metadata["fingerprint"], counts, table.schema)
+        part = Part(part_path(self._folder, start), start, facts)
+        if part.problems is not None:
+            write_problems(part.problems, problems, self._temporary(part.problems))
+        with commit_file(part.path, self._temporary(part.path)) as temporary:
+            write_file(temporary, [table], table.schema, self._metadata, counts)
+            size = temporary.stat().st_size
+        if is_remote(part.path):
+            line = {
+                "job": _digest(self._metadata["fingerprint"], table.schema),
+                "bytes": size,
+                "rows": facts.rows,
+                "counts": [counts.labels, counts.modalities, counts.statuses],
+            }
+            with commit_file(line_path(part.path)) as temporary:
+                temporary.write_text(json.dumps(line), encoding="utf-8")
+        return part
+
+    def _temporary(self, path: Path) -> Path:
+        return path.with_name(f"{path.name}{self._suffix}{TEMPORARY}")

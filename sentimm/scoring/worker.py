@@ -1,0 +1,186 @@
+"""A worker of a cluster: scores parts of a job and commits them, one behind the other without a stop between them.
+
+Ray Data calls a worker from several threads, each with the numbers of some parts. They wait while one thread of the
+worker's own takes the parts through the pipeline, in which the next one is begun before the one before is committed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from sentimm.bundle import Precision, load_bundle
+from sentimm.corpus import Chunk, CorpusReader, Survey, read_chunk
+from sentimm.errors import SentimmError, TableError
+from sentimm.options import ScoreOptions
+from sentimm.scoring.fingerprint import InputStates, check_unchanged
+from sentimm.scoring.output import OutputColumns, Scores
+from sentimm.scoring.parts import PartWriter, stage_path
+from sentimm.scoring.pipeline import ChunkScorer
+from sentimm.scoring.problems import list_problems
+from sentimm.scoring.retry import EarlierAnswers
+from sentimm.scoring.work import read_posts
+
+
+@dataclass(frozen=True)
+class ClusterJob:
+    """What a worker needs to know of a job.
+
+    Attributes:
+        directory: the working directory, from which relative paths start.
+        folder: the job folder.
+        output: what the job writes in the end; where it retries, what is there already.
+        survey, options, columns, metadata, inputs: as the driver has them.
+        device, precision: what workers run on.
+        by_reference: they read the posts from the tables; else from what was staged.
+    """
+
+    directory: Path
+    folder: Path
+    output: Path
+    survey: Survey
+    options: ScoreOptions
+    columns: OutputColumns
+    metadata: Mapping[str, Any]
+    inputs: InputStates
+    device: Literal["cpu", "cuda"]
+    precision: Precision
+    by_reference: bool
+
+
+@dataclass
+class _Part:
+    """A part on its way: what was scored of it, and the answer for which a caller waits."""
+
+    start: int
+    rows: int
+    frames: list[pl.DataFrame] = field(default_factory=list)
+    problems: list[pl.DataFrame] = field(default_factory=list)
+    answer: Future[dict[str, int]] = field(default_factory=Future)
+
+    def holds(self, row: int) -> bool:
+        return self.start <= row < self.start + self.rows
+
+
+class PartWorker:
+    """Scores parts, in a process of a cluster."""
+
+    def __init__(self, job: ClusterJob, threads: int) -> None:
+        from sentimm.scoring.batching import find_batch_sizes
+        from sentimm.scoring.engine import Engine
+
+        os.chdir(job.directory)
+        self._job = job
+        bundle = load_bundle(job.options.model)
+        size = None if job.options.batch_size == "auto" else job.options.batch_size
+        engine = Engine(bundle, device=job.device, precision=job.precision, threads=threads, batch_size=size)
+        if job.options.batch_size == "auto":
+            find_batch_sizes(engine)
+        retry = job.options.retry
+        self._earlier = EarlierAnswers(job.output, job.columns, retry) if retry else None
+        self._scorer = ChunkScorer(bundle, engine, views=job.options.views, dedupe=job.options.dedupe)
+        self._told = self._count()
+        # Two workers may write the same part, where one was given up too early: not under the same temporary name.
+        self._writer = PartWriter(job.folder, job.columns, job.metadata, suffix=f".{os.getpid()}")
+        self._wanted: SimpleQueue[_Part] = SimpleQueue()
+        threading.Thread(target=self._work, name="parts", daemon=True).start()
+
+    def __call__(self, batch: dict[str, npt.NDArray[np.int64]]) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        """Score and commit the parts that begin at `start` and have so many `rows`.
+
+        Yields:
+            A row for each part, in order, when it is committed: its `start`, what was done since the row before
+            (`retried` posts, and what `Encodings` counts), and the `error` for which it could not be, or "".
+        """
+        parts = [
+            _Part(start, rows) for start, rows in zip(batch["start"].tolist(), batch["rows"].tolist(), strict=True)
+        ]
+        for part in parts:
+            self._wanted.put(part)
+        for part in parts:
+            done, error = dict.fromkeys(self._told, 0), ""
+            try:
+                done = part.answer.result()
+            except SentimmError as found:
+                error = str(found)
+            row = {"start": part.start, **done, "error": error}
+            yield {name: np.array([value]) for name, value in row.items()}
+
+    def _work(self) -> None:
+        while True:
+            begun = [self._wanted.get()]
+            try:
+                for chunk, scores in self._scorer.score_all(self._read_all(begun), lambda *_: None):
+                    self._take(begun, chunk, scores)
+            except Exception as error:  # whatever it is: a caller waits
+                for part in begun:
+                    part.answer.set_exception(error)
+
+    def _read_all(self, begun: list[_Part]) -> Iterator[Chunk]:
+        """Read the part that is begun, and then others for as long as some are wanted; those are begun then."""
+        part = begun[0]
+        while True:
+            try:
+                if self._writer.has(part.start, part.rows):  # a worker was lost behind the commit
+                    self._finish(begun, part)
+                else:
+                    chunks = self._read(part)
+                    yield from self._earlier.leave_out(chunks) if self._earlier else chunks
+            except SentimmError as error:
+                begun.remove(part)
+                part.answer.set_exception(error)
+            try:
+                part = self._wanted.get_nowait()
+            except Empty:
+                return
+            begun.append(part)
+
+    def _read(self, part: _Part) -> Iterator[Chunk]:
+        if self._job.by_reference:
+            reader = CorpusReader(self._job.survey, self._job.options.corpus, part.start)
+            yield from read_posts(reader, part.rows, self._job.inputs)
+            return
+        chunk = read_chunk(stage_path(self._job.folder, part.start), part.start)
+        if chunk.rows != part.rows:
+            raise TableError(f"The staged posts from {part.start} on are {chunk.rows} instead of {part.rows}.")
+        yield chunk
+
+    def _take(self, begun: list[_Part], chunk: Chunk, scores: Scores) -> None:
+        """Take what was scored of a part, and commit it when it is all there."""
+        part = next((each for each in begun if each.holds(chunk.start)), None)
+        if part is None:  # the rest of it could not be read
+            return
+        frame = self._job.columns.add_scores(chunk.frame, scores)
+        if self._earlier is not None:
+            frame, scores = self._earlier.keep(chunk, frame, scores)
+        part.frames.append(frame)
+        part.problems.append(list_problems(chunk, scores))
+        if sum(map(len, part.frames)) < part.rows:
+            return
+        try:
+            check_unchanged(self._job.inputs, self._job.survey.find_paths(part.start, part.rows))
+            self._writer.commit(part.start, pl.concat(part.frames), pl.concat(part.problems))
+        except SentimmError as error:
+            begun.remove(part)
+            part.answer.set_exception(error)
+        else:
+            self._finish(begun, part)
+
+    def _finish(self, begun: list[_Part], part: _Part) -> None:
+        before, self._told = self._told, self._count()
+        begun.remove(part)
+        part.answer.set_result({name: number - before[name] for name, number in self._told.items()})
+
+    def _count(self) -> dict[str, int]:
+        retried = 0 if self._earlier is None else self._earlier.retried
+        return {"retried": retried, **asdict(self._scorer.encodings)}

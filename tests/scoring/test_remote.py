@@ -1,0 +1,389 @@
+"""Scoring corpora that lie in object storage or on a web server, whose requests fail now and then."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sentimm import storage
+from sentimm.errors import (
+    BundleError,
+    BundleNotFoundError,
+    InputError,
+    JobConflictError,
+    MissingExtraError,
+    OutputError,
+    StorageError,
+    TableError,
+    UsageError,
+)
+from sentimm.events import PartCommitted
+from sentimm.options import CorpusOptions, ScoreOptions
+from sentimm.scoring.folder import JobFolder
+from sentimm.scoring.job import run_job
+from sentimm.scoring.progress import read_progress
+from sentimm.storage import to_path
+from tests.scoring import corpora
+from tests.scoring.test_job import Killed, kill_at
+from tests.servers import Faults, S3Server
+
+ROWS = 48
+OUTPUTS = ["scored.parquet", "scored"]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda *_, **__: 0.01)
+    monkeypatch.setattr(storage, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(storage, "_LONGEST_WAIT", 0.05)
+
+
+@pytest.fixture
+def corpus(tmp_path) -> Path:
+    corpora.make_images(tmp_path / "images")
+    corpora.make_posts(ROWS).write_csv(tmp_path / "posts.csv")
+    return tmp_path
+
+
+def score(inputs: str, output: object, bundle: object, images: str | None = None, **more) -> pl.DataFrame | None:
+    """Score; gives what a local output holds."""
+    images = None if images is None else to_path(images)
+    options = ScoreOptions(
+        inputs=(inputs,),
+        corpus=CorpusOptions(images=images),
+        output=to_path(str(output)),
+        model=to_path(str(bundle)),
+        **{"chunk_rows": 10, "threads": 1, **more},
+    )
+    run_job(options, lambda _event: None)
+    return pl.read_parquet(output) if isinstance(output, Path) else None
+
+
+def read(s3: S3Server, output: str) -> pl.DataFrame:
+    keys = [key for key in s3.list_keys(f"s3://posts/{output}") if key.endswith(".parquet")]
+    return pl.concat([pl.read_parquet(io.BytesIO(s3.read(key))) for key in keys])
+
+
+@pytest.fixture
+def expected(corpus, tiny_bundle) -> pl.DataFrame:
+    return score(str(corpus / "posts.csv"), corpus / "expected.parquet", tiny_bundle, str(corpus / "images"))
+
+
+@pytest.fixture
+def stored(s3, corpus, tiny_bundle) -> S3Server:
+    s3.put_folder(corpus / "images", "s3://posts/images")
+    s3.put("s3://posts/posts.csv", (corpus / "posts.csv").read_bytes())
+    s3.put_folder(tiny_bundle, "s3://posts/bundle")
+    return s3
+
+
+def score_stored(output: str, **more) -> None:
+    score("s3://posts/posts.csv", f"s3://posts/{output}", "s3://posts/bundle", "s3://posts/images/", **more)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_a_corpus_in_object_storage_is_scored_as_a_local_one(stored, corpus, expected, output):
+    score_stored(output)
+    assert read(stored, output).equals(expected)
+    problems = stored.read(f"s3://posts/{output}.problems.csv").decode()
+    assert problems.count("\n") == 1 + (expected["status"] != "ok").sum()
+    assert "s3://posts/images/broken.jpg" in problems
+    assert not [key for key in stored.list_keys() if ".job/" in key]
+    assert ("s3://posts/scored/_SUCCESS" in stored.list_keys()) == (output == "scored")
+    before = stored.requests["PUT"]
+    score_stored(output)  # it is done already
+    assert stored.requests["PUT"] - before <= 1  # the lock
+    with pytest.raises(JobConflictError, match="belongs to another job"):
+        score_stored(output, views=True)
+    score_stored(output, views=True, overwrite=True)
+    assert "conflict" in read(stored, output).columns
+
+
+@pytest.mark.slow
+def test_tables_of_all_kinds_are_read_from_object_storage(s3, corpus, tiny_bundle, expected):
+    frame = corpora.make_posts(ROWS)
+    content = (corpus / "posts.csv").read_bytes()
+    s3.put_folder(corpus / "images", "s3://posts/images")
+    s3.put("s3://posts/a/posts.csv.gz", gzip.compress(content))
+    s3.put("s3://posts/b/posts.csv.zst", pl_zstd(content))
+    s3.put("s3://posts/c/posts.ndjson", frame.write_ndjson().encode())
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, row_group_size=7)
+    s3.put("s3://posts/d/posts.parquet", buffer.getvalue())
+    for name in ("a/posts.csv.gz", "b/posts.csv.zst", "c/posts.ndjson", "d/*.parquet"):
+        found = score(f"s3://posts/{name}", corpus / f"{name[0]}.parquet", tiny_bundle, "s3://posts/images")
+        assert found["status"].to_list() == expected["status"].to_list()
+        assert found["p_positive"].to_list() == expected["p_positive"].to_list()
+
+
+def pl_zstd(content: bytes) -> bytes:
+    import pyarrow as pa
+
+    return pa.compress(content, codec="zstd", asbytes=True)
+
+
+def make_shard(images: Path) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for number in range(3):
+            for name, content in (("png", (images / f"{number}.png").read_bytes()), ("txt", b"a good day")):
+                member = tarfile.TarInfo(f"{number}.{name}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.mark.slow
+def test_folders_and_shards_are_read_from_object_storage(s3, corpus, tiny_bundle):
+    s3.put_folder(corpus / "images", "s3://posts/folder")
+    s3.put("s3://posts/folder/0.txt", b"a good day")
+    for number in range(2):
+        s3.put(f"s3://posts/shards/{number:05d}.tar", make_shard(corpus / "images"))
+    found = score("s3://posts/folder", corpus / "folder.parquet", tiny_bundle)
+    assert found["modality"].to_list() == ["text+image", "image", "image", "none"]
+    assert found["id"].to_list() == ["0", "1", "2", "broken"]
+    found = score("s3://posts/shards/", corpus / "shards.parquet", tiny_bundle)
+    assert found["modality"].to_list() == ["text+image"] * 6
+    assert found["source"].unique().sort().to_list() == [f"s3://posts/shards/{n:05d}.tar" for n in range(2)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_no_row_is_lost_where_requests_fail_at_random(stored, expected, seed):
+    output = OUTPUTS[seed % 2]
+    with stored.failing(Faults.evenly(0.25, seed=seed)):
+        score_stored(output)
+        assert stored.faults.total() > 10
+    assert read(stored, output).equals(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_a_job_in_object_storage_that_is_killed_at_any_step_resumes_to_the_same_rows(
+    stored, expected, monkeypatch, output
+):
+    step = 1 + OUTPUTS.index(output)
+    while True:
+        with monkeypatch.context() as patch:
+            kill_at(patch, step)
+            with suppress(Killed):
+                score_stored(output, chunk_rows=24)
+                break
+        score_stored(output, chunk_rows=24)
+        assert read(stored, output).equals(expected), f"killed at step {step}"
+        assert not [key for key in stored.list_keys() if ".job/" in key], f"killed at step {step}"
+        for key in stored.list_keys(f"s3://posts/{output}"):
+            stored.remove(key)
+        step += 3
+    assert step > 30
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_while_requests_fail_resumes_to_the_same_rows(stored, expected):
+    command = [
+        *(sys.executable, "-m", "sentimm", "score", "s3://posts/posts.csv", "--images", "s3://posts/images"),
+        *("--model", "s3://posts/bundle", "-o", "s3://posts/scored", "--chunk-rows", "10", "--quiet"),
+    ]
+    with stored.failing(Faults.evenly(0.1, seed=7)):
+        for step in (11, 30, 25):
+            killed = subprocess.run(
+                command, env={**os.environ, "SENTIMM_FAILPOINT": str(step)}, capture_output=True, text=True, timeout=120
+            )
+            assert (killed.returncode, killed.stderr) == (86, "")
+        assert read_progress(to_path("s3://posts/scored")).scored > 0
+        subprocess.run(command, check=True, timeout=120)
+    assert read(stored, "scored").equals(expected)
+
+
+@pytest.mark.slow
+def test_a_part_without_its_line_does_not_count(stored, expected, tiny_bundle):
+    stop_after(2, "scored.parquet")
+    job = "s3://posts/scored.parquet.job"
+    assert f"{job}/part-000000000010.json" in stored.list_keys(job)
+    stored.remove(f"{job}/part-000000000010.json")
+    line = json.loads(stored.read(f"{job}/part-000000000000.json"))
+    assert line["rows"] == 10 and line["bytes"] == len(stored.read(f"{job}/part-000000000000.parquet"))
+    progress = read_progress(to_path("s3://posts/scored.parquet"))
+    assert (progress.state, progress.rows) == ("stopped", ROWS)
+    score_stored("scored.parquet")
+    assert read(stored, "scored.parquet").equals(expected)
+
+
+def stop_after(parts: int, output: str) -> None:
+    """Score so many parts, and stop as if killed."""
+    left = parts
+
+    def stop(event: object) -> None:
+        nonlocal left
+        left -= isinstance(event, PartCommitted)
+        if not left:
+            raise Killed
+
+    options = ScoreOptions(
+        inputs=("s3://posts/posts.csv",),
+        corpus=CorpusOptions(images=to_path("s3://posts/images")),
+        output=to_path(f"s3://posts/{output}"),
+        model=to_path("s3://posts/bundle"),
+        chunk_rows=10,
+        threads=1,
+    )
+    with pytest.raises(Killed):
+        run_job(options, stop)
+
+
+@pytest.mark.slow
+def test_the_last_of_two_processes_has_the_job(stored, expected):
+    taken_over = []
+
+    def take_over(event: object) -> None:
+        if isinstance(event, PartCommitted) and not taken_over:
+            taken_over.append(JobFolder(to_path("s3://posts/scored.parquet")))
+            taken_over[0].__enter__()
+
+    options = ScoreOptions(
+        inputs=("s3://posts/posts.csv",),
+        corpus=CorpusOptions(images=to_path("s3://posts/images")),
+        output=to_path("s3://posts/scored.parquet"),
+        model=to_path("s3://posts/bundle"),
+        chunk_rows=10,
+    )
+    with pytest.raises(JobConflictError, match=r"took over the job in s3://posts/scored\.parquet\.job"):
+        run_job(options, take_over)
+    assert read_progress(to_path("s3://posts/scored.parquet")).state == "running"
+    taken_over[0].__exit__(None, None, None)
+    assert read_progress(to_path("s3://posts/scored.parquet")).state == "stopped"
+    score_stored("scored.parquet")
+    assert read(stored, "scored.parquet").equals(expected)
+
+
+@pytest.mark.slow
+def test_a_table_in_object_storage_that_changes_stops_the_job(stored, corpus):
+    def change(event: object) -> None:
+        if isinstance(event, PartCommitted):
+            stored.put("s3://posts/posts.csv", b"id,text\n1,other\n")
+
+    options = ScoreOptions(
+        inputs=("s3://posts/posts.csv",),
+        output=corpus / "out.parquet",
+        model=to_path("s3://posts/bundle"),
+        chunk_rows=10,
+    )
+    with pytest.raises(TableError, match=r"s3://posts/posts\.csv changed while it was scored"):
+        run_job(options, change)
+
+
+@pytest.mark.slow
+def test_posts_are_retried_in_object_storage(stored, corpus, tiny_bundle):
+    score_stored("scored.parquet")
+    stored.put("s3://posts/images/gone.png", (corpus / "images" / "0.png").read_bytes())
+    score_stored("scored.parquet", retry=("image_missing",))
+    statuses = read(stored, "scored.parquet")["status"].to_list()
+    assert statuses == [{"image_missing": "ok"}.get(each, each) for each in corpora.STATUSES] * (ROWS // corpora.KINDS)
+
+
+@pytest.mark.slow
+def test_a_store_that_is_down_is_one_sentence(stored, corpus, tiny_bundle):
+    with stored.failing(Faults(closed=1)):
+        with pytest.raises(InputError, match=r"s3://posts/images can't be read"):
+            score(str(corpus / "posts.csv"), corpus / "out.parquet", tiny_bundle, "s3://posts/images")
+        with pytest.raises(OutputError, match=r"s3://posts/out\.parquet.* can't be written"):
+            score(str(corpus / "posts.csv"), "s3://posts/out.parquet", tiny_bundle)
+        with pytest.raises(BundleError, match=r"s3://posts/bundle/bundle\.json can't be read"):
+            score(str(corpus / "posts.csv"), corpus / "out.parquet", "s3://posts/bundle")
+    with pytest.raises(BundleNotFoundError, match="s3://posts/nothing holds no"):
+        score(str(corpus / "posts.csv"), corpus / "out.parquet", "s3://posts/nothing")
+    with pytest.raises(InputError, match=r"s3://posts/nothing\.csv is not there"):
+        score("s3://posts/nothing.csv", corpus / "out.parquet", tiny_bundle)
+
+
+def test_images_of_a_web_server_are_fetched(web, corpus, tiny_bundle, expected):
+    (corpus / "images").rename(web.folder / "my images")
+    with web.failing(Faults.evenly(0.3, seed=3)):
+        found = score(str(corpus / "posts.csv"), corpus / "out.parquet", tiny_bundle, f"{web.url}/my images/")
+    assert found.equals(expected)
+    assert web.faults.total() > 0
+
+
+def test_a_table_and_a_model_of_a_web_server_are_read(web, corpus, tiny_bundle, expected):
+    (web.folder / "posts.csv.gz").write_bytes(gzip.compress((corpus / "posts.csv").read_bytes()))
+    for file in tiny_bundle.iterdir():
+        (web.folder / file.name).write_bytes(file.read_bytes())
+    for has_ranges in (True, False):
+        web.has_ranges = has_ranges
+        output = corpus / f"{has_ranges}.parquet"
+        found = score(f"{web.url}/posts.csv.gz", output, web.url, str(corpus / "images"))
+        assert found.equals(expected)
+
+
+def test_a_wrong_folder_of_a_web_server_costs_no_night(web, corpus, tiny_bundle):
+    with pytest.raises(InputError, match="No post finds an image in http"):
+        score(str(corpus / "posts.csv"), corpus / "out.parquet", tiny_bundle, f"{web.url}/wrong/")
+
+
+def test_a_web_server_that_is_down_from_the_start_is_one_sentence(web, corpus, tiny_bundle):
+    with web.failing(Faults(refused=1)), pytest.raises(InputError, match=r"0\.png can't be fetched: .*503"):
+        score(str(corpus / "posts.csv"), corpus / "out.parquet", tiny_bundle, web.url)
+
+
+def test_a_url_as_the_name_of_an_image_is_missing(web, corpus, tiny_bundle):
+    frame = pl.DataFrame({"text": ["good", "bad", "sad"], "image": [f"{web.url}/0.png", "0.png", "../0.png"]})
+    frame.write_csv(corpus / "urls.csv")
+    (corpus / "images").rename(web.folder / "images")
+    found = score(str(corpus / "urls.csv"), corpus / "out.parquet", tiny_bundle, f"{web.url}/images")
+    assert found["status"].to_list() == ["image_missing", "ok", "image_missing"]
+
+
+def test_a_web_server_that_goes_down_stops_the_job_which_goes_on_later(web, corpus, tiny_bundle):
+    images = [f"{number}.png" for number in range(120)]
+    for name in images:
+        (web.folder / name).write_bytes((corpus / "images" / "0.png").read_bytes())
+    pl.DataFrame({"image": images}).write_csv(corpus / "posts.csv")
+
+    def go_down(event: object) -> None:
+        if isinstance(event, PartCommitted):
+            stack.enter_context(web.failing(Faults(closed=1)))
+
+    options = ScoreOptions(
+        inputs=(str(corpus / "posts.csv"),),
+        corpus=CorpusOptions(images=to_path(web.url)),
+        output=corpus / "out.parquet",
+        model=tiny_bundle,
+        chunk_rows=5,
+    )
+    match = r"can't be fetched.*server does not answer.*the same command goes on"
+    with ExitStack() as stack, pytest.raises(StorageError, match=match):
+        run_job(options, go_down)
+    assert run_job(options, lambda _event: None).scored < 120
+    assert pl.read_parquet(options.output)["status"].to_list() == ["ok"] * 120
+
+
+def test_what_cannot_be_reached_or_written_is_said(corpus, tiny_bundle, monkeypatch):
+    with pytest.raises(UsageError, match="lies in object storage"):
+        score(str(corpus / "posts.csv"), "https://example.org/out.parquet", tiny_bundle)
+    with pytest.raises(UsageError, match="Nothing is known of names such as nowhere://"):
+        to_path("nowhere://posts/posts.csv")
+    monkeypatch.setitem(sys.modules, "upath", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'sentimm\[cloud\]'"):
+        to_path("s3://posts/posts.csv")
+
+
+@pytest.mark.slow
+def test_a_cluster_commits_its_parts_to_object_storage(stored, expected):
+    command = [
+        *(sys.executable, "-m", "sentimm", "score", "s3://posts/posts.csv", "--images", "s3://posts/images"),
+        *("--model", "s3://posts/bundle", "-o", "s3://posts/scored", "--chunk-rows", "10", "--quiet"),
+    ]
+    with stored.failing(Faults.evenly(0.1, seed=5)):
+        subprocess.run([*command, "--ray", "local"], check=True, timeout=200)
+    assert read(stored, "scored").equals(expected)
