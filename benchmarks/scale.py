@@ -10,6 +10,7 @@ their output again.
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import sys
 import tempfile
@@ -33,6 +34,8 @@ from sentimm.scoring.output import regroup_parts, write_file
 from sentimm.scoring.pipeline import Encodings
 from tests.tiny_bundles import make_bundle
 
+_COUNTS = json.dumps([{"positive": 1}, {"text": 1}, {"ok": 1}])
+
 
 class IdleWorker:
     """Says that parts are committed."""
@@ -44,7 +47,7 @@ class IdleWorker:
         """Do nothing."""
         zeros = {name: np.zeros(1, np.int64) for name in ("retried", *vars(Encodings()))}
         for start in batch["start"]:
-            yield {"start": np.array([start]), **zeros, "error": np.array([""])}
+            yield {"start": np.array([start]), **zeros, "counts": np.array([_COUNTS]), "error": np.array([""])}
 
 
 class NoJob:
@@ -93,7 +96,7 @@ def main() -> None:
         for parts in options.parts:
             began = time.monotonic()
             ranges = [(2048 * number, 2048 * (number + 1)) for number in range(parts)]
-            starts = [start for start, _ in here.score(NoJob(), ranges, Encodings())]  # type: ignore[arg-type]
+            starts = [part.start for part in here.score(NoJob(), ranges, Encodings())]  # type: ignore[arg-type]
             seconds = time.monotonic() - began
             assert sorted(starts) == [start for start, _ in ranges]
             status = Path("/proc/self/status").read_text()

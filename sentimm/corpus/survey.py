@@ -337,6 +337,9 @@ class _Pass:
     def _suggest_download(self, urls: str) -> str:
         """Say with what command images are fetched that are named by URLs."""
         table, text = self._tables[0], self._choice.text
+        begin = f"The images in the column {urls!r} are URLs, which are not fetched."
+        if table.format not in ("csv", "tsv", "ndjson", "parquet") or table.path.suffix in (".zst", ".zstd"):
+            return f"{begin} img2dataset fetches those of a CSV or Parquet table: write this one so."
         suffix = "".join(table.path.suffixes[-1:]) if table.path.suffix in (".gz", ".gzip") else ""
         kind = {"ndjson": "jsonl"}.get(table.format, table.format) + (".gz" if suffix else "")
         others = [name for name in table.columns if name not in (urls, text)]
@@ -346,8 +349,8 @@ class _Pass:
         words += ["--save_additional_columns", json.dumps(others, ensure_ascii=False)] if others else []
         words += ["--resize_mode", "no", "--output_format", "webdataset", "--output_folder", folder]
         return (
-            f"The images in the column {urls!r} are URLs, which are not fetched. With the posts whose images can be "
-            f"fetched, `{shlex.join(words)}` fills a folder that can be scored: sentimm score {shlex.quote(folder)}"
+            f"{begin} With the posts whose images can be fetched, "
+            f"`{shlex.join(words)}` fills a folder that can be scored: sentimm score {shlex.quote(folder)}"
         )
 
     def _find_notes(self) -> Iterator[str]:

@@ -13,13 +13,14 @@ tables the driver writes the posts of each part into the job folder first.
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -29,6 +30,7 @@ import polars as pl
 from sentimm.bundle import Bundle, Precision
 from sentimm.corpus import Survey
 from sentimm.errors import ClusterError, MissingExtraError, UsageError
+from sentimm.events import Counts
 from sentimm.options import ScoreOptions
 from sentimm.scoring.pipeline import Encodings
 from sentimm.scoring.placement import check_request, choose_precision
@@ -42,6 +44,15 @@ _LARGEST_TASK = 64  # parts: Ray takes some 10 ms for a task, whatever it holds
 _TASKS_PER_WORKER = 4  # and as many parts as a worker does while it is at one: the last tasks are small
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A part that a worker committed: its first post, its counts, and the posts retried since the one before."""
+
+    start: int
+    counts: Counts
+    retried: int
 
 
 class Cluster:
@@ -95,6 +106,11 @@ class Cluster:
         self._workers = sum(count // self._threads for count in cores)
         self._nodes = len(nodes)
 
+    @property
+    def workers(self) -> int:
+        """How many workers there may be."""
+        return self._workers
+
     def __enter__(self) -> Cluster:
         self._redirection.__enter__()
         return self
@@ -126,15 +142,13 @@ class Cluster:
         workers = f"{self._workers} worker{'s' if self._workers > 1 else ''}"
         return device, precision, f"On a Ray cluster of {where}, in {precision}, with {workers} of {each} each."
 
-    def score(
-        self, job: ClusterJob, ranges: Sequence[tuple[int, int]], encodings: Encodings
-    ) -> Iterator[tuple[int, int]]:
+    def score(self, job: ClusterJob, ranges: Sequence[tuple[int, int]], encodings: Encodings) -> Iterator[Committed]:
         """Score the posts of `ranges`, each from a first one up to another one.
 
         What was encoded is added to `encodings`.
 
         Yields:
-            Of each part that is committed its start, and how many posts were retried since the one before.
+            Each part that is committed.
 
         Raises:
             ClusterError: a worker says that it can't go on, or Ray does.
@@ -163,7 +177,7 @@ class Cluster:
                     raise ClusterError(f"{row['error']} What was scored is kept, and the same command goes on.")
                 for name in asdict(encodings):
                     setattr(encodings, name, getattr(encodings, name) + int(row[name]))
-                yield int(row["start"]), int(row["retried"])
+                yield Committed(int(row["start"]), Counts(*json.loads(row["counts"])), int(row["retried"]))
         except self._ray.exceptions.RayError as error:
             _log.debug("the cluster failed", exc_info=True)
             reason = str(error).strip().splitlines()[-1]

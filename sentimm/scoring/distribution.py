@@ -15,8 +15,11 @@ from sentimm.scoring.parts import Part, stage_path
 from sentimm.scoring.pipeline import Encodings
 from sentimm.scoring.work import Place, Work, read_posts
 from sentimm.scoring.worker import ClusterJob
+from sentimm.storage import is_remote
 
 _CLUSTER_ROWS = 3072  # of a part: 30 seconds of work for one core with the built-in model
+_FEWEST_ROWS = 256
+_PARTS_PER_WORKER = 4  # at least, that all of them end at about the same time
 
 
 def score_on_cluster(work: Work, place: Place, encodings: Encodings, tell: Listener) -> Generator[Part, None, None]:
@@ -29,7 +32,7 @@ def score_on_cluster(work: Work, place: Place, encodings: Encodings, tell: Liste
     """
     cluster, folder = place.cluster, work.folder
     assert cluster is not None
-    rows = work.options.chunk_rows or _CLUSTER_ROWS
+    rows = work.options.chunk_rows or _choose_rows(work.survey.rows - folder.rows, cluster.workers)
     ranges = [
         (start, min(start + rows, end))
         for first, end in folder.find_gaps(work.survey.rows)
@@ -53,15 +56,22 @@ def score_on_cluster(work: Work, place: Place, encodings: Encodings, tell: Liste
         place.precision,
         by_reference,
     )
-    for start, retried in cluster.score(job, ranges, encodings):
+    rows_of = {start: end - start for start, end in ranges}
+    for committed in cluster.score(job, ranges, encodings):
         if work.earlier is not None:
-            work.earlier.retried += retried
-        yield folder.adopt_part(start)
-        remove_file(stage_path(folder.path, start))
+            work.earlier.retried += committed.retried
+        yield folder.adopt_part(committed.start, rows_of[committed.start], committed.counts)
+        if not by_reference and not is_remote(folder.path):  # where each removal takes long: they go in the end
+            remove_file(stage_path(folder.path, committed.start))
     if folder.find_gaps(work.survey.rows):
         raise ClusterError(
             "Ray ended without some of the parts. What was scored is kept, and the same command goes on."
         )
+
+
+def _choose_rows(posts: int, workers: int) -> int:
+    """Choose the posts of a part: fewer where a job is so small that some workers would have none."""
+    return min(_CLUSTER_ROWS, max(_FEWEST_ROWS, posts // (_PARTS_PER_WORKER * workers) + 1))
 
 
 def _stage(work: Work, ranges: Sequence[tuple[int, int]], tell: Listener) -> None:

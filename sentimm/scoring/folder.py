@@ -61,9 +61,9 @@ from sentimm.scoring.output import (
     regroup_parts,
     write_file,
 )
-from sentimm.scoring.parts import Part, PartWriter, part_path, read_line
+from sentimm.scoring.parts import Part, PartWriter, line_path, part_path, read_line
 from sentimm.scoring.problems import count_problems, holds_problems, publish_problems
-from sentimm.storage import exists, find_state, is_folder, is_remote, list_folder, map_remote, read_bytes
+from sentimm.storage import Entry, exists, is_folder, is_remote, list_folder, map_remote, read_bytes
 
 _JOB = "job.json"
 _FINAL = "final.tmp"  # the single file while it is put together
@@ -240,9 +240,8 @@ class JobFolder:
 
     def _begin_retry(self, fingerprint: Fingerprint, rows: int, retry: Sequence[str]) -> FinishedOutput | None:
         own = {**fingerprint, "retry": sorted(retry)}
-        self._is_complete = (
-            _read_own(self.path / SUCCESS) is not None
-        )  # then the earlier output may be gone, or half of it
+        # Of a complete job the earlier output may be gone, or half of it.
+        self._is_complete = _read_own(self.path / SUCCESS) is not None
         job, finished = read_job(self.path), read_output(self.output)
         if not self._is_complete:
             if finished is None:
@@ -290,19 +289,16 @@ class JobFolder:
         self._add(part)
         return part
 
-    def adopt_part(self, start: int) -> Part:
+    def adopt_part(self, start: int, rows: int, counts: Counts) -> Part:
         """Take in the part from `start` on, which a worker committed.
 
         Raises:
-            OutputError: it is not there.
+            JobConflictError: another process took the job over.
+            OutputError: object storage does not answer.
         """
         self._lock.keep()
-        path = part_path(self.path, start)
-        with writing(path):
-            facts = self._read_facts(path)
-        if facts is None:
-            raise OutputError(f"{path} was written by a worker and is damaged: the same command goes on.")
-        part = Part(path, start, facts)
+        facts = FileFacts(rows, self._metadata["fingerprint"], counts, self._schema)
+        part = Part(part_path(self.path, start), start, facts)
         self._add(part)
         return part
 
@@ -381,9 +377,10 @@ class JobFolder:
         """Take the finished parts; those that are damaged, or do not fit, are removed."""
         self.parts, self.damaged, self._rows = [], 0, 0
         with writing(self.path):
-            paths = list_parts(self.path)
-            found = (map_remote if is_remote(self.path) else map)(self._read_facts, paths)
-        for path, facts in zip(paths, found, strict=True):
+            entries = [entry for entry in list_folder(self.path) if PART.fullmatch(entry.name)]
+            found = (map_remote if is_remote(self.path) else map)(self._read_facts, entries)
+        for entry, facts in zip(entries, found, strict=True):
+            path = self.path / entry.name
             start = int(path.stem.removeprefix("part-"))
             part = None if facts is None else Part(path, start, facts)
             if part is not None and self._fits(part, fingerprint) and self._is_whole(part):
@@ -391,18 +388,21 @@ class JobFolder:
             else:
                 _log.warning("%s is damaged: its posts are scored again", path)
                 self.damaged += 1
+                if is_remote(path):
+                    remove_file(line_path(path))
                 remove_file(path)
 
     def _fits(self, part: Part, fingerprint: Fingerprint) -> bool:
         is_next = part.start >= (self.parts[-1].end if self.parts else 0)
         return is_next and part.facts.fingerprint == fingerprint and part.facts.schema == self._schema
 
-    def _read_facts(self, path: Path) -> FileFacts | None:
+    def _read_facts(self, part: Entry) -> FileFacts | None:
         """Read what a part says of itself; None where it is damaged, or has no line in object storage."""
+        path = self.path / part.name
         if not is_remote(path) or self._is_complete:
             return read_facts(path)
         line = read_line(path, self._metadata["fingerprint"], self._schema)
-        return None if line is None or (find_state(path) or (None,))[0] != line[1] else line[0]
+        return None if line is None or line[1] != part.size else line[0]
 
     def _is_whole(self, part: Part) -> bool:
         if is_remote(part.path):  # its line says so

@@ -28,6 +28,7 @@ except ImportError:  # Windows has no flock
 
 LOCK = "lock"
 
+_KEEP_SECONDS = 1.0  # a cluster commits many parts in that time
 _FRESH_SECONDS = 300  # in object storage; a lock that was kept longer ago is that of a process which was killed
 
 _log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class JobLock:
         self._path = folder / LOCK
         self._token = secrets.token_hex(8)
         self._file: IO[str] | None = None
+        self._kept = 0.0
         if is_remote(folder):
             self._write()
         else:
@@ -58,7 +60,7 @@ class JobLock:
             JobConflictError: another process took it over.
             OutputError: the lock can't be read or written.
         """
-        if is_remote(self._folder):
+        if is_remote(self._folder) and time.monotonic() - self._kept > _KEEP_SECONDS:
             if not self._is_ours():
                 raise JobConflictError(
                     f"Another process took over the job in {self._folder}: wait for it, or choose another name with -o."
@@ -80,6 +82,7 @@ class JobLock:
         content = json.dumps({"token": self._token, "host": platform.node(), "time": time.time()})
         with commit_file(self._path) as temporary:
             temporary.write_text(content, encoding="utf-8")
+        self._kept = time.monotonic()
 
     def _is_ours(self) -> bool:
         with writing(self._path):

@@ -99,18 +99,18 @@ class PartWriter:
         self._metadata = metadata
         self._suffix = suffix
 
-    def has(self, start: int, rows: int) -> bool:
-        """Tell whether the part from `start` on is there, with so many rows."""
-        path = part_path(self._folder, start)
-        if is_remote(path):
-            with suppress(OSError):
-                line = read_line(path, self._metadata["fingerprint"], self._columns.arrow_schema)
-                return line is not None and line[0].rows == rows
-            return False
+    def find(self, start: int, rows: int) -> Part | None:
+        """Find the part from `start` on, where it is there with so many rows."""
+        path, fingerprint = part_path(self._folder, start), self._metadata["fingerprint"]
+        facts = None
         with suppress(OSError):
-            facts = read_facts(path) if path.exists() else None
-            return facts is not None and facts.rows == rows and facts.fingerprint == self._metadata["fingerprint"]
-        return False
+            if is_remote(path):
+                line = read_line(path, fingerprint, self._columns.arrow_schema)
+                facts = None if line is None else line[0]
+            elif path.exists():
+                facts = read_facts(path)
+        fits = facts is not None and facts.rows == rows and facts.fingerprint == fingerprint
+        return Part(path, start, facts) if facts is not None and fits else None
 
     def commit(self, start: int, frame: pl.DataFrame, problems: pl.DataFrame) -> Part:
         """Write a part: `frame` has the output's columns of the posts from `start` on, `problems` those that have one.

@@ -6,6 +6,7 @@ worker's own takes the parts through the pipeline, in which the next one is begu
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ import polars as pl
 from sentimm.bundle import Precision, load_bundle
 from sentimm.corpus import Chunk, CorpusReader, Survey, read_chunk
 from sentimm.errors import SentimmError, TableError
+from sentimm.events import Counts
 from sentimm.options import ScoreOptions
 from sentimm.scoring.fingerprint import InputStates, check_unchanged
 from sentimm.scoring.output import OutputColumns, Scores
@@ -66,7 +68,7 @@ class _Part:
     rows: int
     frames: list[pl.DataFrame] = field(default_factory=list)
     problems: list[pl.DataFrame] = field(default_factory=list)
-    answer: Future[dict[str, int]] = field(default_factory=Future)
+    answer: Future[dict[str, Any]] = field(default_factory=Future)
 
     def holds(self, row: int) -> bool:
         return self.start <= row < self.start + self.rows
@@ -100,7 +102,8 @@ class PartWorker:
 
         Yields:
             A row for each part, in order, when it is committed: its `start`, what was done since the row before
-            (`retried` posts, and what `Encodings` counts), and the `error` for which it could not be, or "".
+            (`retried` posts, and what `Encodings` counts), its `counts` as JSON, and the `error` for which it could not
+            be, or "".
         """
         parts = [
             _Part(start, rows) for start, rows in zip(batch["start"].tolist(), batch["rows"].tolist(), strict=True)
@@ -108,7 +111,7 @@ class PartWorker:
         for part in parts:
             self._wanted.put(part)
         for part in parts:
-            done, error = dict.fromkeys(self._told, 0), ""
+            done, error = {**dict.fromkeys(self._told, 0), "counts": ""}, ""
             try:
                 done = part.answer.result()
             except SentimmError as found:
@@ -131,8 +134,9 @@ class PartWorker:
         part = begun[0]
         while True:
             try:
-                if self._writer.has(part.start, part.rows):  # a worker was lost behind the commit
-                    self._finish(begun, part)
+                # It is there where a worker was lost behind the commit.
+                if (found := self._writer.find(part.start, part.rows)) is not None:
+                    self._finish(begun, part, found.facts.counts)
                 else:
                     chunks = self._read(part)
                     yield from self._earlier.leave_out(chunks) if self._earlier else chunks
@@ -169,17 +173,18 @@ class PartWorker:
             return
         try:
             check_unchanged(self._job.inputs, self._job.survey.find_paths(part.start, part.rows))
-            self._writer.commit(part.start, pl.concat(part.frames), pl.concat(part.problems))
+            committed = self._writer.commit(part.start, pl.concat(part.frames), pl.concat(part.problems))
         except SentimmError as error:
             begun.remove(part)
             part.answer.set_exception(error)
         else:
-            self._finish(begun, part)
+            self._finish(begun, part, committed.facts.counts)
 
-    def _finish(self, begun: list[_Part], part: _Part) -> None:
+    def _finish(self, begun: list[_Part], part: _Part, counts: Counts) -> None:
         before, self._told = self._told, self._count()
         begun.remove(part)
-        part.answer.set_result({name: number - before[name] for name, number in self._told.items()})
+        done = {name: number - before[name] for name, number in self._told.items()}
+        part.answer.set_result({**done, "counts": json.dumps([counts.labels, counts.modalities, counts.statuses])})
 
     def _count(self) -> dict[str, int]:
         retried = 0 if self._earlier is None else self._earlier.retried

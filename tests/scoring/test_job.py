@@ -464,6 +464,7 @@ def kill_at(monkeypatch, step: int) -> None:
     monkeypatch.setattr(commit, "_reach_step", reach_step)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_a_stop_at_any_step_of_the_commit_is_made_good(options, tmp_path, monkeypatch, name, overwrite):

@@ -29,6 +29,7 @@ from sentimm.errors import (
 )
 from sentimm.events import PartCommitted
 from sentimm.options import CorpusOptions, ScoreOptions
+from sentimm.scoring import lock
 from sentimm.scoring.folder import JobFolder
 from sentimm.scoring.job import run_job
 from sentimm.scoring.progress import read_progress
@@ -44,6 +45,7 @@ OUTPUTS = ["scored.parquet", "scored"]
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda *_, **__: 0.01)
+    monkeypatch.setattr(lock, "_KEEP_SECONDS", 0.0)
     monkeypatch.setattr(storage, "_FIRST_WAIT", 0.01)
     monkeypatch.setattr(storage, "_LONGEST_WAIT", 0.05)
 
