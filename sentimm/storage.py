@@ -88,6 +88,8 @@ def to_path(name: str) -> Path:
 
         path = UPath(name, **_find_options(protocol))
         file_system = path.fs  # made on first use
+        for library in ("fsspec", "gcsfs", "s3fs"):  # what fails arrives as an exception
+            logging.getLogger(library).setLevel(logging.CRITICAL)
         if protocol in ("s3", "s3a"):
             file_system.retries = 1  # s3fs would multiply the attempts by 5, and by 25 those of reading
     except ImportError as error:
@@ -443,6 +445,10 @@ def _find_status(error: Exception) -> int | None:
     """Find the status of the answer that an error is about; s3fs's errors have botocore's as their cause."""
     answer = _get_answer(error).get("ResponseMetadata", {})
     status = getattr(error, "status", answer.get("HTTPStatusCode"))
+    if type(error).__module__.startswith("gcsfs"):
+        status = getattr(error, "code", None)
+    elif str(error).startswith("Forbidden: "):  # gcsfs's as well
+        status = 403
     return status if isinstance(status, int) else None
 
 
@@ -458,13 +464,13 @@ def _get_answer(error: Exception) -> dict[str, Any]:
 
 def _translate(error: Exception) -> OSError:
     """Make an OSError of what a file system raises, with words as `strerror`."""
-    status = getattr(error, "status", None)
+    status = _find_status(error)
     if status in (401, 403):
         return PermissionError(errno.EACCES, f"the server refuses it ({status})")
     if status in (404, 410):
         return FileNotFoundError(errno.ENOENT, "it is not there")
     kind = type(error).__name__
-    if isinstance(status, int):
+    if isinstance(getattr(error, "status", None), int):
         return OSError(errno.EIO, f"the server answers {status}")
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, "it is not there")

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -532,3 +533,24 @@ def make_refusal(code: str, status: int) -> Exception:
     refusal = Exception(code)
     refusal.response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}  # type: ignore[attr-defined]
     return refusal
+
+
+def test_what_google_refuses_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gcsfs.retry import HttpError
+
+    path, calls = to_path("memory://posts/posts.csv"), []
+
+    def fail(error: Exception) -> None:
+        calls.append(error)
+        raise error
+
+    for error in (OSError("Forbidden: posts\nno"), HttpError({"code": 401, "message": "no"})):
+        calls.clear()
+        with pytest.raises(PermissionError, match="refuses"):
+            storage._ask(path, partial(fail, error))
+        assert len(calls) == 1
+    monkeypatch.setattr(storage, "_FIRST_WAIT", 0.001)
+    calls.clear()
+    with pytest.raises(OSError, match="busy"):
+        storage._ask(path, partial(fail, HttpError({"code": 503, "message": "busy"})))
+    assert len(calls) == storage._ATTEMPTS
