@@ -84,7 +84,11 @@ def read_image(path: Path | RemoteFile) -> bytes:
 def _fetch_image(image: RemoteFile) -> bytes:
     try:
         content = read_bytes(image, MAX_FILE_BYTES + 1)
-    except (FileNotFoundError, PermissionError) as error:
+    except FileNotFoundError as error:
+        raise ImageMissingError(f"can't be fetched: {error.strerror}") from error
+    except PermissionError as error:
+        if not image.url.startswith("http"):  # it was listed
+            raise ImageUnreachableError(f"can't be fetched: {error.strerror}") from error
         raise ImageMissingError(f"can't be fetched: {error.strerror}") from error
     except OSError as error:
         raise ImageUnreachableError(f"can't be fetched: {error.strerror}") from error

@@ -35,6 +35,7 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _WEB = ("http", "https")
 _STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory")  # that replace an object at once, or not at all
 
+_CREDENTIALS = ("ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "RequestTimeTooSkewed", "SignatureDoesNotMatch")
 _ATTEMPTS = 8
 _FIRST_WAIT = 0.2  # seconds, twice as many after each attempt
 _LONGEST_WAIT = 10.0
@@ -121,6 +122,12 @@ def join(folder: Path, name: str) -> str:
     return f"{str(folder).rstrip('/')}/{quote(name) if is_web(folder) else name}"
 
 
+def hide_secrets(path: Path | RemoteFile) -> str:
+    """Give the name of a file or folder as outputs have it: of a web server's without query, user and password."""
+    name = str(path)
+    return re.sub(r"(?<=://)[^/@]*@", "", name.split("?")[0]) if name.startswith(("http://", "https://")) else name
+
+
 def open_file(path: Path) -> BinaryIO:
     """Open a file for reading, at any place; remote ones in steps of a few megabytes.
 
@@ -141,8 +148,10 @@ def read_bytes(path: Path | RemoteFile, most: int | None = None) -> bytes:
     Raises:
         OSError: it can't be read.
     """
+    where = ""
     if isinstance(path, RemoteFile):
-        path = to_path(path.url)
+        where = path.url
+        path = to_path(where.rpartition("/")[0])  # its name may hold what means something in a URL of fsspec's
     if not is_remote(path):
         with path.open("rb") as file:
             return file.read(-1 if most is None else most)
@@ -150,7 +159,7 @@ def read_bytes(path: Path | RemoteFile, most: int | None = None) -> bytes:
 
     def read() -> bytes:
         try:
-            content: bytes = _reach(path).cat_file(_locate(path), **limits)
+            content: bytes = _reach(path).cat_file(where or _locate(path), **limits)
         except Exception as error:
             if limits and _find_status(error) == 416:  # no byte of an empty file is in the range
                 return b""
@@ -430,6 +439,8 @@ def _ask(path: Path, question: Callable[[], Result]) -> Result:
 
 def _is_final(error: Exception, failure: OSError) -> bool:
     status, code = _find_status(error), _find_code(error)
+    if _lacks_credentials(error):
+        return True
     if code in ("NoSuchUpload", "RequestTimeout", "IncompleteBody", "BadDigest", "OperationAborted"):
         return False
     if status is not None and 400 <= status < 500:
@@ -439,6 +450,11 @@ def _is_final(error: Exception, failure: OSError) -> bool:
         or isinstance(error, TypeError | ValueError | NotImplementedError)
         or type(error).__name__ == "ParamValidationError"
     )
+
+
+def _lacks_credentials(error: Exception) -> bool:
+    """Tell whether nobody is let in, which says nothing of the file."""
+    return _find_code(error) in _CREDENTIALS or "Credentials" in type(error).__name__
 
 
 def _find_status(error: Exception) -> int | None:
@@ -465,6 +481,8 @@ def _get_answer(error: Exception) -> dict[str, Any]:
 def _translate(error: Exception) -> OSError:
     """Make an OSError of what a file system raises, with words as `strerror`."""
     status = _find_status(error)
+    if _lacks_credentials(error):
+        return OSError(errno.EIO, "there are no credentials for it, or they are refused")
     if status in (401, 403):
         return PermissionError(errno.EACCES, f"the server refuses it ({status})")
     if status in (404, 410):
@@ -474,8 +492,6 @@ def _translate(error: Exception) -> OSError:
         return OSError(errno.EIO, f"the server answers {status}")
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, "it is not there")
-    if "Credentials" in kind:
-        return PermissionError(errno.EACCES, "there are no credentials for it")
     if isinstance(error, PermissionError):
         return PermissionError(errno.EACCES, "the server refuses it")
     lines = str(getattr(error, "strerror", None) or error).strip().splitlines() or [kind]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sentimm.corpus.blocks import Problem
 from sentimm.corpus.chunks import Chunk, chunk_frame
 from sentimm.corpus.columns import ColumnChoice
-from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageSource, Missing, is_url
+from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageSource, Missing, is_url, open_images
 from sentimm.corpus.reader import CorpusReader, join_chunks
 from sentimm.corpus.staging import holds_rows, read_chunk, write_chunk
 from sentimm.corpus.streams import spool_stdin
@@ -28,6 +28,7 @@ __all__ = [
     "holds_rows",
     "is_url",
     "join_chunks",
+    "open_images",
     "read_chunk",
     "spool_stdin",
     "survey_corpus",

@@ -94,6 +94,9 @@ class FolderTable:
         try:
             return None if name is None else _read_text(self.path / name)
         except TableError as error:
+            cause = error.__cause__
+            if is_remote(self.path) and isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+                raise  # its server fails, and not the text
             return error
 
 

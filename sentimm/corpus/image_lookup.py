@@ -12,11 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from sentimm.errors import InputError
+from sentimm.errors import InputError, StorageError
 from sentimm.images import IMAGE_SUFFIXES
 from sentimm.storage import (
     RemoteFile,
     exists,
+    hide_secrets,
     is_folder,
     is_remote,
     is_web,
@@ -155,8 +156,12 @@ class ImageFolder:
             return None
         if folder not in self._folders:
             try:
-                self._folders[folder] = self._list(folder)
+                listing = self._list(folder)
             except (OSError, ValueError):  # not there, not to be read, or nothing that can be a path
+                listing = _Listing(set(), set())
+            if listing.files or listing.links:
+                self._folders[folder] = listing
+            else:
                 if len(self._absent) < _MAX_ABSENT:
                     self._absent.add(folder)
                 return None
@@ -201,7 +206,13 @@ class StoredImages(ImageFolder):
 
     def _list(self, folder: str) -> _Listing:
         path = to_path(join(self.root, folder)) if folder else self.root
-        return _Listing({entry.name for entry in list_folder(path) if not entry.is_folder}, set())
+        try:
+            return _Listing({entry.name for entry in list_folder(path) if not entry.is_folder}, set())
+        except OSError as error:
+            raise StorageError(
+                f"The image folder {path} can't be read ({error.strerror}). What was scored is kept, and the same "
+                "command goes on."
+            ) from error
 
 
 class WebImages:
@@ -213,6 +224,10 @@ class WebImages:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        if "?" in str(root):
+            raise InputError(
+                f"--images {hide_secrets(root)} has a query, behind which no name can be put: leave it out."
+            )
         self._probes = 0
         self._is_right = False
 
@@ -221,7 +236,7 @@ class WebImages:
         if name is None or not (name := name.strip()):
             return None
         parts = name.replace("\\", "/").split("/")
-        if is_url(name) or not parts[0] or ".." in parts:
+        if is_url(name) or not parts[0] or ".." in parts or parts[-1] in ("", "."):
             return MISSING
         return RemoteFile(join(self.root, "/".join(part for part in parts if part != ".")))
 

@@ -17,6 +17,7 @@ from sentimm.corpus.survey import ROW, SOURCE, Source, Survey, open_folders
 from sentimm.corpus.tables import open_table
 from sentimm.errors import TableError
 from sentimm.options import CorpusOptions
+from sentimm.storage import hide_secrets
 
 _CHUNK_BYTES = 256 << 20  # a chunk of long texts, or of images as bytes, has fewer rows than asked for
 
@@ -28,9 +29,13 @@ class CorpusReader:
         survey: what the survey of this corpus found.
         options: those of the survey.
         start: how many posts to leave out at the beginning.
+        images: the folder of their images, where it is open already.
     """
 
-    def __init__(self, survey: Survey, options: CorpusOptions, start: int = 0) -> None:
+    def __init__(
+        self, survey: Survey, options: CorpusOptions, start: int = 0, images: ImageLookup | None = None
+    ) -> None:
+        self._images = images
         self._survey = survey
         self._options = options
         self._pieces = self._read_pieces(start)
@@ -56,12 +61,15 @@ class CorpusReader:
 
     def _read_pieces(self, start: int) -> Iterator[Chunk]:
         """Give the posts from `start` on as chunks of the size in which the tables come."""
-        folder = None if self._options.images is None else open_images(self._options.images)
-        tables = [open_table(source.path) for source in self._survey.sources]
+        folder = self._images
+        if folder is None and self._options.images is not None:
+            folder = open_images(self._options.images)
         first = 0
-        for source, table, images in zip(self._survey.sources, tables, open_folders(tables, folder), strict=True):
+        for source in self._survey.sources:
             skip = min(max(0, start - first), source.rows)
             if skip < source.rows:
+                table = open_table(source.path)
+                (images,) = open_folders([table], folder)
                 yield from self._read_table(source, table, images, first, skip)
             first += source.rows
 
@@ -99,7 +107,9 @@ class CorpusReader:
         series = []
         for name, dtype in self._survey.schema.items():
             if several and name == self._options.prefix + SOURCE:
-                series.append(pl.Series(name, [str(source.path)], dtype=pl.String).new_from_index(0, block.rows))
+                series.append(
+                    pl.Series(name, [hide_secrets(source.path)], dtype=pl.String).new_from_index(0, block.rows)
+                )
             elif several and name == self._options.prefix + ROW:
                 series.append(pl.Series(name, np.arange(row, row + block.rows, dtype=np.int64)))
             else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
@@ -18,7 +17,7 @@ from sentimm.corpus.ndjson import build_block, parse_lines
 from sentimm.corpus.records import MAX_RAW_BYTES, MAX_RECORD_BYTES
 from sentimm.errors import TableError
 from sentimm.images import IMAGE_SUFFIXES, MAX_FILE_BYTES
-from sentimm.storage import open_file
+from sentimm.storage import is_remote, open_file
 
 _BLOCK_SAMPLES = 256
 _HEAD_SAMPLES = 64  # whose keys are known before the shard is read
@@ -126,17 +125,19 @@ class ShardTable:
                 archive = tarfile.TarFile(fileobj=cast(IO[bytes], _Bounded(file)))
             except (tarfile.TarError, OSError, RecursionError) as error:
                 raise TableError(f"{self.path} can't be read as a tar archive: {error}.") from error
-            count, end = 0, 0
+            count = 0
             try:
                 while (entry := archive.next()) is not None:
                     archive.members = []  # type: ignore[attr-defined]  # which would grow with the archive
                     if entry.isreg() and not entry.issparse():
                         count += 1
                         yield _Member(_clean(entry.name.removeprefix("./")), entry.offset_data, entry.size)
-                end = archive.offset
-            except (tarfile.TarError, OSError, ValueError, RecursionError):
-                end = -1
-            if end < 0 or not _ends_at(file, end):
+                is_whole = _ends_at(file, archive.offset)
+            except (tarfile.TarError, OSError, ValueError, RecursionError) as error:
+                if is_remote(self.path) and isinstance(error, OSError):  # its server fails, and not the shard
+                    raise TableError(f"{self.path} can't be read: {error.strerror or error}.") from error
+                is_whole = False
+            if not is_whole:
                 self._damage = (
                     f"{self.path} is cut off or damaged behind its file {count:,}: what may have followed is not read."
                 )
@@ -165,9 +166,12 @@ class ShardImages:
             return MISSING
         if self.file is None:
             return MISSING
-        with suppress(OSError):
+        try:
             self.file.seek(member.offset)
             return self.file.read(min(member.size, MAX_FILE_BYTES + 1))
+        except OSError as error:
+            if is_remote(self.root):
+                raise TableError(f"{self.root} can't be read: {error.strerror or error}.") from error
         return MISSING
 
     def find_by_id(self, post_id: str | None) -> None:

@@ -165,7 +165,9 @@ def _list_nested(folder: Path) -> list[Path]:
 
 
 def _list_visible(folder: Path) -> list[Entry]:
-    return [entry for entry in list_folder(folder) if not entry.name.startswith(".")]
+    """List what is in a folder, but for what is hidden, and for what is neither a file nor a folder."""
+    visible = [entry for entry in list_folder(folder) if not entry.name.startswith(".")]
+    return [entry for entry in visible if entry.is_folder or is_remote(folder) or (folder / entry.name).is_file()]
 
 
 def _holds_posts(entries: Sequence[Entry]) -> bool:

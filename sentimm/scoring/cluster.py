@@ -174,7 +174,8 @@ class Cluster:
         try:
             for row in scored.iter_rows():
                 if row["error"]:
-                    raise ClusterError(f"{row['error']} What was scored is kept, and the same command goes on.")
+                    kept = "What was scored is kept, and the same command goes on."
+                    raise ClusterError(row["error"] if row["error"].endswith(kept) else f"{row['error']} {kept}")
                 for name in asdict(encodings):
                     setattr(encodings, name, getattr(encodings, name) + int(row[name]))
                 yield Committed(int(row["start"]), Counts(*json.loads(row["counts"])), int(row["retried"]))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sentimm.errors import TableError
 from sentimm.images import IMAGE_SUFFIXES
 from sentimm.options import ScoreOptions
-from sentimm.storage import find_state, is_folder, is_remote, is_web, list_folder, map_remote
+from sentimm.storage import find_state, hide_secrets, is_folder, is_remote, list_folder, map_remote
 
 if TYPE_CHECKING:
     from sentimm.bundle import Bundle
@@ -68,7 +68,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
 
 
 def _name_folder(folder: Path) -> str:
-    return str(folder if is_remote(folder) else folder.resolve())
+    return hide_secrets(folder) if is_remote(folder) else str(folder.resolve())
 
 
 def read_states(paths: Iterable[Path]) -> InputStates:
@@ -137,8 +137,7 @@ def _describe_input(path: Path) -> dict[str, Any]:
         if is_folder(path):
             return {"name": str(path), "names_sha256": _hash_names(path)}
         if is_remote(path):
-            name = str(path).split("?")[0] if is_web(path) else str(path)  # what signs a URL changes, and is secret
-            return {"name": name, "state": list(find_state(path) or ())}
+            return {"name": hide_secrets(path), "state": list(find_state(path) or ())}
         status = path.stat()
         with path.open("rb") as file:
             edges = hashlib.sha256(file.read(_EDGE_BYTES))

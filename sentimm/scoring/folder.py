@@ -219,7 +219,9 @@ class JobFolder:
         goes_on = job is not None and not describe_changes(job.fingerprint, fingerprint)
         # The same command goes on, also where --overwrite is part of it.
         anew = overwrite and not (goes_on and job is not None and job.overwrite)
-        if not anew and finished is not None:
+        self._is_complete = _read_own(self.path / SUCCESS) is not None
+        is_being_copied = goes_on and self._is_complete and finished is not None and not finished.complete
+        if not anew and finished is not None and not is_being_copied:
             self._check_same(finished.fingerprint, fingerprint, finished.complete)
             if goes_on:
                 self._remove_files(keep_stdin=False)
@@ -228,13 +230,13 @@ class JobFolder:
             if list_parts(self.path):
                 self._check_same(job.fingerprint, fingerprint)
             anew = True  # of the other job nothing was kept
+        self._lock.take()
         with writing(self.output):
             is_empty = finished is None and is_folder(self.output)
         if anew or is_empty:
             remove_output(self.output)
         if anew or job is None:
             self._start(fingerprint, rows, overwrite=overwrite)
-        self._is_complete = _read_own(self.path / SUCCESS) is not None
         self._find_parts(fingerprint)
         return None
 
@@ -253,13 +255,16 @@ class JobFolder:
                 return finished
             if job is not None and list_parts(self.path):
                 self._check_same(job.fingerprint, own)
+            self._lock.take()
             if job is None or describe_changes(job.fingerprint, own):
                 self._start(own, rows, overwrite=False)
+        self._lock.take()
         self._find_parts(fingerprint)
         return None
 
     def _start(self, fingerprint: Fingerprint, rows: int, *, overwrite: bool) -> None:
         self._remove_files(keep_stdin=True)
+        self._is_complete = False
         self._write_job(JobFacts(fingerprint, rows, overwrite, datetime.now(UTC).isoformat(timespec="seconds")))
 
     @property
@@ -312,11 +317,12 @@ class JobFolder:
         """Write the CSV of all posts so far that have a problem; tells whether there are any.
 
         Raises:
-            JobConflictError, OutputError: see `problems.publish_problems`.
+            JobConflictError, OutputError: see `_check_parts` and `problems.publish_problems`.
         """
         if self._is_complete:  # a kill came behind the publication: what it was made of may be gone
             with writing(path):
                 return exists(path)
+        self._check_parts()
         return publish_problems(path, [part.problems for part in self.parts if part.problems is not None])
 
     def find_batch_sizes(self, device: str) -> dict[str, int] | None:
@@ -339,6 +345,7 @@ class JobFolder:
         if not self.parts:
             nothing = pl.DataFrame(schema={**self._columns.kept, **self._columns.added})
             self.commit_part(0, nothing, pl.DataFrame())
+        self._check_parts()
         if is_single_file(self.output):
             tables = regroup_parts([part.path for part in self.parts], assembled)
             with commit_file(self.output, temporary=self.path / _FINAL) as temporary:
@@ -352,12 +359,33 @@ class JobFolder:
         else:
             with commit_file(self.path / SUCCESS) as temporary:
                 temporary.touch()
-            self._remove_all(lambda name: name != SUCCESS and not PART.fullmatch(name))
+            self._remove_all(lambda name: name not in (SUCCESS, LOCK) and not PART.fullmatch(name))
             with writing(self.output):
                 is_there = exists(self.output)
+            self._lock.keep(at_once=True)
             if is_there:  # that of which some posts were scored again
                 remove_output(self.output)
+            remove_file(self.path / LOCK)
             rename_folder(self.path, self.output, last=SUCCESS)
+
+    def _check_parts(self) -> None:
+        """Check that the parts are those of this job alone: others, of a process that was taken over, are removed.
+
+        Raises:
+            JobConflictError: another process took the job over, or finished it.
+            OutputError: the folder can't be read or written.
+        """
+        self._lock.keep(at_once=True)
+        with writing(self.path):
+            there = {path.name for path in list_parts(self.path)}
+        own = {part.path.name for part in self.parts}
+        if own - there:
+            raise JobConflictError(
+                f"{self.path} lacks parts that were there: another command finished or replaced this job. Give this "
+                "one again."
+            )
+        for name in there - own:
+            remove_file(self.path / name)
 
     def _check_same(self, before: Fingerprint, now: Fingerprint, complete: bool = True) -> None:
         changes = describe_changes(before, now)

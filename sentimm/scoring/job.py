@@ -149,7 +149,7 @@ def survey_job(options: ScoreOptions, tell: Listener) -> Surveyed:
 def default_output(inputs: Sequence[str]) -> Path:
     """Name the output after the input: `tweets.scored.parquet`, in the working directory, for `data/tweets.csv.gz`."""
     has_magic = any(character in inputs[0] for character in ("*[{" if is_remote(inputs[0]) else "*?[{"))
-    if len(inputs) > 1 or (has_magic and not Path(inputs[0]).exists()):
+    if len(inputs) > 1 or (has_magic and not os.path.lexists(inputs[0])):
         return Path("posts.scored.parquet")
     if inputs[0] == "-":
         return Path("stdin.scored.parquet")

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class JobLock:
-    """The lock of the job in `folder`, taken.
+    """The lock of the job in `folder`, which is held from the start on a file system.
 
     Raises:
         JobConflictError: another process has it.
@@ -48,20 +48,27 @@ class JobLock:
         self._token = secrets.token_hex(8)
         self._file: IO[str] | None = None
         self._kept = 0.0
-        if is_remote(folder):
-            self._write()
-        else:
-            self._file = self._take()
+        if not is_remote(folder):
+            self._file = self._lock()
 
-    def keep(self) -> None:
-        """Say that the job goes on.
+    def take(self) -> None:
+        """Take the lock in object storage: whoever had it before stops.
+
+        Raises:
+            OutputError: it can't be written.
+        """
+        if is_remote(self._folder):
+            self._write()
+
+    def keep(self, *, at_once: bool = False) -> None:
+        """Say that the job goes on; that is looked at once a second, or `at_once`.
 
         Raises:
             JobConflictError: another process took it over.
             OutputError: the lock can't be read or written.
         """
-        if is_remote(self._folder) and time.monotonic() - self._kept > _KEEP_SECONDS:
-            if not self._is_ours():
+        if is_remote(self._folder) and (at_once or time.monotonic() - self._kept > _KEEP_SECONDS):
+            if self._is_another_s():
                 raise JobConflictError(
                     f"Another process took over the job in {self._folder}: wait for it, or choose another name with -o."
                 )
@@ -75,7 +82,7 @@ class JobLock:
         """
         if self._file is not None:
             self._file.close()
-        elif self._is_ours():
+        elif self._kept and not self._is_another_s():
             remove_file(self._path)
 
     def _write(self) -> None:
@@ -84,11 +91,11 @@ class JobLock:
             temporary.write_text(content, encoding="utf-8")
         self._kept = time.monotonic()
 
-    def _is_ours(self) -> bool:
+    def _is_another_s(self) -> bool:
         with writing(self._path):
-            return _read(self._path).get("token") == self._token
+            return bool(_read(self._path).get("token", self._token) != self._token)  # none: who took it over is gone
 
-    def _take(self) -> IO[str]:
+    def _lock(self) -> IO[str]:
         with writing(self._folder):
             while True:
                 file = self._path.open("a")

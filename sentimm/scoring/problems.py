@@ -15,7 +15,7 @@ from sentimm.errors import FailuresError, JobConflictError
 from sentimm.events import Counts
 from sentimm.scoring.commit import commit_file, remove_file, writing
 from sentimm.scoring.output import STATUSES, Scores, read_frames
-from sentimm.storage import exists, is_remote, read_bytes
+from sentimm.storage import RemoteFile, exists, hide_secrets, is_remote, read_bytes
 
 # `row` counts from 0 over the whole output, `file` is the image, or the table whose record it is.
 _SCHEMA = {
@@ -51,9 +51,10 @@ def list_problems(chunk: Chunk, scores: Scores) -> pl.DataFrame:
         status = STATUSES[scores.statuses[post]]
         name, image = named["image"][post] if named else None, chunk.images[post]
         if (problem := records.get(post)) is not None:
-            found = problem.file, problem.reason, problem.raw
+            found = None if problem.file is None else hide_secrets(problem.file), problem.reason, problem.raw
         elif status == "image_unreadable":
-            found = name if isinstance(image, bytes) else image, scores.image_errors.get(post, _NOT_TRIED), None
+            file = hide_secrets(image) if isinstance(image, Path | RemoteFile) else name
+            found = file, scores.image_errors.get(post, _NOT_TRIED), None
         elif status == "image_missing":
             found = name, _explain_missing(name), None
         else:

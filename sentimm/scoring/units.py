@@ -191,8 +191,8 @@ def decide(plan: Plan) -> Scores:
     """Decide on labels and statuses, once all of a chunk is fused."""
     chunk, found = plan.chunk, plan.found
     is_missing = np.fromiter((image is MISSING for image in chunk.images), dtype=bool, count=chunk.rows)
-    lost = [place for place, error in plan.errors.items() if isinstance(error, ImageMissingError)]
-    is_missing |= np.isin(plan.image_of, lost)
+    lost = {place for place, error in plan.errors.items() if isinstance(error, ImageMissingError)}
+    is_missing |= np.isin(plan.image_of, list(lost))
     is_broken = np.isin(plan.image_of, [place for place in plan.errors if place not in lost])
     image_errors = {int(post): str(plan.errors[int(plan.image_of[post])]) for post in np.flatnonzero(is_broken)}
     _log_problems(chunk, image_errors)

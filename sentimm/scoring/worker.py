@@ -21,7 +21,7 @@ import numpy.typing as npt
 import polars as pl
 
 from sentimm.bundle import Precision, load_bundle
-from sentimm.corpus import Chunk, CorpusReader, Survey, read_chunk
+from sentimm.corpus import Chunk, CorpusReader, Survey, open_images, read_chunk
 from sentimm.errors import SentimmError, TableError
 from sentimm.events import Counts
 from sentimm.options import ScoreOptions
@@ -92,6 +92,8 @@ class PartWorker:
         self._earlier = EarlierAnswers(job.output, job.columns, retry) if retry else None
         self._scorer = ChunkScorer(bundle, engine, views=job.options.views, dedupe=job.options.dedupe)
         self._told = self._count()
+        images = job.options.corpus.images
+        self._images = open_images(images) if images is not None and job.by_reference else None
         # Two workers may write the same part, where one was given up too early: not under the same temporary name.
         self._writer = PartWriter(job.folder, job.columns, job.metadata, suffix=f".{os.getpid()}")
         self._wanted: SimpleQueue[_Part] = SimpleQueue()
@@ -125,9 +127,9 @@ class PartWorker:
             try:
                 for chunk, scores in self._scorer.score_all(self._read_all(begun), lambda *_: None):
                     self._take(begun, chunk, scores)
-            except Exception as error:  # whatever it is: a caller waits
+            except BaseException as error:  # whatever it is (polars' panics are no Exception): a caller waits
                 for part in begun:
-                    part.answer.set_exception(error)
+                    part.answer.set_exception(error if isinstance(error, Exception) else RuntimeError(str(error)))
 
     def _read_all(self, begun: list[_Part]) -> Iterator[Chunk]:
         """Read the part that is begun, and then others for as long as some are wanted; those are begun then."""
@@ -151,7 +153,7 @@ class PartWorker:
 
     def _read(self, part: _Part) -> Iterator[Chunk]:
         if self._job.by_reference:
-            reader = CorpusReader(self._job.survey, self._job.options.corpus, part.start)
+            reader = CorpusReader(self._job.survey, self._job.options.corpus, part.start, self._images)
             yield from read_posts(reader, part.rows, self._job.inputs)
             return
         chunk = read_chunk(stage_path(self._job.folder, part.start), part.start)

@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 
 from sentimm import storage
+from sentimm.corpus.shards import ShardTable
 from sentimm.errors import (
     BundleError,
     BundleNotFoundError,
@@ -30,7 +31,6 @@ from sentimm.errors import (
 from sentimm.events import PartCommitted
 from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring import lock
-from sentimm.scoring.folder import JobFolder
 from sentimm.scoring.job import run_job
 from sentimm.scoring.progress import read_progress
 from sentimm.storage import to_path
@@ -175,7 +175,7 @@ def test_no_row_is_lost_where_requests_fail_at_random(stored, expected, seed):
 def test_a_job_in_object_storage_that_is_killed_at_any_step_resumes_to_the_same_rows(
     stored, expected, monkeypatch, output
 ):
-    step = 1 + OUTPUTS.index(output)
+    step, stride = 1, 3 if output == "scored.parquet" else 1  # a folder is copied, object by object
     while True:
         with monkeypatch.context() as patch:
             kill_at(patch, step)
@@ -187,7 +187,7 @@ def test_a_job_in_object_storage_that_is_killed_at_any_step_resumes_to_the_same_
         assert not [key for key in stored.list_keys() if ".job/" in key], f"killed at step {step}"
         for key in stored.list_keys(f"s3://posts/{output}"):
             stored.remove(key)
-        step += 3
+        step += stride
     assert step > 30
 
 
@@ -250,8 +250,8 @@ def test_the_last_of_two_processes_has_the_job(stored, expected):
 
     def take_over(event: object) -> None:
         if isinstance(event, PartCommitted) and not taken_over:
-            taken_over.append(JobFolder(to_path("s3://posts/scored.parquet")))
-            taken_over[0].__enter__()
+            taken_over.append(lock.JobLock(to_path("s3://posts/scored.parquet.job")))
+            taken_over[0].take()
 
     options = ScoreOptions(
         inputs=("s3://posts/posts.csv",),
@@ -263,10 +263,63 @@ def test_the_last_of_two_processes_has_the_job(stored, expected):
     with pytest.raises(JobConflictError, match=r"took over the job in s3://posts/scored\.parquet\.job"):
         run_job(options, take_over)
     assert read_progress(to_path("s3://posts/scored.parquet")).state == "running"
-    taken_over[0].__exit__(None, None, None)
+    taken_over[0].release()
     assert read_progress(to_path("s3://posts/scored.parquet")).state == "stopped"
     score_stored("scored.parquet")
     assert read(stored, "scored.parquet").equals(expected)
+
+
+@pytest.mark.slow
+def test_a_command_that_comes_too_late_removes_nothing(stored, expected):
+    """It began while another one put the finished folder in its place."""
+    late = []
+
+    def come_late(event: object) -> None:
+        if isinstance(event, PartCommitted) and not late:
+            late.append("now")
+            score_stored("scored")  # takes the job over, and finishes it
+
+    options = ScoreOptions(
+        inputs=("s3://posts/posts.csv",),
+        corpus=CorpusOptions(images=to_path("s3://posts/images")),
+        output=to_path("s3://posts/scored"),
+        model=to_path("s3://posts/bundle"),
+        chunk_rows=24,
+    )
+    with pytest.raises(JobConflictError, match="another command finished or replaced this job"):
+        run_job(options, come_late)
+    assert read(stored, "scored").equals(expected)
+    assert "s3://posts/scored/_SUCCESS" in stored.list_keys()
+
+
+@pytest.mark.slow
+def test_a_refused_command_leaves_a_running_one_alone(stored, expected):
+    refused = []
+
+    def refuse(event: object) -> None:
+        if isinstance(event, PartCommitted) and not refused:
+            with pytest.raises(JobConflictError):
+                score_stored("scored", views=True)
+            refused.append(True)
+
+    options = ScoreOptions(
+        inputs=("s3://posts/posts.csv",),
+        corpus=CorpusOptions(images=to_path("s3://posts/images")),
+        output=to_path("s3://posts/scored"),
+        model=to_path("s3://posts/bundle"),
+        chunk_rows=10,
+    )
+    run_job(options, refuse)
+    assert refused and read(stored, "scored").equals(expected)
+
+
+@pytest.mark.slow
+def test_a_shard_whose_server_fails_is_not_taken_for_a_damaged_one(s3, corpus, tiny_bundle, monkeypatch):
+    s3.put("s3://posts/0.tar", make_shard(corpus / "images") + bytes(20 << 20))
+    table = ShardTable(to_path("s3://posts/0.tar"))
+    blocks = table.read_blocks(None)
+    with s3.failing(Faults(refused=1)), pytest.raises(TableError, match=r"0\.tar can't be read"):
+        list(blocks)
 
 
 @pytest.mark.slow
