@@ -217,13 +217,13 @@ def find_state(path: Path) -> tuple[Any, ...] | None:
     if found is None:
         return None
     tag = next(
-        (found[name] for name in ("ETag", "etag", "md5Hash", "Last-Modified", "LastModified") if name in found), ""
+        (found[name] for name in ("md5Hash", "ETag", "etag", "Last-Modified", "LastModified") if name in found), ""
     )
     return found.get("size"), str(tag)
 
 
 def list_folder(path: Path) -> list[Entry]:
-    """List a folder, in the order of the names; one that is not there has nothing in it.
+    """List a folder, in the order of the names; in object storage one that is not there has nothing in it.
 
     Raises:
         OSError: it can't be listed.

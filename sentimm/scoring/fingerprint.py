@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +43,13 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
         TableError: an input can't be read.
     """
     corpus = options.corpus
-    inputs = [_describe_input(source.path) for source in survey.sources]
+    paths = [source.path for source in survey.sources]
+    inputs = list((map_remote if any(map(is_remote, paths)) else map)(_describe_input, paths))
     if options.inputs == ("-",):
         # Standard input is spooled anew by every command: its time says nothing.
         inputs = [described | {"name": "standard input", "modified_ns": 0} for described in inputs]
+        if is_remote(paths[0]):
+            inputs = [{"name": "standard input", "state": [paths[0].name]}]  # which tells its content
     return {
         "inputs": inputs,
         "model": {"name": bundle.name, "digest": bundle.digest},
@@ -73,9 +76,7 @@ def _name_folder(folder: Path) -> str:
 
 def read_states(paths: Iterable[Path]) -> InputStates:
     """Read size and time of the inputs that are files; the posts of a folder are those that the survey counted."""
-    files = [path for path in paths if is_remote(path) or not path.is_dir()]
-    states = map_remote(_read_state, files) if any(map(is_remote, files)) else map(_read_state, files)
-    return dict(zip(files, states, strict=True))
+    return _read_all([path for path in paths if is_remote(path) or not path.is_dir()])
 
 
 def check_unchanged(states: InputStates, read: Collection[Path]) -> None:
@@ -88,12 +89,18 @@ def check_unchanged(states: InputStates, read: Collection[Path]) -> None:
     Raises:
         TableError: one is not.
     """
-    for path, state in states.items():
-        if (path in read or not is_remote(path)) and _read_state(path) != state:
+    looked_at = [path for path in states if path in read or not is_remote(path)]
+    for path, state in _read_all(looked_at).items():
+        if states[path] != state:
             raise TableError(
                 f"{path} changed while it was scored. Put back what it was, and the same command goes on; or score "
                 "what it is now with --overwrite."
             )
+
+
+def _read_all(paths: Sequence[Path]) -> InputStates:
+    states = map_remote(_read_state, paths) if any(map(is_remote, paths)) else map(_read_state, paths)
+    return dict(zip(paths, states, strict=True))
 
 
 def _read_state(path: Path) -> tuple[Any, ...] | None:

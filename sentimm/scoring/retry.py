@@ -88,7 +88,9 @@ class EarlierAnswers:
             return file
         copied = self._copies / file.name
         if not copied.exists():
-            download(file, copied)
+            temporary = copied.with_name(f"{copied.name}.tmp")
+            download(file, temporary)
+            temporary.rename(copied)
         return copied
 
     def _find_again(self, answers: pl.DataFrame) -> npt.NDArray[np.bool_]:
