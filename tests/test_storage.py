@@ -18,7 +18,7 @@ import pytest
 
 from sentimm import storage
 from sentimm.errors import MissingExtraError, UsageError
-from sentimm.storage import Entry, RemoteFile, to_path
+from sentimm.storage import Entry, RemoteFile, asking, to_path
 from tests.servers import Faults, S3Server, WebServer, find_free_port, forget_file_systems
 
 RATE = 0.25
@@ -39,8 +39,8 @@ SEEDS = [1, 2]
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "_FIRST_WAIT", 0.005)
-    monkeypatch.setattr(storage, "_LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(asking, "_FIRST_WAIT", 0.005)
+    monkeypatch.setattr(asking, "_LONGEST_WAIT", 0.02)
 
 
 def make_bytes(size: int, seed: int = 0) -> bytes:
@@ -249,7 +249,7 @@ class TestObjectStorage:
     def test_gives_up_where_a_server_is_down(
         self, s3: S3Server, faults: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(storage, "_ATTEMPTS", 2)
+        monkeypatch.setattr(asking, "_ATTEMPTS", 2)
         (tmp_path / "file").write_bytes(b"1")
         path = to_path("s3://posts/file")
         questions: list[Callable[[], object]] = [
@@ -309,6 +309,7 @@ def ask_in_a_process(url: str, *, is_forked: bool = False) -> bytes:
     script = f"""
 import multiprocessing, sys
 from sentimm import storage
+from sentimm.storage import asking
 images = [storage.RemoteFile({url!r})] * 64
 assert len(set(storage.map_remote(storage.read_bytes, images))) == 1
 path = storage.to_path({url!r})
@@ -510,21 +511,21 @@ def test_asks_again_only_what_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
         return answer
 
     path = Path("x")
-    assert storage._ask(path, ask) == 3
+    assert asking.ask(path, ask) == 3
     for code in "NoSuchUpload", "RequestTimeout":  # of a request whose first answer was lost, and of one that came late
         failure = FileNotFoundError("no")
         failure.__cause__ = make_refusal(code, 404)
         answers[:] = [failure, 3]
-        assert storage._ask(path, ask) == 3
+        assert asking.ask(path, ask) == 3
     failure = OSError(errno.EINVAL, "no")
     failure.__cause__ = make_refusal("InvalidRequest", 400)
     answers[:] = [failure, 3]
     with pytest.raises(OSError):
-        storage._ask(path, ask)
+        asking.ask(path, ask)
     assert answers == [3]
     answers[:] = [PermissionError(), 3]
     with pytest.raises(PermissionError):
-        storage._ask(path, ask)
+        asking.ask(path, ask)
     assert answers == [3]
 
 
@@ -547,10 +548,10 @@ def test_what_google_refuses_is_not_asked_for_again(monkeypatch: pytest.MonkeyPa
     for error in (OSError("Forbidden: posts\nno"), HttpError({"code": 401, "message": "no"})):
         calls.clear()
         with pytest.raises(PermissionError, match="refuses"):
-            storage._ask(path, partial(fail, error))
+            asking.ask(path, partial(fail, error))
         assert len(calls) == 1
-    monkeypatch.setattr(storage, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(asking, "_FIRST_WAIT", 0.001)
     calls.clear()
     with pytest.raises(OSError, match="busy"):
-        storage._ask(path, partial(fail, HttpError({"code": 503, "message": "busy"})))
-    assert len(calls) == storage._ATTEMPTS
+        asking.ask(path, partial(fail, HttpError({"code": 503, "message": "busy"})))
+    assert len(calls) == asking._ATTEMPTS

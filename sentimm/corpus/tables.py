@@ -137,7 +137,7 @@ def _expand_url(name: str) -> list[Path]:
     if is_web(path):  # nothing there can be listed, and a ? begins a query
         return [path]
     try:
-        if glob.has_magic(name):
+        if glob.has_magic(name) and not exists(path):
             if not (matches := find_matches(name)):
                 raise InputError(f"No file matches {name!r}.")
             return matches

@@ -13,10 +13,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from sentimm.errors import ImageUnreachableError, StorageError
 from sentimm.images import read_image
-from sentimm.storage import CONNECTIONS, RemoteFile, answers
+from sentimm.storage import CONNECTIONS, RemoteFile, answers, give_up_on
 
 _AHEAD = 2 * CONNECTIONS  # images that are there, or on their way
-_AHEAD_BYTES = 256 << 20  # of those that are there; no more are asked for beyond
+_AHEAD_BYTES = 256 << 20  # of all those; what is on its way is taken to be as large as the largest that came
+_FIRST_BYTES = 32 << 20  # taken of an image before one is there: a few are asked for, and soon many
 
 
 class Fetcher:
@@ -28,11 +29,14 @@ class Fetcher:
         self._waiting: OrderedDict[RemoteFile, None] = OrderedDict()
         self._begun: dict[RemoteFile, Future[bytes]] = {}
         self._sizes: dict[RemoteFile, int] = {}  # of those that are there
+        self._largest: int | None = None
+        self._given_up = threading.Event()
 
     def __enter__(self) -> Fetcher:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self._given_up.set()
         with self._lock:
             self._waiting.clear()
         if self._pool is not None:
@@ -77,15 +81,27 @@ class Fetcher:
         return future
 
     def _begin_more(self) -> None:
-        while self._waiting and len(self._begun) < _AHEAD and sum(self._sizes.values()) < _AHEAD_BYTES:
+        while self._waiting and len(self._begun) < _AHEAD and self._expect_bytes() < _AHEAD_BYTES:
             image, _ = self._waiting.popitem(last=False)
             if image not in self._begun:
-                self._pool = self._pool or ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch")
+                self._pool = self._pool or ThreadPoolExecutor(
+                    CONNECTIONS, thread_name_prefix="fetch", initializer=give_up_on, initargs=(self._given_up,)
+                )
                 self._begun[image] = self._pool.submit(self._fetch, image)
 
+    def _expect_bytes(self) -> int:
+        """Give how many bytes are there and on their way."""
+        under_way = len(self._begun) - len(self._sizes)
+        return sum(self._sizes.values()) + under_way * (_FIRST_BYTES if self._largest is None else self._largest)
+
     def _fetch(self, image: RemoteFile) -> bytes:
-        content = read_image(image)
-        with self._lock:
-            if image in self._begun:
-                self._sizes[image] = len(content)
+        content = b""
+        try:
+            content = read_image(image)
+        finally:
+            with self._lock:
+                self._largest = max(self._largest or 0, len(content))
+                if image in self._begun:
+                    self._sizes[image] = len(content)
+                self._begin_more()
         return content

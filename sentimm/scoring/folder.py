@@ -139,6 +139,7 @@ class JobFolder:
     Attributes:
         output: as given.
         path: the folder.
+        stdin: what this command put into it from standard input, for its survey.
         parts: those that are finished, in order.
         damaged: how many parts there were that can't be used.
 
@@ -150,6 +151,7 @@ class JobFolder:
     def __init__(self, output: Path) -> None:
         self.output = output
         self.path = job_path(output)
+        self.stdin: Path | None = None
         self.parts: list[Part] = []
         self.damaged = 0
         self._rows = 0
@@ -175,7 +177,7 @@ class JobFolder:
         try:
             with suppress(OutputError), writing(self.path):  # what is left behind does no harm
                 if is_folder(self.path) and read_job(self.path) is None:
-                    self._remove()
+                    self._remove_unbegun()
         finally:
             with suppress(OutputError):
                 self._lock.release()
@@ -429,8 +431,10 @@ class JobFolder:
         path = self.path / part.name
         if not is_remote(path) or self._is_complete:
             return read_facts(path)
-        line = read_line(path, self._metadata["fingerprint"], self._schema)
-        return None if line is None or line[1] != part.size else line[0]
+        line = read_line(path)
+        if line is None or line.bytes != part.size:
+            return None
+        return line.find_facts(self._metadata["fingerprint"], self._schema)
 
     def _is_whole(self, part: Part) -> bool:
         if is_remote(part.path):  # its line says so
@@ -440,6 +444,12 @@ class JobFolder:
             return is_whole(part.path) and (
                 has_problems or holds_problems(cast(Path, part.problems), count_problems(part.facts.counts))
             )
+
+    def _remove_unbegun(self) -> None:
+        if not is_remote(self.path):
+            self._remove()
+        elif self.stdin is not None:  # nobody is locked out there: another command may be in its survey
+            remove_file(self.stdin)
 
     def _remove(self) -> None:
         self._remove_files(keep_stdin=False)

@@ -102,7 +102,10 @@ def _run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
     _check_problems(problems, output, options.inputs)
     bundle = _load_bundle(options)
     with _start(bundle, options, tell) as place, JobFolder(output) as folder:
-        inputs = [str(_spool_stdin(folder.path))] if options.inputs == ("-",) else options.inputs
+        inputs = options.inputs
+        if inputs == ("-",):
+            folder.stdin = _spool_stdin(folder.path)
+            inputs = (str(folder.stdin),)
         before = read_states(expand_inputs(inputs))
         survey = _survey(inputs, options, tell)
         tell(_describe_survey(survey, options))

@@ -202,7 +202,7 @@ def read_facts(path: Path) -> FileFacts | None:
         OSError: it can't be read.
     """
     try:
-        with _open_parquet(path) as file:
+        with open_parquet(path) as file:
             metadata = file.metadata.metadata or {}
             fingerprint = json.loads(metadata[f"{_METADATA}fingerprint".encode()])
             labels, modalities, statuses = json.loads(metadata[f"{_METADATA}counts".encode()])
@@ -220,7 +220,7 @@ def is_whole(path: Path) -> bool:
         OSError: it can't be read.
     """
     try:
-        with _open_parquet(path) as file:
+        with open_parquet(path) as file:
             for group in range(file.num_row_groups):
                 file.read_row_group(group)
     except pa.ArrowException:
@@ -263,6 +263,35 @@ def read_frames(paths: Sequence[Path]) -> Iterator[pl.DataFrame]:
         yield from map_remote(read_frame, some) if any(map(is_remote, some)) else map(read_frame, some)
 
 
+@contextmanager
+def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open one of our Parquet files, at any place.
+
+    Raises:
+        OSError, pa.ArrowInvalid: it can't be read.
+    """
+    with ExitStack() as stack:
+        source = stack.enter_context(open_file(path)) if is_remote(path) else path
+        yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True))
+
+
+def read_rows(file: pq.ParquetFile, columns: Sequence[str], start: int, most: int) -> pa.Table:
+    """Read at most so many rows from `start` on, and of the row groups only those that hold them.
+
+    Raises:
+        OSError, pa.ArrowException: they can't be read.
+    """
+    groups, first, skipped = [], 0, start
+    for group in range(file.num_row_groups):
+        rows = file.metadata.row_group(group).num_rows
+        if first + rows <= start:
+            skipped -= rows
+        elif first < start + most:
+            groups.append(group)
+        first += rows
+    return file.read_row_groups(groups, list(columns)).slice(skipped, most)
+
+
 def read_frame(path: Path) -> pl.DataFrame:
     """Read one of our Parquet files, as polars wrote it.
 
@@ -271,13 +300,6 @@ def read_frame(path: Path) -> pl.DataFrame:
     """
     source = BytesIO(read_bytes(path)) if is_remote(path) else path
     return pl.read_parquet(source, hive_partitioning=False, glob=False)
-
-
-@contextmanager
-def _open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
-    with ExitStack() as stack:
-        source = stack.enter_context(open_file(path)) if is_remote(path) else path
-        yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True))
 
 
 def _pick(indices: npt.NDArray[np.int64], names: Sequence[str]) -> pl.Series:

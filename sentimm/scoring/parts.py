@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,26 +56,45 @@ def stage_path(folder: Path, start: int) -> Path:
     return folder / f"staged-{start:012d}.parquet"
 
 
+@dataclass(frozen=True)
+class PartLine:
+    """The line of a part in object storage.
+
+    Attributes:
+        job: tells the job, and the columns of its output.
+        bytes: of the part.
+        rows: its posts.
+        counts: of labels, modalities and statuses.
+        time: when it was written, in seconds since 1970.
+    """
+
+    job: str
+    bytes: int
+    rows: int
+    counts: Sequence[Mapping[str, int]]
+    time: float
+
+    def find_facts(self, fingerprint: Fingerprint, schema: pa.Schema) -> FileFacts | None:
+        """Give what the part says of itself; None where it is one of another job."""
+        if self.job != _digest(fingerprint, schema):
+            return None
+        return FileFacts(self.rows, fingerprint, Counts(*self.counts), schema)
+
+
 def line_path(part: Path) -> Path:
     """Return the path of the line of a part in object storage."""
     return part.with_suffix(".json")
 
 
-def read_line(part: Path, fingerprint: Fingerprint, schema: pa.Schema) -> tuple[FileFacts, int] | None:
-    """Read the line of a part in object storage.
-
-    Returns:
-        its facts and its bytes; None where it has no line, or is one of another job.
+def read_line(part: Path) -> PartLine | None:
+    """Read the line of a part in object storage; None where it has none.
 
     Raises:
         OSError: it can't be read.
     """
     try:
-        line = json.loads(read_bytes(line_path(part)))
-        if line["job"] != _digest(fingerprint, schema):
-            return None
-        return FileFacts(line["rows"], fingerprint, Counts(*line["counts"]), schema), line["bytes"]
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return PartLine(**json.loads(read_bytes(line_path(part))))
+    except (FileNotFoundError, ValueError, TypeError):
         return None
 
 
@@ -105,8 +125,8 @@ class PartWriter:
         facts = None
         with suppress(OSError):
             if is_remote(path):
-                line = read_line(path, fingerprint, self._columns.arrow_schema)
-                facts = None if line is None else line[0]
+                line = read_line(path)
+                facts = None if line is None else line.find_facts(fingerprint, self._columns.arrow_schema)
             elif path.exists():
                 facts = read_facts(path)
         fits = facts is not None and facts.rows == rows and facts.fingerprint == fingerprint
@@ -127,14 +147,15 @@ class PartWriter:
             write_file(temporary, [table], table.schema, self._metadata, counts)
             size = temporary.stat().st_size
         if is_remote(part.path):
-            line = {
-                "job": _digest(self._metadata["fingerprint"], table.schema),
-                "bytes": size,
-                "rows": facts.rows,
-                "counts": [counts.labels, counts.modalities, counts.statuses],
-            }
+            line = PartLine(
+                _digest(self._metadata["fingerprint"], table.schema),
+                size,
+                facts.rows,
+                (counts.labels, counts.modalities, counts.statuses),
+                time.time(),
+            )
             with commit_file(line_path(part.path)) as temporary:
-                temporary.write_text(json.dumps(line), encoding="utf-8")
+                temporary.write_text(json.dumps(asdict(line)), encoding="utf-8")
         return part
 
     def _temporary(self, path: Path) -> Path:

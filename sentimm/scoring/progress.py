@@ -10,11 +10,12 @@ from typing import Literal
 from sentimm.errors import InputError
 from sentimm.events import Counts
 from sentimm.scoring.commit import writing
-from sentimm.scoring.finished import list_parts, read_output
+from sentimm.scoring.finished import SUCCESS, list_parts, read_output
 from sentimm.scoring.folder import job_path, read_job
 from sentimm.scoring.lock import is_locked
 from sentimm.scoring.output import read_facts
-from sentimm.storage import is_remote, map_remote
+from sentimm.scoring.parts import read_line
+from sentimm.storage import exists, is_remote, map_remote
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ def read_progress(output: Path) -> JobProgress:
     ends, times = [0], []
     with writing(folder):
         parts = list_parts(folder)
-        for rows, modified in (map_remote if is_remote(folder) else map)(_look_at, parts):
+        has_lines = is_remote(folder) and not exists(folder / SUCCESS)
+        look = _read_line if has_lines else _look_at
+        for rows, modified in (map_remote if is_remote(folder) else map)(look, parts):
             if rows is not None:
                 ends.append(ends[-1] + rows)
                 times.append(modified)
@@ -76,3 +79,9 @@ def _look_at(part: Path) -> tuple[int | None, float]:
     """Give how many posts a part has, None where it is damaged, and when it was finished."""
     facts = read_facts(part)
     return None if facts is None else facts.rows, part.stat().st_mtime
+
+
+def _read_line(part: Path) -> tuple[int | None, float]:
+    """Give the same for a part in object storage; None where it does not count."""
+    line = read_line(part)
+    return (None, 0.0) if line is None else (line.rows, line.time)

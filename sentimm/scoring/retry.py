@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import bisect
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sentimm.corpus import Chunk
 from sentimm.errors import OutputError
 from sentimm.scoring.finished import list_parts
-from sentimm.scoring.output import STATUSES, OutputColumns, Scores
-from sentimm.storage import download, is_folder, is_remote
+from sentimm.scoring.output import STATUSES, OutputColumns, Scores, open_parquet, read_rows
+from sentimm.storage import is_folder
 
 
 class EarlierAnswers:
@@ -38,10 +39,8 @@ class EarlierAnswers:
         self._output = output
         self._files = list_parts(output) if is_folder(output) else [output]
         self._starts = [int(file.stem.removeprefix("part-")) for file in self._files] if is_folder(output) else [0]
-        self._copies: Path | None = None
-        if is_remote(output):
-            self._copies = Path(tempfile.mkdtemp(prefix="sentimm-"))
-            weakref.finalize(self, shutil.rmtree, self._copies, ignore_errors=True)
+        self._opened: tuple[Path, pq.ParquetFile] | None = None
+        self._closing = ExitStack()
         self._columns = columns
         self._status = columns.prefix + "status"
         self._statuses = list(statuses)
@@ -75,23 +74,22 @@ class EarlierAnswers:
 
     def _read(self, chunk: Chunk) -> pl.DataFrame:
         first = bisect.bisect_right(self._starts, chunk.start) - 1
-        files = self._files[first : max(first + 1, bisect.bisect_left(self._starts, chunk.start + chunk.rows))]
+        tables, start, left = [], chunk.start - self._starts[first], chunk.rows
         try:
-            scan = pl.scan_parquet([self._fetch(file) for file in files], glob=False, hive_partitioning=False)
-            skipped = chunk.start - self._starts[first]
-            return scan.select(list(self._columns.added)).slice(skipped, chunk.rows).collect()
-        except (pl.exceptions.PolarsError, OSError) as error:
+            for path in self._files[first:]:
+                tables.append(read_rows(self._open(path), list(self._columns.added), start, left))
+                start, left = 0, left - tables[-1].num_rows
+                if not left:
+                    break
+        except (pa.ArrowException, OSError) as error:
             raise OutputError(f"{self._output} can't be read: {error}.") from error
+        return cast(pl.DataFrame, pl.from_arrow(pa.concat_tables(tables)))
 
-    def _fetch(self, file: Path) -> Path:
-        if self._copies is None:
-            return file
-        copied = self._copies / file.name
-        if not copied.exists():
-            temporary = copied.with_name(f"{copied.name}.tmp")
-            download(file, temporary)
-            temporary.rename(copied)
-        return copied
+    def _open(self, path: Path) -> pq.ParquetFile:
+        if self._opened is None or self._opened[0] != path:
+            self._closing.close()
+            self._opened = path, self._closing.enter_context(open_parquet(path))
+        return self._opened[1]
 
     def _find_again(self, answers: pl.DataFrame) -> npt.NDArray[np.bool_]:
         return answers[self._status].is_in(self._statuses).to_numpy()

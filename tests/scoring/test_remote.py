@@ -15,7 +15,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from sentimm import storage
 from sentimm.corpus.shards import ShardTable
 from sentimm.errors import (
     BundleError,
@@ -33,7 +32,7 @@ from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring import lock
 from sentimm.scoring.job import run_job
 from sentimm.scoring.progress import read_progress
-from sentimm.storage import to_path
+from sentimm.storage import asking, to_path
 from tests.scoring import corpora
 from tests.scoring.test_job import Killed, kill_at
 from tests.servers import Faults, S3Server
@@ -46,8 +45,8 @@ OUTPUTS = ["scored.parquet", "scored"]
 def impatient(monkeypatch):
     monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda *_, **__: 0.01)
     monkeypatch.setattr(lock, "_KEEP_SECONDS", 0.0)
-    monkeypatch.setattr(storage, "_FIRST_WAIT", 0.01)
-    monkeypatch.setattr(storage, "_LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(asking, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(asking, "_LONGEST_WAIT", 0.05)
 
 
 @pytest.fixture

@@ -1,0 +1,108 @@
+"""Asking a server: again where it fails for a while; every failure is an OSError in words for a person."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import random
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+_CREDENTIALS = ("ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "RequestTimeTooSkewed", "SignatureDoesNotMatch")
+_ATTEMPTS = 8
+_FIRST_WAIT = 0.2  # seconds, twice as many after each attempt
+_LONGEST_WAIT = 10.0
+
+_log = logging.getLogger(__name__)
+
+_NEVER = threading.Event()
+_given_up = ContextVar("given_up", default=_NEVER)
+
+
+def give_up_on(event: threading.Event) -> None:
+    """Ask nothing again in this thread once `event` is set: nobody waits for the answer any more."""
+    _given_up.set(event)
+
+
+def ask(path: Path, question: Callable[[], Result]) -> Result:
+    """Ask a server, again where it fails in a way that may pass; what fails then is an OSError."""
+    given_up = _given_up.get()
+    for attempt in range(_ATTEMPTS):
+        try:
+            return question()
+        except Exception as error:  # each file system has its own
+            failure = _translate(error)
+            if _is_final(error, failure) or attempt == _ATTEMPTS - 1 or given_up.is_set():
+                raise failure from error
+            _log.info("%s: %s: tried again", path, failure.strerror)
+            wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt)
+            given_up.wait(wait * random.uniform(0.5, 1))
+    raise AssertionError
+
+
+def _is_final(error: Exception, failure: OSError) -> bool:
+    status, code = find_status(error), _find_code(error)
+    if _lacks_credentials(error):
+        return True
+    if code in ("NoSuchUpload", "RequestTimeout", "IncompleteBody", "BadDigest", "OperationAborted"):
+        return False
+    if status is not None and 400 <= status < 500:
+        return status not in (408, 409, 425, 429)
+    return (
+        isinstance(failure, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError)
+        or isinstance(error, TypeError | ValueError | NotImplementedError)
+        or type(error).__name__ == "ParamValidationError"
+    )
+
+
+def _lacks_credentials(error: Exception) -> bool:
+    """Tell whether nobody is let in, which says nothing of the file."""
+    return _find_code(error) in _CREDENTIALS or "Credentials" in type(error).__name__
+
+
+def find_status(error: Exception) -> int | None:
+    """Find the status of the answer that an error is about; s3fs's errors have botocore's as their cause."""
+    answer = _get_answer(error).get("ResponseMetadata", {})
+    status = getattr(error, "status", answer.get("HTTPStatusCode"))
+    if type(error).__module__.startswith("gcsfs"):
+        status = getattr(error, "code", None)
+    elif str(error).startswith("Forbidden: "):  # gcsfs's as well
+        status = 403
+    return status if isinstance(status, int) else None
+
+
+def _find_code(error: Exception) -> str:
+    """Find what object storage calls the error."""
+    return str(_get_answer(error).get("Error", {}).get("Code", ""))
+
+
+def _get_answer(error: Exception) -> dict[str, Any]:
+    answer = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
+    return answer if isinstance(answer, dict) else {}
+
+
+def _translate(error: Exception) -> OSError:
+    """Make an OSError of what a file system raises, with words as `strerror`."""
+    status = find_status(error)
+    if _lacks_credentials(error):
+        return OSError(errno.EIO, "there are no credentials for it, or they are refused")
+    if status in (401, 403):
+        return PermissionError(errno.EACCES, f"the server refuses it ({status})")
+    if status in (404, 410):
+        return FileNotFoundError(errno.ENOENT, "it is not there")
+    kind = type(error).__name__
+    if isinstance(getattr(error, "status", None), int):
+        return OSError(errno.EIO, f"the server answers {status}")
+    if isinstance(error, FileNotFoundError):
+        return FileNotFoundError(errno.ENOENT, "it is not there")
+    if isinstance(error, PermissionError):
+        return PermissionError(errno.EACCES, "the server refuses it")
+    lines = str(getattr(error, "strerror", None) or error).strip().splitlines() or [kind]
+    words = " ".join(lines[:2] if lines[0].endswith(":") else lines[:1]).rstrip(".")
+    number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
+    return OSError(number, words)
