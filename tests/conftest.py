@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sentimm.scoring import decoders
 from tests.servers import S3Server, WebServer, forget_file_systems
 from tests.tiny_bundles import make_bundle
 
@@ -21,6 +22,12 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def attending_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As `tiny_bundle`, but its fusion takes sequences too."""
     return make_bundle(tmp_path_factory.mktemp("bundles") / "attending", attends=True)
+
+
+@pytest.fixture
+def quick_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode images in this process, as on Windows: for tests of many jobs that are about something else."""
+    monkeypatch.setattr(decoders, "_HAS_PROCESSES", False)
 
 
 @pytest.fixture(scope="session")

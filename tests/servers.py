@@ -27,6 +27,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import io
+import itertools
 import json
 import os
 import random
@@ -283,6 +284,7 @@ class WebServer:
         self.folder = folder
         self.has_ranges = True
         self.has_sizes = True  # else chunked answers
+        self.has_ends = True  # else a file without a size goes on and on
         self.has_heads = True  # else it answers 405 to HEAD
         self.compresses = False  # sends Content-Encoding: gzip to those who take it
         self.compresses_always = False  # and to others
@@ -388,14 +390,13 @@ class _WebHandler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            for start in range(0, len(content), 65536):
-                chunk = content[start : start + 65536]
-                self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
-            self._write(b"0\r\n\r\n")
-
-    def _write(self, content: bytes) -> None:
-        with suppress(OSError):  # the client has read enough
-            self.wfile.write(content)
+            with suppress(OSError):  # the client has read enough
+                for start in itertools.count(step=65536):
+                    if start >= len(content) and self.web.has_ends:
+                        break
+                    chunk = content[start : start + 65536] or bytes(65536)
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                self.wfile.write(b"0\r\n\r\n")
 
 
 def _serve_s3() -> None:

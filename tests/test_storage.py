@@ -18,7 +18,7 @@ import pytest
 
 from sentimm import storage
 from sentimm.errors import MissingExtraError, UsageError
-from sentimm.storage import Entry, RemoteFile, asking, to_path
+from sentimm.storage import Entry, RemoteFile, asking, files, to_path
 from tests.servers import Faults, S3Server, WebServer, find_free_port, forget_file_systems
 
 RATE = 0.25
@@ -428,6 +428,12 @@ class TestWeb:
         if not (always and has_ranges):  # such a server gives ranges of what is compressed
             assert len(begin) == 1_000
 
+    def test_reads_no_more_than_it_was_asked_for(self, web: WebServer) -> None:
+        web.has_ranges = web.has_sizes = web.has_ends = False
+        (web.folder / "file").write_bytes(b"123")
+        assert storage.read_bytes(to_path(f"{web.url}/file"), 5) == b"123\0\0"
+        assert storage.read_bytes(RemoteFile(f"{web.url}/file"), 1_000_000) == b"123" + bytes(999_997)
+
     def test_says_at_once_that_a_file_is_not_there(self, web: WebServer) -> None:
         path = to_path(f"{web.url}/none")
         with web.failing(Faults()):
@@ -527,6 +533,36 @@ def test_asks_again_only_what_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PermissionError):
         asking.ask(path, ask)
     assert answers == [3]
+
+
+def test_asks_nothing_again_once_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_FIRST_WAIT", 600)
+    monkeypatch.setattr(asking, "_LONGEST_WAIT", 600)
+    given_up, asked, calls = threading.Event(), threading.Event(), []
+
+    def fail() -> None:
+        calls.append(None)
+        asked.set()
+        raise TimeoutError
+
+    with ThreadPoolExecutor(1, initializer=storage.give_up_on, initargs=(given_up,)) as pool:
+        answer = pool.submit(asking.ask, Path("x"), fail)
+        assert asked.wait(timeout=20)
+        given_up.set()
+        with pytest.raises(OSError):
+            answer.result(timeout=20)
+    assert len(calls) == 1
+
+
+def test_a_server_answers_that_fails_for_the_folder_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exists(path: Path) -> bool:
+        if str(path).rstrip("/").endswith("folder"):
+            raise OSError(errno.EIO, "the server answers 500")
+        return False
+
+    monkeypatch.setattr(files, "exists", exists)
+    assert storage.answers(RemoteFile("http://127.0.0.1/folder/0.png"))
+    assert not storage.answers(RemoteFile("http://folder/0.png"))
 
 
 def make_refusal(code: str, status: int) -> Exception:

@@ -22,7 +22,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,7 @@ import polars as pl
 
 from sentimm.errors import JobConflictError, OutputError, UsageError
 from sentimm.events import Counts
+from sentimm.scoring.begun import JOB, JobFacts, job_path, read_job, read_own
 from sentimm.scoring.commit import (
     commit_file,
     commit_folder,
@@ -47,7 +48,6 @@ from sentimm.scoring.finished import (
     FinishedOutput,
     is_single_file,
     list_parts,
-    read_all_facts,
     read_output,
     remove_output,
 )
@@ -63,72 +63,19 @@ from sentimm.scoring.output import (
 )
 from sentimm.scoring.parts import Part, PartWriter, line_path, part_path, read_line
 from sentimm.scoring.problems import count_problems, holds_problems, publish_problems
-from sentimm.storage import Entry, exists, is_folder, is_remote, list_folder, map_remote, read_bytes
+from sentimm.storage import Entry, exists, is_folder, is_remote, list_folder, map_remote
 
-_JOB = "job.json"
 _FINAL = "final.tmp"  # the single file while it is put together
 _STAGED = re.compile(r"staged-\d{12}\.parquet")
 _PROBLEMS = re.compile(r"part-\d{12}\.problems\.parquet")
 _LINE = re.compile(r"part-\d{12}\.json")
 _STDIN = re.compile(r"stdin-\w+\.ndjson(\.tmp)?")
 _OURS = re.compile(
-    rf"{re.escape(_JOB)}|{LOCK}|{SUCCESS}|{_STDIN.pattern}|{PART.pattern}|{_PROBLEMS.pattern}|{_STAGED.pattern}"
-    rf"|{_LINE.pattern}|({re.escape(_JOB)}|{SUCCESS}|{PART.pattern}|{_PROBLEMS.pattern}|{_STAGED.pattern})(\.\d+)?\.tmp|{re.escape(_FINAL)}"
+    rf"{re.escape(JOB)}|{LOCK}|{SUCCESS}|{_STDIN.pattern}|{PART.pattern}|{_PROBLEMS.pattern}|{_STAGED.pattern}"
+    rf"|{_LINE.pattern}|({re.escape(JOB)}|{SUCCESS}|{PART.pattern}|{_PROBLEMS.pattern}|{_STAGED.pattern})(\.\d+)?\.tmp|{re.escape(_FINAL)}"
 )
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class JobFacts:
-    """What job.json says.
-
-    Attributes:
-        fingerprint: what decides the output.
-        rows: posts.
-        overwrite: the job was begun by a command with --overwrite.
-        started: when, in ISO 8601.
-        batch_sizes: what `--batch-size auto` found for a device, by modality.
-    """
-
-    fingerprint: Fingerprint
-    rows: int
-    overwrite: bool
-    started: str
-    batch_sizes: dict[str, dict[str, int]] = field(default_factory=dict)
-
-
-def job_path(output: Path) -> Path:
-    """Return the path of the job folder of `output`."""
-    return output.with_name(f"{output.name}.job")
-
-
-def read_job(folder: Path) -> JobFacts | None:
-    """Read what the job in `folder` is; None where none was begun.
-
-    Raises:
-        OutputError: it lies in object storage, which does not answer.
-    """
-    with suppress(ValueError, TypeError):
-        if (content := _read_own(folder / _JOB)) is not None:
-            return JobFacts(**json.loads(content))
-    # A complete folder of parts loses its job.json before it gets its final name.
-    if _read_own(folder / SUCCESS) is not None and (parts := read_all_facts(list_parts(folder))):
-        return JobFacts(parts[0].fingerprint, sum(part.rows for part in parts), overwrite=True, started="")
-    return None
-
-
-def _read_own(path: Path) -> bytes | None:
-    """Read a small file of a job; None where it is not there, or is local and can't be read."""
-    try:
-        return read_bytes(path)
-    except FileNotFoundError:
-        return None
-    except OSError:
-        if is_remote(path):
-            with writing(path):
-                raise
-        return None
 
 
 class JobFolder:
@@ -221,7 +168,7 @@ class JobFolder:
         goes_on = job is not None and not describe_changes(job.fingerprint, fingerprint)
         # The same command goes on, also where --overwrite is part of it.
         anew = overwrite and not (goes_on and job is not None and job.overwrite)
-        self._is_complete = _read_own(self.path / SUCCESS) is not None
+        self._is_complete = read_own(self.path / SUCCESS) is not None
         is_being_copied = goes_on and self._is_complete and finished is not None and not finished.complete
         if not anew and finished is not None and not is_being_copied:
             self._check_same(finished.fingerprint, fingerprint, finished.complete)
@@ -245,7 +192,7 @@ class JobFolder:
     def _begin_retry(self, fingerprint: Fingerprint, rows: int, retry: Sequence[str]) -> FinishedOutput | None:
         own = {**fingerprint, "retry": sorted(retry)}
         # Of a complete job the earlier output may be gone, or half of it.
-        self._is_complete = _read_own(self.path / SUCCESS) is not None
+        self._is_complete = read_own(self.path / SUCCESS) is not None
         job, finished = read_job(self.path), read_output(self.output)
         if not self._is_complete:
             if finished is None:
@@ -400,7 +347,7 @@ class JobFolder:
             )
 
     def _write_job(self, job: JobFacts) -> None:
-        with commit_file(self.path / _JOB) as temporary:
+        with commit_file(self.path / JOB) as temporary:
             temporary.write_text(json.dumps(asdict(job), indent=1, ensure_ascii=False), encoding="utf-8")
 
     def _find_parts(self, fingerprint: Fingerprint) -> None:
@@ -446,10 +393,11 @@ class JobFolder:
             )
 
     def _remove_unbegun(self) -> None:
-        if not is_remote(self.path):
+        if is_remote(self.path):  # nobody is locked out: another command may be in its survey
+            own = self.stdin.name if self.stdin is not None else None
+            self._remove_all(lambda name: name != LOCK and (name == own or not _STDIN.fullmatch(name)))
+        else:
             self._remove()
-        elif self.stdin is not None:  # nobody is locked out there: another command may be in its survey
-            remove_file(self.stdin)
 
     def _remove(self) -> None:
         self._remove_files(keep_stdin=False)
@@ -459,7 +407,7 @@ class JobFolder:
     def _remove_files(self, *, keep_stdin: bool) -> None:
         # First what says that there is a job: without it, the rest is worthless wherever a kill leaves it.
         remove_file(self.path / SUCCESS)
-        remove_file(self.path / _JOB)
+        remove_file(self.path / JOB)
         self._remove_all(lambda name: name != LOCK and not (keep_stdin and _STDIN.fullmatch(name)))
 
     def _remove_all(self, is_chosen: Callable[[str], bool]) -> None:

@@ -9,9 +9,9 @@ from typing import Literal
 
 from sentimm.errors import InputError
 from sentimm.events import Counts
+from sentimm.scoring.begun import job_path, read_job
 from sentimm.scoring.commit import writing
 from sentimm.scoring.finished import SUCCESS, list_parts, read_output
-from sentimm.scoring.folder import job_path, read_job
 from sentimm.scoring.lock import is_locked
 from sentimm.scoring.output import read_facts
 from sentimm.scoring.parts import read_line

@@ -37,11 +37,12 @@ def ask(path: Path, question: Callable[[], Result]) -> Result:
             return question()
         except Exception as error:  # each file system has its own
             failure = _translate(error)
-            if _is_final(error, failure) or attempt == _ATTEMPTS - 1 or given_up.is_set():
+            if _is_final(error, failure) or attempt == _ATTEMPTS - 1:
                 raise failure from error
             _log.info("%s: %s: tried again", path, failure.strerror)
             wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt)
-            given_up.wait(wait * random.uniform(0.5, 1))
+            if given_up.wait(wait * random.uniform(0.5, 1)):
+                raise failure from error
     raise AssertionError
 
 

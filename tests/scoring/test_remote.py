@@ -11,6 +11,7 @@ import sys
 import tarfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -19,6 +20,7 @@ from sentimm.corpus.shards import ShardTable
 from sentimm.errors import (
     BundleError,
     BundleNotFoundError,
+    ColumnError,
     InputError,
     JobConflictError,
     MissingExtraError,
@@ -27,7 +29,7 @@ from sentimm.errors import (
     TableError,
     UsageError,
 )
-from sentimm.events import PartCommitted
+from sentimm.events import PartCommitted, Surveyed
 from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring import lock
 from sentimm.scoring.job import run_job
@@ -56,18 +58,31 @@ def corpus(tmp_path) -> Path:
     return tmp_path
 
 
-def score(inputs: str, output: object, bundle: object, images: str | None = None, **more) -> pl.DataFrame | None:
-    """Score; gives what a local output holds."""
-    images = None if images is None else to_path(images)
-    options = ScoreOptions(
-        inputs=(inputs,),
-        corpus=CorpusOptions(images=images),
+def make_options(inputs: object, output: object, bundle: object, images: object = None, **more) -> ScoreOptions:
+    return ScoreOptions(
+        inputs=(str(inputs),),
+        corpus=CorpusOptions(images=None if images is None else to_path(str(images))),
         output=to_path(str(output)),
         model=to_path(str(bundle)),
         **{"chunk_rows": 10, "threads": 1, **more},
     )
-    run_job(options, lambda _event: None)
+
+
+def score(inputs: object, output: object, bundle: object, images: object = None, **more) -> pl.DataFrame | None:
+    """Score; gives what a local output holds."""
+    run_job(make_options(inputs, output, bundle, images, **more), lambda _event: None)
     return pl.read_parquet(output) if isinstance(output, Path) else None
+
+
+def stored_options(output: str, **more) -> ScoreOptions:
+    """Options of a job of which all lies in object storage."""
+    return make_options(
+        "s3://posts/posts.csv", f"s3://posts/{output}", "s3://posts/bundle", "s3://posts/images/", **more
+    )
+
+
+def score_stored(output: str, **more) -> None:
+    run_job(stored_options(output, **more), lambda _event: None)
 
 
 def read(s3: S3Server, output: str) -> pl.DataFrame:
@@ -75,9 +90,12 @@ def read(s3: S3Server, output: str) -> pl.DataFrame:
     return pl.concat([pl.read_parquet(io.BytesIO(s3.read(key))) for key in keys])
 
 
-@pytest.fixture
-def expected(corpus, tiny_bundle) -> pl.DataFrame:
-    return score(str(corpus / "posts.csv"), corpus / "expected.parquet", tiny_bundle, str(corpus / "images"))
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory, tiny_bundle) -> pl.DataFrame:
+    folder = tmp_path_factory.mktemp("expected")
+    corpora.make_images(folder / "images")
+    corpora.make_posts(ROWS).write_csv(folder / "posts.csv")
+    return score(folder / "posts.csv", folder / "expected.parquet", tiny_bundle, folder / "images")
 
 
 @pytest.fixture
@@ -86,10 +104,6 @@ def stored(s3, corpus, tiny_bundle) -> S3Server:
     s3.put("s3://posts/posts.csv", (corpus / "posts.csv").read_bytes())
     s3.put_folder(tiny_bundle, "s3://posts/bundle")
     return s3
-
-
-def score_stored(output: str, **more) -> None:
-    score("s3://posts/posts.csv", f"s3://posts/{output}", "s3://posts/bundle", "s3://posts/images/", **more)
 
 
 @pytest.mark.slow
@@ -172,20 +186,23 @@ def test_no_row_is_lost_where_requests_fail_at_random(stored, expected, seed):
 @pytest.mark.slow
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_a_job_in_object_storage_that_is_killed_at_any_step_resumes_to_the_same_rows(
-    stored, expected, monkeypatch, output
+    s3, corpus, tiny_bundle, expected, quick_decoding, monkeypatch, output
 ):
+    options = make_options(
+        corpus / "posts.csv", f"s3://posts/{output}", tiny_bundle, corpus / "images", chunk_rows=ROWS // 2
+    )
     step, stride = 1, 3 if output == "scored.parquet" else 1  # a folder is copied, object by object
     while True:
         with monkeypatch.context() as patch:
             kill_at(patch, step)
             with suppress(Killed):
-                score_stored(output, chunk_rows=24)
+                run_job(options, lambda _event: None)
                 break
-        score_stored(output, chunk_rows=24)
-        assert read(stored, output).equals(expected), f"killed at step {step}"
-        assert not [key for key in stored.list_keys() if ".job/" in key], f"killed at step {step}"
-        for key in stored.list_keys(f"s3://posts/{output}"):
-            stored.remove(key)
+        run_job(options, lambda _event: None)
+        assert read(s3, output).equals(expected), f"killed at step {step}"
+        assert not [key for key in s3.list_keys() if ".job/" in key], f"killed at step {step}"
+        for key in s3.list_keys(f"s3://posts/{output}"):
+            s3.remove(key)
         step += stride
     assert step > 30
 
@@ -216,7 +233,7 @@ def test_a_part_without_its_line_does_not_count(stored, expected, tiny_bundle):
     line = json.loads(stored.read(f"{job}/part-000000000000.json"))
     assert line["rows"] == 10 and line["bytes"] == len(stored.read(f"{job}/part-000000000000.parquet"))
     progress = read_progress(to_path("s3://posts/scored.parquet"))
-    assert (progress.state, progress.rows) == ("stopped", ROWS)
+    assert (progress.state, progress.scored, progress.rows) == ("stopped", 10, ROWS)
     score_stored("scored.parquet")
     assert read(stored, "scored.parquet").equals(expected)
 
@@ -231,16 +248,8 @@ def stop_after(parts: int, output: str) -> None:
         if not left:
             raise Killed
 
-    options = ScoreOptions(
-        inputs=("s3://posts/posts.csv",),
-        corpus=CorpusOptions(images=to_path("s3://posts/images")),
-        output=to_path(f"s3://posts/{output}"),
-        model=to_path("s3://posts/bundle"),
-        chunk_rows=10,
-        threads=1,
-    )
     with pytest.raises(Killed):
-        run_job(options, stop)
+        run_job(stored_options(output), stop)
 
 
 @pytest.mark.slow
@@ -252,15 +261,8 @@ def test_the_last_of_two_processes_has_the_job(stored, expected):
             taken_over.append(lock.JobLock(to_path("s3://posts/scored.parquet.job")))
             taken_over[0].take()
 
-    options = ScoreOptions(
-        inputs=("s3://posts/posts.csv",),
-        corpus=CorpusOptions(images=to_path("s3://posts/images")),
-        output=to_path("s3://posts/scored.parquet"),
-        model=to_path("s3://posts/bundle"),
-        chunk_rows=10,
-    )
     with pytest.raises(JobConflictError, match=r"took over the job in s3://posts/scored\.parquet\.job"):
-        run_job(options, take_over)
+        run_job(stored_options("scored.parquet"), take_over)
     assert read_progress(to_path("s3://posts/scored.parquet")).state == "running"
     taken_over[0].release()
     assert read_progress(to_path("s3://posts/scored.parquet")).state == "stopped"
@@ -278,15 +280,8 @@ def test_a_command_that_comes_too_late_removes_nothing(stored, expected):
             late.append("now")
             score_stored("scored")  # takes the job over, and finishes it
 
-    options = ScoreOptions(
-        inputs=("s3://posts/posts.csv",),
-        corpus=CorpusOptions(images=to_path("s3://posts/images")),
-        output=to_path("s3://posts/scored"),
-        model=to_path("s3://posts/bundle"),
-        chunk_rows=24,
-    )
     with pytest.raises(JobConflictError, match="another command finished or replaced this job"):
-        run_job(options, come_late)
+        run_job(stored_options("scored", chunk_rows=24), come_late)
     assert read(stored, "scored").equals(expected)
     assert "s3://posts/scored/_SUCCESS" in stored.list_keys()
 
@@ -301,14 +296,7 @@ def test_a_refused_command_leaves_a_running_one_alone(stored, expected):
                 score_stored("scored", views=True)
             refused.append(True)
 
-    options = ScoreOptions(
-        inputs=("s3://posts/posts.csv",),
-        corpus=CorpusOptions(images=to_path("s3://posts/images")),
-        output=to_path("s3://posts/scored"),
-        model=to_path("s3://posts/bundle"),
-        chunk_rows=10,
-    )
-    run_job(options, refuse)
+    run_job(stored_options("scored"), refuse)
     assert refused and read(stored, "scored").equals(expected)
 
 
@@ -327,36 +315,57 @@ def test_a_table_in_object_storage_that_changes_stops_the_job(stored, corpus):
         if isinstance(event, PartCommitted):
             stored.put("s3://posts/posts.csv", b"id,text\n1,other\n")
 
-    options = ScoreOptions(
-        inputs=("s3://posts/posts.csv",),
-        output=corpus / "out.parquet",
-        model=to_path("s3://posts/bundle"),
-        chunk_rows=10,
-    )
+    options = make_options("s3://posts/posts.csv", corpus / "out.parquet", "s3://posts/bundle")
     with pytest.raises(TableError, match=r"s3://posts/posts\.csv changed while it was scored"):
         run_job(options, change)
 
 
 @pytest.mark.slow
-def test_posts_are_retried_in_object_storage(stored, corpus, tiny_bundle):
-    score_stored("scored.parquet")
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_posts_are_retried_in_object_storage(stored, corpus, output):
+    score_stored(output)
     stored.put("s3://posts/images/gone.png", (corpus / "images" / "0.png").read_bytes())
-    score_stored("scored.parquet", retry=("image_missing",))
-    statuses = read(stored, "scored.parquet")["status"].to_list()
+    score_stored(output, retry=("image_missing",), chunk_rows=7)
+    statuses = read(stored, output)["status"].to_list()
     assert statuses == [{"image_missing": "ok"}.get(each, each) for each in corpora.STATUSES] * (ROWS // corpora.KINDS)
+
+
+@pytest.mark.slow
+def test_a_command_that_fails_in_its_survey_leaves_another_one_its_standard_input(s3, tiny_bundle, monkeypatch):
+    def feed(content: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+
+    def fail_beside(event: object) -> None:
+        if isinstance(event, Surveyed):
+            feed(b'{"likes": 1}\n')
+            with pytest.raises(ColumnError):
+                score("-", "s3://posts/scored.parquet", tiny_bundle)
+
+    feed(b'{"text": "a good day"}\n')
+    run_job(make_options("-", "s3://posts/scored.parquet", tiny_bundle), fail_beside)
+    assert read(s3, "scored.parquet")["text"].to_list() == ["a good day"]
+    assert s3.list_keys() == ["s3://posts/scored.parquet"]
+
+
+@pytest.mark.slow
+def test_a_name_with_brackets_is_that_of_a_file_where_it_is_there(s3, corpus, tiny_bundle):
+    for name in ("a[1].csv", "a1.csv"):
+        s3.put(f"s3://posts/{name}", f"text\n{name}\n".encode())
+    assert score("s3://posts/a[1].csv", corpus / "1.parquet", tiny_bundle)["text"].to_list() == ["a[1].csv"]
+    assert score("s3://posts/a[12].csv", corpus / "2.parquet", tiny_bundle)["text"].to_list() == ["a1.csv"]
 
 
 @pytest.mark.slow
 def test_a_store_that_is_down_is_one_sentence(stored, corpus, tiny_bundle):
     with stored.failing(Faults(closed=1)):
         with pytest.raises(InputError, match=r"s3://posts/images can't be read"):
-            score(str(corpus / "posts.csv"), corpus / "out.parquet", tiny_bundle, "s3://posts/images")
+            score(corpus / "posts.csv", corpus / "out.parquet", tiny_bundle, "s3://posts/images")
         with pytest.raises(OutputError, match=r"s3://posts/out\.parquet.* can't be written"):
-            score(str(corpus / "posts.csv"), "s3://posts/out.parquet", tiny_bundle)
+            score(corpus / "posts.csv", "s3://posts/out.parquet", tiny_bundle)
         with pytest.raises(BundleError, match=r"s3://posts/bundle/bundle\.json can't be read"):
-            score(str(corpus / "posts.csv"), corpus / "out.parquet", "s3://posts/bundle")
+            score(corpus / "posts.csv", corpus / "out.parquet", "s3://posts/bundle")
     with pytest.raises(BundleNotFoundError, match="s3://posts/nothing holds no"):
-        score(str(corpus / "posts.csv"), corpus / "out.parquet", "s3://posts/nothing")
+        score(corpus / "posts.csv", corpus / "out.parquet", "s3://posts/nothing")
     with pytest.raises(InputError, match=r"s3://posts/nothing\.csv is not there"):
         score("s3://posts/nothing.csv", corpus / "out.parquet", tiny_bundle)
 
@@ -364,7 +373,7 @@ def test_a_store_that_is_down_is_one_sentence(stored, corpus, tiny_bundle):
 def test_images_of_a_web_server_are_fetched(web, corpus, tiny_bundle, expected):
     (corpus / "images").rename(web.folder / "my images")
     with web.failing(Faults.evenly(0.3, seed=3)):
-        found = score(str(corpus / "posts.csv"), corpus / "out.parquet", tiny_bundle, f"{web.url}/my images/")
+        found = score(corpus / "posts.csv", corpus / "out.parquet", tiny_bundle, f"{web.url}/my images/")
     assert found.equals(expected)
     assert web.faults.total() > 0
 
@@ -376,25 +385,25 @@ def test_a_table_and_a_model_of_a_web_server_are_read(web, corpus, tiny_bundle, 
     for has_ranges in (True, False):
         web.has_ranges = has_ranges
         output = corpus / f"{has_ranges}.parquet"
-        found = score(f"{web.url}/posts.csv.gz", output, web.url, str(corpus / "images"))
+        found = score(f"{web.url}/posts.csv.gz", output, web.url, corpus / "images")
         assert found.equals(expected)
 
 
 def test_a_wrong_folder_of_a_web_server_costs_no_night(web, corpus, tiny_bundle):
     with pytest.raises(InputError, match="No post finds an image in http"):
-        score(str(corpus / "posts.csv"), corpus / "out.parquet", tiny_bundle, f"{web.url}/wrong/")
+        score(corpus / "posts.csv", corpus / "out.parquet", tiny_bundle, f"{web.url}/wrong/")
 
 
 def test_a_web_server_that_is_down_from_the_start_is_one_sentence(web, corpus, tiny_bundle):
     with web.failing(Faults(refused=1)), pytest.raises(InputError, match=r"0\.png can't be fetched: .*503"):
-        score(str(corpus / "posts.csv"), corpus / "out.parquet", tiny_bundle, web.url)
+        score(corpus / "posts.csv", corpus / "out.parquet", tiny_bundle, web.url)
 
 
 def test_a_url_as_the_name_of_an_image_is_missing(web, corpus, tiny_bundle):
     frame = pl.DataFrame({"text": ["good", "bad", "sad"], "image": [f"{web.url}/0.png", "0.png", "../0.png"]})
     frame.write_csv(corpus / "urls.csv")
     (corpus / "images").rename(web.folder / "images")
-    found = score(str(corpus / "urls.csv"), corpus / "out.parquet", tiny_bundle, f"{web.url}/images")
+    found = score(corpus / "urls.csv", corpus / "out.parquet", tiny_bundle, f"{web.url}/images")
     assert found["status"].to_list() == ["image_missing", "ok", "image_missing"]
 
 
@@ -408,13 +417,7 @@ def test_a_web_server_that_goes_down_stops_the_job_which_goes_on_later(web, corp
         if isinstance(event, PartCommitted):
             stack.enter_context(web.failing(Faults(closed=1)))
 
-    options = ScoreOptions(
-        inputs=(str(corpus / "posts.csv"),),
-        corpus=CorpusOptions(images=to_path(web.url)),
-        output=corpus / "out.parquet",
-        model=tiny_bundle,
-        chunk_rows=5,
-    )
+    options = make_options(corpus / "posts.csv", corpus / "out.parquet", tiny_bundle, web.url, chunk_rows=5)
     match = r"can't be fetched.*server does not answer.*the same command goes on"
     with ExitStack() as stack, pytest.raises(StorageError, match=match):
         run_job(options, go_down)
@@ -424,7 +427,7 @@ def test_a_web_server_that_goes_down_stops_the_job_which_goes_on_later(web, corp
 
 def test_what_cannot_be_reached_or_written_is_said(corpus, tiny_bundle, monkeypatch):
     with pytest.raises(UsageError, match="lies in object storage"):
-        score(str(corpus / "posts.csv"), "https://example.org/out.parquet", tiny_bundle)
+        score(corpus / "posts.csv", "https://example.org/out.parquet", tiny_bundle)
     with pytest.raises(UsageError, match="Nothing is known of names such as nowhere://"):
         to_path("nowhere://posts/posts.csv")
     monkeypatch.setitem(sys.modules, "upath", None)

@@ -1,0 +1,96 @@
+"""Fetching images ahead: how many at once, and what happens to those that nobody takes."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from sentimm.errors import ImageError
+from sentimm.scoring import fetching
+from sentimm.scoring.fetching import Fetcher
+from sentimm.storage import CONNECTIONS, RemoteFile, asking
+from tests.servers import Faults
+
+IMAGES = [RemoteFile(f"https://example.org/{number}.png") for number in range(200)]
+
+
+class Server:
+    """Stands for a server: gives an image when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[RemoteFile] = []
+        self.answers: dict[RemoteFile, bytes | ImageError] = {}
+        self._has_ended = False
+        self._changed = threading.Condition()
+        monkeypatch.setattr(fetching, "read_image", self._read)
+
+    def give(self, answer: bytes | ImageError) -> None:
+        """Give this for what was asked for so far."""
+        with self._changed:
+            self.answers.update(dict.fromkeys(self.asked, answer))
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Give nothing for all that is asked for from now on."""
+        with self._changed:
+            self._has_ended = True
+            self._changed.notify_all()
+
+    def wait_for(self, count: int) -> int:
+        """Wait until so many images were asked for, and a moment longer; tells how many there are then."""
+        deadline = time.monotonic() + 20
+        while len(self.asked) < count and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        return len(self.asked)
+
+    def _read(self, image: RemoteFile) -> bytes:
+        with self._changed:
+            self.asked.append(image)
+            assert self._changed.wait_for(lambda: self._has_ended or image in self.answers, timeout=20)
+            answer = self.answers.get(image, b"")
+        if isinstance(answer, ImageError):
+            raise answer
+        return answer
+
+
+@pytest.mark.parametrize("answer", [b"small", ImageError("is not there")])
+def test_a_few_images_are_asked_for_until_it_is_known_how_large_they_are(monkeypatch, answer):
+    server = Server(monkeypatch)
+    with Fetcher() as fetcher:
+        fetcher.expect(IMAGES)
+        assert server.wait_for(8) == 8
+        server.give(answer)
+        assert server.wait_for(8 + CONNECTIONS) == 8 + CONNECTIONS  # those that wait for a connection come behind
+        server.give(answer)
+        assert server.wait_for(64) == 64  # until some are taken
+    server.end()
+
+
+def test_large_images_are_asked_for_two_at_a_time(monkeypatch):
+    server = Server(monkeypatch)
+    with Fetcher() as fetcher:
+        fetcher.expect(IMAGES)
+        assert server.wait_for(8) == 8
+        server.give(bytes(100 << 20))
+        for image in IMAGES[:8]:
+            assert len(fetcher.take(image)) == 100 << 20
+        assert server.wait_for(11) == 11  # the third makes it more than 256 MB
+    server.end()
+
+
+def test_nothing_is_asked_for_again_when_nobody_waits_any_more(monkeypatch, web):
+    monkeypatch.setattr(asking, "_FIRST_WAIT", 600)
+    monkeypatch.setattr(asking, "_LONGEST_WAIT", 600)
+    with web.failing(Faults(refused=1)):
+        with Fetcher() as fetcher:
+            fetcher.expect([RemoteFile(f"{web.url}/{number}.png") for number in range(5)])
+            while web.requests.total() < 5:
+                time.sleep(0.01)
+        for thread in threading.enumerate():
+            if thread.name.startswith("fetch"):
+                thread.join(timeout=20)
+                assert not thread.is_alive()
+        assert web.requests.total() == 5
