@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sentimm.scoring import decoders
-from tests.servers import S3Server, WebServer, forget_file_systems
+from tests.servers import MemoryStore, S3Server, WebServer, forget_file_systems
 from tests.tiny_bundles import make_bundle
 
 
@@ -48,6 +48,14 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Serve
     forget_file_systems()
     yield s3_server
     forget_file_systems()
+
+
+@pytest.fixture
+def memory() -> Iterator[MemoryStore]:
+    """Object storage in memory, empty."""
+    store = MemoryStore()
+    yield store
+    store.reset()
 
 
 @pytest.fixture

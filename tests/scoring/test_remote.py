@@ -37,7 +37,7 @@ from sentimm.scoring.progress import read_progress
 from sentimm.storage import asking, to_path
 from tests.scoring import corpora
 from tests.scoring.test_job import Killed, kill_at
-from tests.servers import Faults, S3Server
+from tests.servers import Faults, MemoryStore, S3Server
 
 ROWS = 48
 OUTPUTS = ["scored.parquet", "scored"]
@@ -85,9 +85,9 @@ def score_stored(output: str, **more) -> None:
     run_job(stored_options(output, **more), lambda _event: None)
 
 
-def read(s3: S3Server, output: str) -> pl.DataFrame:
-    keys = [key for key in s3.list_keys(f"s3://posts/{output}") if key.endswith(".parquet")]
-    return pl.concat([pl.read_parquet(io.BytesIO(s3.read(key))) for key in keys])
+def read(store: S3Server | MemoryStore, output: str) -> pl.DataFrame:
+    keys = [key for key in store.list_keys(f"{store.url}/{output}") if key.endswith(".parquet")]
+    return pl.concat([pl.read_parquet(io.BytesIO(store.read(key))) for key in keys])
 
 
 @pytest.fixture(scope="module")
@@ -185,13 +185,15 @@ def test_no_row_is_lost_where_requests_fail_at_random(stored, expected, seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize(("store", "stride"), [("memory", 1), ("s3", 7)])
 def test_a_job_in_object_storage_that_is_killed_at_any_step_resumes_to_the_same_rows(
-    s3, corpus, tiny_bundle, expected, quick_decoding, monkeypatch, output
+    request, corpus, tiny_bundle, expected, quick_decoding, monkeypatch, store, stride, output
 ):
+    store = request.getfixturevalue(store)
     options = make_options(
-        corpus / "posts.csv", f"s3://posts/{output}", tiny_bundle, corpus / "images", chunk_rows=ROWS // 2
+        corpus / "posts.csv", f"{store.url}/{output}", tiny_bundle, corpus / "images", chunk_rows=ROWS // 2
     )
-    step, stride = 1, 3 if output == "scored.parquet" else 1  # a folder is copied, object by object
+    step = 1
     while True:
         with monkeypatch.context() as patch:
             kill_at(patch, step)
@@ -199,10 +201,10 @@ def test_a_job_in_object_storage_that_is_killed_at_any_step_resumes_to_the_same_
                 run_job(options, lambda _event: None)
                 break
         run_job(options, lambda _event: None)
-        assert read(s3, output).equals(expected), f"killed at step {step}"
-        assert not [key for key in s3.list_keys() if ".job/" in key], f"killed at step {step}"
-        for key in s3.list_keys(f"s3://posts/{output}"):
-            s3.remove(key)
+        assert read(store, output).equals(expected), f"killed at step {step}"
+        assert not [key for key in store.list_keys() if ".job/" in key], f"killed at step {step}"
+        for key in store.list_keys():
+            store.remove(key)
         step += stride
     assert step > 30
 
