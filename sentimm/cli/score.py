@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sentimm.cli import scoring_options as shared
 from sentimm.cli.declare import declare, parse_path
+from sentimm.cli.stopping import Stopped, StopRequest
 from sentimm.events import Event, JobFinished, ModelReady
 from sentimm.options import CorpusOptions, ScoreOptions
 
@@ -150,22 +148,25 @@ def score(
     )
     from sentimm.console.scoring import ScoreConsole
 
-    with ScoreConsole(quiet=quiet, as_json=as_json) as console, _Signals() as signals:
+    with ScoreConsole(quiet=quiet, as_json=as_json) as console, StopRequest(lambda _: None) as request:
         try:
-            _run(options, dry_run, console, signals)
-        except _Stopped as stop:
+            _run(options, dry_run, console, request)
+        except Stopped:
             console.close()
-            _explain_stop(options, console, stop.signal_number)
+            _explain_stop(options, console)
+            raise
 
 
-def _run(options: ScoreOptions, dry_run: bool, console: ScoreConsole, signals: _Signals) -> None:
+def _run(options: ScoreOptions, dry_run: bool, console: ScoreConsole, request: StopRequest) -> None:
     from sentimm.scoring.job import run_job, survey_job
 
     def tell(event: Event) -> None:
         console.show(event)
         if isinstance(event, ModelReady) and options.model is None and (bundle := _find_own_bundle()):
             console.hint(f"Your own models are used with --model, such as --model {bundle}.")
-        signals.check(event)
+        # Before the survey's first event nothing is written, but standard input may be waited for.
+        if not isinstance(event, ModelReady | JobFinished) and request():
+            raise Stopped(request.exit_code)
 
     if dry_run:
         console.show_survey(survey_job(options, tell))
@@ -179,7 +180,7 @@ def _find_own_bundle() -> Path | None:
     return manifests[-1].parent if manifests else None
 
 
-def _explain_stop(options: ScoreOptions, console: ScoreConsole, signal_number: int) -> NoReturn:
+def _explain_stop(options: ScoreOptions, console: ScoreConsole) -> None:
     from sentimm.errors import SentimmError
     from sentimm.scoring.job import default_output
     from sentimm.scoring.progress import read_progress
@@ -193,46 +194,3 @@ def _explain_stop(options: ScoreOptions, console: ScoreConsole, signal_number: i
         )
     except SentimmError:
         console.warn("Stopped before anything was scored: the same command starts again.")
-    raise typer.Exit(128 + signal_number)
-
-
-class _Stopped(BaseException):
-    """The user, or the system, asked the process to stop."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(signal_number)
-        self.signal_number = signal_number
-
-
-class _Signals:
-    """Turns SIGINT and SIGTERM into `_Stopped`, at the next event while a job runs; the second one ends the process."""
-
-    def __init__(self) -> None:
-        self._received: int | None = None
-        self._waits_for_event = False
-        self._before: dict[signal.Signals, object] = {}
-
-    def __enter__(self) -> _Signals:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._receive)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def check(self, event: Event) -> None:
-        """Stop here where a signal came; not after the job is finished."""
-        # Before the first event of the survey nothing is written, but standard input may be waited for.
-        self._waits_for_event = not isinstance(event, ModelReady)
-        if self._received is not None and not isinstance(event, JobFinished):
-            raise _Stopped(self._received)
-
-    def _receive(self, number: int, _frame: FrameType | None) -> None:
-        if self._received is not None:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self._received = number
-        if not self._waits_for_event:
-            raise _Stopped(number)

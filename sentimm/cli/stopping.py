@@ -8,6 +8,10 @@ from collections.abc import Callable
 from types import FrameType
 
 
+class Stopped(SystemExit):
+    """A signal asked the command to end, and it has."""
+
+
 class StopRequest:
     """Notes SIGINT and SIGTERM while its block runs; called, it says whether one came.
 
@@ -16,6 +20,9 @@ class StopRequest:
 
     Args:
         say: tells the user that the first signal was heard.
+
+    Raises:
+        Stopped: at any place of the block, where a signal ends the command at once.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -51,5 +58,5 @@ class StopRequest:
         self._received = number
         if not self._is_asked_for:
             self._say("Stopped before the first step.")
-            raise SystemExit(self.exit_code)
+            raise Stopped(self.exit_code)
         self._say("Stopping after this step (once more: at once) ...")

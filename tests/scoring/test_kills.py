@@ -69,9 +69,8 @@ def test_a_signal_ends_a_job_that_can_be_gone_on_with(arguments, tmp_path, numbe
 def test_a_second_interrupt_ends_a_job_at_once():
     """Also where it does not come to the place at which the first one would be heard."""
     code = (
-        "import time; from pathlib import Path; from sentimm.cli.score import _Signals; "
-        "from sentimm.events import JobStarted; signals = _Signals().__enter__(); "
-        "signals.check(JobStarted(Path('x'), 1, 0)); print('ready', flush=True); time.sleep(60); time.sleep(60)"
+        "import time; from sentimm.cli.stopping import StopRequest; request = StopRequest(print).__enter__(); "
+        "request(); print('ready', flush=True); time.sleep(60); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     with process:
