@@ -15,7 +15,6 @@ _TRAIN = {
     "transformers": "transformers",
     "timm": "timm",
     "safetensors": "safetensors",
-    "onnx": "onnx",
     "onnxscript": "onnxscript",
     "sklearn": "scikit-learn",
     "scipy": "scipy",

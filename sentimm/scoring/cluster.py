@@ -89,7 +89,12 @@ class Cluster:
                 _check_address(address)
                 with _silence():
                     ray.init(**where, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
-            except (ValueError, OSError, OverflowError, RuntimeError) as error:
+            except (ValueError, OSError, OverflowError, RuntimeError, ray.exceptions.RayError) as error:
+                if _lacks_token(error):
+                    raise UsageError(
+                        f"The Ray cluster at {address} wants the token with which it was started: set RAY_AUTH_MODE to "
+                        "token and RAY_AUTH_TOKEN to that one."
+                    ) from error
                 reason = str(error).splitlines()[0]
                 raise UsageError(
                     f"No Ray cluster answers at {address} ({reason}): start one with `ray start --head`, or use --ray "
@@ -204,6 +209,12 @@ def _check_address(address: str) -> None:
     if colon and port.isdecimal():
         with socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS):
             pass
+
+
+def _lacks_token(error: Exception) -> bool:
+    """Tell whether a cluster lets nobody in without its token; Ray may put that into the text of another error."""
+    kind = "AuthenticationError"
+    return type(error).__name__ == kind or kind in f"{error.__cause__}{error.__context__}"
 
 
 class _ToLog(io.TextIOBase):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
@@ -20,15 +21,16 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from sentimm import __version__
 from sentimm.bundle import Precision, load_bundle
 from sentimm.corpus import Chunk, CorpusReader, Survey, open_images, read_chunk
-from sentimm.errors import SentimmError, TableError
+from sentimm.errors import ClusterError, SentimmError, TableError
 from sentimm.events import Counts
 from sentimm.options import ScoreOptions
 from sentimm.scoring.fingerprint import InputStates, check_unchanged
 from sentimm.scoring.output import OutputColumns, Scores
 from sentimm.scoring.parts import PartWriter, stage_path
-from sentimm.scoring.pipeline import ChunkScorer
+from sentimm.scoring.pipeline import ChunkScorer, Encodings
 from sentimm.scoring.problems import list_problems
 from sentimm.scoring.retry import EarlierAnswers
 from sentimm.scoring.work import read_posts
@@ -75,15 +77,28 @@ class _Part:
 
 
 class PartWorker:
-    """Scores parts, in a process of a cluster."""
+    """Scores parts, in a process of a cluster; one that can't begin says why in place of every part."""
 
     def __init__(self, job: ClusterJob, threads: int) -> None:
+        self._failure: SentimmError | None = None
+        try:
+            self._begin(job, threads)
+        except SentimmError as error:
+            self._failure = error
+
+    def _begin(self, job: ClusterJob, threads: int) -> None:
         from sentimm.scoring.batching import find_batch_sizes
         from sentimm.scoring.engine import Engine
 
         os.chdir(job.directory)
         self._job = job
         bundle = load_bundle(job.options.model)
+        own = {"version": __version__, "digest": bundle.digest}
+        if any(job.metadata[name] != value for name, value in own.items()):
+            raise ClusterError(
+                f"{platform.node()} has another model, or another version of sentimm ({__version__}), than the machine "
+                f"on which the command was given ({job.metadata['version']}): make them the same."
+            )
         size = None if job.options.batch_size == "auto" else job.options.batch_size
         engine = Engine(bundle, device=job.device, precision=job.precision, threads=threads, batch_size=size)
         if job.options.batch_size == "auto":
@@ -111,9 +126,12 @@ class PartWorker:
             _Part(start, rows) for start, rows in zip(batch["start"].tolist(), batch["rows"].tolist(), strict=True)
         ]
         for part in parts:
-            self._wanted.put(part)
+            if self._failure is None:
+                self._wanted.put(part)
+            else:
+                part.answer.set_exception(self._failure)
         for part in parts:
-            done, error = {**dict.fromkeys(self._told, 0), "counts": ""}, ""
+            done, error = {**dict.fromkeys(("retried", *vars(Encodings())), 0), "counts": ""}, ""
             try:
                 done = part.answer.result()
             except SentimmError as found:

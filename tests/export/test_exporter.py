@@ -20,6 +20,7 @@ from sentimm.models.fusion import SentimentModel
 from sentimm.scoring.engine import Engine
 from sentimm.training.run import Run, open_run, save_weights
 from sentimm.training.trainer import start_run
+from tests.tiny_bundles import make_bundle
 from tests.tiny_models import make_options
 
 pytestmark = pytest.mark.slow
@@ -151,10 +152,11 @@ def test_shared_weights_are_stored_once(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_bundle_that_is_there_is_kept_unless_it_may_be_replaced(run: Run, tmp_path: Path) -> None:
-    export(run, tmp_path / "bundle", precisions=("fp32",))
+    make_bundle(tmp_path / "bundle")
     with pytest.raises(UsageError, match="--overwrite"):
         export(run, tmp_path / "bundle", precisions=("fp32",))
     export(run, tmp_path / "bundle", precisions=("fp32",), overwrite=True)
+    assert load_bundle(tmp_path / "bundle").name != "tiny"
     (tmp_path / "mine").mkdir()
     with pytest.raises(UsageError, match="is not a bundle"):
         export(run, tmp_path / "mine", overwrite=True)

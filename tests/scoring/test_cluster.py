@@ -2,53 +2,34 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import polars as pl
 import pytest
 
+from sentimm import __version__
+from sentimm.bundle import load_bundle
 from sentimm.corpus import CorpusReader, read_chunk, survey_corpus, write_chunk
-from sentimm.options import CorpusOptions
-from sentimm.scoring.problems import name_problems
-from tests.scoring import cluster_driver, corpora, kills
+from sentimm.options import CorpusOptions, ScoreOptions
+from sentimm.scoring.worker import PartWorker
+from tests.scoring import cluster_driver, kills
+from tests.scoring.cluster_jobs import ROWS, arguments, check, make_corpus, score
 
-ROWS = 1200
 POSIX = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 
 
 @pytest.fixture
 def corpus(tmp_path) -> Path:
-    corpora.make_large(tmp_path, ROWS, images=60, broken_rows=0.02)
-    return tmp_path
-
-
-def arguments(corpus: Path, bundle: Path, output: Path, table: str = "posts.csv") -> list[str]:
-    named = [str(corpus / table), "--images", str(corpus / "images"), "--model", str(bundle)]
-    return [*named, "--chunk-rows", "50", "-o", str(output)]
-
-
-def score(*options: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "sentimm", "score", *options], capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode == code, done.stderr
-    return done
-
-
-def check(output: Path, expected: Path) -> None:
-    assert kills.compare(output, expected) == (0, 0)
-    assert len(pl.read_parquet(output)) == ROWS
-    assert name_problems(output).read_text() == name_problems(expected).read_text()
-    assert not output.with_name(f"{output.name}.job").exists()
+    return make_corpus(tmp_path)
 
 
 def test_staged_posts_are_read_as_they_were(corpus) -> None:
@@ -61,6 +42,22 @@ def test_staged_posts_are_read_as_they_were(corpus) -> None:
     assert again.texts.equals(chunk.texts) and again.named.equals(chunk.named)
     assert again.images == chunk.images and again.problems == chunk.problems
     assert (again.unreadable == chunk.unreadable).all() and again.start == 100
+
+
+@pytest.mark.parametrize(("name", "value"), [("version", "0.0.1"), ("digest", "another")])
+def test_a_worker_with_another_model_says_so_in_place_of_its_parts(tiny_bundle, tmp_path, monkeypatch, name, value):
+    monkeypatch.chdir(tmp_path)
+    job = SimpleNamespace(
+        directory=tmp_path,
+        options=ScoreOptions(inputs=("posts.csv",), model=tiny_bundle),
+        metadata={"version": __version__, "digest": load_bundle(tiny_bundle).digest, name: value},
+    )
+    worker = PartWorker(job, threads=1)
+    rows = list(worker({"start": np.array([0, 10]), "rows": np.array([10, 10])}))
+    assert [row["start"] for row in rows] == [0, 10]
+    for row in rows:
+        assert f"another version of sentimm ({__version__})" in str(row["error"][0])
+        assert row["counts"] == "" and row["retried"] == 0
 
 
 @pytest.mark.slow
@@ -92,24 +89,6 @@ def test_a_local_cluster_gives_the_same_rows_and_is_resumed_when_its_driver_is_k
     assert "Going on where it stopped" in done.stderr
     check(output, expected)
     score(*own)  # already done
-
-
-@pytest.mark.slow
-def test_shards_are_scored_where_they_lie(corpus, tiny_bundle, tmp_path) -> None:
-    (tmp_path / "shards").mkdir()
-    images = [file.read_bytes() for file in sorted((corpus / "images").iterdir())]
-    for shard in range(3):
-        with tarfile.open(tmp_path / "shards" / f"{shard}.tar", "w") as archive:
-            for number in range(40):
-                for suffix, content in ((".txt", f"a good day {number}".encode()), (".jpg", images[number])):
-                    member = tarfile.TarInfo(f"{shard}{number:04d}{suffix}")
-                    member.size = len(content)
-                    archive.addfile(member, io.BytesIO(content))
-    own = [str(tmp_path / "shards"), "--model", str(tiny_bundle), "--chunk-rows", "25"]
-    score(*own, "-o", str(tmp_path / "expected.parquet"))
-    score(*own, "-o", str(tmp_path / "scored.parquet"), "--ray", "local")
-    assert kills.compare(tmp_path / "scored.parquet", tmp_path / "expected.parquet") == (0, 0)
-    assert len(pl.read_parquet(tmp_path / "scored.parquet")) == 120
 
 
 @pytest.mark.slow
@@ -152,32 +131,3 @@ def test_results_stay_alone_on_standard_output_when_a_worker_is_lost(corpus, tin
     assert process.returncode == 0, err
     assert json.loads(out)["rows"] == ROWS
     assert "(raylet)" not in err
-
-
-@pytest.mark.slow
-@POSIX
-def test_too_many_unreadable_images_end_a_job_on_a_cluster(corpus, tiny_bundle, tmp_path) -> None:
-    output = tmp_path / "scored.parquet"
-    own = [*arguments(corpus, tiny_bundle, output), "--ray", "local"]
-    done = score(*own, "--max-failed", "1", code=1)
-    assert "images can't be read" in done.stderr.splitlines()[-1]
-    assert kills.list_parts(output)
-    score(*own)
-    assert len(pl.read_parquet(output)) == ROWS
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["scored.parquet", "scored"])
-def test_posts_whose_images_are_there_now_are_scored_again_on_a_cluster(corpus, tiny_bundle, tmp_path, name) -> None:
-    output, expected = tmp_path / name, tmp_path / f"expected-{name}"
-    kept = (corpus / "images" / "1.jpg").read_bytes()
-    (corpus / "images" / "1.jpg").unlink()
-    score(*arguments(corpus, tiny_bundle, output))
-    before = pl.read_parquet(output)["status"]
-    (corpus / "images" / "1.jpg").write_bytes(kept)
-    (corpus / "images" / "0.jpg").write_bytes(kept)
-    again = ["--retry", "image_missing,image_unreadable", "--ray", "local", "--json"]
-    done = json.loads(score(*arguments(corpus, tiny_bundle, output), *again).stdout)
-    assert done["scored"] == before.is_in(["image_missing", "image_unreadable"]).sum() > 0
-    score(*arguments(corpus, tiny_bundle, expected))
-    check(output, expected)

@@ -523,11 +523,11 @@ def command_line(options: ScoreOptions) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_a_process_killed_between_any_two_steps_resumes_to_the_same_rows(options, tmp_path, name):
+def test_a_process_killed_between_two_steps_resumes_to_the_same_rows(options, tmp_path, name):
     options = replace(options, output=tmp_path / name, chunk_rows=12)
     run(options, output=tmp_path / "undisturbed.parquet")
     expected = read(tmp_path / "undisturbed.parquet")
-    for step in range(1, 100):
+    for step in range(1, 100, 5):  # every one: `test_a_stop_at_any_step_of_the_commit_is_made_good`
         remove(options.output)
         killed = subprocess.run(
             command_line(options), env={**os.environ, "SENTIMM_FAILPOINT": str(step)}, capture_output=True, text=True

@@ -1,0 +1,43 @@
+"""Jobs that are run on a cluster, and in one process beside it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+
+from sentimm.scoring.problems import name_problems
+from tests.scoring import corpora, kills
+
+ROWS = 1200
+
+
+def make_corpus(folder: Path) -> Path:
+    """Make posts.csv and images/ in `folder`."""
+    corpora.make_large(folder, ROWS, images=60, broken_rows=0.02)
+    return folder
+
+
+def arguments(corpus: Path, bundle: Path, output: Path, table: str = "posts.csv") -> list[str]:
+    """Give the arguments that score such a corpus, in 24 parts."""
+    named = [str(corpus / table), "--images", str(corpus / "images"), "--model", str(bundle)]
+    return [*named, "--chunk-rows", "50", "-o", str(output)]
+
+
+def score(*options: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run `sentimm score`, which ends with `code`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sentimm", "score", *options], capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def check(output: Path, expected: Path) -> None:
+    """Check that an output is as another one, which was made in one process."""
+    assert kills.compare(output, expected) == (0, 0)
+    assert len(pl.read_parquet(output)) == ROWS
+    assert name_problems(output).read_text() == name_problems(expected).read_text()
+    assert not output.with_name(f"{output.name}.job").exists()

@@ -1,0 +1,106 @@
+"""Scoring on a Ray cluster that was started as the README says: `ray start`, on two machines, which are one here."""
+
+from __future__ import annotations
+
+import io
+import json
+import secrets
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.scoring import kills
+from tests.scoring.cluster_jobs import ROWS, arguments, check, make_corpus, score
+from tests.servers import find_free_port
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def corpus(tmp_path) -> Path:
+    return make_corpus(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Where a cluster of two nodes, of one core each, answers."""
+    port = find_free_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        try:
+            run_ray("start", "--head", f"--port={port}", "--include-dashboard=false", "--num-cpus=1")
+            run_ray("start", f"--address=127.0.0.1:{port}", "--num-cpus=1")
+            yield f"127.0.0.1:{port}"
+        finally:
+            run_ray("stop", "--force")
+
+
+def run_ray(*arguments: str) -> None:
+    command = [str(Path(sys.executable).with_name("ray")), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_two_machines_score_a_table(address, corpus, tiny_bundle, tmp_path) -> None:
+    expected, output = tmp_path / "expected.parquet", tmp_path / "scored.parquet"
+    score(*arguments(corpus, tiny_bundle, expected))
+    done = score(*arguments(corpus, tiny_bundle, output), "--ray", "auto")
+    assert "On a Ray cluster of 2 nodes, in fp32, with 2 workers of 1 core each." in done.stderr
+    check(output, expected)
+
+
+def test_a_cluster_lets_nobody_in_without_its_token(address, corpus, tiny_bundle, tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    done = score(*arguments(corpus, tiny_bundle, tmp_path / "scored.parquet"), "--ray", address, code=2)
+    assert f"The Ray cluster at {address} wants the token with which it was started" in done.stderr
+
+
+def test_shards_are_scored_where_they_lie(address, corpus, tiny_bundle, tmp_path) -> None:
+    (tmp_path / "shards").mkdir()
+    images = [file.read_bytes() for file in sorted((corpus / "images").iterdir())]
+    for shard in range(3):
+        with tarfile.open(tmp_path / "shards" / f"{shard}.tar", "w") as archive:
+            for number in range(40):
+                for suffix, content in ((".txt", f"a good day {number}".encode()), (".jpg", images[number])):
+                    member = tarfile.TarInfo(f"{shard}{number:04d}{suffix}")
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
+    own = [str(tmp_path / "shards"), "--model", str(tiny_bundle), "--chunk-rows", "25"]
+    score(*own, "-o", str(tmp_path / "expected.parquet"))
+    score(*own, "-o", str(tmp_path / "scored.parquet"), "--ray", address)
+    assert kills.compare(tmp_path / "scored.parquet", tmp_path / "expected.parquet") == (0, 0)
+    assert len(pl.read_parquet(tmp_path / "scored.parquet")) == 120
+
+
+def test_too_many_unreadable_images_end_a_job(address, corpus, tiny_bundle, tmp_path) -> None:
+    output = tmp_path / "scored.parquet"
+    own = [*arguments(corpus, tiny_bundle, output), "--ray", address]
+    done = score(*own, "--max-failed", "1", code=1)
+    assert "images can't be read" in done.stderr.splitlines()[-1]
+    assert kills.list_parts(output)
+    score(*own)
+    assert len(pl.read_parquet(output)) == ROWS
+
+
+@pytest.mark.parametrize("name", ["scored.parquet", "scored"])
+def test_posts_whose_images_are_there_now_are_scored_again(address, corpus, tiny_bundle, tmp_path, name) -> None:
+    output, expected = tmp_path / name, tmp_path / f"expected-{name}"
+    kept = (corpus / "images" / "1.jpg").read_bytes()
+    (corpus / "images" / "1.jpg").unlink()
+    score(*arguments(corpus, tiny_bundle, output))
+    before = pl.read_parquet(output)["status"]
+    (corpus / "images" / "1.jpg").write_bytes(kept)
+    (corpus / "images" / "0.jpg").write_bytes(kept)
+    again = ["--retry", "image_missing,image_unreadable", "--ray", address, "--json"]
+    done = json.loads(score(*arguments(corpus, tiny_bundle, output), *again).stdout)
+    assert done["scored"] == before.is_in(["image_missing", "image_unreadable"]).sum() > 0
+    score(*arguments(corpus, tiny_bundle, expected))
+    check(output, expected)
