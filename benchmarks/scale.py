@@ -15,11 +15,9 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -32,22 +30,21 @@ from sentimm.scoring.cluster import Cluster
 from sentimm.scoring.job import run_job
 from sentimm.scoring.output import regroup_parts, write_file
 from sentimm.scoring.pipeline import Encodings
+from sentimm.scoring.worker import PartWorker
 from tests.tiny_bundles import make_bundle
 
 _COUNTS = json.dumps([{"positive": 1}, {"text": 1}, {"ok": 1}])
 
 
-class IdleWorker:
+class IdleWorker(PartWorker):
     """Says that parts are committed."""
 
-    def __init__(self, job: object, threads: int) -> None:
-        pass
+    def _begin(self, job: object, threads: int) -> None:
+        self._wanted = self
 
-    def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def put(self, part: Any) -> None:
         """Do nothing."""
-        zeros = {name: np.zeros(1, np.int64) for name in ("retried", *vars(Encodings()))}
-        for start in batch["start"]:
-            yield {"start": np.array([start]), **zeros, "counts": np.array([_COUNTS]), "error": np.array([""])}
+        part.answer.set_result({"retried": 0, **vars(Encodings()), "counts": _COUNTS})
 
 
 class NoJob:

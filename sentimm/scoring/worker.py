@@ -10,8 +10,9 @@ import json
 import os
 import platform
 import threading
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -34,6 +35,8 @@ from sentimm.scoring.pipeline import ChunkScorer, Encodings
 from sentimm.scoring.problems import list_problems
 from sentimm.scoring.retry import EarlierAnswers
 from sentimm.scoring.work import read_posts
+
+_TELL_SECONDS = 1.0  # Ray takes a millisecond for what a worker yields, and there may be hundreds of workers
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,10 @@ class _Part:
 
     def holds(self, row: int) -> bool:
         return self.start <= row < self.start + self.rows
+
+
+def _tabulate(rows: Sequence[Mapping[str, Any]]) -> dict[str, npt.NDArray[Any]]:
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 class PartWorker:
@@ -118,9 +125,9 @@ class PartWorker:
         """Score and commit the parts that begin at `start` and have so many `rows`.
 
         Yields:
-            A row for each part, in order, when it is committed: its `start`, what was done since the row before
-            (`retried` posts, and what `Encodings` counts), its `counts` as JSON, and the `error` for which it could not
-            be, or "".
+            Tables with a row for each part, in order, at most a second after it is committed: its `start`, what was
+            done since the row before (`retried` posts, and what `Encodings` counts), its `counts` as JSON, and the
+            `error` for which it could not be, or "".
         """
         parts = [
             _Part(start, rows) for start, rows in zip(batch["start"].tolist(), batch["rows"].tolist(), strict=True)
@@ -130,14 +137,21 @@ class PartWorker:
                 self._wanted.put(part)
             else:
                 part.answer.set_exception(self._failure)
+        rows: list[dict[str, Any]] = []
+        due = 0.0
         for part in parts:
+            if rows and not wait([part.answer], max(0.0, due - time.monotonic())).done:
+                yield _tabulate(rows)
+                rows = []
             done, error = {**dict.fromkeys(("retried", *vars(Encodings())), 0), "counts": ""}, ""
             try:
                 done = part.answer.result()
             except SentimmError as found:
                 error = str(found)
-            row = {"start": part.start, **done, "error": error}
-            yield {name: np.array([value]) for name, value in row.items()}
+            if not rows:
+                due = time.monotonic() + _TELL_SECONDS
+            rows.append({"start": part.start, **done, "error": error})
+        yield _tabulate(rows)
 
     def _work(self) -> None:
         while True:
