@@ -16,6 +16,7 @@ import io
 import json
 import logging
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterator, Sequence
@@ -95,7 +96,7 @@ class Cluster:
                         f"The Ray cluster at {address} wants the token with which it was started: set RAY_AUTH_MODE to "
                         "token and RAY_AUTH_TOKEN to that one."
                     ) from error
-                reason = str(error).splitlines()[0]
+                reason = (str(error) or type(error).__name__).splitlines()[0]
                 raise UsageError(
                     f"No Ray cluster answers at {address} ({reason}): start one with `ray start --head`, or use --ray "
                     "local."
@@ -162,7 +163,7 @@ class Cluster:
         context = data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
-        context.target_max_block_size = None  # what a worker yields arrives at once, instead of with a task's end
+        context.target_max_block_size = 1  # each row arrives when it is yielded, instead of all with a task's end
         scored = self._plan_tasks(ranges).map_batches(
             PartWorker,
             fn_constructor_args=(job, self._threads),
@@ -211,10 +212,13 @@ def _check_address(address: str) -> None:
             pass
 
 
-def _lacks_token(error: Exception) -> bool:
+def _lacks_token(error: BaseException | None) -> bool:
     """Tell whether a cluster lets nobody in without its token; Ray may put that into the text of another error."""
-    kind = "AuthenticationError"
-    return type(error).__name__ == kind or kind in f"{error.__cause__}{error.__context__}"
+    while error is not None:
+        if "AuthenticationError" in (type(error).__name__, *re.findall(r"\w+", str(error))):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class _ToLog(io.TextIOBase):

@@ -7,7 +7,7 @@ processor would wait.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -16,8 +16,9 @@ from sentimm.images import read_image
 from sentimm.storage import CONNECTIONS, RemoteFile, answers, give_up_on
 
 _AHEAD = 2 * CONNECTIONS  # images that are there, or on their way
-_AHEAD_BYTES = 256 << 20  # of all those; what is on its way is taken to be as large as the largest that came
-_FIRST_BYTES = 32 << 20  # taken of an image before one is there: a few are asked for, and soon many
+_AHEAD_BYTES = 256 << 20  # of all those; what is on its way is taken to be as large as the largest that came lately
+_LATELY = 64  # images
+_FIRST_BYTES = 32 << 20  # taken of an image before one came: a few are asked for, and soon many
 
 
 class Fetcher:
@@ -29,7 +30,7 @@ class Fetcher:
         self._waiting: OrderedDict[RemoteFile, None] = OrderedDict()
         self._begun: dict[RemoteFile, Future[bytes]] = {}
         self._sizes: dict[RemoteFile, int] = {}  # of those that are there
-        self._largest: int | None = None
+        self._came: deque[int] = deque(maxlen=_LATELY)  # the sizes of those that came last
         self._given_up = threading.Event()
 
     def __enter__(self) -> Fetcher:
@@ -55,11 +56,12 @@ class Fetcher:
             ImageError: it can't be read; see `images.read_image`.
             StorageError: its server does not answer.
         """
+        give_up_on(self._given_up)
         future = self._pick(image)
         try:
             return read_image(image) if future is None else future.result()
         except ImageUnreachableError as error:
-            if answers(image):
+            if self._given_up.is_set() or answers(image):
                 raise
             raise StorageError(
                 f"{image} {error}, and its server does not answer. What was scored is kept, and the same command goes "
@@ -92,16 +94,17 @@ class Fetcher:
     def _expect_bytes(self) -> int:
         """Give how many bytes are there and on their way."""
         under_way = len(self._begun) - len(self._sizes)
-        return sum(self._sizes.values()) + under_way * (_FIRST_BYTES if self._largest is None else self._largest)
+        return sum(self._sizes.values()) + under_way * max(self._came, default=_FIRST_BYTES)
 
     def _fetch(self, image: RemoteFile) -> bytes:
-        content = b""
+        content: bytes | None = None
         try:
             content = read_image(image)
         finally:
             with self._lock:
-                self._largest = max(self._largest or 0, len(content))
+                if content is not None:
+                    self._came.append(len(content))
                 if image in self._begun:
-                    self._sizes[image] = len(content)
+                    self._sizes[image] = len(content or b"")
                 self._begin_more()
         return content

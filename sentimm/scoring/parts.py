@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,21 +64,21 @@ class PartLine:
         job: tells the job, and the columns of its output.
         bytes: of the part.
         rows: its posts.
-        counts: of labels, modalities and statuses.
+        counts: what they count up to.
         time: when it was written, in seconds since 1970.
     """
 
     job: str
     bytes: int
     rows: int
-    counts: Sequence[Mapping[str, int]]
+    counts: Counts
     time: float
 
     def find_facts(self, fingerprint: Fingerprint, schema: pa.Schema) -> FileFacts | None:
         """Give what the part says of itself; None where it is one of another job."""
         if self.job != _digest(fingerprint, schema):
             return None
-        return FileFacts(self.rows, fingerprint, Counts(*self.counts), schema)
+        return FileFacts(self.rows, fingerprint, self.counts, schema)
 
 
 def line_path(part: Path) -> Path:
@@ -93,8 +93,9 @@ def read_line(part: Path) -> PartLine | None:
         OSError: it can't be read.
     """
     try:
-        return PartLine(**json.loads(read_bytes(line_path(part))))
-    except (FileNotFoundError, ValueError, TypeError):
+        line = json.loads(read_bytes(line_path(part)))
+        return PartLine(**{**line, "counts": Counts(**line["counts"])})
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
 
 
@@ -151,7 +152,7 @@ class PartWriter:
                 _digest(self._metadata["fingerprint"], table.schema),
                 size,
                 facts.rows,
-                (counts.labels, counts.modalities, counts.statuses),
+                counts,
                 time.time(),
             )
             with commit_file(line_path(part.path)) as temporary:

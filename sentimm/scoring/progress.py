@@ -57,22 +57,22 @@ def read_progress(output: Path) -> JobProgress:
         return JobProgress(output, "done", finished.rows, finished.rows, counts=finished.counts)
     if job is None:
         raise InputError(f"There is no output and no job at {output}: name the output of a `sentimm score` command.")
-    ends, times = [0], []
+    found = []
     with writing(folder):
         parts = list_parts(folder)
         has_lines = is_remote(folder) and not exists(folder / SUCCESS)
         look = _read_line if has_lines else _look_at
-        for rows, modified in (map_remote if is_remote(folder) else map)(look, parts):
+        for rows, finished_at in (map_remote if is_remote(folder) else map)(look, parts):
             if rows is not None:
-                ends.append(ends[-1] + rows)
-                times.append(modified)
+                found.append((finished_at, rows))
         running = is_locked(folder)
+    lately = sorted(found)[-_LATELY_PARTS:]  # parts of several machines come in any order
     rate = None
-    if running and len(times) > 1:
-        first = max(0, len(times) - _LATELY_PARTS)
-        rate = (ends[-1] - ends[first + 1]) / max(times[-1] - times[first], 0.001)
-    last = time.time() - times[-1] if times else None
-    return JobProgress(output, "running" if running else "stopped", job.rows, ends[-1], rate, last)
+    if running and len(lately) > 1:
+        rate = sum(rows for _, rows in lately[1:]) / max(lately[-1][0] - lately[0][0], 0.001)
+    last = max(0.0, time.time() - lately[-1][0]) if lately else None
+    scored = sum(rows for _, rows in found)
+    return JobProgress(output, "running" if running else "stopped", job.rows, scored, rate, last)
 
 
 def _look_at(part: Path) -> tuple[int | None, float]:

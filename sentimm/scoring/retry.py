@@ -52,12 +52,14 @@ class EarlierAnswers:
         Raises:
             OutputError: the output can't be read.
         """
-        for chunk in chunks:
-            answers = self._answers[chunk.start] = self._read(chunk)
-            again = self._find_again(answers)
-            images = [image if wanted else None for image, wanted in zip(chunk.images, again, strict=True)]
-            texts = chunk.texts.set(~pl.Series(again), None) if len(again) else chunk.texts
-            yield replace(chunk, texts=texts, images=images)
+        with self._closing:  # what is open could not be replaced everywhere
+            for chunk in chunks:
+                answers = self._answers[chunk.start] = self._read(chunk)
+                again = self._find_again(answers)
+                images = [image if wanted else None for image, wanted in zip(chunk.images, again, strict=True)]
+                texts = chunk.texts.set(~pl.Series(again), None) if len(again) else chunk.texts
+                yield replace(chunk, texts=texts, images=images)
+        self._opened = None
 
     def keep(self, chunk: Chunk, frame: pl.DataFrame, scores: Scores) -> tuple[pl.DataFrame, Scores]:
         """Put the answers that are kept into `frame` and `scores`, those of a chunk that `leave_out` gave."""
@@ -87,6 +89,7 @@ class EarlierAnswers:
 
     def _open(self, path: Path) -> pq.ParquetFile:
         if self._opened is None or self._opened[0] != path:
+            self._opened = None
             self._closing.close()
             self._opened = path, self._closing.enter_context(open_parquet(path))
         return self._opened[1]

@@ -10,9 +10,8 @@ import json
 import os
 import platform
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -35,8 +34,6 @@ from sentimm.scoring.pipeline import ChunkScorer, Encodings
 from sentimm.scoring.problems import list_problems
 from sentimm.scoring.retry import EarlierAnswers
 from sentimm.scoring.work import read_posts
-
-_TELL_SECONDS = 1.0  # Ray takes a millisecond for what a worker yields, and there may be hundreds of workers
 
 
 @dataclass(frozen=True)
@@ -79,10 +76,6 @@ class _Part:
         return self.start <= row < self.start + self.rows
 
 
-def _tabulate(rows: Sequence[Mapping[str, Any]]) -> dict[str, npt.NDArray[Any]]:
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
-
-
 class PartWorker:
     """Scores parts, in a process of a cluster; one that can't begin says why in place of every part."""
 
@@ -97,7 +90,13 @@ class PartWorker:
         from sentimm.scoring.batching import find_batch_sizes
         from sentimm.scoring.engine import Engine
 
-        os.chdir(job.directory)
+        try:
+            os.chdir(job.directory)
+        except OSError as error:
+            raise ClusterError(
+                f"{platform.node()} has no folder {job.directory}, in which the command was given: give it in one that "
+                "all machines have."
+            ) from error
         self._job = job
         bundle = load_bundle(job.options.model)
         own = {"version": __version__, "digest": bundle.digest}
@@ -125,9 +124,10 @@ class PartWorker:
         """Score and commit the parts that begin at `start` and have so many `rows`.
 
         Yields:
-            Tables with a row for each part, in order, at most a second after it is committed: its `start`, what was
-            done since the row before (`retried` posts, and what `Encodings` counts), its `counts` as JSON, and the
-            `error` for which it could not be, or "".
+            A row for each part, in order, when it is committed: its `start`, what was done since the row before
+            (`retried` posts, and what `Encodings` counts), its `counts` as JSON, and the `error` for which it could not
+            be, or "". Ray leaves out as many rows of a task that it gives out again as arrived before: the n-th must
+            always be that of the same part.
         """
         parts = [
             _Part(start, rows) for start, rows in zip(batch["start"].tolist(), batch["rows"].tolist(), strict=True)
@@ -137,21 +137,14 @@ class PartWorker:
                 self._wanted.put(part)
             else:
                 part.answer.set_exception(self._failure)
-        rows: list[dict[str, Any]] = []
-        due = 0.0
         for part in parts:
-            if rows and not wait([part.answer], max(0.0, due - time.monotonic())).done:
-                yield _tabulate(rows)
-                rows = []
             done, error = {**dict.fromkeys(("retried", *vars(Encodings())), 0), "counts": ""}, ""
             try:
                 done = part.answer.result()
             except SentimmError as found:
                 error = str(found)
-            if not rows:
-                due = time.monotonic() + _TELL_SECONDS
-            rows.append({"start": part.start, **done, "error": error})
-        yield _tabulate(rows)
+            row = {"start": part.start, **done, "error": error}
+            yield {name: np.array([value]) for name, value in row.items()}
 
     def _work(self) -> None:
         while True:

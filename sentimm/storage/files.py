@@ -86,9 +86,10 @@ def exists(path: Path) -> bool:
 
 
 def answers(file: RemoteFile) -> bool:
-    """Tell whether the server of a file answers at all: for its folder, or for the root."""
+    """Tell whether the server of a file answers at all: for its root, or for the folder."""
     folder = file.url.rpartition("/")[0]
-    return any(_answers(to_path(each)) for each in (folder, "/".join(folder.split("/")[:3])))
+    root = "/".join(folder.split("/")[:3])
+    return any(_answers(to_path(each)) for each in dict.fromkeys((root, folder)))
 
 
 def is_folder(path: Path) -> bool:
@@ -313,10 +314,11 @@ def _read_head(folder: Path, url: str, most: int) -> tuple[bytes, bool]:
             if answer.status == 416:  # no byte of an empty file is in the range
                 return b"", True
             answer.raise_for_status()
-            content = bytearray()
-            while len(content) < most and (piece := await answer.content.read(most - len(content))):
-                content += piece
-            return bytes(content), answer.status == 206
+            pieces, left = [], most
+            while left and (piece := await answer.content.read(left)):
+                pieces.append(piece)
+                left -= len(piece)
+            return b"".join(pieces), answer.status == 206
 
     return cast("tuple[bytes, bool]", sync(file_system.loop, read))
 

@@ -56,20 +56,24 @@ class Server:
         return answer
 
 
-@pytest.mark.parametrize("answer", [b"small", ImageError("is not there")])
-def test_a_few_images_are_asked_for_until_it_is_known_how_large_they_are(monkeypatch, answer):
-    server = Server(monkeypatch)
+def test_a_few_images_are_asked_for_until_it_is_known_how_large_they_are(monkeypatch):
+    server, answer = Server(monkeypatch), b"small"
     with Fetcher() as fetcher:
         fetcher.expect(IMAGES)
         assert server.wait_for(8) == 8
+        server.give(ImageError("is not there"))  # which says nothing of the size of others
+        assert server.wait_for(16) == 16
+        for image in IMAGES[:8]:
+            with pytest.raises(ImageError):
+                fetcher.take(image)
         server.give(answer)
-        assert server.wait_for(8 + CONNECTIONS) == 8 + CONNECTIONS  # those that wait for a connection come behind
+        assert server.wait_for(16 + CONNECTIONS) == 16 + CONNECTIONS  # those that wait for a connection come behind
         server.give(answer)
-        assert server.wait_for(64) == 64  # until some are taken
+        assert server.wait_for(8 + 64) == 8 + 64  # until some are taken
     server.end()
 
 
-def test_large_images_are_asked_for_two_at_a_time(monkeypatch):
+def test_large_images_are_asked_for_a_few_at_a_time_until_small_ones_come(monkeypatch):
     server = Server(monkeypatch)
     with Fetcher() as fetcher:
         fetcher.expect(IMAGES)
@@ -78,6 +82,10 @@ def test_large_images_are_asked_for_two_at_a_time(monkeypatch):
         for image in IMAGES[:8]:
             assert len(fetcher.take(image)) == 100 << 20
         assert server.wait_for(11) == 11  # the third makes it more than 256 MB
+        for first in range(8, 72):
+            server.give(b"small")
+            assert fetcher.take(IMAGES[first]) == b"small"
+        assert server.wait_for(72 + CONNECTIONS) >= 72 + CONNECTIONS
     server.end()
 
 
@@ -87,7 +95,8 @@ def test_nothing_is_asked_for_again_when_nobody_waits_any_more(monkeypatch, web)
     with web.failing(Faults(refused=1)):
         with Fetcher() as fetcher:
             fetcher.expect([RemoteFile(f"{web.url}/{number}.png") for number in range(5)])
-            while web.requests.total() < 5:
+            deadline = time.monotonic() + 20
+            while web.requests.total() < 5 and time.monotonic() < deadline:
                 time.sleep(0.01)
         for thread in threading.enumerate():
             if thread.name.startswith("fetch"):
