@@ -500,6 +500,15 @@ def test_says_what_can_be_reached() -> None:
         to_path("nonsense://a/b")
 
 
+def test_says_what_a_store_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("an account is needed.\nOr a key.")
+
+    monkeypatch.setattr("upath.UPath", refuse)
+    with pytest.raises(UsageError, match=r"^az://posts/posts\.csv can't be reached: an account is needed\.$"):
+        to_path("az://posts/posts.csv")
+
+
 def test_says_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     forget_file_systems()
     monkeypatch.setitem(sys.modules, "upath", None)

@@ -63,6 +63,8 @@ def to_path(name: str) -> Path:
             f"{name} needs packages that local files do without: pip install {package} ({error})."
         ) from error
     except ValueError as error:
+        if protocol in _STORES:  # credentials, which some look for at once
+            raise UsageError(f"{name} can't be reached: {str(error).strip().splitlines()[0].rstrip('.')}.") from error
         raise UsageError(
             f"Nothing is known of names such as {name}: local files, s3://, gs:// and https:// can be read."
         ) from error
