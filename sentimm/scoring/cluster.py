@@ -178,7 +178,7 @@ class Cluster:
             **({"num_gpus": 1} if job.device == "cuda" else {"num_cpus": self._threads}),
         )
         try:
-            for row in scored.iter_rows():
+            for row in _list_rows(scored):
                 if row["error"]:
                     kept = "What was scored is kept, and the same command goes on."
                     raise ClusterError(row["error"] if row["error"].endswith(kept) else f"{row['error']} {kept}")
@@ -202,6 +202,13 @@ class Cluster:
             blocks.append(pl.DataFrame(rows, schema={"start": pl.Int64, "rows": pl.Int64}, orient="row").to_arrow())
             at += len(taken)
         return self._ray.data.from_arrow(blocks)
+
+
+def _list_rows(dataset: Any) -> Iterator[dict[str, Any]]:
+    """Give the rows of a dataset as they arrive; Ray's own `iter_rows` waits for the next one first."""
+    for batch in dataset.iter_batches(prefetch_batches=0, batch_size=None):
+        for values in zip(*batch.values(), strict=True):
+            yield dict(zip(batch, values, strict=True))
 
 
 def _check_address(address: str) -> None:

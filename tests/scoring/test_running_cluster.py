@@ -56,6 +56,13 @@ def test_two_machines_score_a_table(address, corpus, tiny_bundle, tmp_path) -> N
     check(output, expected)
 
 
+def test_a_part_is_heard_of_when_it_is_committed_and_not_with_its_task(address, tmp_path) -> None:
+    command = [sys.executable, "-m", "tests.scoring.cluster_hearing", address, str(tmp_path / "heard")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {"parts": 16}
+
+
 def test_a_cluster_lets_nobody_in_without_its_token(address, corpus, tiny_bundle, tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("RAY_AUTH_TOKEN")
     monkeypatch.setenv("HOME", str(tmp_path))
