@@ -359,6 +359,10 @@ class _WebHandler(BaseHTTPRequestHandler):
         self.web = web
         super().__init__(*arguments)
 
+    def handle(self) -> None:
+        with suppress(ConnectionResetError):  # the client has read enough
+            super().handle()
+
     def do_HEAD(self) -> None:
         self.do_GET()
 

@@ -516,15 +516,16 @@ def test_says_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         to_path("s3://posts/file")
 
 
-def test_asks_again_only_what_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+def answer_in_turn(answers: list[object]) -> object:
+    answer = answers.pop(0)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def test_asks_again_only_what_may_pass() -> None:
     answers: list[object] = [TimeoutError(), OSError(errno.EIO, "no"), 3]
-
-    def ask() -> object:
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
+    ask = partial(answer_in_turn, answers)
     path = Path("x")
     assert asking.ask(path, ask) == 3
     for code in "NoSuchUpload", "RequestTimeout":  # of a request whose first answer was lost, and of one that came late
@@ -554,13 +555,22 @@ def test_asks_nothing_again_once_nobody_waits(monkeypatch: pytest.MonkeyPatch) -
         asked.set()
         raise TimeoutError
 
-    with ThreadPoolExecutor(1, initializer=storage.give_up_on, initargs=(given_up,)) as pool:
-        answer = pool.submit(asking.ask, Path("x"), fail)
+    def ask() -> None:
+        with storage.giving_up_on(given_up):
+            asking.ask(Path("x"), fail)
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask)
         assert asked.wait(timeout=20)
         given_up.set()
         with pytest.raises(OSError):
             answer.result(timeout=20)
     assert len(calls) == 1
+    with storage.giving_up_on(given_up):
+        pass
+    answers: list[object] = [TimeoutError(), 3]
+    monkeypatch.setattr(asking, "_FIRST_WAIT", 0.001)
+    assert asking.ask(Path("x"), partial(answer_in_turn, answers)) == 3  # that was for the block alone
 
 
 def test_a_server_answers_that_fails_for_the_folder_alone(monkeypatch: pytest.MonkeyPatch) -> None:

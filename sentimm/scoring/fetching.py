@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from sentimm.errors import ImageUnreachableError, StorageError
 from sentimm.images import read_image
-from sentimm.storage import CONNECTIONS, RemoteFile, answers, give_up_on
+from sentimm.storage import CONNECTIONS, RemoteFile, answers, giving_up_on
 
 _AHEAD = 2 * CONNECTIONS  # images that are there, or on their way
 _AHEAD_BYTES = 256 << 20  # of all those; what is on its way is taken to be as large as the largest that came lately
@@ -56,17 +56,17 @@ class Fetcher:
             ImageError: it can't be read; see `images.read_image`.
             StorageError: its server does not answer.
         """
-        give_up_on(self._given_up)
-        future = self._pick(image)
-        try:
-            return read_image(image) if future is None else future.result()
-        except ImageUnreachableError as error:
-            if self._given_up.is_set() or answers(image):
-                raise
-            raise StorageError(
-                f"{image} {error}, and its server does not answer. What was scored is kept, and the same command goes "
-                "on."
-            ) from error
+        with giving_up_on(self._given_up):
+            future = self._pick(image)
+            try:
+                return read_image(image) if future is None else future.result()
+            except ImageUnreachableError as error:
+                if self._given_up.is_set() or answers(image):
+                    raise
+                raise StorageError(
+                    f"{image} {error}, and its server does not answer. What was scored is kept, and the same command "
+                    "goes on."
+                ) from error
 
     def leave(self, image: RemoteFile) -> None:
         """Say that an image is not needed after all."""
@@ -86,9 +86,7 @@ class Fetcher:
         while self._waiting and len(self._begun) < _AHEAD and self._expect_bytes() < _AHEAD_BYTES:
             image, _ = self._waiting.popitem(last=False)
             if image not in self._begun:
-                self._pool = self._pool or ThreadPoolExecutor(
-                    CONNECTIONS, thread_name_prefix="fetch", initializer=give_up_on, initargs=(self._given_up,)
-                )
+                self._pool = self._pool or ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch")
                 self._begun[image] = self._pool.submit(self._fetch, image)
 
     def _expect_bytes(self) -> int:
@@ -99,7 +97,8 @@ class Fetcher:
     def _fetch(self, image: RemoteFile) -> bytes:
         content: bytes | None = None
         try:
-            content = read_image(image)
+            with giving_up_on(self._given_up):
+                content = read_image(image)
         finally:
             with self._lock:
                 if content is not None:

@@ -7,7 +7,7 @@ whoever reads a local file reads a remote one. Local files are left to the opera
 
 from __future__ import annotations
 
-from sentimm.storage.asking import give_up_on
+from sentimm.storage.asking import giving_up_on
 from sentimm.storage.files import (
     Entry,
     answers,
@@ -45,7 +45,7 @@ __all__ = [
     "exists",
     "find_matches",
     "find_state",
-    "give_up_on",
+    "giving_up_on",
     "hide_secrets",
     "is_folder",
     "is_remote",

@@ -6,7 +6,8 @@ import errno
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,9 +25,14 @@ _NEVER = threading.Event()
 _given_up = ContextVar("given_up", default=_NEVER)
 
 
-def give_up_on(event: threading.Event) -> None:
-    """Ask nothing again in this thread once `event` is set: nobody waits for the answer any more."""
-    _given_up.set(event)
+@contextmanager
+def giving_up_on(event: threading.Event) -> Iterator[None]:
+    """Ask nothing again in the block once `event` is set: nobody waits for the answer any more."""
+    token = _given_up.set(event)
+    try:
+        yield
+    finally:
+        _given_up.reset(token)
 
 
 def ask(path: Path, question: Callable[[], Result]) -> Result:

@@ -34,18 +34,29 @@ def address() -> Iterator[str]:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        nodes: list[subprocess.Popen[str]] = []
         try:
-            run_ray("start", "--head", f"--port={port}", "--include-dashboard=false", "--num-cpus=1")
-            run_ray("start", f"--address=127.0.0.1:{port}", "--num-cpus=1")
+            nodes.append(start_ray("--head", f"--port={port}", "--include-dashboard=false"))
+            nodes.append(start_ray(f"--address=127.0.0.1:{port}"))
             yield f"127.0.0.1:{port}"
-        finally:
-            run_ray("stop", "--force")
+        finally:  # `ray stop` would end the nodes of others too
+            for node in nodes:
+                node.terminate()
+            for node in nodes:
+                node.communicate(timeout=60)
 
 
-def run_ray(*arguments: str) -> None:
-    command = [str(Path(sys.executable).with_name("ray")), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+def start_ray(*options: str) -> subprocess.Popen[str]:
+    """Start a node of one core."""
+    command = [str(Path(sys.executable).with_name("ray")), "start", *options, "--num-cpus=1", "--block"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    said = ""
+    while "Ray runtime started" not in said:
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    return process
 
 
 def test_two_machines_score_a_table(address, corpus, tiny_bundle, tmp_path) -> None:
