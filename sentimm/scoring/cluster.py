@@ -19,8 +19,9 @@ import os
 import re
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +44,8 @@ _BY_REFERENCE = ("parquet", "arrow", "webdataset")  # tables that can be begun i
 _IN_FLIGHT = 3  # tasks of a worker: of two the parts are on their way, and one waits, that it never has nothing to do
 _LARGEST_TASK = 64  # parts: Ray takes some 10 ms for a task, whatever it holds
 _TASKS_PER_WORKER = 4  # and as many parts as a worker does while it is at one: the last tasks are small
+
+_LAST_CLUSTER = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir(), "ray", "ray_current_cluster")
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +88,8 @@ class Cluster:
         for name in ("ray", "ray.data"):  # what matters arrives as an exception
             logging.getLogger(name).setLevel(logging.CRITICAL)
         if self._is_ours:
-            where: dict[str, Any] = {"include_dashboard": False} if address == "local" else {"address": address}
+            # Without an address Ray would look for a cluster that runs.
+            where: dict[str, Any] = {"address": address, **({"include_dashboard": False} if address == "local" else {})}
             try:
                 _check_address(address)
                 with _silence():
@@ -213,6 +217,9 @@ def _list_rows(dataset: Any) -> Iterator[dict[str, Any]]:
 
 def _check_address(address: str) -> None:
     """Raise an OSError where nothing answers at an address: Ray itself would try for minutes."""
+    if address == "auto" and "RAY_ADDRESS" not in os.environ:  # that of the cluster that was started last; it may be gone
+        with suppress(FileNotFoundError):
+            address = _LAST_CLUSTER.read_text().strip()
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if colon and port.isdecimal():
         with socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS):
