@@ -217,7 +217,7 @@ def _list_rows(dataset: Any) -> Iterator[dict[str, Any]]:
 
 def _check_address(address: str) -> None:
     """Raise an OSError where nothing answers at an address: Ray itself would try for minutes."""
-    if address == "auto" and "RAY_ADDRESS" not in os.environ:  # that of the cluster that was started last; it may be gone
+    if address == "auto" and "RAY_ADDRESS" not in os.environ:  # the cluster that was started last may be gone
         with suppress(FileNotFoundError):
             address = _LAST_CLUSTER.read_text().strip()
     host, colon, port = address.rpartition("://")[2].rpartition(":")
