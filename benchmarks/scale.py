@@ -10,7 +10,6 @@ their output again.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import sys
 import tempfile
@@ -33,7 +32,7 @@ from sentimm.scoring.pipeline import Encodings
 from sentimm.scoring.worker import PartWorker
 from tests.tiny_bundles import make_bundle
 
-_COUNTS = json.dumps([{"positive": 1}, {"text": 1}, {"ok": 1}])
+_COUNTS = [{"positive": 1}, {"text": 1}, {"ok": 1}]
 
 
 class IdleWorker(PartWorker):

@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import stat
-import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,9 +21,9 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from sentimm import __version__
 from sentimm.errors import BundleError, BundleNotFoundError
 from sentimm.graphs import check_graph
+from sentimm.manifest import FORMAT, MANIFEST, MOST_BYTES, REMEDY, Fields, parse_manifest
 from sentimm.storage import download, is_remote, read_bytes, to_path
 
 if TYPE_CHECKING:
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 Modality: TypeAlias = Literal["text", "image"]
 Precision: TypeAlias = Literal["int8", "fp16", "fp32"]
 
-FORMAT = 1
-MANIFEST = "bundle.json"
 MODALITIES: tuple[Modality, ...] = ("text", "image")
 PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
 TEMPERATURES = ("text+image", "text", "image")
@@ -43,15 +40,11 @@ TEMPERATURES = ("text+image", "text", "image")
 _UNLISTED = frozenset({MANIFEST, "MODEL_CARD.md"})
 
 # Far above what any model has: what a manifest may make us reserve memory for.
-_MOST_MANIFEST_BYTES = 16 * 2**20
 _MOST_LABELS = 1_000
 _MOST_TOKENS = 8_192
 _MOST_PIXELS = 2_048  # a side of an image
 _MOST_CELLS = 16_384
 _MOST_WIDTH = 16_384
-_MOST_LEVELS = 32  # of objects and lists in each other
-
-_REMEDY = "export the model again, or get the bundle afresh."
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ class TextSpec:
         try:
             return TextTokenizer(self.tokenizer, self.max_tokens)
         except Exception as error:  # tokenizers raises no class of its own
-            raise BundleError(f"{self.tokenizer} can't be read as a tokenizer ({error}): {_REMEDY}") from error
+            raise BundleError(f"{self.tokenizer} can't be read as a tokenizer ({error}): {REMEDY}") from error
 
 
 @dataclass(frozen=True)
@@ -146,7 +139,7 @@ def load_bundle(path: Path | str | None = None) -> Bundle:
     folder = default_bundle_path() if path is None else to_path(path) if isinstance(path, str) else path
     folder = _fetch(folder) if is_remote(folder) else folder
     content = _read_manifest(folder, is_default=path is None)
-    manifest = _parse_manifest(folder, content)
+    manifest = parse_manifest(folder, content)
     bundle = _read_bundle(folder, manifest, hashlib.sha256(content).hexdigest())
     _check_files(folder, manifest.fields("files"))
     _check_graphs(bundle)
@@ -170,100 +163,13 @@ def write_manifest(folder: Path, fields: Mapping[str, Any]) -> None:
         files[path.name] = {"sha256": _hash_file(path), "bytes": path.stat().st_size}
     manifest = {"format": FORMAT, **fields, "files": files}
     content = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
-    _read_bundle(folder, _parse_manifest(folder, content.encode()), digest="")
+    _read_bundle(folder, parse_manifest(folder, content.encode()), digest="")
     part = folder / f"{MANIFEST}.part"
     with part.open("w", encoding="utf-8") as file:
         file.write(content + "\n")
         file.flush()
         os.fsync(file.fileno())
     part.replace(folder / MANIFEST)
-
-
-class _Fields:
-    """A JSON object of the manifest, read field by field; what is not as expected is a BundleError."""
-
-    def __init__(self, folder: Path, name: str, value: object) -> None:
-        self._folder = folder
-        self._name = name
-        if not isinstance(value, dict):
-            raise self.error(name or "the whole", "an object", value)
-        self.value: dict[str, Any] = value
-
-    def error(self, name: str, expected: str, found: object) -> BundleError:
-        shown = json.dumps(found, default=str)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        return BundleError(
-            f"{self._folder / MANIFEST} is damaged: {name} should be {expected}, and is {shown}; {_REMEDY}"
-        )
-
-    def _get(self, key: str, expected: str) -> Any:
-        if key not in self.value:
-            raise BundleError(
-                f"{self._folder / MANIFEST} is damaged: {self._full(key)} ({expected}) is missing; {_REMEDY}"
-            )
-        return self.value[key]
-
-    def _full(self, key: str) -> str:
-        return f"{self._name}.{key}" if self._name else key
-
-    def fields(self, key: str) -> _Fields:
-        return _Fields(self._folder, self._full(key), self._get(key, "an object"))
-
-    def optional(self, key: str) -> dict[str, Any]:
-        value = self.fields(key).value if self.value.get(key) is not None else {}
-        try:
-            json.dumps(value, allow_nan=False)
-        except ValueError:
-            raise self.error(self._full(key), "an object whose numbers are finite", value) from None
-        return value
-
-    def string(self, key: str) -> str:
-        value = self._get(key, "a string")
-        if not isinstance(value, str) or not value:
-            raise self.error(self._full(key), "a string", value)
-        return value
-
-    def integer(self, key: str, least: int, most: int | None = None) -> int:
-        expected = f"a whole number, {least} or more"
-        value = self._get(key, expected)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise self.error(self._full(key), expected, value)
-        if most is not None and value > most:
-            raise self.error(self._full(key), f"at most {most:,}", value)
-        return value
-
-    def flag(self, key: str) -> bool:
-        value = self.value.get(key, False)
-        if not isinstance(value, bool):
-            raise self.error(self._full(key), "true or false", value)
-        return value
-
-    def positive(self, key: str) -> float:
-        expected = "a number above 0"
-        value = self._get(key, expected)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
-            raise self.error(self._full(key), expected, value)
-        return float(value)
-
-    def strings(
-        self, key: str, allowed: tuple[str, ...] | None = None, least: int = 0, most: int | None = None
-    ) -> tuple[str, ...]:
-        expected = f"a list of {least or 'no'} or more different strings"
-        if allowed is not None:
-            expected += f" of {', '.join(allowed)}"
-        value = self._get(key, expected)
-        good = isinstance(value, list) and len(value) >= least and all(isinstance(item, str) and item for item in value)
-        if not good or len(set(value)) < len(value) or (allowed is not None and not set(value) <= set(allowed)):
-            raise self.error(self._full(key), expected, value)
-        if most is not None and len(value) > most:
-            raise self.error(self._full(key), f"a list of at most {most:,} strings", value)
-        return tuple(value)
-
-    def file(self, key: str, files: _Fields) -> Path:
-        name = self.string(key)
-        if name not in files.value:
-            raise self.error(self._full(key), 'a file listed under "files"', name)
-        return self._folder / name
 
 
 def _fetch(folder: Path) -> Path:
@@ -274,9 +180,9 @@ def _fetch(folder: Path) -> Path:
     own.mkdir()
     path = folder / MANIFEST
     try:
-        content = read_bytes(path, _MOST_MANIFEST_BYTES + 1)
+        content = read_bytes(path, MOST_BYTES + 1)
         (own / MANIFEST).write_bytes(content)
-        for name in _parse_manifest(folder, content).fields("files").value:
+        for name in parse_manifest(folder, content).fields("files").value:
             if PurePosixPath(name).name == name:  # others are refused when the copy is checked
                 path = folder / name
                 with suppress(FileNotFoundError):
@@ -293,8 +199,8 @@ def _fetch(folder: Path) -> Path:
 def _read_manifest(folder: Path, *, is_default: bool) -> bytes:
     path = folder / MANIFEST
     try:
-        if _measure_plain_file(path, folder) > _MOST_MANIFEST_BYTES:
-            raise BundleError(f"{path} is damaged: no manifest has more than {_MOST_MANIFEST_BYTES:,} bytes; {_REMEDY}")
+        if _measure_plain_file(path, folder) > MOST_BYTES:
+            raise BundleError(f"{path} is damaged: no manifest has more than {MOST_BYTES:,} bytes; {REMEDY}")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         if is_default:
@@ -310,43 +216,7 @@ def _read_manifest(folder: Path, *, is_default: bool) -> bytes:
         raise BundleError(f"{path} can't be read: {error.strerror or error}.") from error
 
 
-def _parse_manifest(folder: Path, content: bytes) -> _Fields:
-    try:
-        value = json.loads(content, parse_int=_read_integer)
-        _check_depth(value)
-        json.dumps(value, ensure_ascii=False).encode()  # halves of characters can be read, but not written
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{folder / MANIFEST} is damaged, it is not JSON ({error}): {_REMEDY}") from error
-    manifest = _Fields(folder, "", value)
-    version = manifest.integer("format", 1)
-    if version > FORMAT:
-        raise BundleError(
-            f"{folder} is a bundle of format {version}, and sentimm {__version__} reads formats up to {FORMAT}: "
-            "update sentimm."
-        )
-    return manifest
-
-
-def _read_integer(digits: str) -> int:
-    number = int(digits)
-    if abs(number) >= 2**63:
-        raise ValueError(f"a whole number of {len(digits)} digits")
-    return number
-
-
-def _check_depth(value: object) -> None:
-    level, depth = [value], 0
-    while level:
-        if (depth := depth + 1) > _MOST_LEVELS:
-            raise ValueError(f"more than {_MOST_LEVELS} objects and lists in each other")
-        level = [child for item in level for child in _list_children(item)]
-
-
-def _list_children(value: object) -> list[object]:
-    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
-
-
-def _read_bundle(folder: Path, manifest: _Fields, digest: str) -> Bundle:
+def _read_bundle(folder: Path, manifest: Fields, digest: str) -> Bundle:
     files = manifest.fields("files")
     for name in files.value:
         if not _is_flat(name):
@@ -373,7 +243,7 @@ def _read_bundle(folder: Path, manifest: _Fields, digest: str) -> Bundle:
     )
 
 
-def _read_text(fields: _Fields, files: _Fields) -> TextSpec:
+def _read_text(fields: Fields, files: Fields) -> TextSpec:
     return TextSpec(
         encoder=fields.string("encoder"),
         normalization=fields.string("normalization"),
@@ -384,7 +254,7 @@ def _read_text(fields: _Fields, files: _Fields) -> TextSpec:
     )
 
 
-def _read_image(fields: _Fields, has_sequence: bool) -> ImageSpec:
+def _read_image(fields: Fields, has_sequence: bool) -> ImageSpec:
     return ImageSpec(
         encoder=fields.string("encoder"),
         size=fields.integer("size", 1, _MOST_PIXELS),
@@ -393,7 +263,7 @@ def _read_image(fields: _Fields, has_sequence: bool) -> ImageSpec:
     )
 
 
-def _read_fusion(fields: _Fields, modalities: tuple[str, ...]) -> FusionSpec:
+def _read_fusion(fields: Fields, modalities: tuple[str, ...]) -> FusionSpec:
     # Bundles of earlier versions, none of which attend, do not say so.
     return FusionSpec(
         name=fields.string("name"),
@@ -403,7 +273,7 @@ def _read_fusion(fields: _Fields, modalities: tuple[str, ...]) -> FusionSpec:
     )
 
 
-def _read_graphs(manifest: _Fields, modalities: tuple[str, ...], files: _Fields) -> dict[Precision, dict[str, Path]]:
+def _read_graphs(manifest: Fields, modalities: tuple[str, ...], files: Fields) -> dict[Precision, dict[str, Path]]:
     graphs = manifest.fields("graphs")
     if not graphs.value or not set(graphs.value) <= set(PRECISIONS):
         raise manifest.error("graphs", f"an object of one or more of {', '.join(PRECISIONS)}", list(graphs.value))
@@ -418,7 +288,7 @@ def _is_flat(name: str) -> bool:
     return name not in ("", ".", "..", *_UNLISTED) and not set(name) & set("/\\:\0")
 
 
-def _check_files(folder: Path, files: _Fields) -> None:
+def _check_files(folder: Path, files: Fields) -> None:
     for name in files.value:
         path = folder / name
         entry = files.fields(name)
@@ -426,11 +296,11 @@ def _check_files(folder: Path, files: _Fields) -> None:
         try:
             found = _measure_plain_file(path, folder)
             if found != size:
-                raise BundleError(f"{path} is damaged: it has {found:,} bytes instead of {size:,}; {_REMEDY}")
+                raise BundleError(f"{path} is damaged: it has {found:,} bytes instead of {size:,}; {REMEDY}")
             if _hash_file(path) != expected:
-                raise BundleError(f"{path} is damaged: its SHA-256 is not the one that {MANIFEST} names; {_REMEDY}")
+                raise BundleError(f"{path} is damaged: its SHA-256 is not the one that {MANIFEST} names; {REMEDY}")
         except FileNotFoundError:
-            raise BundleError(f"{path} is missing from the bundle: {_REMEDY}") from None
+            raise BundleError(f"{path} is missing from the bundle: {REMEDY}") from None
         except OSError as error:
             raise BundleError(f"{path} can't be read: {error.strerror or error}.") from error
 
@@ -441,7 +311,7 @@ def _measure_plain_file(path: Path, folder: Path) -> int:
     if stat.S_ISLNK(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1 and not _is_shipped(folder)):
         raise BundleError(f"{path} is a link: a bundle holds the files themselves, put a copy in its place.")
     if not stat.S_ISREG(found.st_mode):
-        raise BundleError(f"{path} is not a plain file: {_REMEDY}")
+        raise BundleError(f"{path} is not a plain file: {REMEDY}")
     return found.st_size
 
 

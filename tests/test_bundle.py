@@ -7,8 +7,9 @@ import socket
 
 import pytest
 
-from sentimm.bundle import FORMAT, default_bundle_path, load_bundle, write_manifest
+from sentimm.bundle import default_bundle_path, load_bundle, write_manifest
 from sentimm.errors import BundleError, BundleNotFoundError
+from sentimm.manifest import FORMAT
 from tests.tiny_bundles import make_bundle
 
 

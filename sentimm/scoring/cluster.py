@@ -182,13 +182,13 @@ class Cluster:
             **({"num_gpus": 1} if job.device == "cuda" else {"num_cpus": self._threads}),
         )
         try:
-            for row in _list_rows(scored):
-                if row["error"]:
+            for part in _list_parts(scored):
+                if part["error"]:
                     kept = "What was scored is kept, and the same command goes on."
-                    raise ClusterError(row["error"] if row["error"].endswith(kept) else f"{row['error']} {kept}")
+                    raise ClusterError(part["error"] if part["error"].endswith(kept) else f"{part['error']} {kept}")
                 for name in asdict(encodings):
-                    setattr(encodings, name, getattr(encodings, name) + int(row[name]))
-                yield Committed(int(row["start"]), Counts(*json.loads(row["counts"])), int(row["retried"]))
+                    setattr(encodings, name, getattr(encodings, name) + part[name])
+                yield Committed(part["start"], Counts(*part["counts"]), part["retried"])
         except self._ray.exceptions.RayError as error:
             _log.debug("the cluster failed", exc_info=True)
             reason = str(error).strip().splitlines()[-1]
@@ -208,11 +208,11 @@ class Cluster:
         return self._ray.data.from_arrow(blocks)
 
 
-def _list_rows(dataset: Any) -> Iterator[dict[str, Any]]:
-    """Give the rows of a dataset as they arrive; Ray's own `iter_rows` waits for the next one first."""
-    for batch in dataset.iter_batches(prefetch_batches=0, batch_size=None):
-        for values in zip(*batch.values(), strict=True):
-            yield dict(zip(batch, values, strict=True))
+def _list_parts(scored: Any) -> Iterator[dict[str, Any]]:
+    """Give the parts as they are told of; Ray's own `iter_rows` waits for the next row first."""
+    for batch in scored.iter_batches(prefetch_batches=0, batch_size=None):
+        for told in batch["parts"]:
+            yield from json.loads(told)
 
 
 def _check_address(address: str) -> None:

@@ -32,10 +32,10 @@ def score_on_cluster(work: Work, place: Place, encodings: Encodings, tell: Liste
     """
     cluster, folder = place.cluster, work.folder
     assert cluster is not None
-    rows = work.options.chunk_rows or _choose_rows(work.survey.rows - folder.rows, cluster.workers)
+    rows = work.options.chunk_rows or _choose_rows(work.survey.rows - folder.parts.rows, cluster.workers)
     ranges = [
         (start, min(start + rows, end))
-        for first, end in folder.find_gaps(work.survey.rows)
+        for first, end in folder.parts.find_gaps(work.survey.rows)
         for start in range(first, end, rows)
     ]
     if not ranges:
@@ -63,7 +63,7 @@ def score_on_cluster(work: Work, place: Place, encodings: Encodings, tell: Liste
         yield folder.adopt_part(committed.start, rows_of[committed.start], committed.counts)
         if not by_reference and not is_remote(folder.path):  # where each removal takes long: they go in the end
             remove_file(stage_path(folder.path, committed.start))
-    if folder.find_gaps(work.survey.rows):
+    if folder.parts.find_gaps(work.survey.rows):
         raise ClusterError(
             "Ray ended without some of the parts. What was scored is kept, and the same command goes on."
         )
@@ -90,4 +90,4 @@ def _stage(work: Work, ranges: Sequence[tuple[int, int]], tell: Listener) -> Non
                 write_chunk(temporary, join_chunks(chunks))
             at = end
         staged += end - start
-        tell(PostsStaged(work.folder.rows + staged))
+        tell(PostsStaged(work.folder.parts.rows + staged))

@@ -16,7 +16,6 @@ What is not in a part is to be scored, also where a damaged part has left a gap.
 
 from __future__ import annotations
 
-import bisect
 import json
 import logging
 import re
@@ -26,7 +25,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 
@@ -55,15 +54,13 @@ from sentimm.scoring.lock import LOCK, JobLock
 from sentimm.scoring.output import (
     FileFacts,
     OutputColumns,
-    add_counts,
-    is_whole,
     read_facts,
     regroup_parts,
     write_file,
 )
-from sentimm.scoring.parts import Part, PartWriter, line_path, part_path, read_line
-from sentimm.scoring.problems import count_problems, holds_problems, publish_problems
-from sentimm.storage import Entry, exists, is_folder, is_remote, list_folder, map_remote
+from sentimm.scoring.parts import FinishedParts, Part, PartWriter, part_path
+from sentimm.scoring.problems import publish_problems
+from sentimm.storage import exists, is_folder, is_remote, list_folder, map_remote
 
 _FINAL = "final.tmp"  # the single file while it is put together
 _STAGED = re.compile(r"staged-\d{12}\.parquet")
@@ -87,8 +84,7 @@ class JobFolder:
         output: as given.
         path: the folder.
         stdin: what this command put into it from standard input, for its survey.
-        parts: those that are finished, in order.
-        damaged: how many parts there were that can't be used.
+        parts: those that are finished, from `begin` on.
 
     Raises:
         JobConflictError: another process works on it, or the folder holds what sentimm did not write.
@@ -99,9 +95,6 @@ class JobFolder:
         self.output = output
         self.path = job_path(output)
         self.stdin: Path | None = None
-        self.parts: list[Part] = []
-        self.damaged = 0
-        self._rows = 0
         self._is_complete = False
 
     def __enter__(self) -> JobFolder:
@@ -162,6 +155,7 @@ class JobFolder:
         self._metadata = metadata
         self._schema = columns.arrow_schema
         self._writer = PartWriter(self.path, columns, self._metadata)
+        self.parts = FinishedParts(self.path, fingerprint, columns)
         if retry:
             return self._begin_retry(fingerprint, rows, retry)
         job, finished = read_job(self.path), read_output(self.output)
@@ -186,7 +180,7 @@ class JobFolder:
             remove_output(self.output)
         if anew or job is None:
             self._start(fingerprint, rows, overwrite=overwrite)
-        self._find_parts(fingerprint)
+        self.parts.find(is_complete=self._is_complete)
         return None
 
     def _begin_retry(self, fingerprint: Fingerprint, rows: int, retry: Sequence[str]) -> FinishedOutput | None:
@@ -208,29 +202,13 @@ class JobFolder:
             if job is None or describe_changes(job.fingerprint, own):
                 self._start(own, rows, overwrite=False)
         self._lock.take()
-        self._find_parts(fingerprint)
+        self.parts.find(is_complete=self._is_complete)
         return None
 
     def _start(self, fingerprint: Fingerprint, rows: int, *, overwrite: bool) -> None:
         self._remove_files(keep_stdin=True)
         self._is_complete = False
         self._write_job(JobFacts(fingerprint, rows, overwrite, datetime.now(UTC).isoformat(timespec="seconds")))
-
-    @property
-    def rows(self) -> int:
-        """How many posts are in the finished parts."""
-        return self._rows
-
-    def find_gaps(self, rows: int) -> list[tuple[int, int]]:
-        """Find the posts that are in no part, of a job of so many: those from a first one up to another one."""
-        starts = [*(part.start for part in self.parts), rows]
-        ends = [0, *(part.end for part in self.parts)]
-        return [(end, start) for end, start in zip(ends, starts, strict=True) if end < start]
-
-    @property
-    def counts(self) -> Counts:
-        """The counts of the finished parts."""
-        return add_counts((part.facts.counts for part in self.parts), self._columns.labels)
 
     def commit_part(self, start: int, frame: pl.DataFrame, problems: pl.DataFrame) -> Part:
         """Write a part: `frame` has the output's columns of the posts from `start` on, `problems` those that have one.
@@ -240,7 +218,7 @@ class JobFolder:
         """
         self._lock.keep()
         part = self._writer.commit(start, frame, problems)
-        self._add(part)
+        self.parts.add(part)
         return part
 
     def adopt_part(self, start: int, rows: int, counts: Counts) -> Part:
@@ -253,14 +231,8 @@ class JobFolder:
         self._lock.keep()
         facts = FileFacts(rows, self._metadata["fingerprint"], counts, self._schema)
         part = Part(part_path(self.path, start), start, facts)
-        self._add(part)
+        self.parts.add(part)
         return part
-
-    def _add(self, part: Part) -> None:
-        # There may be hundreds of thousands: what they have in common is one object.
-        facts = replace(part.facts, fingerprint=self._metadata["fingerprint"], schema=self._schema)
-        bisect.insort(self.parts, replace(part, facts=facts), key=lambda each: each.start)
-        self._rows += facts.rows
 
     def publish_problems(self, path: Path) -> bool:
         """Write the CSV of all posts so far that have a problem; tells whether there are any.
@@ -298,9 +270,9 @@ class JobFolder:
         if is_single_file(self.output):
             tables = regroup_parts([part.path for part in self.parts], assembled)
             with commit_file(self.output, temporary=self.path / _FINAL) as temporary:
-                write_file(temporary, tables, self._schema, self._metadata, self.counts)
+                write_file(temporary, tables, self._schema, self._metadata, self.parts.counts)
                 written = read_facts(temporary)
-                if written is None or written.rows != self._rows:
+                if written is None or written.rows != self.parts.rows:
                     raise OutputError(
                         f"{self.path} changed while its parts were put together: let one command at a time work on it."
                     )
@@ -349,48 +321,6 @@ class JobFolder:
     def _write_job(self, job: JobFacts) -> None:
         with commit_file(self.path / JOB) as temporary:
             temporary.write_text(json.dumps(asdict(job), indent=1, ensure_ascii=False), encoding="utf-8")
-
-    def _find_parts(self, fingerprint: Fingerprint) -> None:
-        """Take the finished parts; those that are damaged, or do not fit, are removed."""
-        self.parts, self.damaged, self._rows = [], 0, 0
-        with writing(self.path):
-            entries = [entry for entry in list_folder(self.path) if PART.fullmatch(entry.name)]
-            found = (map_remote if is_remote(self.path) else map)(self._read_facts, entries)
-        for entry, facts in zip(entries, found, strict=True):
-            path = self.path / entry.name
-            start = int(path.stem.removeprefix("part-"))
-            part = None if facts is None else Part(path, start, facts)
-            if part is not None and self._fits(part, fingerprint) and self._is_whole(part):
-                self._add(part)
-            else:
-                _log.warning("%s is damaged: its posts are scored again", path)
-                self.damaged += 1
-                if is_remote(path):
-                    remove_file(line_path(path))
-                remove_file(path)
-
-    def _fits(self, part: Part, fingerprint: Fingerprint) -> bool:
-        is_next = part.start >= (self.parts[-1].end if self.parts else 0)
-        return is_next and part.facts.fingerprint == fingerprint and part.facts.schema == self._schema
-
-    def _read_facts(self, part: Entry) -> FileFacts | None:
-        """Read what a part says of itself; None where it is damaged, or has no line in object storage."""
-        path = self.path / part.name
-        if not is_remote(path) or self._is_complete:
-            return read_facts(path)
-        line = read_line(path)
-        if line is None or line.bytes != part.size:
-            return None
-        return line.find_facts(self._metadata["fingerprint"], self._schema)
-
-    def _is_whole(self, part: Part) -> bool:
-        if is_remote(part.path):  # its line says so
-            return True
-        with writing(part.path):
-            has_problems = self._is_complete or part.problems is None
-            return is_whole(part.path) and (
-                has_problems or holds_problems(cast(Path, part.problems), count_problems(part.facts.counts))
-            )
 
     def _remove_unbegun(self) -> None:
         if is_remote(self.path):  # nobody is locked out: another command may be in its survey

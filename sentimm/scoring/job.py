@@ -291,25 +291,25 @@ def _describe_survey(survey: Survey, options: ScoreOptions) -> Surveyed:
 def _score_rest(work: Work, place: Place, tell: Listener) -> JobFinished:
     """Score the posts that are in no part, and make the output."""
     folder, survey, earlier = work.folder, work.survey, work.earlier
-    began, done_before = time.monotonic(), folder.rows
-    tell(JobStarted(folder.output, survey.rows, done_before, folder.damaged))
-    failures = FailureLimit(work.options.max_failed, folder.counts)
+    began, done_before = time.monotonic(), folder.parts.rows
+    tell(JobStarted(folder.output, survey.rows, done_before, folder.parts.damaged))
+    failures = FailureLimit(work.options.max_failed, folder.parts.counts)
     encodings = Encodings()
     try:
         failures.check()
         with closing(_score_parts(work, place, encodings, tell)) as parts:
             for part in parts:
-                tell(PartCommitted(folder.rows))
+                tell(PartCommitted(folder.parts.rows))
                 failures.add(part.facts.counts)
                 failures.check()
         failures.check(final=True)
     except FailuresError as error:
         folder.publish_problems(work.problems)
         raise FailuresError(
-            f"{error} What is wrong with them is in {work.problems}; {folder.rows:,} of {survey.rows:,} posts are "
-            "kept, and the same command with a larger --max-failed goes on."
+            f"{error} What is wrong with them is in {work.problems}; {folder.parts.rows:,} of {survey.rows:,} posts "
+            "are kept, and the same command with a larger --max-failed goes on."
         ) from None
-    rows, counts = folder.rows, folder.counts
+    rows, counts = folder.parts.rows, folder.parts.counts
     has_problems = folder.publish_problems(work.problems)
     folder.finish(lambda rows: tell(OutputAssembled(rows)))
     return JobFinished(
@@ -342,7 +342,7 @@ def _score_here(work: Work, place: Place, encodings: Encodings, tell: Listener) 
     size = _ChunkSize(options.chunk_rows)
 
     def advance(chunk: Chunk, share: float) -> None:
-        tell(PostsScored(folder.rows + int(share * chunk.rows)))
+        tell(PostsScored(folder.parts.rows + int(share * chunk.rows)))
 
     began = time.monotonic()
     with ChunkScorer(place.bundle, engine, views=options.views, dedupe=options.dedupe, encodings=encodings) as scorer:
@@ -362,7 +362,7 @@ def _score_here(work: Work, place: Place, encodings: Encodings, tell: Listener) 
 
 def _read_gaps(work: Work, size: _ChunkSize) -> Iterator[Chunk]:
     """Read the posts that are in no part."""
-    for start, end in work.folder.find_gaps(work.survey.rows):
+    for start, end in work.folder.parts.find_gaps(work.survey.rows):
         reader = CorpusReader(work.survey, work.options.corpus, start)
         while start < end:
             chunk = next(read_posts(reader, min(size.rows, end - start), work.inputs))

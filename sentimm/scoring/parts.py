@@ -1,4 +1,4 @@
-"""The parts of a job: finished ones, their names, and writing them.
+"""The parts of a job: their names, those that are finished, and writing them.
 
 In object storage nothing can be renamed, and reading a part to see whether it is whole costs as much as fetching it.
 There a part counts once its line is there, a small file that is written behind it: how many bytes and posts it has, and
@@ -7,12 +7,15 @@ what they count up to.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import json
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +23,14 @@ import polars as pl
 import pyarrow as pa
 
 from sentimm.events import Counts
-from sentimm.scoring.commit import TEMPORARY, commit_file
+from sentimm.scoring.commit import TEMPORARY, commit_file, remove_file, writing
 from sentimm.scoring.fingerprint import Fingerprint
-from sentimm.scoring.output import FileFacts, OutputColumns, read_facts, write_file
-from sentimm.scoring.problems import count_problems, write_problems
-from sentimm.storage import is_remote, read_bytes
+from sentimm.scoring.finished import PART
+from sentimm.scoring.output import FileFacts, OutputColumns, add_counts, is_whole, read_facts, write_file
+from sentimm.scoring.problems import count_problems, holds_problems, write_problems
+from sentimm.storage import Entry, is_remote, list_folder, map_remote, read_bytes
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,99 @@ def read_line(part: Path) -> PartLine | None:
 def _digest(fingerprint: Fingerprint, schema: pa.Schema) -> str:
     job = json.dumps([fingerprint, schema.to_string()], sort_keys=True)
     return hashlib.sha256(job.encode(errors="surrogatepass")).hexdigest()
+
+
+class FinishedParts:
+    """The finished parts of a job, in order.
+
+    Args:
+        folder: the job folder.
+        fingerprint: what decides the job's output.
+        columns: the output's columns.
+
+    Attributes:
+        rows: how many posts are in them.
+        damaged: how many parts there were that can't be used.
+    """
+
+    def __init__(self, folder: Path, fingerprint: Fingerprint, columns: OutputColumns) -> None:
+        self._folder = folder
+        self._fingerprint = fingerprint
+        self._schema = columns.arrow_schema
+        self._labels = columns.labels
+        self._parts: list[Part] = []
+        self.rows = 0
+        self.damaged = 0
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __iter__(self) -> Iterator[Part]:
+        return iter(self._parts)
+
+    def add(self, part: Part) -> None:
+        """Take in a part."""
+        # There may be hundreds of thousands: what they have in common is one object.
+        facts = replace(part.facts, fingerprint=self._fingerprint, schema=self._schema)
+        bisect.insort(self._parts, replace(part, facts=facts), key=lambda each: each.start)
+        self.rows += facts.rows
+
+    @property
+    def counts(self) -> Counts:
+        """What their posts count up to."""
+        return add_counts((part.facts.counts for part in self._parts), self._labels)
+
+    def find_gaps(self, rows: int) -> list[tuple[int, int]]:
+        """Find the posts that are in no part, of a job of so many: those from a first one up to another one."""
+        starts = [*(part.start for part in self._parts), rows]
+        ends = [0, *(part.end for part in self._parts)]
+        return [(end, start) for end, start in zip(ends, starts, strict=True) if end < start]
+
+    def find(self, *, is_complete: bool) -> None:
+        """Take in the parts in the folder, of a job that `is_complete` or not; those that are damaged are removed.
+
+        Raises:
+            OutputError: the folder can't be read or written.
+        """
+        with writing(self._folder):
+            entries = [entry for entry in list_folder(self._folder) if PART.fullmatch(entry.name)]
+            read = partial(self._read_facts, is_complete=is_complete)
+            found = (map_remote if is_remote(self._folder) else map)(read, entries)
+        for entry, facts in zip(entries, found, strict=True):
+            path = self._folder / entry.name
+            part = None if facts is None else Part(path, int(path.stem.removeprefix("part-")), facts)
+            if part is not None and self._fits(part) and _is_whole(part, is_complete):
+                self.add(part)
+            else:
+                _log.warning("%s is damaged: its posts are scored again", path)
+                self.damaged += 1
+                if is_remote(path):
+                    remove_file(line_path(path))
+                remove_file(path)
+
+    def _read_facts(self, part: Entry, *, is_complete: bool) -> FileFacts | None:
+        """Read what a part says of itself; None where it is damaged, or has no line in object storage."""
+        path = self._folder / part.name
+        if not is_remote(path) or is_complete:
+            return read_facts(path)
+        line = read_line(path)
+        if line is None or line.bytes != part.size:
+            return None
+        return line.find_facts(self._fingerprint, self._schema)
+
+    def _fits(self, part: Part) -> bool:
+        is_next = part.start >= (self._parts[-1].end if self._parts else 0)
+        return is_next and part.facts.fingerprint == self._fingerprint and part.facts.schema == self._schema
+
+
+def _is_whole(part: Part, is_complete: bool) -> bool:
+    if is_remote(part.path):  # its line says so
+        return True
+    with writing(part.path):
+        if not is_whole(part.path):
+            return False
+        # Those of a complete job may be gone: its problems are published.
+        return is_complete or part.problems is None or holds_problems(part.problems, count_problems(part.facts.counts))
 
 
 class PartWriter:

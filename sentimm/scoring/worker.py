@@ -7,6 +7,7 @@ worker's own takes the parts through the pipeline, in which the next one is begu
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import threading
@@ -30,10 +31,12 @@ from sentimm.options import ScoreOptions
 from sentimm.scoring.fingerprint import InputStates, check_unchanged
 from sentimm.scoring.output import OutputColumns, Scores
 from sentimm.scoring.parts import PartWriter, stage_path
-from sentimm.scoring.pipeline import ChunkScorer, Encodings
+from sentimm.scoring.pipeline import ChunkScorer
 from sentimm.scoring.problems import list_problems
 from sentimm.scoring.retry import EarlierAnswers
 from sentimm.scoring.work import read_posts
+
+_ROWS_PER_TASK = 8  # at most: Ray takes some 6 ms for each row that reaches the driver
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,13 @@ class _Part:
 
     def holds(self, row: int) -> bool:
         return self.start <= row < self.start + self.rows
+
+    def wait(self) -> dict[str, Any]:
+        """Say what became of it, when it is done."""
+        try:
+            return {"start": self.start, **self.answer.result(), "error": ""}
+        except SentimmError as error:
+            return {"start": self.start, "error": str(error)}
 
 
 class PartWorker:
@@ -124,10 +134,10 @@ class PartWorker:
         """Score and commit the parts that begin at `start` and have so many `rows`.
 
         Yields:
-            A row for each part, in order, when it is committed: its `start`, what was done since the row before
-            (`retried` posts, and what `Encodings` counts), its `counts` as JSON, and the `error` for which it could not
-            be, or "". Ray leaves out as many rows of a task that it gives out again as arrived before: the n-th must
-            always be that of the same part.
+            A row for each eighth of the parts, in order, when they are committed: a list in JSON, with an object for
+            each part. It has its `start`, what was done since the one before (`retried` posts, and what `Encodings`
+            counts), its `counts`, and the `error` for which it could not be, or "". Ray leaves out as many rows of a
+            task that it gives out again as arrived before: the n-th must always be of the same parts.
         """
         parts = [
             _Part(start, rows) for start, rows in zip(batch["start"].tolist(), batch["rows"].tolist(), strict=True)
@@ -137,14 +147,9 @@ class PartWorker:
                 self._wanted.put(part)
             else:
                 part.answer.set_exception(self._failure)
-        for part in parts:
-            done, error = {**dict.fromkeys(("retried", *vars(Encodings())), 0), "counts": ""}, ""
-            try:
-                done = part.answer.result()
-            except SentimmError as found:
-                error = str(found)
-            row = {"start": part.start, **done, "error": error}
-            yield {name: np.array([value]) for name, value in row.items()}
+        together = math.ceil(len(parts) / _ROWS_PER_TASK)
+        for at in range(0, len(parts), together):
+            yield {"parts": np.array([json.dumps([part.wait() for part in parts[at : at + together]])])}
 
     def _work(self) -> None:
         while True:
@@ -211,7 +216,7 @@ class PartWorker:
         before, self._told = self._told, self._count()
         begun.remove(part)
         done = {name: number - before[name] for name, number in self._told.items()}
-        part.answer.set_result({**done, "counts": json.dumps([counts.labels, counts.modalities, counts.statuses])})
+        part.answer.set_result({**done, "counts": [counts.labels, counts.modalities, counts.statuses]})
 
     def _count(self) -> dict[str, int]:
         retried = 0 if self._earlier is None else self._earlier.retried

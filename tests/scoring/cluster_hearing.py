@@ -14,7 +14,7 @@ from sentimm.scoring import cluster
 from sentimm.scoring.pipeline import Encodings
 from sentimm.scoring.worker import PartWorker
 
-COUNTS = json.dumps([{"positive": 1}, {"text": 1}, {"ok": 1}])
+COUNTS = [{"positive": 1}, {"text": 1}, {"ok": 1}]
 PARTS = 16
 
 

@@ -53,11 +53,18 @@ def test_a_worker_with_another_model_says_so_in_place_of_its_parts(tiny_bundle, 
         metadata={"version": __version__, "digest": load_bundle(tiny_bundle).digest, name: value},
     )
     worker = PartWorker(job, threads=1)
-    rows = list(worker({"start": np.array([0, 10]), "rows": np.array([10, 10])}))
-    assert [row["start"].tolist() for row in rows] == [[0], [10]]
-    for row in rows:
-        assert f"another version of sentimm ({__version__})" in str(row["error"][0])
-        assert (row["counts"].tolist(), row["retried"].tolist()) == ([""], [0])
+    told = [json.loads(row["parts"][0]) for row in worker({"start": np.array([0, 10]), "rows": np.array([10, 10])})]
+    assert [[part["start"] for part in parts] for parts in told] == [[0], [10]]
+    assert all(f"another version of sentimm ({__version__})" in parts[0]["error"] for parts in told)
+
+
+@pytest.mark.parametrize(("parts", "told"), [(1, [1]), (8, [1] * 8), (9, [2, 2, 2, 2, 1]), (64, [8] * 8)])
+def test_a_worker_tells_of_several_parts_at_once_where_a_task_has_many(tmp_path, parts, told) -> None:
+    worker = PartWorker(SimpleNamespace(directory=tmp_path / "not there"), threads=1)
+    starts = np.arange(parts)
+    rows = [json.loads(row["parts"][0]) for row in worker({"start": starts, "rows": np.ones_like(starts)})]
+    assert [len(row) for row in rows] == told
+    assert [part["start"] for row in rows for part in row] == starts.tolist()
 
 
 @pytest.mark.slow
