@@ -28,6 +28,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 import polars as pl
+import pyarrow as pa
 
 from sentimm.bundle import Bundle, Precision
 from sentimm.corpus import Survey
@@ -118,7 +119,7 @@ class Cluster:
 
     @property
     def workers(self) -> int:
-        """How many workers there may be."""
+        """How many workers there are at first."""
         return self._workers
 
     def __enter__(self) -> Cluster:
@@ -168,13 +169,17 @@ class Cluster:
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         context.target_max_block_size = 1  # each row arrives when it is yielded, instead of all with a task's end
-        scored = self._plan_tasks(ranges).map_batches(
+        # Of the calls that a worker has at once; the default, 1.75, is beyond what there can be, and no worker joins.
+        context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
+        tasks = self._plan_tasks(ranges)
+        scored = data.from_blocks(tasks).map_batches(
             PartWorker,
             fn_constructor_args=(job, self._threads),
             batch_size=None,
             compute=data.ActorPoolStrategy(
-                min_size=1,
-                max_size=self._workers,
+                # Fewer would be what Ray Data leaves a job while it holds a killed driver's share for three minutes.
+                min_size=max(1, min(self._workers, len(tasks))),
+                max_size=None,  # a node that joins has one too
                 max_tasks_in_flight_per_actor=_IN_FLIGHT,
                 max_concurrent_calls_per_actor=_IN_FLIGHT,
                 enable_true_multi_threading=True,
@@ -196,8 +201,8 @@ class Cluster:
                 f"The Ray cluster failed ({reason}). What was scored is kept, and the same command goes on."
             ) from error
 
-    def _plan_tasks(self, ranges: Sequence[tuple[int, int]]) -> Any:
-        """Make a dataset of the parts, with a block for each task: of many parts first, of one in the end."""
+    def _plan_tasks(self, ranges: Sequence[tuple[int, int]]) -> list[pa.Table]:
+        """Make a block of each task: of many parts first, of one in the end."""
         blocks, at = [], 0
         while at < len(ranges):
             share = (len(ranges) - at) // (_TASKS_PER_WORKER * self._workers)
@@ -205,7 +210,7 @@ class Cluster:
             rows = [(start, end - start) for start, end in taken]
             blocks.append(pl.DataFrame(rows, schema={"start": pl.Int64, "rows": pl.Int64}, orient="row").to_arrow())
             at += len(taken)
-        return self._ray.data.from_arrow(blocks)
+        return blocks
 
 
 def _list_parts(scored: Any) -> Iterator[dict[str, Any]]:

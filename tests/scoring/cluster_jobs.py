@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import polars as pl
@@ -32,6 +36,19 @@ def score(*options: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "sentimm", "score", *options], capture_output=True, text=True, timeout=200
     )
     assert done.returncode == code, done.stderr
+    return done
+
+
+def score_killed(output: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Kill such a command behind its first part, and give it again."""
+    process = kills.start(options)
+    assert kills.wait_for_part(process, output, 0)
+    time.sleep(random.Random(0).uniform(0, 0.2))
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(kills.list_parts(output)) > 0 and not output.exists()
+    done = score(*options)
+    assert "Going on where it stopped" in done.stderr
     return done
 
 

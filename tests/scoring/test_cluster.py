@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import polars as pl
 import pytest
 
 from sentimm import __version__
@@ -22,7 +19,7 @@ from sentimm.corpus import CorpusReader, read_chunk, survey_corpus, write_chunk
 from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring.worker import PartWorker
 from tests.scoring import cluster_driver, kills
-from tests.scoring.cluster_jobs import ROWS, arguments, check, make_corpus, score
+from tests.scoring.cluster_jobs import ROWS, arguments, check, make_corpus, score, score_killed
 
 POSIX = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 
@@ -77,23 +74,13 @@ def test_a_cluster_that_is_not_there_is_one_sentence(corpus, tiny_bundle) -> Non
 
 @pytest.mark.slow
 @POSIX
-@pytest.mark.parametrize("table", ["posts.csv", "posts.parquet"])
 def test_a_local_cluster_gives_the_same_rows_and_is_resumed_when_its_driver_is_killed(
-    corpus, tiny_bundle, tmp_path, table
+    corpus, tiny_bundle, tmp_path
 ) -> None:
-    pl.read_csv(corpus / "posts.csv", truncate_ragged_lines=True).write_parquet(corpus / "posts.parquet")
     expected, output = tmp_path / "expected.parquet", tmp_path / "scored.parquet"
-    score(*arguments(corpus, tiny_bundle, expected, table))
-    own = [*arguments(corpus, tiny_bundle, output, table), "--ray", "local"]
-    process = kills.start(own)
-    assert kills.wait_for_part(process, output, 0)
-    time.sleep(random.Random(0).uniform(0, 0.2))
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert len(kills.list_parts(output)) > 0 and not output.exists()
-    done = score(*own)
+    score(*arguments(corpus, tiny_bundle, expected))
+    done = score_killed(output, *arguments(corpus, tiny_bundle, output), "--ray", "local")
     assert "On a Ray cluster of 1 node, in fp32, with" in done.stderr
-    assert "Going on where it stopped" in done.stderr
     check(output, expected)
 
 

@@ -8,6 +8,7 @@ import secrets
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import polars as pl
 import pytest
 
 from tests.scoring import kills
-from tests.scoring.cluster_jobs import arguments, check, make_corpus, score
+from tests.scoring.cluster_hearing import list_begun
+from tests.scoring.cluster_jobs import arguments, check, make_corpus, score, score_killed
 from tests.servers import find_free_port
 
 pytestmark = pytest.mark.slow
@@ -32,6 +34,7 @@ def address() -> Iterator[str]:
     port = find_free_port()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "0")  # Ray Data leaves actors, for which a node waits
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         nodes: list[subprocess.Popen[str]] = []
@@ -39,11 +42,9 @@ def address() -> Iterator[str]:
             nodes.append(start_ray("--head", f"--port={port}", "--include-dashboard=false"))
             nodes.append(start_ray(f"--address=127.0.0.1:{port}"))
             yield f"127.0.0.1:{port}"
-        finally:  # `ray stop` would end the nodes of others too
-            for node in nodes:
-                node.terminate()
-            for node in nodes:
-                node.communicate(timeout=60)
+        finally:
+            for node in reversed(nodes):
+                end_ray(node)
 
 
 def start_ray(*options: str) -> subprocess.Popen[str]:
@@ -59,6 +60,12 @@ def start_ray(*options: str) -> subprocess.Popen[str]:
     return process
 
 
+def end_ray(node: subprocess.Popen[str]) -> None:
+    """End a node; `ray stop` would end those of others too."""
+    node.terminate()
+    node.communicate(timeout=60)
+
+
 def test_two_machines_score_a_table(address, corpus, tiny_bundle, tmp_path) -> None:
     expected, output = tmp_path / "expected.parquet", tmp_path / "scored.parquet"
     score(*arguments(corpus, tiny_bundle, expected))
@@ -67,11 +74,21 @@ def test_two_machines_score_a_table(address, corpus, tiny_bundle, tmp_path) -> N
     check(output, expected)
 
 
-def test_a_part_is_heard_of_when_it_is_committed_and_not_with_its_task(address, tmp_path) -> None:
-    command = [sys.executable, "-m", "tests.scoring.cluster_hearing", address, str(tmp_path / "heard")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == {"parts": 16}
+def hear(address: str, folder: Path, workers: int) -> subprocess.Popen[str]:
+    """Begin a job whose first part is committed when so many workers have begun."""
+    command = [sys.executable, "-m", "tests.scoring.cluster_hearing", address, str(folder), str(workers)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def check_heard(job: subprocess.Popen[str]) -> None:
+    out, err = job.communicate(timeout=120)
+    assert job.returncode == 0, err
+    assert json.loads(out.splitlines()[-1]) == {"parts": 16}
+
+
+def test_all_workers_begin_and_a_part_is_heard_of_before_its_task_ends(address, tmp_path) -> None:
+    with hear(address, tmp_path, workers=2) as job:
+        check_heard(job)
 
 
 def test_a_cluster_lets_nobody_in_without_its_token(address, corpus, tiny_bundle, tmp_path, monkeypatch) -> None:
@@ -118,4 +135,24 @@ def test_posts_whose_images_are_there_now_are_scored_again(address, corpus, tiny
     done = json.loads(score(*arguments(corpus, tiny_bundle, output), *again).stdout)
     assert done["scored"] == before.is_in(["image_missing", "image_unreadable"]).sum() > 0
     score(*arguments(corpus, tiny_bundle, expected))
+    check(output, expected)
+
+
+def test_a_node_that_joins_in_the_middle_has_a_worker(address, tmp_path) -> None:
+    with hear(address, tmp_path, workers=3) as job:
+        while len(list_begun(tmp_path)) < 2 and job.poll() is None:
+            time.sleep(0.05)
+        node = start_ray(f"--address={address}")
+        try:
+            check_heard(job)
+        finally:
+            end_ray(node)
+
+
+# The last one: for three minutes Ray Data keeps a killed driver's share of the cluster, and nobody may grow.
+def test_a_job_goes_on_when_its_driver_is_killed(address, corpus, tiny_bundle, tmp_path) -> None:
+    pl.read_csv(corpus / "posts.csv", truncate_ragged_lines=True).write_parquet(corpus / "posts.parquet")
+    expected, output = tmp_path / "expected.parquet", tmp_path / "scored.parquet"
+    score(*arguments(corpus, tiny_bundle, expected, "posts.parquet"))
+    score_killed(output, *arguments(corpus, tiny_bundle, output, "posts.parquet"), "--ray", address)
     check(output, expected)
