@@ -64,17 +64,15 @@ def bench(
 
         require("sentimm bench --figure", FIGURES)
         _check_figure(figure)
-    from sentimm.console.bench import BenchConsole
+    from sentimm.console.bench import print_benchmark
+    from sentimm.console.scoring import ScoreConsole
     from sentimm.scoring.bench import run_benchmark
 
-    console = BenchConsole(quiet=quiet, as_json=as_json)
-    try:
-        found = run_benchmark(options, console.tell)
-    finally:
-        console.close()
+    with ScoreConsole(quiet=quiet) as progress:
+        found = run_benchmark(options, progress.show)
     if figure is not None:
         _draw(found, figure)
-    console.finish(found, figure)
+    print_benchmark(found, figure, as_json=as_json)
 
 
 def _check_figure(path: Path) -> None:

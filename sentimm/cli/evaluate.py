@@ -108,17 +108,15 @@ def evaluate(
         _check_output(output)
     if without_seen is not None:
         require("sentimm evaluate --without-seen", HASHES)
-    from sentimm.console.evaluation import EvaluationConsole
+    from sentimm.console.evaluation import print_assessment
+    from sentimm.console.scoring import ScoreConsole
     from sentimm.scoring.assessment import assess_corpus
 
-    console = EvaluationConsole(quiet=quiet, as_json=as_json)
-    try:
-        found = assess_corpus(options, console.tell)
-    finally:
-        console.close()
+    with ScoreConsole(quiet=quiet) as progress:
+        found = assess_corpus(options, progress.show)
     if output is not None:
         _write_report(found, output)
-    console.finish(found, output)
+    print_assessment(found, output, as_json=as_json)
 
 
 def _check_output(folder: Path) -> None:

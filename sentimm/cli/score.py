@@ -148,7 +148,7 @@ def score(
     )
     from sentimm.console.scoring import ScoreConsole
 
-    with ScoreConsole(quiet=quiet, as_json=as_json) as console, StopRequest(lambda _: None) as request:
+    with ScoreConsole(quiet=quiet, as_json=as_json) as console, StopRequest(console.hint) as request:
         try:
             _run(options, dry_run, console, request)
         except Stopped:

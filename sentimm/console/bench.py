@@ -1,4 +1,4 @@
-"""How a benchmark goes, and what it found."""
+"""What a benchmark found."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from sentimm.console.scoring import ScoreConsole
 from sentimm.console.terminal import (
     count_posts,
     describe_duration,
@@ -19,7 +18,6 @@ from sentimm.console.terminal import (
     print_block,
     print_json,
 )
-from sentimm.events import Event
 
 if TYPE_CHECKING:
     from sentimm.scoring.bench import Benchmark
@@ -27,41 +25,21 @@ if TYPE_CHECKING:
 _MILLION = 1_000_000
 
 
-class BenchConsole:
-    """Shows progress on stderr and the result on stdout.
-
-    Args:
-        quiet: no progress.
-        as_json: print the result as one JSON object.
-    """
-
-    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
-        self._as_json = as_json
-        self._progress = ScoreConsole(quiet=quiet)
-
-    def tell(self, event: Event) -> None:
-        """Show an event."""
-        self._progress.show(event)
-
-    def close(self) -> None:
-        """Take the progress bar away."""
-        self._progress.close()
-
-    def finish(self, found: Benchmark, figure: Path | None) -> None:
-        """Show the result; `figure` is where it was drawn."""
-        if self._as_json:
-            print_json(describe_benchmark(found))
-            return
-        console = make_console(sys.stdout)
-        corpus = "generated ones" if found.corpus == "generated" else f"of {found.corpus}"
-        console.print(make_line(f"{count_posts(found.posts)}, {corpus}. {found.note}", "bold"), soft_wrap=True)
-        console.print()
-        print_block(console, _draw_stages(found))
-        console.print()
-        for line in _describe(found):
-            console.print(make_line(line), soft_wrap=True)
-        if figure is not None:
-            console.print(make_line(f"Drawn in {figure}"), soft_wrap=True)
+def print_benchmark(found: Benchmark, figure: Path | None, *, as_json: bool = False) -> None:
+    """Print what a benchmark found, for a person or as one JSON object; `figure` is where it was drawn."""
+    if as_json:
+        print_json(describe_benchmark(found))
+        return
+    console = make_console(sys.stdout)
+    corpus = "generated ones" if found.corpus == "generated" else f"of {found.corpus}"
+    console.print(make_line(f"{count_posts(found.posts)}, {corpus}. {found.note}", "bold"), soft_wrap=True)
+    console.print()
+    print_block(console, _draw_stages(found))
+    console.print()
+    for line in _describe(found):
+        console.print(make_line(line), soft_wrap=True)
+    if figure is not None:
+        console.print(make_line(f"Drawn in {figure}"), soft_wrap=True)
 
 
 def describe_benchmark(found: Benchmark) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How an evaluation goes, and its report."""
+"""The report of an evaluation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sentimm.console.scoring import ScoreConsole
 from sentimm.console.terminal import count_posts, make_console, make_line, print_block, print_json
-from sentimm.events import Event
 
 if TYPE_CHECKING:
     from sentimm.evaluation.intervals import Interval
@@ -32,41 +30,20 @@ _FIGURES = (
 )
 
 
-class EvaluationConsole:
-    """Shows progress on stderr and the report on stdout.
-
-    Args:
-        quiet: no progress.
-        as_json: print the report as one JSON object.
-    """
-
-    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
-        self._as_json = as_json
-        self._progress = ScoreConsole(quiet=quiet)
-
-    def tell(self, event: Event) -> None:
-        """Show an event."""
-        self._progress.show(event)
-
-    def close(self) -> None:
-        """Take the progress bar away."""
-        self._progress.close()
-
-    def finish(self, found: Assessment, folder: Path | None) -> None:
-        """Show the report; `folder` is where it was written."""
-        self.close()
-        if self._as_json:
-            print_json(describe_assessment(found))
-            return
-        console = make_console(sys.stdout)
-        console.print(make_line(f"{', '.join(found.inputs)} against {found.model}", "bold"), soft_wrap=True)
-        for sentence in _list_posts(found):
-            console.print(make_line(sentence), soft_wrap=True)
+def print_assessment(found: Assessment, folder: Path | None, *, as_json: bool = False) -> None:
+    """Print a report, for a person or as one JSON object; `folder` is where it was written."""
+    if as_json:
+        print_json(describe_assessment(found))
+        return
+    console = make_console(sys.stdout)
+    console.print(make_line(f"{', '.join(found.inputs)} against {found.model}", "bold"), soft_wrap=True)
+    for sentence in _list_posts(found):
+        console.print(make_line(sentence), soft_wrap=True)
+    console.print()
+    print_block(console, _draw_report(found))
+    if folder is not None:
         console.print()
-        print_block(console, _draw_report(found))
-        if folder is not None:
-            console.print()
-            console.print(make_line(f"Written to {folder}: report.json, confusion.png"), soft_wrap=True)
+        console.print(make_line(f"Written to {folder}: report.json, confusion.png"), soft_wrap=True)
 
 
 def describe_assessment(found: Assessment) -> dict[str, object]:

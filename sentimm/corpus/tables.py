@@ -121,7 +121,7 @@ def _expand_name(name: str) -> list[Path]:
     if _is_there(path):
         return _list_nested(path) or [path]
     if not glob.has_magic(name):
-        raise InputError(f"{name} is not there: name a table of posts (CSV, TSV, NDJSON, Parquet) or a folder.")
+        raise _not_there(name)
     found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute ones)
     for match in found:
         require_utf8(match)
@@ -130,6 +130,12 @@ def _expand_name(name: str) -> list[Path]:
     if not matches:
         raise InputError(f"No file matches {name!r}.")
     return [each for match in matches for each in _list_nested(match) or [match]]
+
+
+def _not_there(name: str | Path) -> InputError:
+    return InputError(
+        f"{name} is not there: name a table of posts (CSV, TSV, NDJSON, Parquet, Arrow), shards (.tar) or a folder."
+    )
 
 
 def _expand_url(name: str) -> list[Path]:
@@ -184,9 +190,7 @@ def open_table(path: Path) -> Table:
     try:
         mode = _find_mode(path)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(
-            f"{path} is not there: name a table of posts (CSV, TSV, NDJSON, Parquet) or a folder."
-        ) from error
+        raise _not_there(path) from error
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
     if stat.S_ISDIR(mode):

@@ -103,4 +103,4 @@ def _read_folder(output: Path) -> FinishedOutput | None:
 
 
 def _not_ours(output: Path, what: str) -> JobConflictError:
-    return JobConflictError(f"{output} is there already and {what}: choose another name with -o, or move it away.")
+    return JobConflictError(f"{output} is there already and {what}: name another output, or move it away.")

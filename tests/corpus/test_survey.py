@@ -278,7 +278,10 @@ def test_inputs_that_are_not_there_are_clear_errors(tmp_path: Path) -> None:
     write(tmp_path / "posts.xlsx", "x")
     (tmp_path / "gone.csv").symlink_to(tmp_path / "nowhere.csv")
     for names, message in (
-        (["no.csv"], "no.csv is not there: name a table of posts (CSV, TSV, NDJSON, Parquet) or a folder."),
+        (
+            ["no.csv"],
+            "no.csv is not there: name a table of posts (CSV, TSV, NDJSON, Parquet, Arrow), shards (.tar) or a folder.",
+        ),
         (["*.tsv"], f"No file matches '{tmp_path}/*.tsv'."),
         (["gone.csv"], "gone.csv is not there"),
         (["pipe.csv"], "pipe.csv is no regular file, and a table is read twice: write it to a file first."),
