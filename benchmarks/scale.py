@@ -1,6 +1,6 @@
 """What a cluster's driver does, measured (docs/scale.md): scheduling parts, staging posts, putting an output together.
 
-python benchmarks/scale.py --parts 1000 10000 100000
+python benchmarks/scale.py --parts 1000 10000 100000 --workers 16
 python benchmarks/scale.py --files TABLE.csv --images FOLDER
 
 The first lets Ray schedule parts over workers that do nothing; the second stages the posts of a table, and writes
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import ray
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -81,6 +82,7 @@ def main() -> None:
     """Print a line for each number of parts, or for each kind of file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", type=int, nargs="+", default=[1000, 10_000, 100_000])
+    parser.add_argument("--workers", type=int, default=2, help="which need no cores, but 250 MB each")
     parser.add_argument("--files", metavar="TABLE")
     parser.add_argument("--images", type=Path)
     options = parser.parse_args()
@@ -88,7 +90,8 @@ def main() -> None:
         measure_files(options.files, options.images)
         return
     cluster.PartWorker = IdleWorker  # type: ignore[assignment,misc]
-    with Cluster("local", threads=1) as here:
+    ray.init("local", num_cpus=options.workers, include_dashboard=False, log_to_driver=False)
+    with Cluster("auto", threads=1) as here:
         for parts in options.parts:
             began = time.monotonic()
             ranges = [(2048 * number, 2048 * (number + 1)) for number in range(parts)]

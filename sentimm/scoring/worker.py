@@ -36,7 +36,7 @@ from sentimm.scoring.problems import list_problems
 from sentimm.scoring.retry import EarlierAnswers
 from sentimm.scoring.work import read_posts
 
-_ROWS_PER_TASK = 8  # at most: Ray takes some 6 ms for each row that reaches the driver
+_ROWS_PER_TASK = 8  # at most: Ray takes some 4 ms for each row that reaches the driver
 
 
 @dataclass(frozen=True)
