@@ -109,7 +109,8 @@ def test_a_file_that_takes_too_long_is_unreadable(bad, fault):
         check(decoder, make_file(0))
 
 
-def test_a_file_that_takes_too_much_memory_is_unreadable(bad):
+def test_a_file_that_takes_too_much_memory_is_unreadable(bad, monkeypatch):
+    monkeypatch.setattr(decoders, "_SECONDS", 60)
     with Decoders(SIZE, 8) as pool, pool.borrow() as decoder:
         pid = decoder._find_process().pid
         errors = decoder.decode([b"eat", make_file(0)])

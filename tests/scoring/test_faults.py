@@ -28,6 +28,8 @@ from tests.scoring import corpora
 ROWS = 40
 PROBLEMS_HEADER = ["row", "id", "status", "file", "reason", "record"]
 
+pytestmark = pytest.mark.usefixtures("quick_decoding")
+
 
 @pytest.fixture
 def options(tiny_bundle, tmp_path) -> ScoreOptions:
@@ -73,9 +75,7 @@ def once(kind: type, action, number: int = 1):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "stride"), [(errno.ENOSPC, 1), (errno.EIO, 6), (errno.EROFS, 7)])
-def test_a_disk_that_fails_at_any_step_is_one_sentence_and_the_job_goes_on_later(
-    options, quick_decoding, monkeypatch, number, stride
-):
+def test_a_disk_that_fails_at_any_step_is_one_sentence_and_the_job_goes_on_later(options, monkeypatch, number, stride):
     for step in range(1, 200, stride):
         steps = iter(range(1, 10_000))
 
@@ -257,6 +257,7 @@ def test_a_worker_that_dies_ends_the_job_and_the_job_goes_on_later(options, monk
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no decoder processes")
 def test_decoders_that_something_kills_cost_nothing(options, monkeypatch, tmp_path):
+    monkeypatch.setattr("sentimm.scoring.decoders._HAS_PROCESSES", True)
     corpora.make_posts(10 * ROWS).write_csv(tmp_path / "posts.csv")
     started = []
 

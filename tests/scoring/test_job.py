@@ -30,6 +30,8 @@ ROWS = 20
 OUTPUTS = ("scored.parquet", "scored")
 ADDED = ["sentiment", "confidence", "p_negative", "p_neutral", "p_positive", "modality", "status"]
 
+pytestmark = pytest.mark.usefixtures("quick_decoding")
+
 
 @pytest.fixture
 def options(tiny_bundle, tmp_path) -> ScoreOptions:
@@ -467,7 +469,7 @@ def kill_at(monkeypatch, step: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_a_stop_at_any_step_of_the_commit_is_made_good(options, tmp_path, quick_decoding, monkeypatch, name, overwrite):
+def test_a_stop_at_any_step_of_the_commit_is_made_good(options, tmp_path, monkeypatch, name, overwrite):
     options = replace(options, output=tmp_path / name, chunk_rows=12)
     run(options)
     expected = read(options.output)

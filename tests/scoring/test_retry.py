@@ -23,6 +23,8 @@ ROWS = 40
 BOTH = ("image_missing", "image_unreadable")
 OUTPUTS = ("scored.parquet", "scored")
 
+pytestmark = pytest.mark.usefixtures("quick_decoding")
+
 
 @pytest.fixture
 def images(tmp_path) -> Path:
@@ -115,7 +117,7 @@ def test_images_that_are_still_missing_stay_so_and_it_may_be_tried_again(options
 
 
 @pytest.mark.slow
-def test_a_stop_at_any_step_is_made_good(options, images, tmp_path, quick_decoding, monkeypatch):
+def test_a_stop_at_any_step_is_made_good(options, images, tmp_path, monkeypatch):
     shutil.copytree(tmp_path, tmp_path / "kept")
     before = pl.read_parquet(options.output)
     find_images(images)
