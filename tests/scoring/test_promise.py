@@ -93,7 +93,7 @@ def check_promise(bundle: Path, precision: str, images: list[Path], examples: in
 
 
 def test_answers_do_not_depend_on_batches_threads_and_order(tiny_bundle, images):
-    check_promise(tiny_bundle, "fp32", images, examples=40)
+    check_promise(tiny_bundle, "fp32", images, examples=25)
 
 
 def test_answers_of_a_fusion_of_sequences_do_not_either(attending_bundle, images, quick_decoding):
