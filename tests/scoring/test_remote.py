@@ -42,6 +42,8 @@ from tests.servers import Faults, MemoryStore, S3Server
 ROWS = 48
 OUTPUTS = ["scored.parquet", "scored"]
 
+pytestmark = pytest.mark.usefixtures("quick_decoding")
+
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
@@ -187,7 +189,7 @@ def test_no_row_is_lost_where_requests_fail_at_random(stored, expected, seed):
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize(("store", "stride"), [("memory", 1), ("s3", 7)])
 def test_a_job_in_object_storage_that_is_killed_at_any_step_resumes_to_the_same_rows(
-    request, corpus, tiny_bundle, expected, quick_decoding, monkeypatch, store, stride, output
+    request, corpus, tiny_bundle, expected, monkeypatch, store, stride, output
 ):
     store = request.getfixturevalue(store)
     options = make_options(
