@@ -19,7 +19,7 @@ from sentimm.corpus import CorpusReader, read_chunk, survey_corpus, write_chunk
 from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring.worker import PartWorker
 from tests.scoring import cluster_driver, kills
-from tests.scoring.cluster_jobs import ROWS, arguments, check, make_corpus, score, score_killed
+from tests.scoring.cluster_jobs import ROWS, arguments, begin_and_kill, check, make_corpus, score
 
 POSIX = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 
@@ -74,13 +74,24 @@ def test_a_cluster_that_is_not_there_is_one_sentence(corpus, tiny_bundle) -> Non
 
 @pytest.mark.slow
 @POSIX
-def test_a_local_cluster_gives_the_same_rows_and_is_resumed_when_its_driver_is_killed(
+def test_a_local_cluster_gives_the_same_rows_though_its_driver_and_then_its_workers_are_killed(
     corpus, tiny_bundle, tmp_path
 ) -> None:
     expected, output = tmp_path / "expected.parquet", tmp_path / "scored.parquet"
     score(*arguments(corpus, tiny_bundle, expected))
-    done = score_killed(output, *arguments(corpus, tiny_bundle, output), "--ray", "local")
-    assert "On a Ray cluster of 1 node, in fp32, with" in done.stderr
+    own = [*arguments(corpus, tiny_bundle, output), "--ray", "local"]
+    begin_and_kill(output, *own)
+    before = len(kills.list_parts(output))
+    command = [sys.executable, "-m", "sentimm", "score", *own, "--json", "--log-file", str(tmp_path / "log")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert kills.wait_for_part(process, output, before)
+        for worker in cluster_driver.list_workers():
+            os.kill(worker, signal.SIGKILL)
+        out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert json.loads(out)["rows"] == ROWS  # and nothing else, though Ray prints what it lost
+    assert "(raylet)" not in err
+    assert "On a Ray cluster of 1 node, in fp32, with" in err and "Going on where it stopped" in err
     check(output, expected)
 
 
@@ -108,19 +119,3 @@ def test_a_loss_in_the_middle_costs_no_row(corpus, tiny_bundle, tmp_path, loss) 
     (answer,) = [line for line in done.stdout.splitlines() if line.startswith("{")]
     assert json.loads(answer) == {"rows": ROWS, "parts": ROWS // 50}
     check(output, expected)
-
-
-@pytest.mark.slow
-@POSIX
-def test_results_stay_alone_on_standard_output_when_a_worker_is_lost(corpus, tiny_bundle, tmp_path) -> None:
-    output = tmp_path / "scored.parquet"
-    own = [*arguments(corpus, tiny_bundle, output), "--ray", "local", "--json", "--log-file", str(tmp_path / "log")]
-    command = [sys.executable, "-m", "sentimm", "score", *own]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert kills.wait_for_part(process, output, 0)
-        for worker in cluster_driver.list_workers():
-            os.kill(worker, signal.SIGKILL)
-        out, err = process.communicate(timeout=200)
-    assert process.returncode == 0, err
-    assert json.loads(out)["rows"] == ROWS
-    assert "(raylet)" not in err

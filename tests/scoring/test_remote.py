@@ -437,14 +437,3 @@ def test_what_cannot_be_reached_or_written_is_said(corpus, tiny_bundle, monkeypa
     monkeypatch.setitem(sys.modules, "upath", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'sentimm\[cloud\]'"):
         to_path("s3://posts/posts.csv")
-
-
-@pytest.mark.slow
-def test_a_cluster_commits_its_parts_to_object_storage(stored, expected):
-    command = [
-        *(sys.executable, "-m", "sentimm", "score", "s3://posts/posts.csv", "--images", "s3://posts/images"),
-        *("--model", "s3://posts/bundle", "-o", "s3://posts/scored", "--chunk-rows", "10", "--quiet"),
-    ]
-    with stored.failing(Faults.evenly(0.1, seed=5)):
-        subprocess.run([*command, "--ray", "local"], check=True, timeout=200)
-    assert read(stored, "scored").equals(expected)

@@ -15,10 +15,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.scoring import kills
+from tests.scoring import corpora, kills
 from tests.scoring.cluster_hearing import list_begun
-from tests.scoring.cluster_jobs import arguments, check, make_corpus, score, score_killed
-from tests.servers import find_free_port
+from tests.scoring.cluster_jobs import arguments, begin_and_kill, check, make_corpus, score
+from tests.servers import Faults, find_free_port
 
 pytestmark = pytest.mark.slow
 
@@ -29,14 +29,16 @@ def corpus(tmp_path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Where a cluster of two nodes, of one core each, answers."""
+def address(s3_server) -> Iterator[str]:
+    """Where a cluster of two nodes, of one core each, answers; they know the object storage."""
     port = find_free_port()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "0")  # Ray Data leaves actors, for which a node waits
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        for name, value in s3_server.environment.items():
+            patch.setenv(name, value)
         nodes: list[subprocess.Popen[str]] = []
         try:
             nodes.append(start_ray("--head", f"--port={port}", "--include-dashboard=false"))
@@ -138,6 +140,23 @@ def test_posts_whose_images_are_there_now_are_scored_again(address, corpus, tiny
     check(output, expected)
 
 
+def test_parts_are_committed_to_object_storage_though_requests_fail(address, s3, tiny_bundle, tmp_path) -> None:
+    images = corpora.make_images(tmp_path / "images")
+    corpora.make_posts(48).write_csv(tmp_path / "posts.csv")
+    s3.put("s3://posts/posts.csv", (tmp_path / "posts.csv").read_bytes())
+    s3.put_folder(images, "s3://posts/images")
+    s3.put_folder(tiny_bundle, "s3://posts/bundle")
+    expected, scored = tmp_path / "expected.parquet", tmp_path / "scored.parquet"
+    score(str(tmp_path / "posts.csv"), "--images", str(images), "--model", str(tiny_bundle), "-o", str(expected))
+    stored = ["s3://posts/posts.csv", "--images", "s3://posts/images", "--model", "s3://posts/bundle"]
+    with s3.failing(Faults.evenly(0.1, seed=5)):
+        score(*stored, "-o", "s3://posts/scored.parquet", "--chunk-rows", "10", "--ray", address)
+        assert s3.faults.total() > 0
+    scored.write_bytes(s3.read("s3://posts/scored.parquet"))
+    assert kills.compare(scored, expected) == (0, 0)
+    assert not [key for key in s3.list_keys() if ".job/" in key]
+
+
 def test_a_node_that_joins_in_the_middle_has_a_worker(address, tmp_path) -> None:
     with hear(address, tmp_path, workers=3) as job:
         while len(list_begun(tmp_path)) < 2 and job.poll() is None:
@@ -154,5 +173,7 @@ def test_a_job_goes_on_when_its_driver_is_killed(address, corpus, tiny_bundle, t
     pl.read_csv(corpus / "posts.csv", truncate_ragged_lines=True).write_parquet(corpus / "posts.parquet")
     expected, output = tmp_path / "expected.parquet", tmp_path / "scored.parquet"
     score(*arguments(corpus, tiny_bundle, expected, "posts.parquet"))
-    score_killed(output, *arguments(corpus, tiny_bundle, output, "posts.parquet"), "--ray", address)
+    own = [*arguments(corpus, tiny_bundle, output, "posts.parquet"), "--ray", address]
+    begin_and_kill(output, *own)
+    assert "Going on where it stopped" in score(*own).stderr
     check(output, expected)
