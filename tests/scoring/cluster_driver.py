@@ -1,4 +1,4 @@
-"""Runs a job on a Ray cluster of two nodes of one core, and takes from it what a test wants to see lost."""
+"""Runs a job on a Ray cluster of two nodes of one core, and takes from it a worker first and then a node."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def list_workers() -> list[int]:
     return found
 
 
-def main(loss: str, arguments: str) -> None:
-    """Score with two nodes; print which parts were committed."""
+def main(arguments: str) -> None:
+    """Score with two nodes; print how many parts were committed."""
     import ray
     from ray.cluster_utils import Cluster
 
@@ -39,9 +39,9 @@ def main(loss: str, arguments: str) -> None:
     def tell(event) -> None:
         if isinstance(event, PartCommitted):
             parts.append(event.rows)
-            if len(parts) == 3 and loss == "worker":
+            if len(parts) == 3:
                 os.kill(list_workers()[0], signal.SIGKILL)
-            if len(parts) == 3 and loss == "node":
+            if len(parts) == 8:
                 cluster.remove_node(node)
 
     try:

@@ -97,8 +97,7 @@ def test_a_local_cluster_gives_the_same_rows_though_its_driver_and_then_its_work
 
 @pytest.mark.slow
 @POSIX
-@pytest.mark.parametrize("loss", ["worker", "node"])
-def test_a_loss_in_the_middle_costs_no_row(corpus, tiny_bundle, tmp_path, loss) -> None:
+def test_a_worker_and_then_a_node_that_are_lost_cost_no_row(corpus, tiny_bundle, tmp_path) -> None:
     expected, output = tmp_path / "expected.parquet", tmp_path / "scored.parquet"
     score(*arguments(corpus, tiny_bundle, expected))
     given = {
@@ -109,7 +108,7 @@ def test_a_loss_in_the_middle_costs_no_row(corpus, tiny_bundle, tmp_path, loss) 
         "chunk_rows": 50,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "tests.scoring.cluster_driver", loss, json.dumps(given)],
+        [sys.executable, "-m", "tests.scoring.cluster_driver", json.dumps(given)],
         capture_output=True,
         text=True,
         timeout=200,
