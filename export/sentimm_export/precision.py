@@ -30,11 +30,12 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantize_text(source: Path, target: Path, feeds: Feeds) -> list[str]:
-    """Quantise the weight products of a text graph; gives the names of those that were left in float.
+    """Quantise the weight products of a text graph; gives the names of those that were split.
 
     Scales are the 99.99th percentiles over `feeds` after smoothing, weights have 7 bits for each output channel. Of the
     second product of every feed-forward layer the outlier channels stay in float. On 2,500 tweets the 6-layer BERT then
     gives the label of fp32 on 97.8%, as it does with these products in float altogether, at two thirds of the speed.
+    Products give float, and those of attention stay in float: rounding them cost a tenth of the time.
     """
     model = onnx.load(source)
     second = find_second_products(model.graph)
@@ -46,7 +47,10 @@ def quantize_text(source: Path, target: Path, feeds: Feeds) -> list[str]:
         name: [{"quant_type": QuantType.QUInt8, "rmin": np.float32(low), "rmax": np.float32(high)}]
         for name, (low, high) in ranges.items()
     }
-    _quantize(smoothed, target, feeds, ["MatMul", "Gemm"], kept, CalibrationMethod.Percentile, overrides)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    attention = [node.name for node in model.graph.node if node.op_type == "MatMul" and node.input[1] not in weights]
+    operators, left = ["MatMul", "Gemm"], [*kept, *attention]
+    _quantize(smoothed, target, feeds, operators, left, CalibrationMethod.Percentile, overrides)
     return kept
 
 
@@ -91,7 +95,7 @@ def _quantize(
         weight_type=QuantType.QInt8,
         calibrate_method=method,
         extra_options={
-            "MatMulConstBOnly": True,
+            "OpTypesToExcludeOutputQuantization": ["MatMul"],
             # Relu and Clip stay in the graph: ONNX Runtime folds them, and fp16 graphs made from it need them.
             "QDQKeepRemovableActivations": True,
             "CalibPercentile": 99.99,
