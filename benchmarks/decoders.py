@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import cykooz_resizer as resizer
 import numpy as np
 import simplejpeg
 from PIL import Image
@@ -28,10 +29,28 @@ def decode_with_pillow(data: bytes, size: int) -> None:
     np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
 
 
+def decode_with_draft(data: bytes, size: int) -> None:
+    """Decode at a reduced scale where that is large enough, and resize with Pillow."""
+    image = Image.open(io.BytesIO(data))
+    image.draft("RGB", (size, size))
+    np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
+
+
 def decode_with_simplejpeg(data: bytes, size: int) -> None:
     """Decode at the smallest of JPEG's scales that is large enough, and resize with Pillow."""
     pixels = simplejpeg.decode_jpeg(data, min_height=size, min_width=size, min_factor=1)
     np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
+
+
+def decode_with_simplejpeg_and_resizer(data: bytes, size: int) -> None:
+    """Decode as `decode_with_simplejpeg`, and resize as sentimm does."""
+    pixels = simplejpeg.decode_jpeg(data, colorspace="RGBA", min_height=size, min_width=size, min_factor=1)
+    kind = resizer.PixelType.U8x4
+    given = resizer.ImageData(pixels.shape[1], pixels.shape[0], kind, pixels.tobytes())
+    made = resizer.ImageData(size, size, kind)
+    bilinear = resizer.ResizeAlg.convolution(resizer.FilterType.bilinear)
+    resizer.Resizer().resize(given, made, resizer.ResizeOptions(bilinear, use_alpha=False))
+    made.get_buffer()
 
 
 def decode_with_opencv(data: bytes, size: int) -> None:
@@ -41,8 +60,10 @@ def decode_with_opencv(data: bytes, size: int) -> None:
 
 
 DECODERS: dict[str, Callable[[bytes, int], object]] = {
-    "sentimm (Pillow with draft)": decode_image,
+    "sentimm (Pillow with draft, cykooz_resizer)": decode_image,
+    "Pillow with draft": decode_with_draft,
     "simplejpeg, scaled": decode_with_simplejpeg,
+    "simplejpeg, scaled, cykooz_resizer": decode_with_simplejpeg_and_resizer,
     "OpenCV": decode_with_opencv,
     "Pillow at full scale": decode_with_pillow,
 }

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from sentimm import images
 from sentimm.errors import ImageError
 from sentimm.images import decode_image
 
@@ -97,6 +98,18 @@ def test_a_large_jpeg_decoded_at_reduced_scale_is_close_to_the_full_one() -> Non
     full = np.asarray(base.resize((64, 64), Image.Resampling.BILINEAR), dtype=int)
     pixels = decode_image(encode(base, "JPEG", quality=95), 64)
     assert np.abs(pixels.transpose(1, 2, 0).astype(int) - full).mean() < 4
+
+
+@pytest.mark.parametrize("size", [(300, 200), (2000, 1501), (1345, 40), (224, 224), (7, 5)])
+def test_pictures_are_resized_as_by_pillow_to_a_grey_level(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    data = encode(Image.fromarray(noise), "BMP")
+    found = [decode_image(data, side).astype(int) for side in (32, 224)]
+    monkeypatch.setattr(images, "resizer", None)
+    for pixels in found:
+        assert np.abs(pixels - decode_image(data, pixels.shape[1])).max() <= 1
 
 
 def test_one_pixel_is_an_image() -> None:

@@ -20,7 +20,7 @@ from sentimm.scoring import devices
 from sentimm.scoring.engine import Engine
 
 _CPU_INFO = Path("/proc/cpuinfo")
-_PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "pillow", "polars", "pyarrow", "tokenizers")
+_PACKAGES = ("cykooz-resizer", "numpy", "onnxruntime", "onnxruntime-gpu", "pillow", "polars", "pyarrow", "tokenizers")
 _EXTRA_PACKAGES = ("torch", "torchvision", "transformers", "timm", "onnx")
 # In /proc/cpuinfo, the instructions that int8 graphs gain from: x86, then ARM.
 _INT8_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
