@@ -90,12 +90,14 @@ class FusionSpec:
     """The fusion's name, and the modalities that have a head of their own.
 
     `attends`: it takes the encoders' sequences besides their features. `literal`: it adds up probabilities.
+    `composed`: what the heads make together is mixed into its answers.
     """
 
     name: str
     heads: tuple[Modality, ...]
     attends: bool = False
     literal: bool = False
+    composed: bool = False
 
 
 @dataclass(frozen=True)
@@ -270,6 +272,7 @@ def _read_fusion(fields: Fields, modalities: tuple[str, ...]) -> FusionSpec:
         heads=cast(tuple[Modality, ...], fields.strings("heads", modalities)),
         attends=fields.flag("attends"),
         literal=fields.flag("literal"),
+        composed=fields.flag("composed"),
     )
 
 

@@ -263,6 +263,7 @@ def _manifest_fields(
             "heads": list(run.fusion.heads),
             "attends": model.fusion.attends,
             "literal": run.fusion.literal,
+            "composed": bool(run.fusion.composed),
         },
         "temperatures": dict.fromkeys(keys, 1.0),
         "graphs": graphs,

@@ -64,10 +64,11 @@ def _list_facts(bundle: Bundle) -> list[tuple[str, list[str]]]:
         facts.append(("Image", [f"{image.encoder}, {image.size} x {image.size} pixels"]))
     alone = f"; a post of one modality is answered by a head of its own: {', '.join(heads)}" if heads else ""
     literal = ", which adds up probabilities as printed in the paper" if bundle.fusion.literal else ""
+    composed = ", mixed with what the heads make together" if bundle.fusion.composed else ""
     temperatures = ", ".join(f"{name} {value:.3g}" for name, value in bundle.temperatures.items())
     return [
         *facts,
-        ("Fusion", [f"{bundle.fusion.name}{literal}{alone}"]),
+        ("Fusion", [f"{bundle.fusion.name}{literal}{composed}{alone}"]),
         ("Temperature", [temperatures]),
         ("Precision", [f"{', '.join(bundle.precisions)}; {sum(bundle.files.values()) / 1e6:,.1f} MB in all"]),
         ("Measured", list(_flatten(bundle.metrics)) or ["nothing"]),

@@ -56,6 +56,10 @@ Heads = Annotated[
     str | None,
     declare(MODEL, "Heads for one modality alone.", metavar="text,image", show_default="those that have labels"),
 ]
+Composed = Annotated[
+    float,
+    declare(MODEL, "Share of what the heads make together in answers to complete posts; neutral yields to the rest."),
+]
 Freeze = Annotated[
     str,
     declare(MODEL, "Encoders to leave as they are; their outputs are computed once.", metavar="text,image"),

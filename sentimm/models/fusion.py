@@ -18,11 +18,15 @@ from sentimm.models.fusions import FUSIONS, FusionConfig, Seen
 __all__ = ["FUSIONS", "FusionConfig", "Scores", "SentimentModel", "check_fusion"]
 
 
+_LEAST = 1e-12  # of a probability before its logarithm
+
+
 class Scores(NamedTuple):
     """Class scores, float (posts, labels) each; those of the heads are None where there is no such head.
 
-    `scores` is the answer: the fusion's for complete posts, and for posts of one modality that modality's head's where
-    there is one. `fused` is what the fusion alone says of every post.
+    `scores` is the answer: `fused` for complete posts, and for posts of one modality that modality's head's where there
+    is one. `fused` is what the fusion says of every post, mixed for complete ones with what the heads make together
+    where the fusion is `composed`.
     """
 
     scores: Tensor
@@ -35,11 +39,41 @@ def check_fusion(config: FusionConfig) -> None:
     """Check that there is such a fusion, and that it can be made so.
 
     Raises:
-        UsageError: there is none, its attention heads don't divide the width, or it has no literal form.
+        UsageError: there is none, its attention heads don't divide the width, it has no literal form, or there are not
+            both heads, or no neutral label, for it to be composed with.
     """
     if config.name not in FUSIONS:
         raise UsageError(f"--fusion {config.name!r} is not one of {', '.join(FUSIONS)}.")
     FUSIONS[config.name].check(config)
+    if not config.composed:
+        return
+    if config.literal:
+        raise UsageError("--literal is the paper's formula, which --composed is not: leave one of them away.")
+    if len(config.heads) < 2:
+        raise UsageError(
+            "--composed needs both heads, and a fusion of text and image: give posts with a text_label and an "
+            "image_label, or with a text or an image alone, or leave it away."
+        )
+    if config.neutral is None:
+        raise UsageError("--composed needs a label named `neutral`, which yields to the others: leave it away.")
+
+
+def compose(text: Tensor, image: Tensor, neutral: int) -> Tensor:
+    """Give what the labels of a text and of an image make together: probabilities, (posts, labels).
+
+    Both are the same, or one of them is the label at index `neutral` and yields; pairs of two others that differ are
+    left out. That is how MVSA's pairs of labels were made one (Xu and Mao, "MultiSentiNet", CIKM 2017).
+
+    Args:
+        text: probabilities, float (posts, labels).
+        image: the same.
+        neutral: the index of the label that yields.
+    """
+    text_neutral, image_neutral = text[:, neutral : neutral + 1], image[:, neutral : neutral + 1]
+    is_neutral = torch.arange(text.shape[1], device=text.device) == neutral
+    same = text * image
+    together = torch.where(is_neutral, same, same + text * image_neutral + text_neutral * image)
+    return together / together.sum(dim=1, keepdim=True).clamp(min=_LEAST)
 
 
 class SentimentModel(nn.Module):
@@ -86,8 +120,12 @@ class SentimentModel(nn.Module):
             image_index: int64 (posts,), likewise for images.
         """
         seen = self._see(text, image, text_index, image_index)
-        scores = fused = self.fusion(*seen.values())
+        fused = self.fusion(*seen.values())
         text_scores, image_scores = self._ask_heads(seen)
+        if self.config.composed and text_scores is not None and image_scores is not None:
+            is_complete = seen["text"].present & seen["image"].present
+            fused = torch.where(is_complete, self._mix(fused, text_scores, image_scores), fused)
+        scores = fused
         if text_scores is not None:
             scores = torch.where(seen["text"].present & ~seen["image"].present, text_scores, scores)
         if image_scores is not None:
@@ -111,6 +149,14 @@ class SentimentModel(nn.Module):
             if encoded is not None and index is not None:
                 seen[modality] = _gather(encoded, index, missing)
         return seen
+
+    def _mix(self, fused: Tensor, text_scores: Tensor, image_scores: Tensor) -> Tensor:
+        """Mix what the fusion says with what the heads make together: logarithms of probabilities."""
+        share, neutral = self.config.composed, self.config.neutral
+        assert neutral is not None
+        # In float32 whatever the encoders computed in: bf16 keeps 8 bits.
+        said, text, image = (torch.softmax(each.float(), dim=1) for each in (fused, text_scores, image_scores))
+        return torch.log(((1 - share) * said + share * compose(text, image, neutral)).clamp(min=_LEAST))
 
     def _ask_heads(self, seen: dict[str, Seen]) -> tuple[Tensor | None, Tensor | None]:
         return (

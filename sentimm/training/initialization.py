@@ -14,6 +14,8 @@ from sentimm.training.dataset import LabelledPosts
 from sentimm.training.options import TrainOptions
 from sentimm.training.run import Run, is_run, open_run
 
+_NEUTRAL = "neutral"  # of labels, the one that yields to the others
+
 
 def load_model(options: TrainOptions, posts: LabelledPosts) -> tuple[SentimentModel, bytes | None]:
     """Build the model over pretrained encoders, with its tokenizer.json; `posts` decide which heads it gets.
@@ -34,6 +36,8 @@ def load_model(options: TrainOptions, posts: LabelledPosts) -> tuple[SentimentMo
         _choose_heads(options, posts, modalities),
         dropout=options.dropout,
         literal=options.literal,
+        composed=options.composed,
+        neutral=options.labels.index(_NEUTRAL) if _NEUTRAL in options.labels else None,
     )
     model = SentimentModel(config, len(options.labels), text, image)
     if options.init is not None:

@@ -66,6 +66,7 @@ class TrainOptions:
     ema: float | None = None
     augment: bool = False
     head_weight: float = 0.5
+    composed: float = 0.0
     clip_norm: float = 1.0
     patience: int | None = None
     save_every_s: float = 300.0
@@ -136,6 +137,8 @@ class TrainOptions:
         ):
             if rate is not None and not rate > 0:
                 raise UsageError(f"{option} {rate} must be greater than 0.")
+        if not 0 <= self.composed < 1:
+            raise UsageError(f"--composed {self.composed} must be at least 0 and less than 1.")
         if self.ema is not None and not 0 < self.ema < 1:
             raise UsageError(f"--ema {self.ema} must lie between 0 and 1, such as 0.999.")
         if self.save_every_s < 0:

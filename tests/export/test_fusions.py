@@ -64,7 +64,9 @@ def export_encoders_once(written_graphs: dict[tuple[str, bool], bytes], monkeypa
     monkeypatch.setattr(graphs, "_export", export_once)
 
 
-def make_run(folder: Path, encoders: tuple[Path, str], fusion: str, *, literal: bool, levels: int = 1) -> Run:
+def make_run(
+    folder: Path, encoders: tuple[Path, str], fusion: str, *, literal: bool, levels: int = 1, composed: float = 0.0
+) -> Run:
     """Write a run that was never trained, with weights that spread the scores."""
     made, attends = FUSIONS[fusion], FUSIONS[fusion].attends
     text = image = None
@@ -87,9 +89,11 @@ def make_run(folder: Path, encoders: tuple[Path, str], fusion: str, *, literal: 
         with torch.no_grad():
             image.train().extract(torch.from_numpy(make_pixels(16)))
     torch.manual_seed(5)
-    model = SentimentModel(FusionConfig(fusion, WIDTH, literal=literal), len(LABELS), text, image)
+    heads = ("text", "image") if composed else ()
+    config = FusionConfig(fusion, WIDTH, heads, literal=literal, composed=composed, neutral=1)
+    model = SentimentModel(config, len(LABELS), text, image)
     for name, parameter in model.named_parameters():
-        if name.startswith("fusion") and parameter.dim() > 1:
+        if name.startswith(("fusion", "text_head", "image_head")) and parameter.dim() > 1:
             nn.init.normal_(parameter, std=0.4)
         elif name.startswith("missing"):
             nn.init.normal_(parameter)
@@ -162,16 +166,21 @@ def list_pairs(texts: int, images: int) -> list[tuple[int, int]]:
     return [pair for pair in pairs if pair != (texts, images)]
 
 
-# Fusion, literal, levels of the image encoder.
-CASES = [*((name, False, 1) for name in FUSIONS), *((name, True, 1) for name in LITERAL), ("cmac", False, 3)]
+# Fusion, literal, levels of the image encoder, the share of what the heads make together.
+CASES = [
+    *((name, False, 1, 0.0) for name in FUSIONS),
+    *((name, True, 1, 0.0) for name in LITERAL),
+    ("cmac", False, 3, 0.0),
+    ("native-cat", False, 1, 0.7),
+]
 
 
 @pytest.mark.usefixtures("export_encoders_once")
-@pytest.mark.parametrize(("fusion", "literal", "levels"), CASES)
+@pytest.mark.parametrize(("fusion", "literal", "levels", "composed"), CASES)
 def test_the_engine_answers_as_pytorch_does(
-    tmp_path: Path, encoders: tuple[Path, str], fusion: str, literal: bool, levels: int
+    tmp_path: Path, encoders: tuple[Path, str], fusion: str, literal: bool, levels: int, composed: float
 ) -> None:
-    run = make_run(tmp_path / "run", encoders, fusion, literal=literal, levels=levels)
+    run = make_run(tmp_path / "run", encoders, fusion, literal=literal, levels=levels, composed=composed)
     in_all = fusion in IN_ALL_PRECISIONS and not literal
     precisions: tuple[Precision, ...] = PRECISIONS if in_all else ("fp32",)
     exported = export_run(
@@ -179,7 +188,7 @@ def test_the_engine_answers_as_pytorch_does(
     )
     bundle, model = exported.bundle, run.build_model("best")
     assert (bundle.fusion.name, bundle.fusion.literal) == (fusion, literal)
-    assert bundle.fusion.attends == FUSIONS[fusion].attends
+    assert (bundle.fusion.attends, bundle.fusion.composed) == (FUSIONS[fusion].attends, composed > 0)
     if bundle.image is not None:
         assert bundle.image.cells == (4 if bundle.fusion.attends else None)
 

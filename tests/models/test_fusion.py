@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from sentimm.errors import UsageError
 from sentimm.models.encoders import Encoded
-from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel
+from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel, check_fusion
 
 WIDTH, LABELS, HEADS = 12, 3, 4
 BOTH = ("text", "image")
@@ -20,9 +21,11 @@ TWO = [name for name, fusion in FUSIONS.items() if len(fusion.modalities) == 2]
 TEXT_INDEX, IMAGE_INDEX = torch.tensor([0, 1, 1, 2, 2]), torch.tensor([2, 0, 3, 1, 3])
 
 
-def make_model(fusion: str, heads: tuple[str, ...] = (), *, literal: bool = False) -> SentimentModel:
+def make_model(
+    fusion: str, heads: tuple[str, ...] = (), *, literal: bool = False, composed: float = 0.0
+) -> SentimentModel:
     torch.manual_seed(1)
-    config = FusionConfig(fusion, WIDTH, heads, attention_heads=HEADS, literal=literal)
+    config = FusionConfig(fusion, WIDTH, heads, HEADS, literal=literal, composed=composed, neutral=1)
     model = SentimentModel(config, LABELS, None, None).eval()
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.5)
@@ -210,6 +213,53 @@ def test_a_head_answers_posts_of_its_modality_alone(fusion: str) -> None:
     assert torch.equal(scores.scores[4], scores.fused[4])
     asked = model.ask_heads(text, image, TEXT_INDEX, IMAGE_INDEX)
     assert torch.equal(asked[0], scores.text_scores) and torch.equal(asked[1], scores.image_scores)
+
+
+@pytest.mark.parametrize("fusion", TWO)
+def test_what_the_heads_make_together_is_mixed_into_answers_to_complete_posts(fusion: str) -> None:
+    text, image = make_encoded()
+    plain, mixed = (
+        make_model(fusion, BOTH, composed=share).fuse(text, image, TEXT_INDEX, IMAGE_INDEX) for share in (0.0, 0.7)
+    )
+    for post in (0, 1):
+        said, of_text, of_image = (
+            softmax(scores[post].tolist()) for scores in (plain.fused, plain.text_scores, plain.image_scores)
+        )
+        together = [0.0, 0.0, 0.0]
+        for one, other in itertools.product(range(3), repeat=2):
+            # 1 is neutral: it yields, and two other labels that differ are left out.
+            if one == other or 1 in (one, other):
+                together[other if one == 1 else one] += of_text[one] * of_image[other]
+        expected = [0.3 * a + 0.7 * b / sum(together) for a, b in zip(said, together, strict=True)]
+        np.testing.assert_allclose(array(mixed.scores[post].softmax(dim=0)), expected, atol=1e-5)
+        assert np.abs(np.subtract(expected, said)).max() > 0.01
+    assert torch.equal(mixed.fused[2:], plain.fused[2:]) and torch.equal(mixed.scores[2:], plain.scores[2:])
+
+
+def test_heads_that_exclude_each_other_leave_the_answer_to_the_fusion() -> None:
+    model, (text, image) = make_model("native-cat", BOTH, composed=0.9), make_encoded()
+    assert model.text_head is not None and model.image_head is not None
+    with torch.no_grad():
+        model.text_head.bias.copy_(torch.tensor([500.0, 0.0, 0.0]))
+        model.image_head.bias.copy_(torch.tensor([0.0, 0.0, 500.0]))
+    plain = make_model("native-cat", BOTH).fuse(text, image, TEXT_INDEX, IMAGE_INDEX)
+    mixed = model.fuse(text, image, TEXT_INDEX, IMAGE_INDEX)
+    assert torch.allclose(mixed.scores[:2].softmax(dim=1), plain.scores[:2].softmax(dim=1), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"heads": ("text",)}, "--composed needs both heads"),
+        ({"name": "bert", "heads": ()}, "--composed needs both heads"),
+        ({"neutral": None}, "--composed needs a label named `neutral`"),
+        ({"name": "cmac", "literal": True}, "--literal is the paper's formula"),
+    ],
+)
+def test_what_can_not_be_composed_is_refused(changes: dict[str, object], message: str) -> None:
+    config = FusionConfig("native-cat", WIDTH, BOTH, composed=0.5, neutral=1)
+    with pytest.raises(UsageError, match=message):
+        check_fusion(dataclasses.replace(config, **changes))
 
 
 @pytest.mark.parametrize("fusion", sorted(FUSIONS))

@@ -16,6 +16,8 @@ class FusionConfig:
     """A fusion by `name` (a key of `FUSIONS`), and the `heads` ("text", "image") beside it.
 
     `literal`: add up two probability vectors instead of two vectors of scores, as the paper's formulas are printed.
+    `composed`: the share, in [0, 1), of what both heads make together in answers to complete posts, where the label at
+    the index `neutral` yields to any other (see `fusion.compose`).
     """
 
     name: str
@@ -24,6 +26,8 @@ class FusionConfig:
     attention_heads: int = 12
     dropout: float = 0.1
     literal: bool = False
+    composed: float = 0.0
+    neutral: int | None = None
 
 
 @dataclass(frozen=True)
