@@ -33,6 +33,7 @@ _RECIPE = {
     "modality_dropout": "modality dropout",
     "class_weights": "weights of the labels in the loss",
     "head_weight": "weight of the heads in the loss",
+    "composed": "share of what the heads make together in answers to complete posts",
     "ema": "decay of the weights' moving average",
     "image_levels": "resolutions whose last map the image encoder gives",
     "table_weights": "how often each table is seen in an epoch",
