@@ -159,3 +159,16 @@ scored = Scorer(model={str(tiny_bundle)!r}, device="cpu").score(posts, images={s
 assert scored["modality"].to_list() == ["text+image"]
 """
     assert run_fresh(code) & TRAINING_LIBRARIES == set()
+
+
+def test_the_command_that_scores_loads_neither_a_training_library_nor_pandas(tiny_bundle: Path, tmp_path: Path) -> None:
+    samples = ROOT / "samples"
+    arguments = ["score", str(samples / "posts.csv"), "--images", str(samples / "images"), "--model", str(tiny_bundle)]
+    arguments += ["-o", str(tmp_path / "scored.parquet"), "--quiet"]
+    code = f"""
+from sentimm.cli import app
+app({arguments!r}, standalone_mode=False)
+"""
+    # pyarrow imports pandas, where it is installed, for some ways of making an array: half a second.
+    assert run_fresh(code) & (TRAINING_LIBRARIES | {"pandas"}) == set()
+    assert (tmp_path / "scored.parquet").is_file()

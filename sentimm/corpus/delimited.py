@@ -128,7 +128,8 @@ class DelimitedTable:
         invalid: list[Problem] = []
         is_blank = not good or (len(self.columns) > 1 and not _NOT_BLANK.search(good))
         if is_blank:
-            return pa.table({name: pa.array([], pa.string()) for name in self.columns}), invalid
+            # pa.array would import pandas where that is installed: half a second.
+            return pa.Table.from_batches([], pa.schema([(name, pa.string()) for name in self.columns])), invalid
 
         if good.startswith(codecs.BOM_UTF8):  # of a cell, as the file's is gone: pyarrow takes one away
             good = codecs.BOM_UTF8 + good
