@@ -34,6 +34,7 @@ def test_options_outlive_json() -> None:
         ({"patience": 0}, "--patience must be at least 1"),
         ({"augment": True, "freeze": ("image",)}, "--augment changes the pictures"),
         ({"image_lr": 0.0}, "--image-lr 0.0 must be greater than 0"),
+        ({"composed": 1.0}, "--composed 1.0 must be at least 0 and less than 1"),
         ({"ema": 1.0}, "--ema 1.0 must lie between 0 and 1"),
         ({"class_weights": (1.0, 2.0)}, "--class-weights names 2 weights for 3 labels"),
         ({"class_weights": (1.0, 0.0, 1.0)}, "--class-weights must all be greater than 0"),

@@ -135,11 +135,13 @@ def test_tables_with_and_without_images_train_together(options: TrainOptions, tm
     pl.DataFrame(
         {"text": ["good love", "bad hate", "table train"] * 20, "label": list(options.labels)[::-1][:1] * 60}
     ).write_csv(tweets)
-    mixed = replace(options, inputs=(*options.inputs, str(tweets)), table_weights=(1.0, 0.5))
+    mixed = replace(options, inputs=(*options.inputs, str(tweets)), table_weights=(1.0, 0.5), composed=0.5)
     run, events = train(mixed, tmp_path / "run")
     last = [event for event in events if isinstance(event, EpochTrained)][-1]
     assert set(last.metrics) == {"posts.csv", "tweets.csv"}
     assert run.fusion.heads == BOTH
+    assert (run.fusion.composed, run.fusion.neutral) == (0.5, 1)
+    assert losses(run)[-1] < losses(run)[0]
 
 
 def test_an_epoch_sees_each_table_as_often_as_its_weight_says(options: TrainOptions) -> None:
