@@ -187,6 +187,7 @@ def write_file(
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
         for table in tables:
             writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+            del table
         writer.add_key_value_metadata(
             {
                 _METADATA + name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -243,9 +244,10 @@ def regroup_parts(parts: Sequence[Path], assembled: Callable[[int], None]) -> It
     for frame in read_frames(parts):
         waiting = frame if waiting is None else pl.concat([waiting, frame])
         while len(waiting) >= ROW_GROUP_ROWS or waiting.estimated_size() > _ROW_GROUP_BYTES:
-            group, waiting = waiting.head(ROW_GROUP_ROWS), waiting.slice(ROW_GROUP_ROWS)
-            yield group.to_arrow()
-            given += len(group)
+            # Under no name here, and none where it is written: the next one finds the memory of this one free.
+            yield waiting.head(ROW_GROUP_ROWS).to_arrow()
+            given += min(len(waiting), ROW_GROUP_ROWS)
+            waiting = waiting.slice(ROW_GROUP_ROWS)
             assembled(given)
     if waiting is not None and len(waiting):
         yield waiting.to_arrow()
