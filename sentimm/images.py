@@ -25,6 +25,8 @@ except ImportError:
 from sentimm.errors import ImageError, ImageMissingError, ImageUnreachableError
 from sentimm.storage import RemoteFile, read_bytes
 
+# Goes into the names of kept pixels and features: others' differ by a grey level.
+RESIZER = "pillow" if resizer is None else "cykooz_resizer"
 MAX_FILE_BYTES = 256 << 20
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 

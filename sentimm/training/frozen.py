@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from sentimm.images import RESIZER
 from sentimm.models.encoders import ImageEncoder, TextEncoder
 from sentimm.text import pad_tokens
 from sentimm.training.dataset import LabelledPosts, decode_images
@@ -92,7 +93,7 @@ def extract_images(
     many images of how many are done.
     """
     digest = _digest_weights(
-        encoder.backbones, f"{encoder.config.backbones} {encoder.config.size} {encoder.config.levels}"
+        encoder.backbones, f"{encoder.config.backbones} {encoder.config.size} {encoder.config.levels} {RESIZER}"
     )
     for image in posts.image_digests:
         digest.update(image.encode())

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageEnhance, ImageOps
 
-from sentimm.images import decode_image, to_chw
+from sentimm.images import RESIZER, decode_image, to_chw
 from sentimm.training.dataset import LabelledPosts
 
 Pixels = npt.NDArray[np.uint8]
@@ -82,7 +82,7 @@ class Pictures:
     ) -> Pixels | None:
         if not len(rows):
             return None
-        name = hashlib.sha256(f"{self._side} {' '.join(digests)}".encode()).hexdigest()[:32]
+        name = hashlib.sha256(f"{self._side} {RESIZER} {' '.join(digests)}".encode()).hexdigest()[:32]
         file = cache / f"thumbnails-{name}.npy"
         if not file.is_file():
             cache.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import torch
 from sentimm.errors import UsageError
 from sentimm.models.encoders import ImageEncoder, TextEncoder, load_image_encoder, load_text_encoder
 from sentimm.text import pad_tokens
+from sentimm.training import frozen
 from sentimm.training.dataset import LabelledPosts, load_posts
 from sentimm.training.frozen import FrozenOutputs, extract_images, extract_texts
 from sentimm.training.initialization import load_model
@@ -111,6 +112,16 @@ def test_images_that_were_kept_are_found_again(tmp_path: Path, posts: LabelledPo
 def test_pooled_images_and_maps_have_a_file_each(tmp_path: Path, posts: LabelledPosts) -> None:
     for sequence in (False, True):
         encoder = load_image(tmp_path / "image", IMAGE_SIZE, sequence=sequence)
+        extract_images(encoder, posts, CPU, tmp_path / "cache", lambda *_: None)
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 2
+
+
+def test_images_that_were_resized_in_another_way_are_run_again(
+    tmp_path: Path, posts: LabelledPosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load_image(tmp_path / "image", IMAGE_SIZE, sequence=False)
+    for name in ("one", "another"):
+        monkeypatch.setattr(frozen, "RESIZER", name)
         extract_images(encoder, posts, CPU, tmp_path / "cache", lambda *_: None)
     assert len(list((tmp_path / "cache").glob("*.npy"))) == 2
 
