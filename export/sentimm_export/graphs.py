@@ -11,6 +11,7 @@ from typing import Any
 
 import onnx
 import torch
+from onnx import ModelProto
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
@@ -154,6 +155,14 @@ def _export(
         onnx.save(program.model_proto, path)
         # Folds normalisations into convolutions and constants, which quantisation needs.
         quant_pre_process(path, path, skip_symbolic_shape=True)
+        onnx.save(_without_traces(onnx.load(path)), path)
+
+
+def _without_traces(model: ModelProto) -> ModelProto:
+    """Drop what the exporter notes of where each operator comes from: paths and lines of code on this machine."""
+    for notes in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        del notes.metadata_props[:]
+    return model
 
 
 @contextlib.contextmanager

@@ -44,10 +44,18 @@ class ImageBackbone(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255, persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Normalise the pixels and give the last feature map, beside it those of finer levels, averaged to its size."""
+        """Give the last feature map, beside it those of finer levels, averaged to its size."""
+        *finer, last = self._list_maps(pixels)
+        high, wide = last.shape[2:]
+        return torch.cat([*(F.adaptive_avg_pool2d(each, (high, wide)) for each in finer), last], dim=1)
+
+    def average(self, pixels: Tensor) -> Tensor:
+        """Give the averages of what `forward` gives, (batch, channels), each map's over its own cells."""
+        return torch.cat([each.mean(dim=(2, 3)) for each in self._list_maps(pixels)], dim=1)
+
+    def _list_maps(self, pixels: Tensor) -> list[Tensor]:
         maps: list[Tensor] = self.network((pixels.to(self.mean.dtype) - self.mean) / self.std)
-        high, wide = maps[-1].shape[2:]
-        return torch.cat([*(F.adaptive_avg_pool2d(finer, (high, wide)) for finer in maps[:-1]), maps[-1]], dim=1)
+        return maps
 
 
 def parse_backbones(names: str) -> tuple[tuple[str, Path | None], ...]:

@@ -11,7 +11,7 @@ import pickle
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -144,10 +144,10 @@ class ImageEncoder(nn.Module):
         Gives (batch, channels), averaged over the maps; for an encoder with `sequence` the maps' cells row by row,
         (batch, cells, channels). Channels are those of all backbones, one after the other.
         """
-        maps = [backbone(pixels) for backbone in self.backbones]
+        backbones = cast(list[ImageBackbone], list(self.backbones))
         if self.config.sequence:
-            return torch.cat(maps, dim=1).flatten(2).transpose(1, 2)
-        return torch.cat([each.mean(dim=(2, 3)) for each in maps], dim=1)
+            return torch.cat([each(pixels) for each in backbones], dim=1).flatten(2).transpose(1, 2)
+        return torch.cat([each.average(pixels) for each in backbones], dim=1)
 
     def finish(self, extracted: Tensor) -> Encoded:
         """Make what `extract` gave an `Encoded`."""

@@ -83,6 +83,8 @@ def test_every_precision_answers_as_the_model(any_run: Run, tmp_path: Path) -> N
     assert answers(bundle).std(axis=0).max() > 1e-3
     assert bundle.parity["int8"]["agreement"] == round(exported.parity["int8"].agreement, 6)
     assert "Against the PyTorch model" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
+    for graph in (tmp_path / "bundle").glob("*.onnx"):
+        assert b"site-packages" not in graph.read_bytes()  # nor any other trace of the machine that wrote it
 
 
 def test_temperatures_are_fitted_and_the_answers_compared_with_them(

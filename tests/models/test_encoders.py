@@ -126,9 +126,10 @@ def test_a_finer_level_is_averaged_cell_by_cell() -> None:
     maps = []
     backbone.network.layer3.register_forward_hook(lambda *given: maps.append(given[-1]))
     with torch.inference_mode():
-        joined = backbone(pixels)
+        joined, averages = backbone(pixels), backbone.average(pixels)
     expected = maps[0].unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).mean(dim=(3, 5))
     torch.testing.assert_close(joined[:, :256], expected)
+    torch.testing.assert_close(averages, joined.mean(dim=(2, 3)))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "timm:resnet18"])
