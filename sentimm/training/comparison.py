@@ -31,9 +31,10 @@ from sentimm.evaluation.comparison import (
     summarize_model,
 )
 from sentimm.evaluation.figures import draw_comparison
-from sentimm.models.fusion import FUSIONS, FusionConfig, check_fusion
+from sentimm.models.fusion import FUSIONS
 from sentimm.training.dataset import LabelledPosts, find_usable
 from sentimm.training.events import ComparedRun, ComparisonListener, ImagesHashed
+from sentimm.training.initialization import check_options
 from sentimm.training.options import CompareOptions, TrainOptions
 from sentimm.training.preparation import TrainingData, cut_data, divide_data, load_tables
 from sentimm.training.run import Run, Weights, is_run, open_run, replace_file
@@ -203,13 +204,8 @@ class _Work:
         )
 
     def _choose(self, cell: Cell) -> TrainOptions:
-        return replace(
-            self._base,
-            fusion=cell.model,
-            seed=cell.seed,
-            fold=0 if cell.fold is None else cell.fold - 1,
-            literal=self._base.literal and FUSIONS[cell.model].can_be_literal,
-        )
+        options = _adapt(self._base, cell.model)
+        return replace(options, seed=cell.seed, fold=0 if cell.fold is None else cell.fold - 1)
 
     def _load(self, options: TrainOptions) -> TrainingData:
         return cut_data(options, self._posts, self._validation)
@@ -240,8 +236,24 @@ def _check_models(options: CompareOptions) -> None:
     literal = [model for model in options.models if FUSIONS[model].can_be_literal]
     if options.training.literal and not literal:
         raise UsageError(f"--literal changes none of {', '.join(options.models)}: leave it away.")
+    takes_both = [model for model in options.models if len(FUSIONS[model].modalities) > 1]
+    if options.training.composed and not takes_both:
+        raise UsageError(f"--composed changes none of {', '.join(options.models)}: leave it away.")
+    if options.training.composed and set(options.training.heads or ()) < set(_BOTH):
+        raise UsageError("--composed needs both heads: give --heads text,image.")
     for model in options.models:
-        check_fusion(FusionConfig(model, options.training.width))
+        check_options(_adapt(options.training, model))
+
+
+def _adapt(options: TrainOptions, model: str) -> TrainOptions:
+    """Give the options for one of the models, with what it can follow of them."""
+    fusion = FUSIONS[model]
+    return replace(
+        options,
+        fusion=model,
+        literal=options.literal and fusion.can_be_literal,
+        composed=options.composed if len(fusion.modalities) > 1 else 0.0,
+    )
 
 
 def _check_folder(folder: Path) -> None:

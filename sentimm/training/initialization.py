@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sentimm.errors import UsageError
 from sentimm.models.encoders import ImageEncoder, TextEncoder, load_image_encoder, load_text_encoder
-from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel
+from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel, check_fusion
 from sentimm.training.dataset import LabelledPosts
 from sentimm.training.options import TrainOptions
 from sentimm.training.run import Run, is_run, open_run
@@ -30,19 +30,35 @@ def load_model(options: TrainOptions, posts: LabelledPosts) -> tuple[SentimentMo
         text, tokenizer = _load_text(options)
     if "image" in modalities:
         image = _load_image(options)
-    config = FusionConfig(
+    config = configure_fusion(options, _choose_heads(options, posts, modalities))
+    model = SentimentModel(config, len(options.labels), text, image)
+    if options.init is not None:
+        take_weights(model, open_run(options.init), options)
+    return model, tokenizer
+
+
+def configure_fusion(options: TrainOptions, heads: tuple[str, ...]) -> FusionConfig:
+    """Give the fusion that was asked for, with these heads."""
+    return FusionConfig(
         options.fusion,
         options.width,
-        _choose_heads(options, posts, modalities),
+        heads,
         dropout=options.dropout,
         literal=options.literal,
         composed=options.composed,
         neutral=options.labels.index(_NEUTRAL) if _NEUTRAL in options.labels else None,
     )
-    model = SentimentModel(config, len(options.labels), text, image)
-    if options.init is not None:
-        take_weights(model, open_run(options.init), options)
-    return model, tokenizer
+
+
+def check_options(options: TrainOptions) -> None:
+    """Check, before posts and encoders are read, that there can be the model that was asked for.
+
+    Raises:
+        UsageError: see `check_fusion`.
+    """
+    known = FUSIONS[options.fusion].modalities if options.fusion in FUSIONS else ()
+    possible = known if options.heads is None else options.heads
+    check_fusion(configure_fusion(options, tuple(head for head in possible if len(known) > 1)))
 
 
 def take_weights(model: SentimentModel, run: Run, options: TrainOptions) -> None:

@@ -163,8 +163,9 @@ class TrainOptions:
 class CompareOptions:
     """What `sentimm compare` was asked to do: each of `models` trained with the seeds 1 to `seeds`, and on each fold.
 
-    `training` holds for all runs; its `fusion`, `seed`, `fold` and `split_seed` do not count, and `literal` holds for
-    the models that have a literal form. `without_seen`: give the figures also without posts that were seen in training.
+    `training` holds for all runs; its `fusion`, `seed`, `fold` and `split_seed` do not count, `literal` holds for the
+    models that have a literal form, and `composed` for those that take text and image. `without_seen`: give the figures
+    also without posts that were seen in training.
     """
 
     training: TrainOptions

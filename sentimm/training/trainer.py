@@ -13,10 +13,10 @@ from accelerate import Accelerator
 
 import sentimm
 from sentimm.errors import UsageError
-from sentimm.models.fusion import FusionConfig, SentimentModel, check_fusion
+from sentimm.models.fusion import SentimentModel
 from sentimm.text import NORMALIZATION
 from sentimm.training.events import PostsLoaded, TrainingListener
-from sentimm.training.initialization import load_model
+from sentimm.training.initialization import check_options, load_model
 from sentimm.training.loop import TrainingLoop
 from sentimm.training.optimization import arrange_convolutions
 from sentimm.training.options import TrainOptions
@@ -46,7 +46,7 @@ def start_run(
         TrainingError: the loss is no longer a number.
         TrainingStopped: `should_stop` said so.
     """
-    check_fusion(FusionConfig(options.fusion, options.width, literal=options.literal))
+    check_options(options)
     if options.init is not None:
         open_run(options.init)
     accelerator = make_accelerator(options)

@@ -62,6 +62,15 @@ def test_every_model_is_trained_on_every_fold(
 
 
 @pytest.mark.slow
+def test_models_of_text_and_image_are_composed(compared: CompareOptions, tmp_path: Path) -> None:
+    training = replace(compared.training, folds=None, heads=BOTH, literal=False, composed=0.5, epochs=1)
+    asked = replace(compared, training=training, folder=tmp_path / "composed", models=("native-cat", "bert"))
+    compare_models(asked, lambda _: None)
+    shares = {name: open_run(asked.folder / "runs" / f"{name}-seed1").fusion.composed for name in asked.models}
+    assert shares == {"native-cat": 0.5, "bert": 0.0}
+
+
+@pytest.mark.slow
 def test_frozen_encoders_run_once_for_all_runs(whole: tuple[Comparison, list[ComparisonEvent]]) -> None:
     done = [event.modality for event in whole[1] if isinstance(event, FeaturesExtracted) and event.done == event.total]
     assert sorted(done) == ["image", "image", "text", "text"]  # pooled, and as sequences
@@ -171,6 +180,11 @@ def test_mistakes_are_found_before_anything_is_trained(
     refuse({"models": ("ote", "sum")}, UsageError, "--models: sum is not one of ote, cmac")
     refuse({"models": ("ote",)}, UsageError, "--literal changes none of ote")
     refuse({"training": replace(compared.training, width=25)}, UsageError, "25")
+    composed = replace(compared.training, composed=0.5, literal=False)
+    refuse({"training": composed}, UsageError, "--composed needs both heads: give --heads text,image")
+    refuse({"training": composed, "models": ("bert",)}, UsageError, "--composed changes none of bert")
+    labels = {"labels": ("sad", "glad"), "heads": BOTH}
+    refuse({"training": replace(composed, **labels)}, UsageError, "needs a label named `neutral`")
     refuse({"folder": tmp_path / "file"}, OutputError, "is a file: name a folder with -o")
     refuse({"folder": tmp_path}, UsageError, "is there already and holds no comparison")
     refuse({"models": ()}, UsageError, "--models needs one or more different models")

@@ -177,3 +177,10 @@ def test_runs_that_are_not_there_or_damaged_are_named(tmp_path: Path) -> None:
 def test_an_unknown_fusion_names_those_that_there_are(options: TrainOptions, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--fusion 'sum' is not one of ote, cmac, hstec, native-cat, "):
         start_run(replace(options, fusion="sum"), tmp_path / "run", lambda _: None)
+
+
+def test_what_can_not_be_composed_is_refused_before_encoders_are_loaded(options: TrainOptions, tmp_path: Path) -> None:
+    for changes in ({"fusion": "bert"}, {"heads": ("text",)}):
+        asked = replace(options, composed=0.5, text_encoder="nowhere/at-all", **changes)
+        with pytest.raises(UsageError, match="--composed needs both heads"):
+            start_run(asked, tmp_path / "run", lambda _: None)
