@@ -172,3 +172,12 @@ app({arguments!r}, standalone_mode=False)
     # pyarrow imports pandas, where it is installed, for some ways of making an array: half a second.
     assert run_fresh(code) & (TRAINING_LIBRARIES | {"pandas"}) == set()
     assert (tmp_path / "scored.parquet").is_file()
+
+
+def test_libraries_take_no_more_threads_than_the_model() -> None:
+    code = (
+        "from sentimm.cli.scoring_options import limit_threads; limit_threads(1); "
+        "import polars; print(polars.thread_pool_size())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "1\n"

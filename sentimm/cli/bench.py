@@ -64,6 +64,7 @@ def bench(
 
         require("sentimm bench --figure", FIGURES)
         _check_figure(figure)
+    shared.limit_threads(threads)
     from sentimm.console.bench import print_benchmark
     from sentimm.console.scoring import ScoreConsole
     from sentimm.scoring.bench import run_benchmark

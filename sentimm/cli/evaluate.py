@@ -108,6 +108,7 @@ def evaluate(
         _check_output(output)
     if without_seen is not None:
         require("sentimm evaluate --without-seen", HASHES)
+    shared.limit_threads(threads)
     from sentimm.console.evaluation import print_assessment
     from sentimm.console.scoring import ScoreConsole
     from sentimm.scoring.assessment import assess_corpus

@@ -146,6 +146,7 @@ def score(
         max_failed=max_failed,
         problems=problems,
     )
+    shared.limit_threads(threads)
     from sentimm.console.scoring import ScoreConsole
 
     with ScoreConsole(quiet=quiet, as_json=as_json) as console, StopRequest(console.hint) as request:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -61,3 +62,16 @@ def parse_batch_size(value: str | None) -> BatchSizeValue | None:
         return "auto" if value == "auto" else int(value)
     except ValueError:
         raise UsageError(f"--batch-size is {value!r}, but it must be a number or auto.") from None
+
+
+def limit_threads(asked: int | None) -> None:
+    """Let the libraries that read tables and tokenise take no more threads than the model; before they are imported.
+
+    Raises:
+        UsageError: `asked` or OMP_NUM_THREADS is not a number of threads.
+    """
+    from sentimm.scoring.devices import choose_threads
+
+    threads = str(choose_threads(asked))
+    for variable in ("POLARS_MAX_THREADS", "RAYON_NUM_THREADS"):
+        os.environ.setdefault(variable, threads)
