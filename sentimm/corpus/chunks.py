@@ -177,7 +177,8 @@ def explain_no_image(folder: ImageLookup, names: Sequence[str], choice: ColumnCh
             f"{begin}: the posts name {first!r}, and {shorten_name(base)} lies in the folder itself. Give the folder "
             f"that such names start from as --images{go_on}"
         )
-    return f"{begin}: {first!r} in the column {choice.image!r} is not there. Is --images the right folder?{go_on}"
+    named = f"{first!r} in the column {choice.image!r}"
+    return f"{begin}: {named} is not there. Check that --images is the right folder{go_on}"
 
 
 def _to_strings(values: pl.Series) -> pl.Series:

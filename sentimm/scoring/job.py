@@ -170,6 +170,11 @@ def default_output(inputs: Sequence[str]) -> Path:
 
 def _check_output(output: Path, inputs: Sequence[str]) -> None:
     """Check what can be known of the output before an hour of work goes into it."""
+    if output.name.lower().endswith(_COMPRESSED + _TABLES) and output.suffix != ".parquet" and not exists(output):
+        raise UsageError(
+            f"-o {output}: sentimm writes Parquet, into a file *.parquet or into a folder: choose such a name. Polars, "
+            "pandas or DuckDB make another kind of table of it."
+        )
     if is_remote(output):
         require_writable(output)
         if str(output) in inputs:

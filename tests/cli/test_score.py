@@ -325,6 +325,13 @@ def test_an_output_that_cannot_be_written(capsys):
     assert "posts.csv/out.parquet can't be written" in message and "is not a folder" in message
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.ndjson.gz", "out.pq", "out.PARQUET"])
+def test_an_output_that_is_no_parquet(capsys, name):
+    code, message = fail(capsys, "score", "posts.csv", "-o", name)
+    assert code == 2
+    assert message.startswith(f"-o {name}: sentimm writes Parquet, into a file *.parquet or into a folder")
+
+
 def test_a_name_clash(capsys):
     corpora.make_posts(2).with_columns(status=pl.lit("x")).write_csv("posts.csv")
     code, message = fail(capsys, "score", "posts.csv")

@@ -141,7 +141,10 @@ def test_urls_are_missing_and_this_is_said(tmp_path: Path, images: Path) -> None
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("text,image\na,no.jpg\n", "'no.jpg' in the column 'image' is not there. Is --images the right folder?"),
+        (
+            "text,image\na,no.jpg\n",
+            "'no.jpg' in the column 'image' is not there. Check that --images is the right",
+        ),
         ("text,image\na,photos/a.jpg\n", "the posts name 'photos/a.jpg', and a.jpg lies in the folder itself."),
         (
             "text,image\na,http://x.org/a.jpg\n",
