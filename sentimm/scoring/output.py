@@ -90,10 +90,10 @@ class OutputColumns:
     def __post_init__(self) -> None:
         clashes = [name for name in self.added if name in self.kept]
         if clashes:
-            named = " and ".join(f"{name!r}" for name in clashes)
+            kind = "a column" if len(clashes) == 1 else "columns"
             raise UsageError(
-                f"The input has a column {named} already: choose names for the added columns with --prefix "
-                "(such as --prefix model_), or leave the input's out with --columns."
+                f"The input has {kind} named {', '.join(map(repr, clashes))} already: choose names for the added "
+                "columns with --prefix (such as --prefix model_), or leave the input's out with --columns."
             )
 
     @property

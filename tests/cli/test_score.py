@@ -337,7 +337,7 @@ def test_a_name_clash(capsys):
     code, message = fail(capsys, "score", "posts.csv")
     assert code == 2
     assert message.startswith(
-        "The input has a column 'status' already: choose names for the added columns with --prefix"
+        "The input has a column named 'status' already: choose names for the added columns with --prefix"
     )
 
 

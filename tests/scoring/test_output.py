@@ -72,7 +72,7 @@ def test_views_come_last_and_are_null_where_there_is_nothing_to_say():
     assert frame.rows()[0][-3:] == ("negative", "positive", 0.25)
     assert frame.rows()[1][-3:] == ("neutral", None, None)
     assert frame.to_arrow().schema == columns.arrow_schema
-    with pytest.raises(UsageError, match="a column 'conflict' already"):
+    with pytest.raises(UsageError, match="a column named 'conflict' already"):
         OutputColumns({"conflict": pl.Int64()}, LABELS, views=True)
 
 
@@ -83,7 +83,7 @@ def test_a_frame_of_no_posts_gets_the_columns_too():
 
 
 def test_a_column_that_is_there_already_is_named_with_prefix():
-    with pytest.raises(UsageError, match=r"a column 'sentiment' and 'status' already: .* --prefix"):
+    with pytest.raises(UsageError, match=r"columns named 'sentiment', 'status' already: .* --prefix"):
         OutputColumns({"status": pl.String(), "sentiment": pl.String()}, LABELS)
     with_prefix = OutputColumns({"status": pl.String()}, LABELS, prefix="m_")
     assert list(with_prefix.added)[:3] == ["m_sentiment", "m_confidence", "m_p_negative"]
