@@ -7,6 +7,7 @@ yet, and projects (the projection is always trained).
 
 from __future__ import annotations
 
+import logging
 import pickle
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -187,10 +188,11 @@ def load_text_encoder(
         UsageError: the model can't read `max_tokens` tokens.
     """
     from transformers import AutoConfig, AutoModel, AutoTokenizer
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
-    hub_logging: Any = logging
+    hub_logging: Any = transformers_logging
     hub_logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it warns of each of its five tries to reach the hub
     try:
         # No code of the folder or the hub is run, neither as modules nor in pickles.
         config = AutoConfig.from_pretrained(

@@ -70,6 +70,11 @@ class LabelledPosts:
         return (self.text >= 0) & (self.image >= 0)
 
 
+# Why posts are not used, or not in full.
+_MISSING_IMAGES = "named images missing (trained on as text)"
+_UNUSED_IMAGES = "named images not used: give their folder with --images"
+_UNREADABLE_IMAGES = "images unreadable (trained on as text)"
+
 _PER_POST = ("text", "image", "label", "text_label", "image_label", "table")
 
 
@@ -77,12 +82,19 @@ def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequenc
     """Read the labelled posts of `inputs` that have one of the `modalities`; images must decode at `size` pixels.
 
     Raises:
-        InputError: a table is not there, or no post can be used.
+        InputError: a table is not there, no named image is, or no post can be used.
         ColumnError: a table lacks the label column, or holds a label that is not one of `options.labels`.
     """
     rows = _Rows(options)
     for number, table in enumerate(inputs):
         _read_table(table, number, options, rows)
+    if "image" in modalities and rows.skipped[_MISSING_IMAGES] and not rows.images:
+        raise InputError(
+            f"No post of {', '.join(inputs)} finds its image in {options.images}: check that --images is the right "
+            "folder, and name the column of images with --image-column."
+        )
+    if "image" not in modalities:
+        del rows.skipped[_UNUSED_IMAGES]
     posts = rows.to_posts(_short_names(inputs))
     if "image" in modalities:
         posts = _keep_readable(posts, size)
@@ -185,6 +197,8 @@ def _read_table(table: str, number: int, options: TrainOptions, rows: _Rows) -> 
     whole = [pl.concat(column).alias(label_columns[name]) for name, column in columns.items() if column]
     labels = read_labels(whole, options.labels, table)
     for chunk in chunks:
+        if survey.choice.ignored_image is not None:
+            rows.skipped[_UNUSED_IMAGES] += len(chunk.frame[survey.choice.ignored_image].drop_nulls())
         texts = normalize_texts(chunk.texts).to_list()
         id_column = survey.choice.id
         ids = chunk.frame[id_column].cast(pl.String).to_list() if id_column else [None] * len(texts)
@@ -197,7 +211,7 @@ def _read_table(table: str, number: int, options: TrainOptions, rows: _Rows) -> 
                 rows.skipped["without a label"] += 1
             else:
                 if image is MISSING:
-                    rows.skipped["named images missing (scored as text)"] += 1
+                    rows.skipped[_MISSING_IMAGES] += 1
                 rows.add(
                     str(ids[row] or chunk.start + row),
                     text=rows.texts.setdefault(text, len(rows.texts)) if text else -1,
@@ -227,7 +241,7 @@ def _keep_readable(posts: LabelledPosts, size: int) -> LabelledPosts:
     image = np.where(posts.image >= 0, position[posts.image] if len(position) else -1, -1)
     skipped = dict(posts.skipped)
     if lost := int(((posts.image >= 0) & (image < 0)).sum()):
-        skipped["images unreadable (scored as text)"] = lost
+        skipped[_UNREADABLE_IMAGES] = lost
     return replace(
         posts,
         image=image.astype(np.int64),

@@ -40,8 +40,19 @@ def test_a_broken_image_leaves_its_post_as_text(options: TrainOptions, tmp_path:
     posts = load_posts([str(table)], replace(options, images=tmp_path), BOTH, IMAGE_SIZE)
     assert len(posts) == 2
     assert (posts.image < 0).all()
-    assert posts.skipped["images unreadable (scored as text)"] == 2
+    assert posts.skipped["images unreadable (trained on as text)"] == 2
     assert posts.skipped["without text or image"] == 1
+
+
+def test_images_that_are_nowhere_end_training_and_a_folder_that_is_not_named_is_asked_for(
+    options: TrainOptions, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=rf"finds its image in {tmp_path}: check that --images is the right folder"):
+        load_posts(options.inputs, replace(options, images=tmp_path), BOTH, IMAGE_SIZE)
+    posts = load_posts(options.inputs, replace(options, images=None), BOTH, IMAGE_SIZE)
+    assert posts.skipped["named images not used: give their folder with --images"] == 42
+    posts = load_posts(options.inputs, replace(options, images=None), ("text",), IMAGE_SIZE)
+    assert set(posts.skipped) == {"without text"}
 
 
 def test_tables_of_the_same_name_are_told_apart(options: TrainOptions) -> None:
