@@ -13,6 +13,7 @@ from sentimm.options import CorpusOptions, Modality
 from sentimm.scoring.engine import Engine
 from sentimm.scoring.output import OutputColumns
 from sentimm.scoring.pipeline import ChunkScorer
+from sentimm.storage import to_path
 
 
 class Scorer:
@@ -22,7 +23,7 @@ class Scorer:
     >>> Scorer().score(pl.DataFrame({"text": ["What a lovely day!"]}))["sentiment"]  # doctest: +SKIP
 
     Args:
-        model: the bundle's folder; None: the model that ships with sentimm.
+        model: the bundle's folder, or its URL; None: the model that ships with sentimm.
         device: "auto", "cpu", "cuda" or "cuda:N".
         precision: "auto", "fp32", "fp16" or "int8".
         threads: threads of the model; None: as many as the machine has cores.
@@ -66,7 +67,7 @@ class Scorer:
 
         Args:
             frame: posts; the columns of text, image and id are found as `sentimm score` finds them.
-            images: the folder of the posts' images.
+            images: the folder of the posts' images, or its URL.
             text_column: the column to use for the text, instead of the one that is found.
             image_column: the same for the image.
             id_column: the same for the id.
@@ -76,11 +77,19 @@ class Scorer:
             allow_missing: go on where no post finds its image.
 
         Raises:
-            UsageError: an added column has the name of one that is there.
+            TypeError: `frame` is no polars DataFrame.
+            UsageError: an added column has the name of one that is there, or no such URL can be reached.
+            MissingExtraError: what is needed to reach it is not installed.
             InputError, ColumnError: see `chunk_frame`.
         """
+        if not isinstance(frame, pl.DataFrame):
+            kind = f"{type(frame).__module__.partition('.')[0]}.{type(frame).__name__}"
+            raise TypeError(
+                f"Scorer.score takes a polars DataFrame, not a {kind}: polars.from_pandas makes one of a frame of "
+                "pandas, and collect() of a LazyFrame."
+            )
         options = CorpusOptions(
-            images=None if images is None else Path(images),
+            images=to_path(images) if isinstance(images, str) else images,
             text_column=text_column,
             image_column=image_column,
             id_column=id_column,

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
+from sentimm import Scorer
 from sentimm.corpus.shards import ShardTable
 from sentimm.errors import (
     BundleError,
@@ -380,6 +381,14 @@ def test_images_of_a_web_server_are_fetched(web, corpus, tiny_bundle, expected):
         found = score(corpus / "posts.csv", corpus / "out.parquet", tiny_bundle, f"{web.url}/my images/")
     assert found.equals(expected)
     assert web.faults.total() > 0
+
+
+def test_a_frame_finds_its_images_on_a_web_server(web, corpus, tiny_bundle, expected):
+    (corpus / "images").rename(web.folder / "images")
+    with Scorer(tiny_bundle, threads=1) as scorer:
+        found = scorer.score(pl.read_csv(corpus / "posts.csv"), f"{web.url}/images")
+    assert found["status"].equals(expected["status"])
+    assert found["sentiment"].equals(expected["sentiment"])
 
 
 def test_a_table_and_a_model_of_a_web_server_are_read(web, corpus, tiny_bundle, expected):

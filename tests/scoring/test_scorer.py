@@ -64,6 +64,11 @@ def test_what_is_missing_is_named(tiny_bundle, tmp_path, images):
         scorer.score(pl.DataFrame({"image": ["gone.png"]}), images=images)
 
 
+def test_only_frames_of_polars_are_taken(tiny_bundle):
+    with Scorer(tiny_bundle) as scorer, pytest.raises(TypeError, match=r"not a polars.LazyFrame: .* collect\(\)"):
+        scorer.score(pl.LazyFrame({"text": ["x"]}))
+
+
 def test_views_are_as_the_command_writes_them(tiny_bundle, tmp_path, images):
     posts = corpora.make_posts(20)
     posts.write_parquet(tmp_path / "posts.parquet")
