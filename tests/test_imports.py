@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -179,5 +180,7 @@ def test_libraries_take_no_more_threads_than_the_model() -> None:
         "from sentimm.cli.scoring_options import limit_threads; limit_threads(1); "
         "import polars; print(polars.thread_pool_size())"
     )
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    # Without what commands that other tests ran in this process have set.
+    environment = {name: value for name, value in os.environ.items() if name != "POLARS_MAX_THREADS"}
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
     assert done.stdout == "1\n"
