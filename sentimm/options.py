@@ -43,6 +43,10 @@ class CorpusOptions:
 
     def __post_init__(self) -> None:
         _check_at_least(self.limit, 1, "--limit")
+        if self.only not in (None, "text", "image"):
+            raise UsageError(f"--only is {self.only!r}, but it must be text or image.")
+        if any("\ud800" <= character <= "\udfff" for character in self.prefix):
+            raise UsageError(f"--prefix is {self.prefix!r}, which is no UTF-8, as names of columns are.")
 
 
 @dataclass(frozen=True)

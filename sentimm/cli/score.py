@@ -72,7 +72,8 @@ def score(
         ),
     ] = None,
     overwrite: Annotated[
-        bool, declare(shared.OUTPUT, "Replace an output that is there already.", "--overwrite")
+        bool,
+        declare(shared.OUTPUT, "Replace an output that is there; it goes when scoring begins.", "--overwrite"),
     ] = False,
     retry: Annotated[
         str | None,

@@ -10,7 +10,7 @@ from sentimm.corpus.reader import CorpusReader, join_chunks
 from sentimm.corpus.staging import holds_rows, read_chunk, write_chunk
 from sentimm.corpus.streams import spool_stdin
 from sentimm.corpus.survey import Source, Survey, survey_corpus
-from sentimm.corpus.tables import expand_inputs
+from sentimm.corpus.tables import expand_inputs, require_utf8
 
 __all__ = [
     "MISSING",
@@ -30,6 +30,7 @@ __all__ = [
     "join_chunks",
     "open_images",
     "read_chunk",
+    "require_utf8",
     "spool_stdin",
     "survey_corpus",
     "write_chunk",

@@ -23,6 +23,7 @@ _INSTALL_CUDA = "pip install 'sentimm[cuda]' brings the NVIDIA libraries"
 _INSTALL_GPU_PACKAGE = "pip uninstall -y onnxruntime, then pip install --force-reinstall onnxruntime-gpu"
 _CUDA_ERROR_NO_DEVICE = 100  # from cuda.h
 _CGROUP = Path("/sys/fs/cgroup")
+_MOST_THREADS = 256  # that may be asked for, where CPUs are fewer than a quarter of that
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def choose_threads(asked: int | None) -> int:
     if asked is not None:
         if asked < 1:
             raise UsageError(f"--threads is {asked}, but it must be at least 1.")
-        return asked
+        return _check_most("--threads", asked)
     variable = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if not variable:
         return count_cpus()
@@ -128,7 +129,14 @@ def choose_threads(asked: int | None) -> int:
         raise UsageError(
             f"OMP_NUM_THREADS is {variable!r}, but it must be a number of threads: unset it, or use --threads."
         )
-    return int(variable)
+    return _check_most("OMP_NUM_THREADS", int(variable))
+
+
+def _check_most(name: str, threads: int) -> int:
+    most = max(_MOST_THREADS, 4 * count_cpus())
+    if threads > most:
+        raise UsageError(f"{name} is {threads}, but more than {most} threads are of no use with {count_cpus()} CPUs.")
+    return threads
 
 
 def count_cpus() -> int:

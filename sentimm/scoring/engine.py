@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sentimm.bundle import Bundle, Modality, Precision
-from sentimm.errors import BundleError, DeviceError, OutOfMemoryError
+from sentimm.errors import BundleError, DeviceError, OutOfMemoryError, UsageError
 from sentimm.scoring.encoded import Encoded
 from sentimm.scoring.placement import place_bundle
 from sentimm.text import pad_tokens
@@ -73,7 +73,7 @@ class Engine:
         note: why this device and precision, in a sentence.
 
     Raises:
-        UsageError: there is no such device or precision, or the two don't go together.
+        UsageError: there is no such device or precision, or the two don't go together, or no such batch.
         DeviceError: the device that was asked for can't be used; says why.
         BundleError: a graph can't be loaded, or is not as the manifest says.
     """
@@ -87,6 +87,8 @@ class Engine:
         threads: int | None = None,
         batch_size: int | None = None,
     ) -> None:
+        if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+            raise UsageError(f"--batch-size is {batch_size!r}, but it must be a number, and at least 1.")
         placement, self._sessions = place_bundle(bundle, device, precision, threads)
         self.bundle = bundle
         self.device: str = placement.device

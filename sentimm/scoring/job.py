@@ -20,6 +20,7 @@ from sentimm.corpus import (
     CorpusReader,
     Survey,
     expand_inputs,
+    require_utf8,
     spool_stdin,
     survey_corpus,
 )
@@ -106,6 +107,7 @@ def _run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
         if inputs == ("-",):
             folder.stdin = _spool_stdin(folder.path)
             inputs = (str(folder.stdin),)
+        inputs = _leave_own_out(inputs, output, problems)
         before = read_states(expand_inputs(inputs))
         survey = _survey(inputs, options, tell)
         tell(_describe_survey(survey, options))
@@ -140,10 +142,12 @@ def survey_job(options: ScoreOptions, tell: Listener) -> Surveyed:
     Raises:
         SentimmError: as `run_job`, as far as it comes to that.
     """
-    _check_output(options.output or default_output(options.inputs), options.inputs)
+    output = options.output or default_output(options.inputs)
+    _check_output(output, options.inputs)
     bundle = _load_bundle(options)
     with tempfile.TemporaryDirectory(prefix="sentimm-") as folder:
-        inputs = [str(_spool_stdin(Path(folder)))] if options.inputs == ("-",) else options.inputs
+        inputs = (str(_spool_stdin(Path(folder))),) if options.inputs == ("-",) else options.inputs
+        inputs = _leave_own_out(inputs, output, options.problems or name_problems(output))
         survey = _survey(inputs, options, tell)
     OutputColumns(survey.schema, bundle.labels, options.corpus.prefix, options.views)
     return _describe_survey(survey, options)
@@ -168,8 +172,36 @@ def default_output(inputs: Sequence[str]) -> Path:
     return Path(f"{name}.scored.parquet")
 
 
+def _leave_own_out(inputs: tuple[str, ...], output: Path, problems: Path) -> tuple[str, ...]:
+    """Leave out of what globs and folders name the output and the list of problems of an earlier attempt.
+
+    Raises:
+        UsageError: an input itself is the output, or lies in it, or nothing else is left.
+        InputError: see `expand_inputs`.
+    """
+    sources = expand_inputs(inputs)
+    target, listed = _name_really(output), _name_really(problems)
+    own = [
+        path for path in sources if _name_really(path) == listed or f"{_name_really(path)}/".startswith(f"{target}/")
+    ]
+    if not own:
+        return inputs
+    named = set(map(_name_really, inputs))
+    if len(own) == len(sources) or any(_name_really(path) in named for path in own):
+        raise UsageError(f"The input {own[0]} is the output {output}, or a part of it: choose another name with -o.")
+    return tuple(str(path) for path in sources if path not in own)
+
+
+def _name_really(path: Path | str) -> str:
+    """Name a file or folder by where it is in the end; one that is remote as it is."""
+    return str(path).rstrip("/") if is_remote(path) else os.path.realpath(path)
+
+
 def _check_output(output: Path, inputs: Sequence[str]) -> None:
     """Check what can be known of the output before an hour of work goes into it."""
+    require_utf8(str(output))
+    if not is_remote(output) and output.is_symlink() and output.is_dir():
+        raise UsageError(f"The output {output} is a link to a folder: name the folder itself with -o.")
     if output.name.lower().endswith(_COMPRESSED + _TABLES) and output.suffix != ".parquet" and not exists(output):
         raise UsageError(
             f"-o {output}: sentimm writes Parquet, into a file *.parquet or into a folder: choose such a name. Polars, "
@@ -197,6 +229,11 @@ def _check_output(output: Path, inputs: Sequence[str]) -> None:
 def _check_problems(problems: Path, output: Path, inputs: Sequence[str]) -> None:
     """Check that the list of problems can be written, and that it takes no other file's place."""
     require_writable(problems)
+    require_utf8(str(problems))
+    if any(f"{_name_absolutely(problems)}/".startswith(f"{_name_absolutely(output)}{end}/") for end in ("", ".job")):
+        raise UsageError(
+            f"The list of problems {problems} can't lie in the output: choose another name with --problems."
+        )
     others: list[Path | str] = [output, *inputs]
     for name in others:
         if _name_absolutely(problems) == _name_absolutely(name):

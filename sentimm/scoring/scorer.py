@@ -59,7 +59,7 @@ class Scorer:
         image_column: str | None = None,
         id_column: str | None = None,
         only: Modality | None = None,
-        columns: tuple[str, ...] | None = None,
+        columns: str | tuple[str, ...] | None = None,
         prefix: str = "",
         allow_missing: bool = False,
     ) -> pl.DataFrame:
@@ -94,7 +94,7 @@ class Scorer:
             image_column=image_column,
             id_column=id_column,
             only=only,
-            columns=columns,
+            columns=(columns,) if isinstance(columns, str) else columns,
             prefix=prefix,
             allow_missing=allow_missing,
         )

@@ -542,3 +542,47 @@ def test_a_process_killed_between_two_steps_resumes_to_the_same_rows(options, tm
         assert not job_folder(options).exists()
     assert 25 < step < 99
     assert read(options.output).equals(expected)
+
+
+@pytest.mark.parametrize("output", ["out", "out.parquet"])
+def test_a_glob_leaves_out_what_an_earlier_attempt_wrote(tiny_bundle, tmp_path, output):
+    posts = corpora.make_posts(6).with_columns(image=pl.lit("gone.jpg"))
+    posts.write_parquet(tmp_path / "posts.parquet")
+    options = ScoreOptions(
+        inputs=(str(tmp_path / "*.parquet"),), output=tmp_path / output, model=tiny_bundle, threads=1
+    )
+    assert run_job(options, lambda _: None).rows == 6
+    assert run_job(options, lambda _: None).already
+    assert run_job(replace(options, overwrite=True), lambda _: None).rows == 6
+
+
+@pytest.mark.parametrize("output", ["out", "out.parquet"])
+def test_an_output_is_no_input_however_it_is_named(tiny_bundle, tmp_path, output):
+    corpora.make_posts(6).write_parquet(tmp_path / "posts.parquet")
+    options = ScoreOptions(
+        inputs=(str(tmp_path / "posts.parquet"),), output=tmp_path / output, model=tiny_bundle, threads=1
+    )
+    run_job(options, lambda _: None)
+    part = next((tmp_path / output).glob("*.parquet"), tmp_path / output)
+    for inputs in (
+        (str(part),),
+        (f"{tmp_path}/o*/*.parquet" if part.parent != tmp_path else f"{tmp_path}/o*.parquet",),
+    ):
+        again = replace(options, inputs=inputs, overwrite=True, corpus=CorpusOptions(columns=("id",)))
+        with pytest.raises(UsageError, match=r"is the (out|in)put"):
+            run_job(again, lambda _: None)
+    assert len(pl.read_parquet(part)) == 6
+
+
+def test_outputs_that_could_not_be_written_in_the_end_are_refused_first(tiny_bundle, tmp_path):
+    corpora.make_posts(2).write_csv(tmp_path / "posts.csv")
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    options = ScoreOptions(inputs=(str(tmp_path / "posts.csv"),), output=tmp_path / "link", model=tiny_bundle)
+    for changes, message in (
+        ({}, "is a link to a folder"),
+        ({"output": tmp_path / "real", "problems": tmp_path / "real" / "p.csv"}, "can't lie in the output"),
+        ({"output": tmp_path / "o\udce9"}, "is no UTF-8"),
+    ):
+        with pytest.raises((UsageError, InputError), match=message):
+            run_job(replace(options, **changes), lambda _: None)

@@ -69,6 +69,19 @@ def test_only_frames_of_polars_are_taken(tiny_bundle):
         scorer.score(pl.LazyFrame({"text": ["x"]}))
 
 
+def test_values_that_make_no_sense_are_refused(tiny_bundle):
+    for size in (0, -1, 2.5, "auto"):
+        with pytest.raises(UsageError, match=r"--batch-size is .* but it must be a number"):
+            Scorer(tiny_bundle, batch_size=size)
+    with pytest.raises(UsageError, match="--threads is 100000, but more than"):
+        Scorer(tiny_bundle, threads=100_000)
+    with Scorer(tiny_bundle) as scorer:
+        frame = pl.DataFrame({"text": ["x"], "likes": [1]})
+        with pytest.raises(UsageError, match="--only is 'sound'"):
+            scorer.score(frame, only="sound")
+        assert scorer.score(frame, columns="likes").columns[:2] == ["likes", "sentiment"]
+
+
 def test_views_are_as_the_command_writes_them(tiny_bundle, tmp_path, images):
     posts = corpora.make_posts(20)
     posts.write_parquet(tmp_path / "posts.parquet")
