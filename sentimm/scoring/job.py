@@ -100,7 +100,7 @@ def _run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
     output = options.output or default_output(options.inputs)
     _check_output(output, options.inputs)
     problems = options.problems or name_problems(output)
-    _check_problems(problems, output, options.inputs)
+    _check_problems(problems, output, options)
     bundle = _load_bundle(options)
     with _start(bundle, options, tell) as place, JobFolder(output) as folder:
         inputs = options.inputs
@@ -226,23 +226,28 @@ def _check_output(output: Path, inputs: Sequence[str]) -> None:
     read_output(output)
 
 
-def _check_problems(problems: Path, output: Path, inputs: Sequence[str]) -> None:
+def _check_problems(problems: Path, output: Path, options: ScoreOptions) -> None:
     """Check that the list of problems can be written, and that it takes no other file's place."""
     require_writable(problems)
     require_utf8(str(problems))
-    if any(f"{_name_absolutely(problems)}/".startswith(f"{_name_absolutely(output)}{end}/") for end in ("", ".job")):
-        raise UsageError(
-            f"The list of problems {problems} can't lie in the output: choose another name with --problems."
-        )
-    others: list[Path | str] = [output, *inputs]
+    others: list[Path | str] = [output, *options.inputs]
     for name in others:
         if _name_absolutely(problems) == _name_absolutely(name):
             raise UsageError(
                 f"The list of problems {problems} can't be {name} too: choose another name with --problems."
             )
+    if any(_name_absolutely(problems).startswith(f"{_name_absolutely(output)}{end}/") for end in ("", ".job")):
+        raise UsageError(
+            f"The list of problems {problems} can't lie in the output: choose another name with --problems."
+        )
     if not is_remote(problems) and not problems.parent.is_dir() and problems.parent != output.parent:
         raise UsageError(f"There is no folder {problems.parent} for the list of problems: make it, or choose another.")
     check_problems(problems)
+    begun = options.overwrite or exists(output) or exists(output.with_name(f"{output.name}.job"))
+    if options.problems is not None and exists(problems) and not begun:
+        raise UsageError(
+            f"{problems} is there already, and {output} is not: choose another name with --problems, or move it away."
+        )
 
 
 def _name_absolutely(path: Path | str) -> str:

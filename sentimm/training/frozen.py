@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -150,7 +151,7 @@ def _keep_array(path: Path, make: Callable[[], npt.NDArray[np.float32]]) -> npt.
         return loaded
     values = make()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp.npy")
+    temporary = path.with_suffix(f".{uuid4().hex[:8]}.tmp.npy")
     np.save(temporary, values)
     temporary.replace(path)
     return values
@@ -164,7 +165,7 @@ def _map_file(
         return np.zeros(shape, dtype=np.float16)  # which can't be mapped
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp.npy")
+        temporary = path.with_suffix(f".{uuid4().hex[:8]}.tmp.npy")
         values = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
         fill(values)
         values.flush()

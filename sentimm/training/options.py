@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -96,7 +97,7 @@ class TrainOptions:
                 f"--table-weights names {len(self.table_weights)} weights for {len(self.inputs)} tables: "
                 "give one for each."
             )
-        if any(weight <= 0 for weight in self.table_weights):
+        if any(not 0 < weight < math.inf for weight in self.table_weights):
             raise UsageError("--table-weights must all be greater than 0.")
         if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:
             raise UsageError("--labels needs two or more different labels, separated by commas.")
@@ -110,7 +111,7 @@ class TrainOptions:
                     f"--class-weights names {len(self.class_weights)} weights for {len(self.labels)} labels: give one "
                     "for each, or `balanced`."
                 )
-            if any(not isinstance(weight, float) or weight <= 0 for weight in self.class_weights):
+            if any(not isinstance(weight, float) or not 0 < weight < math.inf for weight in self.class_weights):
                 raise UsageError("--class-weights must all be greater than 0.")
 
     def _check_numbers(self) -> None:
@@ -121,9 +122,14 @@ class TrainOptions:
             ("--image-levels", self.image_levels),
             ("--accumulate", self.accumulate),
             ("--patience", 1 if self.patience is None else self.patience),
+            ("--image-size", self.image_size),
         ):
             if count < 1:
                 raise UsageError(f"{option} must be at least 1.")
+        if self.max_tokens < 3:
+            raise UsageError("--max-tokens must be at least 3: every text begins and ends with a token of its own.")
+        if self.seed < 0:
+            raise UsageError("--seed must not be negative.")
         if self.folds is not None and self.val is not None:
             raise UsageError("--folds validates with parts of INPUT in turn, and --val names a table: leave one away.")
         if self.folds is not None and self.folds < 2:
@@ -139,9 +145,23 @@ class TrainOptions:
                 raise UsageError(f"{option} {rate} must be greater than 0.")
         if not 0 <= self.composed < 1:
             raise UsageError(f"--composed {self.composed} must be at least 0 and less than 1.")
+        for option, share in (
+            ("--dropout", self.dropout),
+            ("--bert-dropout", self.bert_dropout),
+            ("--modality-dropout", self.modality_dropout),
+            ("--label-smoothing", self.label_smoothing),
+            ("--warmup", self.warmup),
+        ):
+            if not 0 <= share <= 1:
+                raise UsageError(f"{option} {share} must lie between 0 and 1.")
+        for option, weight in (("--weight-decay", self.weight_decay), ("--head-weight", self.head_weight)):
+            if not 0 <= weight < math.inf:
+                raise UsageError(f"{option} {weight} must not be negative.")
+        if not self.clip_norm > 0:
+            raise UsageError(f"--clip-norm {self.clip_norm} must be greater than 0.")
         if self.ema is not None and not 0 < self.ema < 1:
             raise UsageError(f"--ema {self.ema} must lie between 0 and 1, such as 0.999.")
-        if self.save_every_s < 0:
+        if not self.save_every_s >= 0:
             raise UsageError("--save-every must not be negative.")
 
     def to_plain(self) -> dict[str, Any]:

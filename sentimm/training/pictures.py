@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +87,7 @@ class Pictures:
         file = cache / f"thumbnails-{name}.npy"
         if not file.is_file():
             cache.mkdir(parents=True, exist_ok=True)
-            temporary = file.with_suffix(".tmp.npy")
+            temporary = file.with_suffix(f".{uuid4().hex[:8]}.tmp.npy")
             shape = (len(rows), 3, self._side, self._side)
             made = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
             for start in range(0, len(rows), _FILL_ROWS):

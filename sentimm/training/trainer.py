@@ -109,9 +109,11 @@ def resume_run(
     """
     run = open_run(path)
     options = TrainOptions.from_plain(run.options)
-    state = load_state(path / "trainer.pt") if (path / "trainer.pt").exists() or run.read_metrics() else None
-    model = run.build_model()
     initial = path / "initial.safetensors"
+    saved = path / "trainer.pt"
+    # A run that was killed before it saved a state, be it at the end of its first epoch, begins once more.
+    state = load_state(saved) if saved.exists() or (run.read_metrics() and not initial.exists()) else None
+    model = run.build_model()
     load_weights(model, initial if initial.exists() else path / "last.safetensors")
     return _train(run, model, options, load(options), make_accelerator(options), tell, should_stop, state)
 

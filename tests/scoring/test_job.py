@@ -586,3 +586,19 @@ def test_outputs_that_could_not_be_written_in_the_end_are_refused_first(tiny_bun
     ):
         with pytest.raises((UsageError, InputError), match=message):
             run_job(replace(options, **changes), lambda _: None)
+
+
+def test_a_new_job_leaves_the_problems_of_another_one_alone(tiny_bundle, tmp_path):
+    corpora.make_posts(2).with_columns(text=pl.lit("")).write_csv(tmp_path / "posts.csv")
+    options = ScoreOptions(
+        inputs=(str(tmp_path / "posts.csv"),),
+        output=tmp_path / "one.parquet",
+        model=tiny_bundle,
+        problems=tmp_path / "problems.csv",
+    )
+    run_job(options, lambda _: None)
+    listed = (tmp_path / "problems.csv").read_text()
+    assert run_job(options, lambda _: None).already
+    with pytest.raises(UsageError, match=r"problems\.csv is there already, and .*two\.parquet is not"):
+        run_job(replace(options, output=tmp_path / "two.parquet"), lambda _: None)
+    assert (tmp_path / "problems.csv").read_text() == listed

@@ -39,6 +39,15 @@ def test_options_outlive_json() -> None:
         ({"class_weights": (1.0, 2.0)}, "--class-weights names 2 weights for 3 labels"),
         ({"class_weights": (1.0, 0.0, 1.0)}, "--class-weights must all be greater than 0"),
         ({"save_every_s": -1.0}, "--save-every must not be negative"),
+        ({"image_size": 0}, "--image-size must be at least 1"),
+        ({"max_tokens": 2}, "--max-tokens must be at least 3"),
+        ({"seed": -1}, "--seed must not be negative"),
+        ({"dropout": 1.5}, "--dropout 1.5 must lie between 0 and 1"),
+        ({"label_smoothing": 2.0}, "--label-smoothing 2.0 must lie between 0 and 1"),
+        ({"warmup": float("nan")}, "--warmup nan must lie between 0 and 1"),
+        ({"weight_decay": -1.0}, "--weight-decay -1.0 must not be negative"),
+        ({"clip_norm": 0.0}, "--clip-norm 0.0 must be greater than 0"),
+        ({"table_weights": (float("nan"),)}, "--table-weights must all be greater than 0"),
     ],
 )
 def test_options_are_checked(changes: dict[str, object], message: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from sentimm.errors import RunError
 from sentimm.training.events import PostsLoaded, TrainingEvent
+from sentimm.training.loop import TrainingLoop
 from sentimm.training.options import TrainOptions
 from sentimm.training.run import Run, TrainingStopped, load_state, open_run
 from sentimm.training.trainer import resume_run, start_run
@@ -84,6 +85,20 @@ def test_a_killed_run_goes_on_from_its_last_saved_step(busy: TrainOptions, whole
     assert subprocess.run(command, cwd=ROOT, check=False, timeout=120).returncode == -signal.SIGKILL
     state = load_state(tmp_path / "run" / "trainer.pt")
     assert (state["epoch"], state["step"]) == (2, 3)
+    check_same(resume_run(tmp_path / "run", lambda _: None), whole)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_before_it_saved_a_state_begins_once_more(
+    busy: TrainOptions, whole: Run, tmp_path: Path
+) -> None:
+    def die(_loop: TrainingLoop) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(TrainingLoop, "_save_state", die)
+        start_run(busy, tmp_path / "run", lambda _: None)
+    assert open_run(tmp_path / "run").read_metrics() and not (tmp_path / "run" / "trainer.pt").exists()
     check_same(resume_run(tmp_path / "run", lambda _: None), whole)
 
 
