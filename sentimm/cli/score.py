@@ -184,8 +184,8 @@ def _find_own_bundle() -> Path | None:
 
 def _explain_stop(options: ScoreOptions, console: ScoreConsole) -> None:
     from sentimm.errors import SentimmError
-    from sentimm.scoring.job import default_output
     from sentimm.scoring.progress import read_progress
+    from sentimm.scoring.targets import default_output
 
     output = options.output or default_output(options.inputs)
     try:

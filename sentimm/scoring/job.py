@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import sys
 import tempfile
 import time
@@ -20,11 +19,10 @@ from sentimm.corpus import (
     CorpusReader,
     Survey,
     expand_inputs,
-    require_utf8,
     spool_stdin,
     survey_corpus,
 )
-from sentimm.errors import FailuresError, OutOfMemoryError, OutputError, UsageError
+from sentimm.errors import FailuresError, OutOfMemoryError
 from sentimm.events import (
     BatchesChosen,
     JobFinished,
@@ -40,15 +38,15 @@ from sentimm.events import (
 from sentimm.options import ScoreOptions
 from sentimm.scoring.commit import commit_file, writing
 from sentimm.scoring.fingerprint import check_unchanged, read_states, take_fingerprint
-from sentimm.scoring.finished import read_output
 from sentimm.scoring.folder import JobFolder
 from sentimm.scoring.output import OutputColumns, check_views
 from sentimm.scoring.parts import Part
 from sentimm.scoring.pipeline import ChunkScorer, Encodings
-from sentimm.scoring.problems import FailureLimit, check_problems, list_problems, name_problems
+from sentimm.scoring.problems import FailureLimit, list_problems, name_problems
 from sentimm.scoring.retry import EarlierAnswers
+from sentimm.scoring.targets import check_list, check_output, default_output, leave_own_out
 from sentimm.scoring.work import Place, Work, read_posts
-from sentimm.storage import exists, is_remote, require_writable
+from sentimm.storage import exists, is_remote
 
 if TYPE_CHECKING:
     from sentimm.scoring.engine import Engine
@@ -59,21 +57,6 @@ _FIRST_CHUNK_ROWS = 256
 _PART_SECONDS = 15.0
 _FASTEST_GROWTH = 4
 _MOST_ROWS = 16_384  # unless the number is given: memory is the same for 100,000 posts and for millions
-_COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
-_TABLES = (
-    ".csv",
-    ".tsv",
-    ".tab",
-    ".ndjson",
-    ".jsonl",
-    ".json",
-    ".parquet",
-    ".pq",
-    ".arrow",
-    ".feather",
-    ".ipc",
-    ".tar",
-)
 
 
 def run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
@@ -98,16 +81,16 @@ def run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
 
 def _run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
     output = options.output or default_output(options.inputs)
-    _check_output(output, options.inputs)
+    check_output(output, options.inputs)
     problems = options.problems or name_problems(output)
-    _check_problems(problems, output, options)
+    check_list(problems, output, options)
     bundle = _load_bundle(options)
     with _start(bundle, options, tell) as place, JobFolder(output) as folder:
         inputs = options.inputs
         if inputs == ("-",):
             folder.stdin = _spool_stdin(folder.path)
             inputs = (str(folder.stdin),)
-        inputs = _leave_own_out(inputs, output, problems)
+        inputs = leave_own_out(inputs, output, problems)
         before = read_states(expand_inputs(inputs))
         survey = _survey(inputs, options, tell)
         tell(_describe_survey(survey, options))
@@ -143,115 +126,14 @@ def survey_job(options: ScoreOptions, tell: Listener) -> Surveyed:
         SentimmError: as `run_job`, as far as it comes to that.
     """
     output = options.output or default_output(options.inputs)
-    _check_output(output, options.inputs)
+    check_output(output, options.inputs)
     bundle = _load_bundle(options)
     with tempfile.TemporaryDirectory(prefix="sentimm-") as folder:
         inputs = (str(_spool_stdin(Path(folder))),) if options.inputs == ("-",) else options.inputs
-        inputs = _leave_own_out(inputs, output, options.problems or name_problems(output))
+        inputs = leave_own_out(inputs, output, options.problems or name_problems(output))
         survey = _survey(inputs, options, tell)
     OutputColumns(survey.schema, bundle.labels, options.corpus.prefix, options.views)
     return _describe_survey(survey, options)
-
-
-def default_output(inputs: Sequence[str]) -> Path:
-    """Name the output after the input: `tweets.scored.parquet`, in the working directory, for `data/tweets.csv.gz`."""
-    has_magic = any(character in inputs[0] for character in ("*[{" if is_remote(inputs[0]) else "*?[{"))
-    if len(inputs) > 1 or (has_magic and not os.path.lexists(inputs[0])):
-        return Path("posts.scored.parquet")
-    if inputs[0] == "-":
-        return Path("stdin.scored.parquet")
-    if is_remote(inputs[0]):
-        name, is_file = inputs[0].split("?")[0].rstrip("/").rpartition("/")[2], True
-    else:
-        path = Path(os.path.abspath(inputs[0]))  # noqa: PTH100 (a link gives its own name)
-        name, is_file = path.name, not path.is_dir()
-    if is_file:
-        for suffixes in (_COMPRESSED, _TABLES):
-            if name.lower().endswith(suffixes):
-                name = name[: name.rindex(".")]
-    return Path(f"{name}.scored.parquet")
-
-
-def _leave_own_out(inputs: tuple[str, ...], output: Path, problems: Path) -> tuple[str, ...]:
-    """Leave out of what globs and folders name the output and the list of problems of an earlier attempt.
-
-    Raises:
-        UsageError: an input itself is the output, or lies in it, or nothing else is left.
-        InputError: see `expand_inputs`.
-    """
-    sources = expand_inputs(inputs)
-    target, listed = _name_really(output), _name_really(problems)
-    own = [
-        path for path in sources if _name_really(path) == listed or f"{_name_really(path)}/".startswith(f"{target}/")
-    ]
-    if not own:
-        return inputs
-    named = set(map(_name_really, inputs))
-    if len(own) == len(sources) or any(_name_really(path) in named for path in own):
-        raise UsageError(f"The input {own[0]} is the output {output}, or a part of it: choose another name with -o.")
-    return tuple(str(path) for path in sources if path not in own)
-
-
-def _name_really(path: Path | str) -> str:
-    """Name a file or folder by where it is in the end; one that is remote as it is."""
-    return str(path).rstrip("/") if is_remote(path) else os.path.realpath(path)
-
-
-def _check_output(output: Path, inputs: Sequence[str]) -> None:
-    """Check what can be known of the output before an hour of work goes into it."""
-    require_utf8(str(output))
-    if not is_remote(output) and output.is_symlink() and output.is_dir():
-        raise UsageError(f"The output {output} is a link to a folder: name the folder itself with -o.")
-    if output.name.lower().endswith(_COMPRESSED + _TABLES) and output.suffix != ".parquet" and not exists(output):
-        raise UsageError(
-            f"-o {output}: sentimm writes Parquet, into a file *.parquet or into a folder: choose such a name. Polars, "
-            "pandas or DuckDB make another kind of table of it."
-        )
-    if is_remote(output):
-        require_writable(output)
-        if str(output) in inputs:
-            raise UsageError(f"The output {output} is the input: choose another name with -o.")
-        read_output(output)
-        return
-    if output.name in ("", ".."):
-        raise UsageError(f"-o {output} names no file or folder to write: give a name, such as scored.parquet.")
-    for name in inputs:
-        if output.exists() and Path(name).exists() and output.samefile(name):
-            raise UsageError(f"The output {output} is the input: choose another name with -o.")
-    folder = next(parent for parent in Path(os.path.abspath(output)).parents if parent.exists())  # noqa: PTH100
-    if not folder.is_dir():
-        raise OutputError(f"{output} can't be written: {folder} is not a folder.")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"{output} can't be written: no permission to write in {folder}.")
-    read_output(output)
-
-
-def _check_problems(problems: Path, output: Path, options: ScoreOptions) -> None:
-    """Check that the list of problems can be written, and that it takes no other file's place."""
-    require_writable(problems)
-    require_utf8(str(problems))
-    others: list[Path | str] = [output, *options.inputs]
-    for name in others:
-        if _name_absolutely(problems) == _name_absolutely(name):
-            raise UsageError(
-                f"The list of problems {problems} can't be {name} too: choose another name with --problems."
-            )
-    if any(_name_absolutely(problems).startswith(f"{_name_absolutely(output)}{end}/") for end in ("", ".job")):
-        raise UsageError(
-            f"The list of problems {problems} can't lie in the output: choose another name with --problems."
-        )
-    if not is_remote(problems) and not problems.parent.is_dir() and problems.parent != output.parent:
-        raise UsageError(f"There is no folder {problems.parent} for the list of problems: make it, or choose another.")
-    check_problems(problems)
-    begun = options.overwrite or exists(output) or exists(output.with_name(f"{output.name}.job"))
-    if options.problems is not None and exists(problems) and not begun:
-        raise UsageError(
-            f"{problems} is there already, and {output} is not: choose another name with --problems, or move it away."
-        )
-
-
-def _name_absolutely(path: Path | str) -> str:
-    return str(path) if is_remote(path) else os.path.abspath(path)  # noqa: PTH100 (links keep their own names)
 
 
 def _load_bundle(options: ScoreOptions) -> Bundle:

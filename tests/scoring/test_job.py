@@ -19,9 +19,10 @@ from sentimm.events import JobFinished, JobStarted, PartCommitted, PostsScored, 
 from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring import commit, job
 from sentimm.scoring.folder import JobFolder
-from sentimm.scoring.job import default_output, run_job, survey_job
+from sentimm.scoring.job import run_job, survey_job
 from sentimm.scoring.problems import name_problems
 from sentimm.scoring.progress import read_progress
+from sentimm.scoring.targets import default_output
 from tests.scoring import corpora
 from tests.scoring.test_output import many_types
 from tests.tiny_bundles import make_bundle
