@@ -93,9 +93,9 @@ def extract_images(
     The result is kept in the folder `cache`, under a name made of the weights and the images' content; `tell` hears how
     many images of how many are done.
     """
-    digest = _digest_weights(
-        encoder.backbones, f"{encoder.config.backbones} {encoder.config.size} {encoder.config.levels} {RESIZER}"
-    )
+    config = encoder.config
+    kind = "cells" if config.sequence else "average of each map"
+    digest = _digest_weights(encoder.backbones, f"{config.backbones} {config.size} {config.levels} {RESIZER} {kind}")
     for image in posts.image_digests:
         digest.update(image.encode())
     file = cache / f"{digest.hexdigest()[:32]}{'-maps' if encoder.config.sequence else ''}.npy"
