@@ -26,6 +26,7 @@ def read_labels(columns: Iterable[pl.Series], labels: Sequence[str], table: str)
 
     A cell holds a label's name in any case, or its place among `labels`, from 0. Where `labels` has negative, neutral
     or positive, so do neg, neu and pos; where it has these three and no other, so do -1, 0 and 1 in a table with a -1.
+    Where a label's name is a whole number, numbers are names and never places.
 
     Args:
         columns: strings, numbers or booleans. What their numbers mean is decided for all columns together.
@@ -50,7 +51,7 @@ def read_labels(columns: Iterable[pl.Series], labels: Sequence[str], table: str)
         if len(unknown):
             cell = shorten_name(values[unknown[0]])
             raise ColumnError(
-                f"{table}, row {unknown[0]}: {cell!r} in column {name!r} is not one of the labels "
+                f"{table}, row {unknown[0]} (from 0): {cell!r} in column {name!r} is not one of the labels "
                 f"{', '.join(labels)}: name the table's labels with --labels."
             )
         result[name] = found.fill_null(NO_LABEL).to_numpy()
@@ -70,6 +71,8 @@ def _choose_numbering(cells: set[str], labels: Sequence[str], table: str) -> dic
     """Decide what numbers that are no label's name stand for; {} where they stand for nothing."""
     values = {cell: int(cell) for cell in cells}
     places = set(values.values())
+    if any(_WHOLE.fullmatch(label) for label in labels):
+        return {}
     is_three = {label.lower() for label in labels} == set(SENTIMENTS)
     if is_three and places and places <= {0, 1}:
         found = " and ".join(map(str, sorted(places)))

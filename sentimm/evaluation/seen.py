@@ -49,6 +49,11 @@ class SeenPosts:
             hashes.update(found for found in self._pool.map(hash_image, chunk.images) if found is not None)
         self._hashes = np.array(sorted(hashes), dtype=np.uint64)
 
+    @property
+    def has_images(self) -> bool:
+        """Tell whether the table has an image to compare with."""
+        return len(self._hashes) > 0
+
     def __enter__(self) -> SeenPosts:
         return self
 

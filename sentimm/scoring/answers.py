@@ -15,7 +15,7 @@ from sentimm.bundle import Bundle
 from sentimm.corpus import Chunk, chunk_frame
 from sentimm.corpus.labels import NO_LABEL
 from sentimm.corpus.tables import expand_inputs
-from sentimm.errors import ColumnError, InputError, TableError
+from sentimm.errors import ColumnError, InputError, TableError, UsageError
 from sentimm.evaluation.seen import SeenPosts
 from sentimm.options import EvaluateOptions
 from sentimm.scoring.labelled import (
@@ -27,12 +27,13 @@ from sentimm.scoring.labelled import (
     find_label_columns,
     number_labels,
 )
-from sentimm.scoring.output import MODALITIES, STATUSES
+from sentimm.scoring.output import MODALITIES, STATUSES, OutputColumns
 from sentimm.scoring.pipeline import ChunkScorer
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 OWN_LABELS = {"text": TEXT_LABEL, "image": IMAGE_LABEL}
+_ALWAYS_ADDED = ("sentiment", "confidence", "modality", "status")
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,10 @@ def _leave_alone(chunk: Chunk, modality: str) -> Chunk:
 
 @dataclass(frozen=True)
 class ScoredTables:
-    """Parquet files that `score` wrote, and the labels of their model."""
+    """Parquet files that `score` wrote, and their columns."""
 
     paths: tuple[Path, ...]
-    labels: tuple[str, ...]
+    columns: OutputColumns
 
 
 def find_scored_tables(inputs: Sequence[str]) -> ScoredTables | None:
@@ -131,7 +132,7 @@ def find_scored_tables(inputs: Sequence[str]) -> ScoredTables | None:
         TableError: one can't be read.
     """
     paths = tuple(expand_inputs(inputs))
-    labels = set()
+    found = set()
     for path in paths:
         if not path.is_file() or path.suffix.lower() not in (".parquet", ".pq"):
             return None
@@ -139,13 +140,23 @@ def find_scored_tables(inputs: Sequence[str]) -> ScoredTables | None:
             names = list(pl.read_parquet_schema(path))
         except (pl.exceptions.PolarsError, OSError) as error:
             raise TableError(f"{path} can't be read as Parquet: {error}.") from error
-        if not {"sentiment", "confidence", "modality", "status"} <= set(names):
-            return None
-        between = names[names.index("confidence") + 1 : names.index("modality")]
-        labels.add(tuple(name.removeprefix("p_") for name in between if name.startswith("p_")))
-    if len(labels) != 1 or not (found := labels.pop()):
+        found.add(_find_answers(names))
+    if len(found) != 1 or (columns := found.pop()) is None:
         return None
-    return ScoredTables(paths, found)
+    return ScoredTables(paths, OutputColumns({}, columns[1], columns[0]))
+
+
+def _find_answers(names: list[str]) -> tuple[str, tuple[str, ...]] | None:
+    """Find prefix and labels of the columns that `score` added, of the last ones where it did so several times."""
+    for name in reversed(names):
+        prefix = name.removesuffix("sentiment")
+        if not name.endswith("sentiment") or not {prefix + each for each in _ALWAYS_ADDED} <= set(names):
+            continue
+        between = names[names.index(prefix + "confidence") + 1 : names.index(prefix + "modality")]
+        labels = tuple(each.removeprefix(f"{prefix}p_") for each in between if each.startswith(f"{prefix}p_"))
+        if labels:
+            return prefix, labels
+    return None
 
 
 def read_answers(tables: ScoredTables, options: EvaluateOptions, seen: SeenPosts | None, left_out: LeftOut) -> Answers:
@@ -153,14 +164,21 @@ def read_answers(tables: ScoredTables, options: EvaluateOptions, seen: SeenPosts
 
     Raises:
         ColumnError, UsageError, InputError: see `find_label_columns`, `number_labels`, and `chunk_frame` where posts
-            are to be left out.
+            are to be left out; or an option asks for other answers.
     """
+    for option, asked in (("--only", options.corpus.only), ("--precision", options.precision != "auto")):
+        if asked:
+            raise UsageError(
+                f"{option} asks for other answers than those in {', '.join(options.inputs)}: name the model with "
+                "--model to score the posts again."
+            )
     name = ", ".join(map(str, tables.paths))
-    frame = pl.concat([pl.read_parquet(path, glob=False) for path in tables.paths], how="diagonal")
+    frame, sizes = _read_tables(tables.paths, options.corpus.limit)
+    prefix, names = tables.columns.prefix, tables.columns.labels
     columns = find_label_columns(name, frame.columns, options.label_column)
     if not len(frame):
         raise InputError(f"{name} has no posts: nothing can be compared.")
-    labels = number_labels(frame, columns, tables.labels, options, name)
+    labels = number_labels(frame, sizes, columns, names, options)
     if seen is None:
         nothing = pl.Series("text", [None] * len(frame), dtype=pl.String)
         chunk = Chunk(0, frame, nothing, [None] * len(frame), np.zeros(len(frame), dtype=bool))
@@ -168,21 +186,42 @@ def read_answers(tables: ScoredTables, options: EvaluateOptions, seen: SeenPosts
         chunk, _ = chunk_frame(frame, options.corpus)
     posts = choose_posts(LabelledChunk(chunk, labels), seen, left_out)
     frame = posts.chunk.frame
-    conflict = frame["conflict"] if "conflict" in frame.columns else pl.Series([None] * len(frame), dtype=pl.Float32)
+    conflict = pl.Series([None] * len(frame), dtype=pl.Float32)
+    if prefix + "conflict" in frame.columns:
+        conflict = frame[prefix + "conflict"]
     return Answers(
         true=posts.labels,
-        answers=_find_places(frame["sentiment"], tables.labels),
-        probabilities=frame.select(f"p_{label}" for label in tables.labels).cast(pl.Float32).to_numpy(),
-        modalities=_find_places(frame["modality"], MODALITIES),
-        statuses=_find_places(frame["status"], STATUSES),
+        answers=_find_places(frame[prefix + "sentiment"], names),
+        probabilities=frame.select(f"{prefix}p_{label}" for label in names).cast(pl.Float32).to_numpy(),
+        modalities=_find_places(frame[prefix + "modality"], MODALITIES),
+        statuses=_find_places(frame[prefix + "status"], STATUSES),
         alone={
-            modality: _find_places(frame[f"{modality}_sentiment"], tables.labels)
+            modality: _find_places(frame[f"{prefix}{modality}_sentiment"], names)
             for modality in OWN_LABELS
-            if f"{modality}_sentiment" in frame.columns
+            if f"{prefix}{modality}_sentiment" in frame.columns
         },
         alone_probabilities={},
         conflict=conflict.cast(pl.Float32).fill_null(float("nan")).to_numpy(),
     )
+
+
+def _read_tables(paths: Sequence[Path], limit: int | None) -> tuple[pl.DataFrame, list[tuple[str, int]]]:
+    """Read the first `limit` rows, and give the tables they are of with the rows of each.
+
+    Raises:
+        ColumnError: the tables can't be put together.
+    """
+    frames = []
+    left = limit
+    for path in paths:
+        frames.append(pl.read_parquet(path, glob=False, n_rows=left))
+        left = None if left is None else left - len(frames[-1])
+    try:
+        whole = pl.concat(frames, how="diagonal_relaxed")
+    except pl.exceptions.PolarsError as error:
+        names = ", ".join(map(str, paths))
+        raise ColumnError(f"The columns of {names} differ in type ({error}): evaluate each by itself.") from error
+    return whole, [(str(path), len(frame)) for path, frame in zip(paths, frames, strict=True)]
 
 
 def _find_places(values: pl.Series, names: Sequence[str]) -> Ints:

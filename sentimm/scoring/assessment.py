@@ -49,6 +49,7 @@ class Assessment:
         unlabelled: posts without a label in the label's column.
         seen_in: the table whose posts were left out; None: none were.
         seen_texts, seen_images, seen: posts left out because of their text, their image, one or the other.
+        images_compared: posts whose image was looked for in that table.
         report: all posts.
         modalities, statuses: by what was used of a post, and by its status.
         alone: what a text, or an image, is answered alone, against its own label (`text_label`, `image_label`).
@@ -66,6 +67,7 @@ class Assessment:
     seen_texts: int
     seen_images: int
     seen: int
+    images_compared: int
     report: Report
     modalities: dict[str, Report]
     statuses: dict[str, Report]
@@ -90,7 +92,7 @@ def assess_corpus(options: EvaluateOptions, tell: Listener) -> Assessment:
     left_out = LeftOut()
     with _open_seen(options) as seen:
         answers = read_answers(tables, options, seen, left_out)
-    return _conclude(options, f"the answers in {', '.join(options.inputs)}", tables.labels, answers, left_out)
+    return _conclude(options, f"the answers in {', '.join(options.inputs)}", tables.columns.labels, answers, left_out)
 
 
 def _assess_model(options: EvaluateOptions, tell: Listener) -> Assessment:
@@ -168,6 +170,7 @@ def _conclude(
         seen_texts=left_out.seen_texts,
         seen_images=left_out.seen_images,
         seen=left_out.seen,
+        images_compared=left_out.images_compared,
         report=measure(counted),
         modalities=_measure_groups(MODALITIES, answers.modalities, counted, measure),
         statuses=_measure_groups(STATUSES, answers.statuses, counted, measure),

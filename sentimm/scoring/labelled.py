@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sentimm.corpus import Chunk, CorpusReader, Survey
+from sentimm.corpus import Chunk, CorpusReader, ImageFile, Survey
 from sentimm.corpus.labels import NO_LABEL, read_labels
+from sentimm.corpus.tables import expand_inputs
 from sentimm.errors import ColumnError, InputError, UsageError
 from sentimm.evaluation.seen import SeenPosts
 from sentimm.options import EvaluateOptions
@@ -43,12 +45,16 @@ class LabelledChunk:
 
 @dataclass
 class LeftOut:
-    """Posts that do not count, so far: without a label of their own, or seen by text, by image, by one or the other."""
+    """Posts that do not count, so far: without a label of their own, or seen by text, by image, by one or the other.
+
+    `images_compared`: posts whose image was looked for among those that were seen.
+    """
 
     unlabelled: int = 0
     seen_texts: int = 0
     seen_images: int = 0
     seen: int = 0
+    images_compared: int = 0
 
 
 def find_label_columns(table: str, columns: Sequence[str], label_column: str) -> dict[str, str]:
@@ -67,9 +73,20 @@ def find_label_columns(table: str, columns: Sequence[str], label_column: str) ->
 
 
 def number_labels(
-    frame: pl.DataFrame, columns: dict[str, str], labels: Sequence[str], options: EvaluateOptions, table: str
+    frame: pl.DataFrame,
+    tables: Sequence[tuple[str, int]],
+    columns: dict[str, str],
+    labels: Sequence[str],
+    options: EvaluateOptions,
 ) -> dict[str, Ints]:
-    """Number the labels of all posts of a table, in the order of the model's `labels`.
+    """Number the labels of all posts, in the order of the model's `labels`.
+
+    Args:
+        frame: the posts of all tables.
+        tables: their names and rows. Each may have a spelling of its own.
+        columns: the columns of labels by kind.
+        labels: the model's.
+        options: what was asked for.
 
     Raises:
         ColumnError: see `read_labels`.
@@ -82,11 +99,18 @@ def number_labels(
         raise UsageError(
             f"--labels names {', '.join(unknown)}, but the model's labels are {', '.join(labels)}: use these names."
         )
-    found = read_labels([frame[name] for name in dict.fromkeys(columns.values())], given, table)
+    read: dict[str, list[Ints]] = {name: [] for name in columns.values()}
+    start = 0
+    for table, rows in tables:
+        own = frame.slice(start, rows)
+        start += rows
+        for name, values in read_labels([own[name] for name in read], given, table).items():
+            read[name].append(values)
     place = np.array([*(places[label.lower()] for label in given), NO_LABEL], dtype=np.int64)
-    numbered = {kind: place[found[name]] for kind, name in columns.items()}
+    numbered = {kind: place[np.concatenate(read[name])] for kind, name in columns.items()}
     if all((each == NO_LABEL).all() for each in numbered.values()):
-        raise InputError(f"No post of {table} has a label in the column {columns[LABEL]!r}: nothing can be compared.")
+        names = ", ".join(name for name, _ in tables)
+        raise InputError(f"No post of {names} has a label in the column {columns[LABEL]!r}: nothing can be compared.")
     return numbered
 
 
@@ -110,7 +134,7 @@ class LabelledCorpus:
             raise InputError(f"{table} has no posts: nothing can be compared.")
         names = list(dict.fromkeys(columns.values()))
         frame = pl.concat([chunk.frame.select(names) for chunk in self._read_chunks()])
-        self._labels = number_labels(frame, columns, labels, options, table)
+        self._labels = number_labels(frame, list(_list_tables(survey, options.inputs)), columns, labels, options)
         self.kinds = tuple(self._labels)
 
     def read(self, seen: SeenPosts | None) -> Iterator[LabelledChunk]:
@@ -126,6 +150,13 @@ class LabelledCorpus:
             yield chunk
 
 
+def _list_tables(survey: Survey, inputs: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Give each input with its rows: the files that one names together (a glob, a folder) are one table."""
+    sources = iter(survey.sources)
+    for name in inputs:
+        yield name, sum(source.rows for source in islice(sources, len(expand_inputs([name]))))
+
+
 def choose_posts(posts: LabelledChunk, seen: SeenPosts | None, left_out: LeftOut) -> LabelledChunk:
     """Keep the posts that have a label of any kind and were not seen; `left_out` gets the numbers of the others."""
     left_out.unlabelled += int((posts.labels[LABEL] == NO_LABEL).sum())
@@ -136,4 +167,5 @@ def choose_posts(posts: LabelledChunk, seen: SeenPosts | None, left_out: LeftOut
     left_out.seen_texts += int(by_text.sum())
     left_out.seen_images += int(by_image.sum())
     left_out.seen += int((by_text | by_image).sum())
+    left_out.images_compared += seen.has_images * sum(isinstance(image, ImageFile) for image in posts.chunk.images)
     return posts.select(~(by_text | by_image))

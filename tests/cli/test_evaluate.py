@@ -301,3 +301,66 @@ def test_a_model_without_heads_is_asked_for_each_side_alone(
             (alone[column] == alone["sentiment"]).mean()
         )
     assert found["conflict_posts"] == 0
+
+
+def test_answers_under_a_prefix_are_found(
+    report: dict, corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scored = tmp_path / "scored.parquet"
+    old = score_alone(corpus, tiny_bundle, "text")
+    new = Scorer(tiny_bundle, device="cpu", views=True).score(old, corpus / "images", prefix="new_")
+    new.write_parquet(scored)
+    result = run(capsys, "evaluate", scored, "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert found["model"] == f"the answers in {scored}"
+    assert found["report"] == report["report"]
+    assert set(found["alone"]) == {"text", "image"}
+    assert found["conflict_posts"] == 16
+
+
+def test_answers_that_are_there_can_be_limited_but_not_changed(
+    corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = score_alone(corpus, tiny_bundle, None)
+    whole[:10].write_parquet(tmp_path / "a.parquet")
+    whole[10:].with_columns(pl.col("id").cast(pl.String)).write_parquet(tmp_path / "b.parquet")
+    tables = (tmp_path / "a.parquet", tmp_path / "b.parquet")
+    found = json.loads(run(capsys, "evaluate", *tables, "--limit", "12", "--json").out)
+    assert (found["posts"], found["unlabelled"]) == (10, 2)
+    for option in (("--only", "text"), ("--precision", "fp32")):
+        result = run(capsys, "evaluate", *tables, *option)
+        assert result.code == 2
+        assert (
+            f"{option[0]} asks for other answers than those in {tables[0]}, {tables[1]}: name the model" in result.err
+        )
+
+
+def test_each_table_has_a_spelling_of_its_own(
+    corpus: Path, tiny_bundle: Path, report: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pl.read_csv(corpus / "posts.csv")
+    kinds = ("label", "text_label", "image_label")
+    for name, rows, first in (("signed", frame[:12], -1), ("places", frame[12:], 0)):
+        numbers = {label: str(first + place) for place, label in enumerate(LABELS)}
+        rows = rows.with_columns(pl.col(kind).replace_strict(numbers, default=None) for kind in kinds)
+        rows.write_csv(tmp_path / f"{name}.csv")
+    tables = (tmp_path / "signed.csv", tmp_path / "places.csv")
+    place = ("--images", corpus / "images", "--model", tiny_bundle, "--json")
+    found = json.loads(run(capsys, "evaluate", *tables, *place).out)
+    assert found["report"] == report["report"]
+    none = pl.lit(None).alias
+    two = frame[:2].with_columns(pl.Series("label", [0, 1]), none("text_label"), none("image_label"))
+    two.write_csv(tmp_path / "two.csv")
+    failed = run(capsys, "evaluate", tables[0], tmp_path / "two.csv", *place)
+    assert failed.code == 2
+    assert f"{tmp_path / 'two.csv'} has labels written as numbers, but only 0 and 1" in failed.err
+
+
+def test_it_is_said_when_no_image_is_compared(
+    corpus: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = corpus / "posts.csv"
+    result = run(capsys, "evaluate", table, "--model", tiny_bundle, "--without-seen", corpus / "images")
+    assert result.code == 0, result.err
+    assert f"No image was compared: give the folder of the posts' images with --images, that of {corpus}" in result.out

@@ -58,6 +58,8 @@ def test_named_labels_are_found_by_name_or_by_place() -> None:
     assert read([0, 4, 2], ("joy", "anger", "fear", "love", "none")) == [0, 4, 2]
     assert read([1.0, 5.0, 3.0], ("1", "2", "3", "4", "5")) == [0, 4, 2]  # a name goes before a place
     assert read([True, False], ("false", "true")) == [1, 0]
+    with pytest.raises(ColumnError, match=r"row 1 \(from 0\): '0' in column 'label' is not one of the labels 1, 2, 3"):
+        read([1, 0, 3], ("1", "2", "3"))
 
 
 def test_sentiments_in_another_order_keep_their_meaning() -> None:
@@ -68,5 +70,5 @@ def test_sentiments_in_another_order_keep_their_meaning() -> None:
 
 @pytest.mark.parametrize("cells", [["positive", "great"], [-1, 0, 2], [0, 1, 3], [0.5, 2.0]])
 def test_an_unknown_label_is_named_with_its_row(cells: list[object]) -> None:
-    with pytest.raises(ColumnError, match=r"row \d: '.*' in column 'label' is not one of .*--labels\."):
+    with pytest.raises(ColumnError, match=r"row \d \(from 0\): '.*' in column 'label' is not one of .*--labels\."):
         read(cells)
