@@ -120,12 +120,13 @@ def _describe_data(bundle: Bundle, run: Run) -> Iterator[str]:
 
 
 def _describe_recipe(run: Run) -> Iterator[str]:
+    options = {**run.options, "batch_size": run.options["batch_size"] * run.options["accumulate"]}
     yield from _draw_table(
         ("option", "value"),
         [
-            (words, _write_value(run.options[name]))
+            (words, _write_value(options[name]))
             for name, words in _RECIPE.items()
-            if run.options.get(name) not in (None, [], ())
+            if options.get(name) not in (None, [], ())
         ],
     )
 

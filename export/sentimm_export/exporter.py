@@ -14,26 +14,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 import sentimm
 from sentimm.bundle import PRECISIONS, Bundle, Precision, load_bundle, write_manifest
-from sentimm.errors import OutputError, RunError, UsageError
+from sentimm.errors import OutputError, UsageError
 from sentimm.models.fusion import SentimentModel
-from sentimm.text import TextTokenizer, pad_tokens
 from sentimm.training.run import Run, StoredPosts, Weights, open_run, read_posts
 from sentimm_export.calibration import describe_findings, examine_bundle, list_temperatures, list_unfitted
 from sentimm_export.card import read_sections, write_card
 from sentimm_export.graphs import write_graphs
 from sentimm_export.parity import Parity, check_parity, compare_with_model, to_manifest
 from sentimm_export.precision import convert_to_fp16, quantize_image, quantize_text, share_weights
-
-_TEXT_BATCH = 32
-_IMAGE_BATCH = 8
-# Histograms of all activations are in memory at once: of texts the percentiles settle early.
-_CALIBRATION_TEXTS = 192
-_CALIBRATION_IMAGES = 96
+from sentimm_export.scales import ScalePosts, keep_scale_posts, read_scale_posts
 
 
 @dataclass(frozen=True)
@@ -41,7 +32,8 @@ class ExportOptions:
     """What `sentimm export` was asked to do.
 
     `share_weights` stores int8 weights once for int8 and fp16, which makes a bundle of both less than half as large.
-    `card` is a file of hand-written sections for the model card.
+    `calibration` is a table of posts to find int8's scales with, in the place of those that the run keeps, and `images`
+    the folder of its images. `card` is a file of hand-written sections for the model card.
     """
 
     run: Path
@@ -51,6 +43,7 @@ class ExportOptions:
     min_agreement: float = 0.97
     share_weights: bool = False
     calibration: Path | None = None
+    images: Path | None = None
     name: str | None = None
     card: Path | None = None
     overwrite: bool = False
@@ -66,6 +59,8 @@ class ExportOptions:
             raise UsageError(f"--precision takes {', '.join(PRECISIONS)}, separated by commas.")
         if self.share_weights and not {"int8", "fp16"} <= set(self.precisions):
             raise UsageError("--share-weights shares the weights of int8 and fp16: name both in --precision.")
+        if self.images is not None and self.calibration is None:
+            raise UsageError("--images is the folder of the images of --calibration, which was not given.")
         if not 0 <= self.min_agreement <= 1:
             raise UsageError(f"--min-agreement {self.min_agreement} must lie between 0 and 1.")
 
@@ -87,7 +82,8 @@ def export_run(options: ExportOptions, tell: Callable[[str], None]) -> Exported:
         ParityError: a precision answers otherwise than the model; nothing is written then.
         OutputError: the bundle can't be written.
         UsageError: the output is there already and is not to be replaced.
-        InputError: the hand-written sections can't be read.
+        InputError, ColumnError, TableError: the hand-written sections or the posts for int8's scales can't be read, or
+            hold nothing of a modality.
     """
     run = open_run(options.run)
     if options.output.exists() and not options.overwrite:
@@ -98,9 +94,12 @@ def export_run(options: ExportOptions, tell: Callable[[str], None]) -> Exported:
         raise UsageError(f"{options.output} is not a bundle, so --overwrite will not replace it: name another folder.")
     written = {} if options.card is None else read_sections(options.card)
     model = run.build_model(options.weights)
-    size = None if run.image is None else run.image.size
-    calibration = read_posts(options.calibration or run.path / "calibration.parquet", size)
-    held_out = read_posts(run.path / "held-out.parquet", size)
+    calibration = (
+        keep_scale_posts(run)
+        if options.calibration is None
+        else read_scale_posts(run, options.calibration, options.images)
+    )
+    held_out = read_posts(run.path / "held-out.parquet", None if run.image is None else run.image.size)
     try:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{options.output.name}.", dir=options.output.parent))
@@ -126,7 +125,7 @@ def _write_bundle(
     run: Run,
     model: SentimentModel,
     options: ExportOptions,
-    calibration: StoredPosts,
+    calibration: ScalePosts,
     held_out: StoredPosts,
     written: Mapping[str, str],
     tell: Callable[[str], None],
@@ -171,7 +170,7 @@ def _write_precisions(
     sources: dict[str, Path],
     run: Run,
     options: ExportOptions,
-    calibration: StoredPosts,
+    calibration: ScalePosts,
     notes: list[str],
     tell: Callable[[str], None],
 ) -> dict[str, dict[str, str]]:
@@ -186,13 +185,13 @@ def _write_precisions(
             tell(f"quantising the {modality} graph")
             target = folder / f"{modality}.int8.onnx"
             if modality == "text":
-                kept = quantize_text(source, target, _text_feeds(run, calibration))
+                kept = quantize_text(source, target, calibration.feed_texts(run))
                 notes.append(
                     "int8 text: activations are smoothed; outlier channels of the second product of each of the "
                     f"{len(kept)} feed-forward layers stay in float"
                 )
             else:
-                kept = quantize_image(source, target, _image_feeds(calibration))
+                kept = quantize_image(source, target, calibration.feed_images())
                 if kept:
                     notes.append(f"int8 image: {len(kept)} convolutions stay in float, those of the first block")
         if "fp16" in options.precisions:
@@ -207,27 +206,6 @@ def _write_precisions(
         for precision in options.precisions:
             graphs[precision][modality] = f"{modality}.{precision}.onnx"
     return graphs
-
-
-def _text_feeds(run: Run, posts: StoredPosts) -> list[dict[str, npt.NDArray[Any]]]:
-    """Batches of one common length, as the collector of histograms needs them."""
-    texts = [text for text in posts.texts if text][:_CALIBRATION_TEXTS]
-    if not texts or run.text is None:
-        raise RunError("The calibration posts hold no text, so the text graph's scales can't be found: train again.")
-    rows = TextTokenizer(run.tokenizer, run.text.max_tokens).encode(texts)
-    longest = int(np.percentile([len(row) for row in rows], 90))
-    ids, mask = pad_tokens([row[:longest] for row in rows], run.text.backbone.get("pad_token_id", 0))
-    return [
-        {"input_ids": ids[start : start + _TEXT_BATCH], "attention_mask": mask[start : start + _TEXT_BATCH]}
-        for start in range(0, len(ids) - len(ids) % _TEXT_BATCH or len(ids), _TEXT_BATCH)
-    ]
-
-
-def _image_feeds(posts: StoredPosts) -> list[dict[str, npt.NDArray[Any]]]:
-    images = [image for image in posts.images if image is not None][:_CALIBRATION_IMAGES]
-    if not images:
-        raise RunError("The calibration posts hold no image, so the image graph's scales can't be found: train again.")
-    return [{"pixels": np.stack(images[start : start + _IMAGE_BATCH])} for start in range(0, len(images), _IMAGE_BATCH)]
 
 
 def _manifest_fields(

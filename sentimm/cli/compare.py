@@ -74,7 +74,7 @@ def compare(
     composed: shared.Composed = shared.DEFAULTS.composed,
     freeze: shared.Freeze = "",
     width: shared.Width = shared.DEFAULTS.width,
-    pooling: shared.Pooling = shared.DEFAULTS.pooling,
+    pooling: shared.Pooling = None,
     max_tokens: shared.MaxTokens = shared.DEFAULTS.max_tokens,
     image_size: shared.ImageSize = shared.DEFAULTS.image_size,
     image_levels: shared.ImageLevels = shared.DEFAULTS.image_levels,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sentimm.cli.declare import parse_path
 from sentimm.errors import UsageError
 
 
@@ -31,7 +32,18 @@ def export(
     ] = False,
     calibration: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Posts for int8's scales.", show_default="those that the run keeps"),
+        typer.Option(
+            metavar="FILE", help="A table of posts for int8's scales.", show_default="those that the run keeps"
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The folder of the images of --calibration, or its URL.",
+            parser=parse_path,
+            show_default=False,
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="The bundle's name.", show_default="that of its folder")] = None,
     card: Annotated[
@@ -65,6 +77,7 @@ def export(
         min_agreement=min_agreement,
         share_weights=share_weights,
         calibration=calibration,
+        images=images,
         name=name,
         card=card,
         overwrite=overwrite,

@@ -27,6 +27,7 @@ Text alone: --fusion bert. Images alone: --fusion resnet. All options: sentimm t
 
 
 def train(
+    context: typer.Context,
     inputs: Annotated[
         list[str] | None, typer.Argument(metavar="INPUT...", help="Tables of labelled posts.", show_default=False)
     ] = None,
@@ -55,7 +56,7 @@ def train(
     composed: shared.Composed = shared.DEFAULTS.composed,
     freeze: shared.Freeze = "",
     width: shared.Width = shared.DEFAULTS.width,
-    pooling: shared.Pooling = shared.DEFAULTS.pooling,
+    pooling: shared.Pooling = None,
     max_tokens: shared.MaxTokens = shared.DEFAULTS.max_tokens,
     image_size: shared.ImageSize = shared.DEFAULTS.image_size,
     image_levels: shared.ImageLevels = shared.DEFAULTS.image_levels,
@@ -108,8 +109,11 @@ def train(
     """
     if not inputs and resume is None:
         raise UsageError(_NEEDS)
-    if inputs and resume is not None:
-        raise UsageError("--resume goes on with the run's own tables and options: leave INPUT away.")
+    if resume is not None and (given := _list_given(context, inputs)):
+        raise UsageError(
+            f"--resume goes on with the run's own tables and options: leave {', '.join(given)} away. To train it "
+            f"differently, begin a new run with --init {resume}."
+        )
     from sentimm.cli.extras import require_train
 
     require_train("train")
@@ -169,6 +173,18 @@ def train(
         mixed_precision=shared.choose_precision(mixed_precision),
     )
     _show(lambda tell, should_stop: start_run(options, output, tell, should_stop), quiet=quiet)
+
+
+def _list_given(context: typer.Context, inputs: list[str] | None) -> list[str]:
+    """Name what was given besides the options that go with --resume."""
+    given = ["INPUT"] if inputs else []
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if name in ("inputs", "resume", "quiet") or source is None or source.name != "COMMANDLINE":
+            continue
+        given.append(parameter.opts[0])
+    return given
 
 
 def _show(work: Callable[[TrainingListener, Callable[[], bool]], Run], *, quiet: bool) -> None:

@@ -65,7 +65,15 @@ Freeze = Annotated[
     declare(MODEL, "Encoders to leave as they are; their outputs are computed once.", metavar="text,image"),
 ]
 Width = Annotated[int, declare(MODEL, "Width of the feature vectors.")]
-Pooling = Annotated[str, declare(MODEL, "How a text's vector is made.", metavar="mean|cls")]
+Pooling = Annotated[
+    str | None,
+    declare(
+        MODEL,
+        "How a text's vector is made.",
+        metavar="mean|cls",
+        show_default="mean, or that of the run that the text encoder is from",
+    ),
+]
 MaxTokens = Annotated[int, declare(MODEL, "Longer texts are cut.")]
 ImageSize = Annotated[int, declare(MODEL, "Side of the square images, in pixels.")]
 ImageLevels = Annotated[
@@ -121,7 +129,7 @@ FeatureCache = Annotated[
 ImageCache = Annotated[
     Path | None, declare(RUNNING, "Keep decoded images here: 150 kB each at 224 pixels.", metavar="DIR")
 ]
-Device = Annotated[str, declare(RUNNING, "Where to train.", metavar="auto|cpu|cuda")]
+Device = Annotated[str, declare(RUNNING, "Where to train.", metavar="auto|cpu|cuda|cuda:N")]
 MixedPrecision = Annotated[
     str,
     declare(
@@ -166,9 +174,9 @@ def choose(option: str, value: str, allowed: tuple[str, ...]) -> Any:
     return value
 
 
-def choose_pooling(value: str) -> Any:
+def choose_pooling(value: str | None) -> Any:
     """Check `--pooling`."""
-    return choose("--pooling", value, ("mean", "cls"))
+    return None if value is None else choose("--pooling", value, ("mean", "cls"))
 
 
 def choose_metric(value: str) -> Any:

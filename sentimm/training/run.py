@@ -35,7 +35,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from sentimm.errors import RunError, RunNotFoundError
+from sentimm.errors import ImageError, RunError, RunNotFoundError
 from sentimm.images import decode_image
 from sentimm.models.encoders import ImageEncoder, ImageEncoderConfig, TextEncoder, TextEncoderConfig
 from sentimm.models.fusion import FusionConfig, SentimentModel
@@ -141,6 +141,10 @@ def open_run(path: Path) -> Run:
         )
     try:
         fields = json.loads(file.read_text())
+        if "model_type" in fields:
+            raise RunNotFoundError(
+                f"{path} is not a training run, but a model of transformers: name a folder that `sentimm train` wrote."
+            )
         if fields["format"] != FORMAT:
             raise RunError(
                 f"{file} has format {fields['format']}, this version of sentimm reads {FORMAT}: update sentimm."
@@ -269,7 +273,7 @@ def read_posts(path: Path, size: int | None) -> StoredPosts:
         none = pl.Series([-1] * len(frame), dtype=pl.Int64)
         labels = [(frame[name] if name in frame.columns else none).to_numpy() for name in _LABELS]
         return StoredPosts(tuple(frame["text"].to_list()), images, *labels)
-    except (OSError, pl.exceptions.PolarsError) as error:
+    except (OSError, pl.exceptions.PolarsError, ImageError) as error:
         raise RunError(f"{path} is not there or damaged: train again, or restore the file.") from error
 
 

@@ -110,6 +110,13 @@ def test_mistakes_are_one_sentence(
     assert "Traceback" not in error
 
 
+@pytest.mark.parametrize("given", [["--epochs", "30"], ["-o", "runs/new"], ["--augment"]])
+def test_resume_takes_no_other_options(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("train", "--resume", "runs/x", "--quiet", *given) == 2
+    name = given[0].replace("-o", "--output")
+    assert f"leave {name} away. To train it differently, begin a new run with --init runs/x." in capsys.readouterr().err
+
+
 def test_a_missing_extra_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr("sentimm.cli.extras.find_spec", lambda name: None if name == "timm" else find(name))
@@ -125,3 +132,6 @@ def test_export_without_a_run_names_the_folder(
     assert "no training run in runs/" in capsys.readouterr().err
     assert call("export", "nowhere") == 2
     assert "nowhere is not a training run" in capsys.readouterr().err
+    make_text_encoder(tmp_path / "bert")
+    assert call("export", "bert") == 2
+    assert "bert is not a training run, but a model of transformers" in capsys.readouterr().err

@@ -153,6 +153,28 @@ def test_shared_weights_are_stored_once(run: Run, tmp_path: Path) -> None:
             assert locations["int8"] and locations["int8"] == locations["fp16"]
 
 
+def test_scales_are_found_with_the_posts_of_a_table(run: Run, tmp_path: Path) -> None:
+    table = Path(run.options["inputs"][0])
+    given = {"calibration": table, "images": table.parent / "images"}
+    exported = export(run, tmp_path / "other", precisions=("int8",), **given)
+    assert exported.parity["int8"].posts > 0
+    kept = export(run, tmp_path / "kept", precisions=("int8",), calibration=run.path / "calibration.parquet")
+    own = export(run, tmp_path / "own", precisions=("int8",))
+    graph = "text.int8.onnx"
+    assert (own.bundle.path / graph).read_bytes() == (kept.bundle.path / graph).read_bytes()
+    assert (own.bundle.path / graph).read_bytes() != (exported.bundle.path / graph).read_bytes()
+
+
+def test_posts_without_what_scales_need_are_named(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "texts.csv").write_text("text\ngood\n")
+    with pytest.raises(InputError, match=r"texts\.csv holds no image, .* --calibration FILE --images DIR, or leave"):
+        export(run, tmp_path / "bundle", calibration=tmp_path / "texts.csv")
+    with pytest.raises(InputError, match=r"gone\.csv"):
+        export(run, tmp_path / "bundle", calibration=tmp_path / "gone.csv")
+    with pytest.raises(UsageError, match="--images is the folder of the images of --calibration"):
+        export(run, tmp_path / "bundle", images=tmp_path)
+
+
 def test_a_bundle_that_is_there_is_kept_unless_it_may_be_replaced(run: Run, tmp_path: Path) -> None:
     make_bundle(tmp_path / "bundle")
     with pytest.raises(UsageError, match="--overwrite"):
