@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from sentimm.errors import InputError, UsageError
 from sentimm.models.backbones import ImageBackbone, build_backbone, parse_backbones
+
+_BERT_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")  # of a configuration
 
 
 @dataclass(frozen=True)
@@ -196,10 +198,7 @@ def load_text_encoder(
     try:
         # No code of the folder or the hub is run, neither as modules nor in pickles.
         config = AutoConfig.from_pretrained(
-            name,
-            hidden_dropout_prob=bert_dropout,
-            attention_probs_dropout_prob=bert_dropout,
-            trust_remote_code=False,
+            name, trust_remote_code=False, **dict.fromkeys(_BERT_DROPOUTS, bert_dropout)
         )
         backbone = AutoModel.from_pretrained(
             name, config=config, attn_implementation="eager", trust_remote_code=False, weights_only=True
@@ -211,12 +210,11 @@ def load_text_encoder(
             f"The text encoder {name!r} can't be loaded from the {where} ({_first_line(error)}): give --text-encoder "
             "PATH, a folder with config.json, model.safetensors and tokenizer.json."
         ) from error
-    longest = int(getattr(config, "max_position_embeddings", max_tokens))
-    if max_tokens > longest:
-        raise UsageError(f"--max-tokens {max_tokens} is more than the {longest} that the text encoder {name!r} reads.")
+    plain = _plain_config(config)
+    check_max_tokens(plain, max_tokens, name)
     encoder_config = TextEncoderConfig(
         name=Path(name).name if Path(name).is_dir() else name,
-        backbone=_plain_config(config),
+        backbone=plain,
         width=width,
         pooling=pooling,
         max_tokens=max_tokens,
@@ -224,6 +222,22 @@ def load_text_encoder(
         sequence=sequence,
     )
     return TextEncoder(encoder_config, backbone), tokenizer.to_str().encode()
+
+
+def check_max_tokens(backbone: Mapping[str, Any], max_tokens: int, name: str) -> None:
+    """Check that a text backbone, whose configuration is given, reads so many tokens.
+
+    Raises:
+        UsageError: it does not.
+    """
+    longest = int(backbone.get("max_position_embeddings", max_tokens))
+    if max_tokens > longest:
+        raise UsageError(f"--max-tokens {max_tokens} is more than the {longest} that the text encoder {name!r} reads.")
+
+
+def set_bert_dropout(backbone: Mapping[str, Any], share: float) -> dict[str, Any]:
+    """Give a text backbone's configuration with another dropout."""
+    return {**backbone, **dict.fromkeys(_BERT_DROPOUTS, share)}
 
 
 def load_image_encoder(

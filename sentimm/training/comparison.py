@@ -8,7 +8,6 @@ results.json, table.md, comparison.png      what was found, written anew after e
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -36,7 +35,7 @@ from sentimm.training.dataset import LabelledPosts, find_usable
 from sentimm.training.events import ComparedRun, ComparisonListener, ImagesHashed
 from sentimm.training.initialization import check_options
 from sentimm.training.options import CompareOptions, TrainOptions
-from sentimm.training.preparation import TrainingData, cut_data, divide_data, load_tables
+from sentimm.training.preparation import TrainingData, check_posts, cut_data, divide_data, load_tables
 from sentimm.training.run import Run, Weights, is_run, open_run, replace_file
 from sentimm.training.seen import Flags, find_seen, hash_images
 from sentimm.training.trainer import resume_run, start_run
@@ -148,6 +147,9 @@ class _Work:
             fold: divide_data(self._choose(Cell(options.models[0], 1, fold)), posts, validation)
             for fold in dict.fromkeys(cell.fold for cell in _list_cells(options))
         }
+        for cell in _list_cells(options):
+            choice = self._choose(cell)
+            check_posts(self._load(choice), choice)
         self._seen = self._find_seen() if options.without_seen else None
 
     def train(self, cell: Cell, number: int, planned: int) -> Run:
@@ -270,7 +272,7 @@ def _claim_folder(folder: Path, base: TrainOptions, posts: LabelledPosts, valida
         "format": FORMAT,
         "sentimm": sentimm.__version__,
         "options": _describe_options(base),
-        "posts": [_digest_posts(each) for each in (posts, validation) if each is not None],
+        "posts": [each.digest() for each in (posts, validation) if each is not None],
     }
     file = folder / "comparison.json"
     if not file.is_file():
@@ -299,15 +301,6 @@ def _describe_options(base: TrainOptions) -> dict[str, Any]:
     plain = {name: value for name, value in base.to_plain().items() if name not in _OWN | _FREE}
     described: dict[str, Any] = json.loads(json.dumps(plain))
     return described
-
-
-def _digest_posts(posts: LabelledPosts) -> str:
-    digest = hashlib.sha256()
-    for part in (posts.texts, posts.image_digests):
-        digest.update(json.dumps(part).encode())
-    for array in (posts.text, posts.image, posts.label, posts.text_label, posts.image_label, posts.table):
-        digest.update(array.tobytes())
-    return digest.hexdigest()
 
 
 def _write_results(found: Comparison, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -63,6 +64,15 @@ class LabelledPosts:
             ids=tuple(self.ids[row] for row in rows),
             **{name: getattr(self, name)[rows] for name in _PER_POST},
         )
+
+    def digest(self) -> str:
+        """Give a SHA-256 of all that training sees of the posts."""
+        digest = hashlib.sha256()
+        for part in (self.texts, self.image_digests):
+            digest.update(json.dumps(part).encode())
+        for name in _PER_POST:
+            digest.update(getattr(self, name).tobytes())
+        return digest.hexdigest()
 
     @property
     def is_complete(self) -> npt.NDArray[np.bool_]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,7 @@ from sentimm.images import RESIZER
 from sentimm.models.encoders import ImageEncoder, TextEncoder
 from sentimm.text import pad_tokens
 from sentimm.training.dataset import LabelledPosts, decode_images
+from sentimm.training.kept import keep_array, load_array, map_array
 
 Floats = npt.NDArray[np.float32] | npt.NDArray[np.float16]
 Ids = npt.NDArray[np.int64]
@@ -73,7 +73,7 @@ def extract_texts(
                 pooled[rows] = extracted
             return pooled
 
-        return FrozenOutputs(_keep_array(file, pool))
+        return FrozenOutputs(keep_array(file, pool))
     starts = np.concatenate([[0], np.cumsum([len(row) for row in tokens], dtype=np.int64)]).astype(np.int64)
 
     def fill(values: npt.NDArray[np.float16]) -> None:
@@ -82,7 +82,7 @@ def extract_texts(
                 values[starts[row] : starts[row + 1]] = states[:length]
 
     shape = (int(starts[-1]), encoder.hidden_size)
-    return FrozenOutputs(_map_file(file, shape, fill), starts)
+    return FrozenOutputs(map_array(file, np.float16, shape, fill), starts)
 
 
 def extract_images(
@@ -100,9 +100,9 @@ def extract_images(
         digest.update(image.encode())
     file = cache / f"{digest.hexdigest()[:32]}{'-maps' if encoder.config.sequence else ''}.npy"
     if not encoder.config.sequence:
-        return FrozenOutputs(_keep_array(file, lambda: np.concatenate(list(_run_images(encoder, posts, device, tell)))))
-    if file.is_file():
-        return FrozenOutputs(np.load(file, mmap_mode="r", allow_pickle=False))
+        return FrozenOutputs(keep_array(file, lambda: np.concatenate(list(_run_images(encoder, posts, device, tell)))))
+    if (kept := load_array(file, mapped=True)) is not None:
+        return FrozenOutputs(kept)
     batches = _run_images(encoder, posts, device, tell)
     first = next(batches)
 
@@ -114,7 +114,7 @@ def extract_images(
             done += len(extracted)
 
     shape = (len(posts.images), *first.shape[1:])
-    return FrozenOutputs(_map_file(file, shape, fill))
+    return FrozenOutputs(map_array(file, np.float16, shape, fill))
 
 
 def _run_texts(
@@ -142,36 +142,6 @@ def _run_images(
                 extracted = encoder.extract(pixels).float().cpu().numpy()
             yield extracted
             tell(start + len(images), len(posts.images))
-
-
-def _keep_array(path: Path, make: Callable[[], npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """Load the array in `path`; where it is not there, `make` it and save it first."""
-    if path.is_file():
-        loaded: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
-        return loaded
-    values = make()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{uuid4().hex[:8]}.tmp.npy")
-    np.save(temporary, values)
-    temporary.replace(path)
-    return values
-
-
-def _map_file(
-    path: Path, shape: tuple[int, ...], fill: Callable[[npt.NDArray[np.float16]], None]
-) -> npt.NDArray[np.float16]:
-    """Map the float16 array in `path`; where it is not there, `fill` makes it first."""
-    if not np.prod(shape):
-        return np.zeros(shape, dtype=np.float16)  # which can't be mapped
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{uuid4().hex[:8]}.tmp.npy")
-        values = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
-        fill(values)
-        values.flush()
-        temporary.replace(path)
-    mapped: npt.NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return mapped
 
 
 def _digest_weights(backbone: nn.Module, settings: str) -> hashlib._Hash:

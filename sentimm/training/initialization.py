@@ -8,7 +8,14 @@ from pathlib import Path
 from torch import Tensor
 
 from sentimm.errors import UsageError
-from sentimm.models.encoders import ImageEncoder, TextEncoder, load_image_encoder, load_text_encoder
+from sentimm.models.encoders import (
+    ImageEncoder,
+    TextEncoder,
+    check_max_tokens,
+    load_image_encoder,
+    load_text_encoder,
+    set_bert_dropout,
+)
 from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel, check_fusion
 from sentimm.training.dataset import LabelledPosts
 from sentimm.training.options import TrainOptions
@@ -30,7 +37,7 @@ def load_model(options: TrainOptions, posts: LabelledPosts) -> tuple[SentimentMo
         text, tokenizer = _load_text(options)
     if "image" in modalities:
         image = _load_image(options)
-    config = configure_fusion(options, _choose_heads(options, posts, modalities))
+    config = configure_fusion(options, choose_heads(options, posts, modalities))
     model = SentimentModel(config, len(options.labels), text, image)
     if options.init is not None:
         take_weights(model, open_run(options.init), options)
@@ -54,8 +61,11 @@ def check_options(options: TrainOptions) -> None:
     """Check, before posts and encoders are read, that there can be the model that was asked for.
 
     Raises:
-        UsageError: see `check_fusion`.
+        UsageError: see `check_fusion`; a cache is a file.
     """
+    for option, folder in (("--feature-cache", options.feature_cache), ("--image-cache", options.image_cache)):
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise UsageError(f"{option} {folder} is a file: name a folder.")
     known = FUSIONS[options.fusion].modalities if options.fusion in FUSIONS else ()
     possible = known if options.heads is None else options.heads
     check_fusion(configure_fusion(options, tuple(head for head in possible if len(known) > 1)))
@@ -102,19 +112,24 @@ def _load_text(options: TrainOptions) -> tuple[TextEncoder, bytes]:
         run = open_run(path)
         encoder = run.build_model("best").text
         if encoder is None:
-            raise UsageError(f"--text-encoder {path} is a run without a text encoder.")
+            raise _explain_missing("text", path, options)
+        check_max_tokens(encoder.config.backbone, options.max_tokens, str(path))
         config = replace(
             encoder.config,
+            backbone=set_bert_dropout(encoder.config.backbone, options.bert_dropout),
             width=options.width,
+            pooling=options.pooling or encoder.config.pooling,
             dropout=options.dropout,
             max_tokens=options.max_tokens,
             sequence=FUSIONS[options.fusion].attends,
         )
-        return TextEncoder(config, encoder.backbone), run.tokenizer.read_bytes()
+        again = TextEncoder(config)
+        again.backbone.load_state_dict(encoder.backbone.state_dict())
+        return again, run.tokenizer.read_bytes()
     return load_text_encoder(
         options.text_encoder,
         width=options.width,
-        pooling=options.pooling,
+        pooling=options.pooling or "mean",
         max_tokens=options.max_tokens,
         dropout=options.dropout,
         bert_dropout=options.bert_dropout,
@@ -127,7 +142,7 @@ def _load_image(options: TrainOptions) -> ImageEncoder:
     if is_run(path):
         encoder = open_run(path).build_model("best").image
         if encoder is None:
-            raise UsageError(f"--image-encoder {path} is a run without an image encoder.")
+            raise _explain_missing("image", path, options)
         config = replace(
             encoder.config,
             width=options.width,
@@ -149,7 +164,15 @@ def _load_image(options: TrainOptions) -> ImageEncoder:
     )
 
 
-def _choose_heads(options: TrainOptions, posts: LabelledPosts, modalities: tuple[str, ...]) -> tuple[str, ...]:
+def _explain_missing(modality: str, path: Path, options: TrainOptions) -> UsageError:
+    named = "--init" if path == options.init else f"--{modality}-encoder"
+    return UsageError(
+        f"{named} {path} is a run without {'an image' if modality == 'image' else 'a text'} encoder: name one with "
+        f"--{modality}-encoder."
+    )
+
+
+def choose_heads(options: TrainOptions, posts: LabelledPosts, modalities: tuple[str, ...]) -> tuple[str, ...]:
     """Give a fusion the heads that were asked for, or those that the posts have labels for."""
     if len(modalities) < 2:
         return ()

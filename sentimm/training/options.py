@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from sentimm.errors import UsageError
 from sentimm.options import SENTIMENTS
+from sentimm.storage import is_remote
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class TrainOptions:
     Learning rates are those at the top of the warm-up; `image_lr` is for the image backbones, `head_lr` for all that is
     no pretrained backbone; None: `learning_rate`. A step moves the weights by the gradient of `accumulate` batches of
     `batch_size` posts. `ema`: the decay of a moving average of the weights, which is what is validated and saved.
+    `pooling`: None is that of the run that the text encoder is from, else the mean.
 
     `split_seed`: given where models are compared. Posts are held out by it and not by `seed`, before those that lack
     the model's modality are left out; where there are `folds`, the part numbered `fold` (from 0) is held out.
@@ -47,7 +49,7 @@ class TrainOptions:
     freeze: tuple[str, ...] = ()
     feature_cache: Path | None = None
     width: int = 384
-    pooling: Literal["mean", "cls"] = "mean"
+    pooling: Literal["mean", "cls"] | None = None
     max_tokens: int = 96
     image_size: int = 224
     image_levels: int = 1
@@ -99,8 +101,10 @@ class TrainOptions:
             )
         if any(not 0 < weight < math.inf for weight in self.table_weights):
             raise UsageError("--table-weights must all be greater than 0.")
-        if len(set(self.labels)) != len(self.labels) or len(self.labels) < 2:
-            raise UsageError("--labels needs two or more different labels, separated by commas.")
+        if len({label.lower() for label in self.labels}) != len(self.labels) or len(self.labels) < 2:
+            raise UsageError(
+                "--labels needs two or more different labels, separated by commas; upper and lower case are the same."
+            )
         for option, values in (("--freeze", self.freeze), ("--heads", self.heads or ())):
             unknown = set(values) - {"text", "image"}
             if unknown:
@@ -141,8 +145,8 @@ class TrainOptions:
             ("--image-lr", self.image_lr),
             ("--head-lr", self.head_lr),
         ):
-            if rate is not None and not rate > 0:
-                raise UsageError(f"{option} {rate} must be greater than 0.")
+            if rate is not None and not 0 < rate < math.inf:
+                raise UsageError(f"{option} {rate} must be a number greater than 0.")
         if not 0 <= self.composed < 1:
             raise UsageError(f"--composed {self.composed} must be at least 0 and less than 1.")
         for option, share in (
@@ -165,8 +169,11 @@ class TrainOptions:
             raise UsageError("--save-every must not be negative.")
 
     def to_plain(self) -> dict[str, Any]:
-        """Give the options as JSON can hold them, paths in full."""
-        return {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+        """Give the options as JSON can hold them, paths in full: a run is resumed from any folder."""
+        plain = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+        plain["inputs"] = tuple(map(_name_in_full, self.inputs))
+        plain["val"] = None if self.val is None else _name_in_full(self.val)
+        return plain
 
     @staticmethod
     def from_plain(plain: Mapping[str, Any]) -> TrainOptions:
@@ -177,6 +184,10 @@ class TrainOptions:
         for name in ("images", "init", "feature_cache", "image_cache"):
             stored[name] = None if stored.get(name) is None else Path(stored[name])
         return TrainOptions(**stored)
+
+
+def _name_in_full(table: str) -> str:
+    return table if is_remote(table) else str(Path(table).resolve())
 
 
 @dataclass(frozen=True)

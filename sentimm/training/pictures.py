@@ -15,7 +15,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from sentimm.images import RESIZER, decode_image, to_chw
 from sentimm.training.dataset import LabelledPosts
+from sentimm.training.kept import map_array
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -80,24 +80,17 @@ class Pictures:
 
     def _keep(
         self, rows: npt.NDArray[np.int64], digests: list[str], cache: Path, tell: Callable[[int, int], None]
-    ) -> Pixels | None:
-        if not len(rows):
-            return None
+    ) -> Pixels:
         name = hashlib.sha256(f"{self._side} {RESIZER} {' '.join(digests)}".encode()).hexdigest()[:32]
         file = cache / f"thumbnails-{name}.npy"
-        if not file.is_file():
-            cache.mkdir(parents=True, exist_ok=True)
-            temporary = file.with_suffix(f".{uuid4().hex[:8]}.tmp.npy")
-            shape = (len(rows), 3, self._side, self._side)
-            made = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+
+        def fill(made: Pixels) -> None:
             for start in range(0, len(rows), _FILL_ROWS):
                 some = [self._images[row] for row in rows[start : start + _FILL_ROWS]]
                 made[start : start + len(some)] = list(self._pool.map(partial(decode_image, size=self._side), some))
                 tell(start + len(some), len(rows))
-            made.flush()
-            temporary.replace(file)
-        kept: Pixels = np.load(file, mmap_mode="r", allow_pickle=False)
-        return kept
+
+        return map_array(file, np.uint8, (len(rows), 3, self._side, self._side), fill)
 
 
 def augment_image(image: Pixels, size: int, rng: np.random.Generator) -> Pixels:

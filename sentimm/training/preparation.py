@@ -13,9 +13,17 @@ from sentimm.errors import InputError
 from sentimm.models.fusion import FUSIONS, SentimentModel
 from sentimm.text import TextTokenizer
 from sentimm.training.batches import Batcher, tokenize_posts
-from sentimm.training.dataset import LabelledPosts, decode_images, keep_modalities, load_posts, target_labels
+from sentimm.training.dataset import (
+    LabelledPosts,
+    decode_images,
+    find_usable,
+    keep_modalities,
+    load_posts,
+    target_labels,
+)
 from sentimm.training.events import FeaturesExtracted, ThumbnailsMade, TrainingListener
 from sentimm.training.frozen import extract_images, extract_texts
+from sentimm.training.initialization import choose_heads
 from sentimm.training.options import TrainOptions
 from sentimm.training.pictures import Pictures
 from sentimm.training.run import Run, StoredPosts, write_posts
@@ -23,6 +31,7 @@ from sentimm.training.splits import split_fold, split_posts
 
 _CALIBRATION_POSTS = 256
 _HELD_OUT_POSTS = 1000
+_ARTICLES = {"text": "a text", "image": "an image"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,10 @@ class TrainingData:
 
     training: LabelledPosts
     validation: LabelledPosts
+
+    def digests(self) -> list[str]:
+        """Give what tells these posts from others."""
+        return [self.training.digest(), self.validation.digest()]
 
 
 def load_data(options: TrainOptions) -> TrainingData:
@@ -41,10 +54,11 @@ def load_data(options: TrainOptions) -> TrainingData:
     """
     if options.split_seed is not None:
         return cut_data(options, *load_tables(options, ("text", "image")))
-    posts, validation = load_tables(options, FUSIONS[options.fusion].modalities)
+    modalities = FUSIONS[options.fusion].modalities
+    posts, validation = load_tables(options, modalities)
     if validation is not None:
         return TrainingData(posts, validation)
-    return _check_size(posts, TrainingData(*split_posts(posts, options.val_fraction, options.seed)))
+    return _check_size(posts, modalities, TrainingData(*split_posts(posts, options.val_fraction, options.seed)))
 
 
 def load_tables(options: TrainOptions, modalities: Sequence[str]) -> tuple[LabelledPosts, LabelledPosts | None]:
@@ -68,7 +82,7 @@ def cut_data(options: TrainOptions, posts: LabelledPosts, validation: LabelledPo
     modalities = FUSIONS[options.fusion].modalities
     data = divide_data(options, posts, validation)
     kept = TrainingData(keep_modalities(data.training, modalities), keep_modalities(data.validation, modalities))
-    return _check_size(posts, kept)
+    return _check_size(posts, modalities, kept)
 
 
 def divide_data(options: TrainOptions, posts: LabelledPosts, validation: LabelledPosts | None) -> TrainingData:
@@ -85,13 +99,46 @@ def divide_data(options: TrainOptions, posts: LabelledPosts, validation: Labelle
     return TrainingData(*split_posts(posts, options.val_fraction, seed))
 
 
-def _check_size(posts: LabelledPosts, data: TrainingData) -> TrainingData:
+def _check_size(posts: LabelledPosts, modalities: Sequence[str], data: TrainingData) -> TrainingData:
+    if not len(find_usable(posts, modalities)):
+        raise InputError(f"None of the {len(posts):,} posts has {' or '.join(modalities)} to learn from.")
     if not len(data.training) or not len(data.validation):
         raise InputError(
-            f"{len(posts)} usable posts are too few to hold some out for validation: add posts, or name a table "
-            "with --val."
+            f"Of the posts {len(data.training):,} can be trained on and {len(data.validation):,} validated with, which "
+            "is too few: add posts, or name a table with --val."
         )
     return data
+
+
+def check_posts(data: TrainingData, options: TrainOptions) -> None:
+    """Check that the posts are of a kind that the model that was asked for can learn from.
+
+    Raises:
+        InputError: no post to train on has one of the model's modalities, or no post has a label.
+    """
+    modalities = FUSIONS[options.fusion].modalities
+    posts = data.training
+    for modality, rows, how in (
+        ("text", posts.text, "name their column with --text-column, or train on images alone with --fusion resnet"),
+        (
+            "image",
+            posts.image,
+            "give their folder with --images, or train on texts alone with --fusion bert",
+        ),
+    ):
+        # A run that --init names may know what these posts don't show.
+        if modality in modalities and options.init is None and (rows < 0).all():
+            raise InputError(
+                f"None of the {len(posts):,} posts to train on has {_ARTICLES[modality]} that can be used, and "
+                f"--fusion {options.fusion} learns from both: {how}."
+            )
+    heads = choose_heads(options, posts, modalities)
+    for chosen, purpose in ((posts, "train on"), (data.validation, "validate with")):
+        if (target_labels(chosen, heads) < 0).all():
+            raise InputError(
+                f"None of the {len(chosen):,} posts to {purpose} has a label in the column {options.label_column!r}: "
+                "name another table, or the column of labels with --label-column."
+            )
 
 
 @dataclass(frozen=True)

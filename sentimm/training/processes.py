@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
@@ -56,15 +57,21 @@ def choose_device(name: str) -> torch.device:
     """Choose the device to train on: `auto` is the GPU where there is one.
 
     Raises:
+        UsageError: it is neither `auto` nor `cpu` nor a GPU's name.
         DeviceError: a GPU was asked for that PyTorch can't use.
     """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise UsageError(f"--device {name!r} is not auto, cpu, cuda or, of several GPUs, cuda:N.")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise DeviceError(
-            "--device cuda was asked for, but PyTorch finds no GPU that it can use: run `sentimm doctor`."
+            f"--device {name} was asked for, but PyTorch finds no GPU that it can use: run `sentimm doctor`."
         )
-    return torch.device(name)
+    device = torch.device(name)
+    if device.index is not None and device.index >= torch.cuda.device_count():
+        raise DeviceError(f"--device {name} was asked for, but there are {torch.cuda.device_count()} GPUs, from 0.")
+    return device
 
 
 def agree_on(accelerator: Accelerator, decide: Callable[[], T]) -> T:

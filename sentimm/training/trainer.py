@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 
 import sentimm
-from sentimm.errors import UsageError
+from sentimm.errors import InputError, OutputError, UsageError
 from sentimm.models.fusion import SentimentModel
 from sentimm.text import NORMALIZATION
 from sentimm.training.events import PostsLoaded, TrainingListener
@@ -20,7 +20,7 @@ from sentimm.training.initialization import check_options, load_model
 from sentimm.training.loop import TrainingLoop
 from sentimm.training.optimization import arrange_convolutions
 from sentimm.training.options import TrainOptions
-from sentimm.training.preparation import TrainingData, load_data, make_batchers, store_posts
+from sentimm.training.preparation import TrainingData, check_posts, load_data, make_batchers, store_posts
 from sentimm.training.processes import agree_on, make_accelerator
 from sentimm.training.run import Run, load_state, load_weights, open_run, replace_file, save_weights
 
@@ -43,6 +43,7 @@ def start_run(
         RunNotFoundError: there is no run to begin with.
         InputError, ColumnError, TableError: the tables or encoders can't be read.
         DeviceError: the device can't be used, or not in that precision.
+        OutputError: the folder can't be written to.
         TrainingError: the loss is no longer a number.
         TrainingStopped: `should_stop` said so.
     """
@@ -52,6 +53,7 @@ def start_run(
     accelerator = make_accelerator(options)
     path = agree_on(accelerator, lambda: _choose_folder(path, options.fusion))
     data = load(options)
+    check_posts(data, options)
     torch.manual_seed(options.seed)
     model, tokenizer = load_model(options, data.training)
     run = Run(
@@ -68,6 +70,7 @@ def start_run(
             "tables": {
                 name: int((data.training.table == number).sum()) for number, name in enumerate(data.training.tables)
             },
+            "posts": data.digests(),
         },
     )
     agree_on(accelerator, lambda: _write_start(run, model, tokenizer, data, options))
@@ -78,6 +81,8 @@ def _choose_folder(path: Path | None, fusion: str) -> Path:
     if path is None:
         numbered = (Path("runs") / f"{fusion}-{number}" for number in itertools.count(1))
         return next(path for path in numbered if not path.exists())
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file: name a folder with -o.")
     if path.exists() and any(path.iterdir()):
         raise UsageError(f"{path} is there already: name another folder with -o, or go on with --resume {path}.")
     return path
@@ -86,12 +91,15 @@ def _choose_folder(path: Path | None, fusion: str) -> Path:
 def _write_start(
     run: Run, model: SentimentModel, tokenizer: bytes | None, data: TrainingData, options: TrainOptions
 ) -> None:
-    run.path.mkdir(parents=True, exist_ok=True)
-    if tokenizer is not None:
-        replace_file(run.tokenizer, tokenizer)
-    store_posts(run, data, options)
-    save_weights(model, run.path / "initial.safetensors")
-    run.write_config()
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+        if tokenizer is not None:
+            replace_file(run.tokenizer, tokenizer)
+        store_posts(run, data, options)
+        save_weights(model, run.path / "initial.safetensors")
+        run.write_config()
+    except OSError as error:
+        raise OutputError(f"The run can't be written to {run.path}: {error.strerror or error}.") from error
 
 
 def resume_run(
@@ -105,17 +113,24 @@ def resume_run(
     Raises:
         RunNotFoundError: there is no run at `path`.
         RunError: the run is damaged, or has no state to go on from.
+        InputError: the tables hold other posts than those that the run began with.
         TrainingError, TrainingStopped: as `start_run`.
     """
     run = open_run(path)
     options = TrainOptions.from_plain(run.options)
+    data = load(options)
+    if data.digests() != run.provenance.get("posts", data.digests()):
+        raise InputError(
+            f"{path} was begun on other posts than {', '.join(options.inputs)} and their images are now: train a new "
+            "run, which --init lets begin with this one's weights."
+        )
     initial = path / "initial.safetensors"
     saved = path / "trainer.pt"
     # A run that was killed before it saved a state, be it at the end of its first epoch, begins once more.
     state = load_state(saved) if saved.exists() or (run.read_metrics() and not initial.exists()) else None
     model = run.build_model()
     load_weights(model, initial if initial.exists() else path / "last.safetensors")
-    return _train(run, model, options, load(options), make_accelerator(options), tell, should_stop, state)
+    return _train(run, model, options, data, make_accelerator(options), tell, should_stop, state)
 
 
 def _train(

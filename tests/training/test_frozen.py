@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sentimm.errors import UsageError
+from sentimm.errors import OutputError, UsageError
 from sentimm.models.encoders import ImageEncoder, TextEncoder, load_image_encoder, load_text_encoder
 from sentimm.text import pad_tokens
 from sentimm.training import frozen
@@ -107,6 +107,29 @@ def test_images_that_were_kept_are_found_again(tmp_path: Path, posts: LabelledPo
     raw, mask = again.select(np.array([5, 1]))
     assert raw.dtype == torch.float32 and mask is None
     assert torch.equal(raw[0], torch.from_numpy(kept.values[5].astype(np.float32)))
+
+
+@pytest.mark.parametrize("sequence", [False, True])
+def test_what_was_cut_off_is_made_again(tmp_path: Path, posts: LabelledPosts, sequence: bool) -> None:
+    text, image = load_text(tmp_path / "bert", sequence=sequence), load_image(tmp_path, IMAGE_SIZE, sequence=sequence)
+    first: list[np.ndarray] = []
+    for attempt in (1, 2):
+        for outputs in (
+            extract_texts(text, TOKENS, 0, CPU, tmp_path / "cache", lambda *_: None),
+            extract_images(image, posts, CPU, tmp_path / "cache", lambda *_: None),
+        ):
+            if attempt == 1:
+                first.append(np.array(outputs.values))
+            else:
+                assert np.array_equal(outputs.values, first.pop(0))
+        for file in (tmp_path / "cache").glob("*.npy"):
+            file.write_bytes(file.read_bytes()[: -file.stat().st_size // 2])
+
+
+def test_a_cache_that_can_not_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=f"{tmp_path / 'file'} can't be written to"):
+        extract_texts(load_text(tmp_path / "bert", sequence=True), TOKENS, 0, CPU, tmp_path / "file", lambda *_: None)
 
 
 def test_pooled_images_and_maps_have_a_file_each(tmp_path: Path, posts: LabelledPosts) -> None:

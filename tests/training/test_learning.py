@@ -150,13 +150,25 @@ def test_a_run_gives_its_weights_to_another(options: TrainOptions, tmp_path: Pat
         UsageError, match=r"its image encoder is not this model's: .* --width 24 and --image-levels 1\."
     ):
         load_model(replace(onward, image_levels=2), posts)
+    model, _ = load_model(replace(onward, bert_dropout=0.4), posts)
+    assert model.text is not None
+    dropouts = {part.p for part in model.text.backbone.modules() if isinstance(part, torch.nn.Dropout)}
+    assert dropouts == {0.4}
+    with pytest.raises(UsageError, match=r"--max-tokens 5000 is more than the \d+ that the text encoder .*first"):
+        load_model(replace(onward, max_tokens=5000), posts)
 
 
 @pytest.mark.slow
 def test_a_run_of_another_model_is_refused(options: TrainOptions, tmp_path: Path) -> None:
-    first, _ = train(replace(options, epochs=1, fusion="bert"), tmp_path / "first")
+    first, _ = train(replace(options, epochs=1, fusion="bert", pooling="cls"), tmp_path / "first")
     posts = load_posts(options.inputs, options, BOTH, IMAGE_SIZE)
     with pytest.raises(UsageError, match=r"its text encoder is not this model's: .* --width 24"):
         load_model(replace(options, init=first.path, width=36), posts)
     with pytest.raises(UsageError, match=r"\(bert\) and this one \(resnet\) have no encoder in common"):
         load_model(replace(options, init=first.path, fusion="resnet"), posts)
+    named = replace(options, init=first.path, text_encoder=str(first.path), image_encoder=str(first.path))
+    with pytest.raises(UsageError, match=r"--init .*first is a run without an image encoder: name one with"):
+        load_model(named, posts)
+    for pooling, used in ((None, "cls"), ("mean", "mean")):
+        model, _ = load_model(replace(named, image_encoder=options.image_encoder, pooling=pooling), posts)  # type: ignore[arg-type]
+        assert model.text is not None and model.text.config.pooling == used

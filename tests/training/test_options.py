@@ -22,6 +22,13 @@ def test_options_outlive_json() -> None:
     assert TrainOptions.from_plain(json.loads(json.dumps(options.to_plain()))) == options
 
 
+def test_tables_are_kept_by_their_full_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain = TrainOptions(inputs=("part-*.csv", "s3://posts/a.csv"), val="val.csv").to_plain()
+    assert plain["inputs"] == (f"{tmp_path}/part-*.csv", "s3://posts/a.csv")
+    assert plain["val"] == f"{tmp_path}/val.csv"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -33,7 +40,9 @@ def test_options_outlive_json() -> None:
         ({"accumulate": 0}, "--accumulate must be at least 1"),
         ({"patience": 0}, "--patience must be at least 1"),
         ({"augment": True, "freeze": ("image",)}, "--augment changes the pictures"),
-        ({"image_lr": 0.0}, "--image-lr 0.0 must be greater than 0"),
+        ({"image_lr": 0.0}, "--image-lr 0.0 must be a number greater than 0"),
+        ({"learning_rate": float("inf")}, "--learning-rate inf must be a number greater than 0"),
+        ({"labels": ("good", "Good")}, "--labels needs two or more different labels"),
         ({"composed": 1.0}, "--composed 1.0 must be at least 0 and less than 1"),
         ({"ema": 1.0}, "--ema 1.0 must lie between 0 and 1"),
         ({"class_weights": (1.0, 2.0)}, "--class-weights names 2 weights for 3 labels"),

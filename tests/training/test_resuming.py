@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sentimm.errors import RunError
+from sentimm.errors import InputError, RunError
 from sentimm.training.events import PostsLoaded, TrainingEvent
 from sentimm.training.loop import TrainingLoop
 from sentimm.training.options import TrainOptions
@@ -114,6 +114,24 @@ def test_ctrl_c_saves_the_step_and_says_how_to_go_on(options: TrainOptions, tmp_
     state = load_state(tmp_path / "run" / "trainer.pt")
     assert f"Stopped in epoch {state['epoch']} after step {state['step']}: sentimm train --resume" in words
     assert "Traceback" not in words
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_from_another_folder_but_not_on_other_posts(
+    options: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "posts.csv"
+    table.write_bytes(Path(options.inputs[0]).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    for name in ("run", "other"):
+        with pytest.raises(TrainingStopped):
+            start_run(replace(options, inputs=("posts.csv",)), tmp_path / name, lambda _: None, stop_after(1))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert resume_run(tmp_path / "run", lambda _: None).is_finished()
+    table.write_text(table.read_text().replace("positive", "negative", 1))
+    with pytest.raises(InputError, match=rf"other was begun on other posts than {table} and their images are now"):
+        resume_run(tmp_path / "other", lambda _: None)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sentimm.errors import ColumnError, InputError, RunError, RunNotFoundError, UsageError
+from sentimm.errors import ColumnError, InputError, OutputError, RunError, RunNotFoundError, UsageError
 from sentimm.training.batches import Batcher
 from sentimm.training.dataset import _short_names, load_posts
 from sentimm.training.events import EpochTrained, PostsLoaded
@@ -65,7 +65,11 @@ def test_tables_of_the_same_name_are_told_apart(options: TrainOptions) -> None:
     ("content", "error", "message"),
     [
         ("text,mood\nx,positive\n", ColumnError, r"no column 'label' to learn from \(it has text, mood\)"),
-        ("text,label\nx,joyful\n", ColumnError, r"row 0: 'joyful' in column 'label' is not one of the labels"),
+        (
+            "text,label\nx,joyful\n",
+            ColumnError,
+            r"row 0 \(from 0\): 'joyful' in column 'label' is not one of the labels",
+        ),
         ("text,label\n,positive\n", InputError, r"No post of .* can be used for training \(1 without text\)"),
     ],
 )
@@ -166,6 +170,24 @@ def test_an_epoch_sees_each_table_as_often_as_its_weight_says(options: TrainOpti
     assert (posts.table[doubled] == 0).sum() == 96
 
 
+def test_devices_and_folders_that_can_not_be_used_are_named(options: TrainOptions, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for changes, path, error, message in (
+        ({"device": "mps"}, "run", UsageError, "--device 'mps' is not auto, cpu, cuda or, of several GPUs, cuda:N"),
+        ({"feature_cache": tmp_path / "file"}, "run", UsageError, "--feature-cache .*file is a file: name a folder"),
+        ({"image_cache": tmp_path / "file"}, "run", UsageError, "--image-cache .*file is a file: name a folder"),
+        ({}, "file", UsageError, "file is a file: name a folder with -o"),
+        ({}, "file/run", OutputError, "The run can't be written to .*file/run: Not a directory"),
+    ):
+        with pytest.raises(error, match=message):
+            start_run(replace(options, **changes), tmp_path / path, lambda _: None)  # type: ignore[arg-type]
+
+
+def test_weights_that_leave_no_post_are_refused(options: TrainOptions, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--table-weights leave no post in an epoch: give larger ones"):
+        start_run(replace(options, fusion="bert", table_weights=(0.001,)), tmp_path / "run", lambda _: None)
+
+
 def test_a_folder_in_use_is_not_written_to(options: TrainOptions, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
     with pytest.raises(UsageError, match="is there already"):
@@ -183,6 +205,27 @@ def test_runs_that_are_not_there_or_damaged_are_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"format": 99, "fusion": {}}))
     with pytest.raises(RunError, match="has format 99"):
         open_run(tmp_path)
+
+
+def test_posts_that_a_model_can_not_learn_from_are_refused(options: TrainOptions, tmp_path: Path) -> None:
+    def refuse(table: str, message: str, **changes: object) -> None:
+        (tmp_path / "posts.csv").write_text(table)
+        changed = replace(options, **{"inputs": (str(tmp_path / "posts.csv"),), "images": None} | changes)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=message):
+            start_run(changed, tmp_path / "run", lambda _: None)
+        assert not (tmp_path / "run").exists()
+
+    good = "good,positive\nbad,negative\nso,neutral\n" * 8
+    refuse(f"text,label\n{good}", "has an image that can be used, and --fusion native-cat learns from both: give their")
+    refuse(f"text,label\n{good}", "--fusion ote learns from both: .* --fusion bert", fusion="ote")
+    (tmp_path / "val.csv").write_text("text,label,text_label\na,,positive\n")
+    none = {"fusion": "bert", "val": str(tmp_path / "val.csv")}
+    refuse("text,label,text_label\na,,positive\nb,,positive\n", "2 posts to train on has a label", **none)
+    message = r"None of the 1 posts to validate with has a label in the column 'label'"
+    refuse(f"text,label\n{good}", message, **none)
+    refuse("text,label\na,positive\n", r"1 can be trained on and 0 validated with, which is too few", fusion="bert")
+    nothing = {"fusion": "resnet", "split_seed": 0}
+    refuse(f"text,label\n{good}", "None of the 24 posts has image to learn from", **nothing)
 
 
 def test_an_unknown_fusion_names_those_that_there_are(options: TrainOptions, tmp_path: Path) -> None:
