@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from sentimm.cli.streams import guard_streams
 from sentimm.errors import SentimmError, UsageError
 
 # The order is that of the help. Each module defines a function named like its command.
@@ -151,7 +152,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.reconfigure(errors="replace")  # one that can't show a character is no reason to fail
     _log.addHandler(logging.NullHandler())  # without a handler Python would print warnings on stderr
     try:
-        app(arguments, prog_name="sentimm")
+        with guard_streams():
+            app(arguments, prog_name="sentimm")
     except SentimmError as error:
         _log.debug("stopped by an error", exc_info=True)
         _fail(str(error), error.exit_code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 BAR_WIDTH = 30  # cells
+_FILE_WIDTH = 200  # cells of a line that no terminal shows
 # Control and format characters (directions, zero width), halves of pairs (names that are no UTF-8), line separators.
 _UNSAFE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 
@@ -88,7 +90,9 @@ def make_console(file: Any) -> Console:
 
 
 def print_block(console: Console, block: RenderableType) -> None:
-    """Print what is drawn in columns, without the spaces that rich fills lines up with."""
+    """Print what is drawn in columns, without the spaces that rich fills lines up with; in a file as wide as it is."""
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _FILE_WIDTH
     with console.capture() as capture:
         console.print(block)
     console.file.writelines(f"{line.rstrip()}\n" for line in capture.get().splitlines())

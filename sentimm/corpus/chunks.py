@@ -12,7 +12,7 @@ import polars as pl
 
 from sentimm.corpus.blocks import Problem
 from sentimm.corpus.columns import ColumnChoice, choose_columns, holds_bytes, require_column, shorten_name
-from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageLookup, ImageSource, is_url, open_images
+from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageLookup, ImageSource, is_link, is_url, open_images
 from sentimm.errors import InputError
 from sentimm.options import CorpusOptions
 
@@ -96,9 +96,10 @@ def keep_columns(columns: Sequence[str], options: CorpusOptions) -> list[str]:
     """
     if options.columns is None:
         return list(columns)
-    for name in options.columns:
+    named = [name if name in columns else name.strip() for name in options.columns]  # `id, text`
+    for name in named:
         require_column(name, columns, "--columns")
-    return list(dict.fromkeys(options.columns))
+    return list(dict.fromkeys(named))
 
 
 def make_frame(columns: Sequence[pl.Series], rows: int) -> pl.DataFrame:
@@ -178,6 +179,8 @@ def explain_no_image(folder: ImageLookup, names: Sequence[str], choice: ColumnCh
             f"that such names start from as --images{go_on}"
         )
     named = f"{first!r} in the column {choice.image!r}"
+    if is_link(folder.root, names[0]):
+        return f"{begin}: {named} is a link that leads out of it. Give the folder that it leads to as --images{go_on}"
     return f"{begin}: {named} is not there. Check that --images is the right folder{go_on}"
 
 

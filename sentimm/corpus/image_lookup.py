@@ -305,6 +305,15 @@ def is_inside(path: Path, real_root: str) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(real_root)
 
 
+def is_link(root: Path, name: str) -> bool:
+    """Tell whether a name in a folder is a link to a file, be it one that leads out of the folder."""
+    path = Path() if is_remote(root) else Path(root, name)
+    try:
+        return path.is_symlink() and path.is_file()
+    except OSError:
+        return False
+
+
 def is_url(name: str) -> bool:
     """Tell whether an image's name is a URL."""
     return _URL.match(name) is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import polars as pl
 from sentimm.corpus.blocks import Block, Problem, Table, head_block
 from sentimm.corpus.chunks import count_images, explain_no_image, keep_columns, list_image_names, read_texts
 from sentimm.corpus.columns import (
+    IMAGE_NAMES,
     ColumnChoice,
     choose_columns,
     choose_ids_for_images,
@@ -252,7 +253,7 @@ class _Pass:
             images_found=found,
             repeated_texts=self._repeats.count(),
             unreadable=self._unreadable,
-            notes=tuple(self._find_notes()),
+            notes=tuple(self._find_notes(types)),
         )
 
     def _choose_to_read(self, table: Table) -> list[str] | None:
@@ -353,12 +354,19 @@ class _Pass:
             f"`{shlex.join(words)}` fills a folder that can be scored: sentimm score {shlex.quote(folder)}"
         )
 
-    def _find_notes(self) -> Iterator[str]:
+    def _find_notes(self, types: Mapping[str, pl.DataType]) -> Iterator[str]:
         for table in self._tables:
             yield from table.notes
         ignored, names = self._choice.ignored_image, bool(self._names)
         if ignored is not None and names:
             yield f"The column {ignored!r} names images, which are not used: give their folder with --images."
+        if self._options.only != "text" and self._choice.image is None:
+            used = list_used(self._choice)
+            for name, dtype in ((name, dtype) for name, dtype in types.items() if name not in used):
+                if holds_bytes(dtype):
+                    yield f"The column {name!r} holds bytes: if these are images, name it with --image-column."
+                elif name.lower() in IMAGE_NAMES and dtype.is_nested():
+                    yield f"The column {name!r} holds {dtype}, which is not used: an image is one name, or its bytes."
         if names and self._only_urls and (ignored or self._choice.image):
             yield self._suggest_download(str(ignored or self._choice.image))
         if self._long_cells:

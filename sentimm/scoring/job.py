@@ -22,7 +22,7 @@ from sentimm.corpus import (
     spool_stdin,
     survey_corpus,
 )
-from sentimm.errors import FailuresError, OutOfMemoryError
+from sentimm.errors import FailuresError, InputError, OutOfMemoryError
 from sentimm.events import (
     BatchesChosen,
     JobFinished,
@@ -46,7 +46,7 @@ from sentimm.scoring.problems import FailureLimit, list_problems, name_problems
 from sentimm.scoring.retry import EarlierAnswers
 from sentimm.scoring.targets import check_list, check_output, default_output, leave_own_out
 from sentimm.scoring.work import Place, Work, read_posts
-from sentimm.storage import exists, is_remote
+from sentimm.storage import exists, is_remote, read_bytes
 
 if TYPE_CHECKING:
     from sentimm.scoring.engine import Engine
@@ -110,13 +110,22 @@ def _run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
             fingerprint, survey.rows, columns, metadata, overwrite=options.overwrite, retry=options.retry
         )
         if finished is not None:
-            listed = problems if exists(problems) else None
+            listed = _find_list(problems, output)
             done = JobFinished(output, finished.rows, 0, 0.0, finished.counts, already=True, problems=listed)
         else:
             earlier = EarlierAnswers(output, columns, options.retry) if options.retry else None
             done = _score_rest(Work(folder, survey, columns, metadata, before, problems, options, earlier), place, tell)
     tell(done)
     return done
+
+
+def _find_list(problems: Path, output: Path) -> Path | None:
+    """Give the list of problems of an output that is finished, at the place where it is wanted now."""
+    first = name_problems(output)
+    if not exists(problems) and exists(first):
+        with commit_file(problems) as temporary:
+            temporary.write_bytes(read_bytes(first))
+    return problems if exists(problems) else None
 
 
 def survey_job(options: ScoreOptions, tell: Listener) -> Surveyed:
@@ -182,7 +191,13 @@ def _choose_batch_sizes(folder: JobFolder, engine: Engine, tell: Listener) -> No
 
 
 def _spool_stdin(folder: Path) -> Path:
-    """Put what comes from standard input into `folder`, under a name that tells its content."""
+    """Put what comes from standard input into `folder`, under a name that tells its content.
+
+    Raises:
+        InputError: it is closed.
+    """
+    if sys.stdin is None:
+        raise InputError("There is nothing to read from standard input (-), which is closed: name a file.")
     with ExitStack() as stack:
         here = (
             Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sentimm-"))) if is_remote(folder) else folder

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sentimm.errors import InputError
+from sentimm.errors import InputError, JobConflictError
 from sentimm.events import Counts
 from sentimm.scoring.begun import job_path, read_job
 from sentimm.scoring.commit import writing
@@ -47,12 +47,14 @@ def read_progress(output: Path) -> JobProgress:
     """Read how far the job is that writes `output`.
 
     Raises:
-        InputError: there is neither an output nor a job.
-        JobConflictError: what is there is not by sentimm.
+        InputError: there is neither an output nor a job, or what is there is not by sentimm.
     """
     folder = job_path(output)
     job = read_job(folder)
-    finished = read_output(output)
+    try:
+        finished = read_output(output)
+    except JobConflictError as error:
+        raise InputError(f"{output} was not written by `sentimm score`: name an output, not the posts.") from error
     if finished is not None and finished.complete and (job is None or job.fingerprint == finished.fingerprint):
         return JobProgress(output, "done", finished.rows, finished.rows, counts=finished.counts)
     if job is None:

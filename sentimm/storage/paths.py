@@ -62,6 +62,8 @@ def to_path(name: str) -> Path:
         raise MissingExtraError(
             f"{name} needs packages that local files do without: pip install {package} ({error})."
         ) from error
+    except OSError as error:  # some connect at once
+        raise UsageError(f"{name} can't be reached: {error.strerror or error}.") from error
     except ValueError as error:
         if protocol in _STORES:  # credentials, which some look for at once
             raise UsageError(f"{name} can't be reached: {str(error).strip().splitlines()[0].rstrip('.')}.") from error

@@ -125,6 +125,23 @@ def test_an_unknown_option_is_a_usage_error(capsys):
     assert "No such option" in err and "Traceback" not in err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_what_can_not_be_printed_ends_nothing():
+    def call(code: str, streams: str) -> tuple[int, str, str]:
+        script = f"import sys, sentimm.cli\n{code}sentimm.cli.main(['--version'])"
+        command = ["sh", "-c", f'"$0" "$@" {streams}', sys.executable, "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    assert call("", ">/dev/full") == (1, "", "Error: The result can't be printed: No space left on device.\n")
+    assert call("", "2>/dev/full") == (0, f"sentimm {__version__}\n", "")
+    assert call("", ">&-") == (0, "", "")
+    assert call("", "| true") == (0, "", "")
+    loud = "sentimm.cli.app = lambda *_, **__: print('news' * 9999, file=sys.stderr, flush=True) or print('done')\n"
+    for stderr in ("/dev/full", "&-"):
+        assert call(loud, f"2>{stderr}") == (0, "done\n", "")
+
+
 def test_python_dash_m_runs_the_command_line():
     done = subprocess.run(
         [sys.executable, "-m", "sentimm", "--version"], capture_output=True, text=True, check=True, cwd=Path(sys.prefix)

@@ -73,3 +73,9 @@ def test_nothing_there_is_an_error(capsys, tmp_path):
     code, out, err = run(capsys, "status", tmp_path / "none.parquet")
     assert (code, out) == (2, "")
     assert err.startswith(f"Error: There is no output and no job at {tmp_path / 'none.parquet'}")
+    (tmp_path / "posts.csv").write_text("text\ngood\n")
+    code, out, err = run(capsys, "status", tmp_path / "posts.csv")
+    assert (code, out) == (2, "")
+    assert (
+        err == f"Error: {tmp_path / 'posts.csv'} was not written by `sentimm score`: name an output, not the posts.\n"
+    )

@@ -125,6 +125,27 @@ def test_without_a_folder_image_names_are_not_used_and_this_is_said(tmp_path: Pa
     assert survey(path, only="text").notes == ()
 
 
+def test_what_may_have_been_meant_as_an_image_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "posts.parquet"
+    columns = {"text": [b"good"], "image": [["a.jpg", "b.jpg"]], "pics": [b"png"]}
+    pl.DataFrame(columns).write_parquet(path)
+    notes = (
+        "The column 'image' holds List(String), which is not used: an image is one name, or its bytes.",
+        "The column 'pics' holds bytes: if these are images, name it with --image-column.",
+    )
+    assert survey(path).notes == notes
+    assert survey(path, only="text").notes == survey(path, image_column="pics").notes == ()
+
+
+def test_a_link_that_leads_out_of_the_folder_is_called_one(tmp_path: Path, images: Path) -> None:
+    outside = write(tmp_path / "outside.jpg", "")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").symlink_to(outside)
+    path = write(tmp_path / "posts.csv", "text,image\na,a.jpg\n")
+    with pytest.raises(InputError, match=r"'a\.jpg' in the column 'image' is a link that leads out of it\. Give the"):
+        survey(path, images=tmp_path / "photos")
+
+
 def test_urls_are_missing_and_this_is_said(tmp_path: Path, images: Path) -> None:
     path = write(tmp_path / "posts.csv", "text,image\na,https://example.org/a.jpg\nb,\n")
     note = (
@@ -204,7 +225,7 @@ def test_a_column_that_is_not_there_is_a_clear_error(tmp_path: Path, options: di
 
 def test_only_some_columns_are_kept(tmp_path: Path, images: Path) -> None:
     path = write(tmp_path / "posts.csv", POSTS)
-    chunk = read_all(path, images=images, columns=("likes", "id"))
+    chunk = read_all(path, images=images, columns=("likes", " id"))
     assert chunk.frame.columns == ["likes", "id"]
     assert chunk.texts[0] == "Hello"
     assert chunk.images[0] == images / "a.jpg"

@@ -360,6 +360,13 @@ def test_problems_can_be_written_elsewhere(options, tmp_path):
     assert run(options, problems=tmp_path / "odd.csv").problems == tmp_path / "odd.csv"
 
 
+def test_problems_of_a_finished_job_can_be_had_elsewhere_too(options, tmp_path):
+    first = run(options).problems
+    again = run(options, problems=tmp_path / "odd.csv")
+    assert again.already and again.problems == tmp_path / "odd.csv"
+    assert again.problems.read_bytes() == first.read_bytes()
+
+
 def test_a_list_of_problems_takes_nothing_away_that_is_not_ours(options, tmp_path):
     (tmp_path / "diary.csv").write_text("dear diary\n")
     (tmp_path / "folder").mkdir()
