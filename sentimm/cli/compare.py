@@ -9,7 +9,7 @@ import typer
 
 from sentimm.cli import training_options as shared
 from sentimm.cli.declare import declare
-from sentimm.training.options import CompareOptions, TrainOptions
+from sentimm.training.options import CompareOptions
 
 _COMPARISON = "Comparison"
 _MODELS = "bert,resnet,cmac,hstec,ote,native-cat,native-combine"  # in the order of the paper's Table 4
@@ -120,61 +120,13 @@ def compare(
 
     Example: sentimm compare train.csv --val val.csv --images photos/ --seeds 3 -o comparison/
     """
+    given = locals()
     from sentimm.cli.extras import HASHES, require, require_train
 
     require_train("compare")
     if without_seen:
         require("sentimm compare --without-seen", HASHES)
-    options = TrainOptions(
-        inputs=tuple(inputs),
-        images=images,
-        val=val,
-        val_fraction=val_fraction,
-        folds=folds,
-        literal=literal,
-        text_encoder=text_encoder or str(init or shared.DEFAULTS.text_encoder),
-        image_encoder=image_encoder or str(init or shared.DEFAULTS.image_encoder),
-        init=init,
-        heads=shared.split_names(heads),
-        composed=composed,
-        labels=shared.split_names(labels),
-        text_column=text_column,
-        image_column=image_column,
-        id_column=id_column,
-        label_column=label_column,
-        table_weights=shared.split_numbers("--table-weights", table_weights),
-        freeze=shared.split_names(freeze),
-        feature_cache=feature_cache,
-        image_cache=image_cache,
-        width=width,
-        pooling=shared.choose_pooling(pooling),
-        max_tokens=max_tokens,
-        image_size=image_size,
-        image_levels=image_levels,
-        bert_dropout=bert_dropout,
-        dropout=dropout,
-        modality_dropout=modality_dropout,
-        augment=augment,
-        ema=ema,
-        epochs=epochs,
-        batch_size=batch_size,
-        accumulate=accumulate,
-        learning_rate=learning_rate,
-        image_lr=image_lr,
-        head_lr=head_lr,
-        weight_decay=weight_decay,
-        warmup=warmup,
-        clip_norm=clip_norm,
-        label_smoothing=label_smoothing,
-        class_weights=shared.read_class_weights(class_weights),
-        head_weight=head_weight,
-        metric=shared.choose_metric(metric),
-        patience=patience,
-        save_every_s=save_every,
-        device=device,
-        mixed_precision=shared.choose_precision(mixed_precision),
-    )
-    wanted = CompareOptions(options, output, shared.split_names(models), seeds, without_seen)
+    wanted = CompareOptions(shared.read_options(given), output, shared.split_names(models), seeds, without_seen)
     _show(wanted, quiet=quiet, as_json=as_json)
 
 

@@ -12,7 +12,6 @@ import typer
 from sentimm.cli import training_options as shared
 from sentimm.cli.declare import declare
 from sentimm.errors import UsageError
-from sentimm.training.options import TrainOptions
 
 if TYPE_CHECKING:
     from sentimm.training.events import TrainingListener
@@ -107,11 +106,12 @@ def train(
 
     Example: sentimm train posts.csv --images photos/ -o runs/mine
     """
+    given = locals()
     if not inputs and resume is None:
         raise UsageError(_NEEDS)
-    if resume is not None and (given := _list_given(context, inputs)):
+    if resume is not None and (others := _list_others(context, inputs)):
         raise UsageError(
-            f"--resume goes on with the run's own tables and options: leave {', '.join(given)} away. To train it "
+            f"--resume goes on with the run's own tables and options: leave {', '.join(others)} away. To train it "
             f"differently, begin a new run with --init {resume}."
         )
     from sentimm.cli.extras import require_train
@@ -122,69 +122,20 @@ def train(
     if resume is not None:
         _show(lambda tell, should_stop: resume_run(resume, tell, should_stop), quiet=quiet)
         return
-    options = TrainOptions(
-        inputs=tuple(inputs or ()),
-        images=images,
-        val=val,
-        val_fraction=val_fraction,
-        fusion=fusion,
-        literal=literal,
-        text_encoder=text_encoder or str(init or shared.DEFAULTS.text_encoder),
-        image_encoder=image_encoder or str(init or shared.DEFAULTS.image_encoder),
-        init=init,
-        heads=None if heads is None else shared.split_names(heads),
-        labels=shared.split_names(labels),
-        text_column=text_column,
-        image_column=image_column,
-        id_column=id_column,
-        label_column=label_column,
-        table_weights=shared.split_numbers("--table-weights", table_weights),
-        freeze=shared.split_names(freeze),
-        feature_cache=feature_cache,
-        image_cache=image_cache,
-        width=width,
-        pooling=shared.choose_pooling(pooling),
-        max_tokens=max_tokens,
-        image_size=image_size,
-        image_levels=image_levels,
-        bert_dropout=bert_dropout,
-        dropout=dropout,
-        modality_dropout=modality_dropout,
-        augment=augment,
-        ema=ema,
-        epochs=epochs,
-        batch_size=batch_size,
-        accumulate=accumulate,
-        learning_rate=learning_rate,
-        image_lr=image_lr,
-        head_lr=head_lr,
-        weight_decay=weight_decay,
-        warmup=warmup,
-        clip_norm=clip_norm,
-        label_smoothing=label_smoothing,
-        class_weights=shared.read_class_weights(class_weights),
-        head_weight=head_weight,
-        composed=composed,
-        metric=shared.choose_metric(metric),
-        patience=patience,
-        save_every_s=save_every,
-        seed=seed,
-        device=device,
-        mixed_precision=shared.choose_precision(mixed_precision),
-    )
+    options = shared.read_options(given)
     _show(lambda tell, should_stop: start_run(options, output, tell, should_stop), quiet=quiet)
 
 
-def _list_given(context: typer.Context, inputs: list[str] | None) -> list[str]:
+def _list_others(context: typer.Context, inputs: list[str] | None) -> list[str]:
     """Name what was given besides the options that go with --resume."""
-    given = ["INPUT"] if inputs else []
+    others = ["INPUT"] if inputs else []
     for parameter in context.command.params:
         name = parameter.name or ""
         source = context.get_parameter_source(name)
         if name in ("inputs", "resume", "quiet") or source is None or source.name != "COMMANDLINE":
             continue
-        given.append(parameter.opts[0])
-    return given
+        others.append(parameter.opts[0])
+    return others
 
 
 def _show(work: Callable[[TrainingListener, Callable[[], bool]], Run], *, quiet: bool) -> None:

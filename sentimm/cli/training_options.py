@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +13,11 @@ from sentimm.training.options import TrainOptions
 
 DEFAULTS = TrainOptions(inputs=())
 DEFAULT_LABELS = ",".join(DEFAULTS.labels)
+_CHOICES = {
+    "pooling": ("mean", "cls"),
+    "metric": ("accuracy", "macro_f1", "macro_recall"),
+    "mixed_precision": ("no", "bf16", "fp16"),
+}
 POSTS, MODEL, LEARNING = "Posts", "Model", "Learning"
 REGULARISATION, RUNNING = "Against overfitting", "Running"
 
@@ -141,12 +148,38 @@ MixedPrecision = Annotated[
 Quiet = Annotated[bool, declare(RUNNING, "No progress.", "--quiet", "-q")]
 
 
+def read_options(given: Mapping[str, Any]) -> TrainOptions:
+    """Make a run's options of the parameters of a command, which are named alike, and what else it has.
+
+    Raises:
+        UsageError: an option has a value that can't be used.
+    """
+    values = {field.name: given[field.name] for field in fields(TrainOptions) if field.name in given}
+    for name, allowed in _CHOICES.items():
+        if given[name] is not None and given[name] not in allowed:
+            raise UsageError(f"--{name.replace('_', '-')} {given[name]!r} is not one of {', '.join(allowed)}.")
+    for name in ("text_encoder", "image_encoder"):
+        values[name] = given[name] or str(given["init"] or getattr(DEFAULTS, name))
+    return TrainOptions(
+        **values
+        | {
+            "inputs": tuple(given["inputs"] or ()),
+            "labels": split_names(given["labels"]),
+            "heads": None if given["heads"] is None else split_names(given["heads"]),
+            "freeze": split_names(given["freeze"]),
+            "table_weights": _split_numbers("--table-weights", given["table_weights"]),
+            "class_weights": _read_class_weights(given["class_weights"]),
+            "save_every_s": given["save_every"],
+        }
+    )
+
+
 def split_names(value: str) -> tuple[str, ...]:
     """Read names separated by commas."""
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-def split_numbers(option: str, value: str) -> tuple[float, ...]:
+def _split_numbers(option: str, value: str) -> tuple[float, ...]:
     """Read numbers separated by commas.
 
     Raises:
@@ -158,32 +191,6 @@ def split_numbers(option: str, value: str) -> tuple[float, ...]:
         raise UsageError(f"{option} {value!r} is not a list of numbers such as 1,0.1.") from error
 
 
-def read_class_weights(value: str) -> Any:
+def _read_class_weights(value: str) -> Any:
     """Read `--class-weights`: `balanced`, or numbers."""
-    return "balanced" if value == "balanced" else split_numbers("--class-weights", value)
-
-
-def choose(option: str, value: str, allowed: tuple[str, ...]) -> Any:
-    """Check that a value is one of those that are allowed.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if value not in allowed:
-        raise UsageError(f"{option} {value!r} is not one of {', '.join(allowed)}.")
-    return value
-
-
-def choose_pooling(value: str | None) -> Any:
-    """Check `--pooling`."""
-    return None if value is None else choose("--pooling", value, ("mean", "cls"))
-
-
-def choose_metric(value: str) -> Any:
-    """Check `--metric`."""
-    return choose("--metric", value, ("accuracy", "macro_f1", "macro_recall"))
-
-
-def choose_precision(value: str) -> Any:
-    """Check `--mixed-precision`."""
-    return choose("--mixed-precision", value, ("no", "bf16", "fp16"))
+    return "balanced" if value == "balanced" else _split_numbers("--class-weights", value)

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from sentimm.cli import main
+from sentimm.cli.compare import compare
+from sentimm.cli.train import train
+from sentimm.training.options import TrainOptions
 from sentimm.training.run import open_run
 from tests.tiny_models import make_corpus, make_image_encoder, make_text_encoder
 
@@ -70,6 +75,14 @@ def test_other_label_sets_train_export_and_score_just_as_well(
     assert set(scored["sentiment"].unique()) <= set(EMOTIONS)
     total = scored.select(pl.sum_horizontal(pl.col("^p_.*$"))).to_series()
     assert total.to_list() == pytest.approx([1.0] * 60, abs=1e-5)
+
+
+def test_every_option_of_a_run_is_an_option_of_the_commands() -> None:
+    own = {field.name for field in fields(TrainOptions)} | {"save_every"}
+    assert set(signature(train).parameters) - own == {"context", "output", "resume", "quiet"}
+    comparison = {"output", "models", "seeds", "without_seen", "quiet", "as_json"}
+    assert set(signature(compare).parameters) - own == comparison
+    assert own - set(signature(train).parameters) == {"save_every_s", "split_seed", "folds", "fold"}
 
 
 def test_train_alone_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
