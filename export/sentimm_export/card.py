@@ -35,7 +35,6 @@ _RECIPE = {
     "head_weight": "weight of the heads in the loss",
     "composed": "share of what the heads make together in answers to complete posts",
     "ema": "decay of the weights' moving average",
-    "image_levels": "resolutions whose last map the image encoder gives",
     "table_weights": "how often each table is seen in an epoch",
     "freeze": "encoders left as they were",
     "seed": "seed",
@@ -103,7 +102,9 @@ def _introduce(bundle: Bundle, run: Run) -> Iterator[str]:
     if bundle.text is not None:
         yield f"- Text encoder: `{bundle.text.encoder}`, up to {bundle.text.max_tokens} tokens"
     if bundle.image is not None:
-        yield f"- Image encoder: `{bundle.image.encoder}`, {bundle.image.size} x {bundle.image.size} pixels"
+        levels = run.image.levels if run.image is not None else 1
+        maps = f", the last maps of {levels} resolutions" if levels > 1 else ""
+        yield f"- Image encoder: `{bundle.image.encoder}`{maps}, {bundle.image.size} x {bundle.image.size} pixels"
 
 
 def _describe_data(bundle: Bundle, run: Run) -> Iterator[str]:

@@ -77,7 +77,7 @@ def compare(
     pooling: shared.Pooling = None,
     max_tokens: shared.MaxTokens = shared.DEFAULTS.max_tokens,
     image_size: shared.ImageSize = shared.DEFAULTS.image_size,
-    image_levels: shared.ImageLevels = shared.DEFAULTS.image_levels,
+    image_levels: shared.ImageLevels = None,
     epochs: shared.Epochs = shared.DEFAULTS.epochs,
     batch_size: shared.BatchSize = shared.DEFAULTS.batch_size,
     accumulate: shared.Accumulate = shared.DEFAULTS.accumulate,

@@ -84,7 +84,12 @@ Pooling = Annotated[
 MaxTokens = Annotated[int, declare(MODEL, "Longer texts are cut.")]
 ImageSize = Annotated[int, declare(MODEL, "Side of the square images, in pixels.")]
 ImageLevels = Annotated[
-    int, declare(MODEL, "Of how many resolutions to use the image encoder's last map; 1: of the coarsest.")
+    int | None,
+    declare(
+        MODEL,
+        "Of how many resolutions to use the image encoder's last map; 1: of the coarsest.",
+        show_default="1, or that of the run that the image encoder is from",
+    ),
 ]
 Epochs = Annotated[int, declare(LEARNING, "How often to go through the posts.")]
 BatchSize = Annotated[int, declare(LEARNING, "Posts in a batch, which several processes share.")]

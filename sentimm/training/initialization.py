@@ -149,7 +149,7 @@ def _load_image(options: TrainOptions) -> ImageEncoder:
             dropout=options.dropout,
             size=options.image_size,
             sequence=FUSIONS[options.fusion].attends,
-            levels=options.image_levels,
+            levels=options.image_levels or encoder.config.levels,
         )
         again = ImageEncoder(config)
         again.backbones.load_state_dict(encoder.backbones.state_dict())
@@ -160,7 +160,7 @@ def _load_image(options: TrainOptions) -> ImageEncoder:
         size=options.image_size,
         dropout=options.dropout,
         sequence=FUSIONS[options.fusion].attends,
-        levels=options.image_levels,
+        levels=options.image_levels or 1,
     )
 
 

@@ -21,7 +21,7 @@ class TrainOptions:
     Learning rates are those at the top of the warm-up; `image_lr` is for the image backbones, `head_lr` for all that is
     no pretrained backbone; None: `learning_rate`. A step moves the weights by the gradient of `accumulate` batches of
     `batch_size` posts. `ema`: the decay of a moving average of the weights, which is what is validated and saved.
-    `pooling`: None is that of the run that the text encoder is from, else the mean.
+    `pooling` and `image_levels`: None is that of the run that the encoder is from, else the mean, and 1.
 
     `split_seed`: given where models are compared. Posts are held out by it and not by `seed`, before those that lack
     the model's modality are left out; where there are `folds`, the part numbered `fold` (from 0) is held out.
@@ -52,7 +52,7 @@ class TrainOptions:
     pooling: Literal["mean", "cls"] | None = None
     max_tokens: int = 96
     image_size: int = 224
-    image_levels: int = 1
+    image_levels: int | None = None
     bert_dropout: float = 0.1
     dropout: float = 0.1
     modality_dropout: float = 0.1
@@ -123,7 +123,7 @@ class TrainOptions:
             ("--epochs", self.epochs),
             ("--batch-size", self.batch_size),
             ("--width", self.width),
-            ("--image-levels", self.image_levels),
+            ("--image-levels", 1 if self.image_levels is None else self.image_levels),
             ("--accumulate", self.accumulate),
             ("--patience", 1 if self.patience is None else self.patience),
             ("--image-size", self.image_size),

@@ -150,6 +150,11 @@ def test_a_run_gives_its_weights_to_another(options: TrainOptions, tmp_path: Pat
         UsageError, match=r"its image encoder is not this model's: .* --width 24 and --image-levels 1\."
     ):
         load_model(replace(onward, image_levels=2), posts)
+    finer = replace(options, epochs=1, fusion="resnet", image_levels=2)
+    image = str(train(finer, tmp_path / "finer")[0].path)
+    for levels, kept in ((None, 2), (1, 1)):
+        model, _ = load_model(replace(options, image_encoder=image, image_levels=levels), posts)
+        assert model.image is not None and model.image.config.levels == kept
     model, _ = load_model(replace(onward, bert_dropout=0.4), posts)
     assert model.text is not None
     dropouts = {part.p for part in model.text.backbone.modules() if isinstance(part, torch.nn.Dropout)}
