@@ -235,9 +235,12 @@ def check_max_tokens(backbone: Mapping[str, Any], max_tokens: int, name: str) ->
         raise UsageError(f"--max-tokens {max_tokens} is more than the {longest} that the text encoder {name!r} reads.")
 
 
-def set_bert_dropout(backbone: Mapping[str, Any], share: float) -> dict[str, Any]:
-    """Give a text backbone's configuration with another dropout."""
-    return {**backbone, **dict.fromkeys(_BERT_DROPOUTS, share)}
+def set_bert_dropout(encoder: TextEncoder, share: float) -> dict[str, Any]:
+    """Set the dropout inside a text encoder's backbone, and give the backbone's configuration as it is then."""
+    for part in encoder.backbone.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = share
+    return {**encoder.config.backbone, **dict.fromkeys(_BERT_DROPOUTS, share)}
 
 
 def load_image_encoder(

@@ -116,16 +116,14 @@ def _load_text(options: TrainOptions) -> tuple[TextEncoder, bytes]:
         check_max_tokens(encoder.config.backbone, options.max_tokens, str(path))
         config = replace(
             encoder.config,
-            backbone=set_bert_dropout(encoder.config.backbone, options.bert_dropout),
+            backbone=set_bert_dropout(encoder, options.bert_dropout),
             width=options.width,
             pooling=options.pooling or encoder.config.pooling,
             dropout=options.dropout,
             max_tokens=options.max_tokens,
             sequence=FUSIONS[options.fusion].attends,
         )
-        again = TextEncoder(config)
-        again.backbone.load_state_dict(encoder.backbone.state_dict())
-        return again, run.tokenizer.read_bytes()
+        return TextEncoder(config, encoder.backbone), run.tokenizer.read_bytes()
     return load_text_encoder(
         options.text_encoder,
         width=options.width,
