@@ -42,7 +42,7 @@ class FolderTable:
         self.notes: tuple[str, ...] = ()
         images: list[tuple[str, str]] = []
         texts: dict[str, str] = {}
-        folders = 0
+        folders, others = 0, list[str]()
         real_path = "" if is_remote(path) else os.path.realpath(path)
         for name, is_file, is_folder in _scan(path):
             stem, suffix = split_suffix(name)
@@ -52,6 +52,8 @@ class FolderTable:
                 images.append((stem, name))
             elif suffix == _TEXT_SUFFIX and is_file and (is_remote(path) or is_inside(path / name, real_path)):
                 texts[stem] = max(name, texts.get(stem, ""))
+            elif is_file:
+                others.append(name)
         alone = texts.keys() - {stem for stem, _ in images}
         self._posts = sorted([*images, *((stem, "") for stem in alone)])
         self._texts = texts
@@ -62,7 +64,10 @@ class FolderTable:
             )
         if folders:
             what = "1 sub-folder, which is" if folders == 1 else f"{folders} sub-folders, which are"
-            self.notes = (f"{path} has {what} not read.",)
+            self.notes += (f"{path} has {what} not read.",)
+        if others:
+            what = "1 other file, which is" if len(others) == 1 else f"{len(others)} other files, which are"
+            self.notes += (f"{path} has {what} not read: {_to_utf8(min(others))}{', ...' if len(others) > 1 else ''}.",)
 
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
         """Give the rows from `start` on (see `Table`)."""

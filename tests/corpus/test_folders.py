@@ -42,7 +42,10 @@ def test_the_survey_counts_what_is_there(posts: Path) -> None:
     assert (found.rows, found.texts, found.images_named, found.images_found) == (6, 5, 5, 5)
     assert found.repeated_texts == 1
     assert found.sources[0].format == "folder"
-    assert found.notes == (f"{posts} has 1 sub-folder, which is not read.",)
+    assert found.notes == (
+        f"{posts} has 1 sub-folder, which is not read.",
+        f"{posts} has 1 other file, which is not read: notes.md.",
+    )
 
 
 def test_one_modality_may_be_left_out(posts: Path) -> None:
