@@ -228,8 +228,8 @@ def _manifest_fields(
             image["cells"] = model.image.count_cells()
     keys = ["text+image", "text", "image"] if len(modalities) == 2 else modalities
     epochs = run.read_metrics()
-    if options.weights == "best":
-        epochs.sort(key=lambda epoch: epoch["score"])
+    if epochs and options.weights == "best":
+        epochs = [max(epochs, key=lambda epoch: epoch["score"])]
     return {
         "name": options.name or options.output.name,
         "labels": list(run.labels),

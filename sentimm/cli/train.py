@@ -24,6 +24,8 @@ _NEEDS = """sentimm train needs a table of labelled posts, and for models that l
 The table (CSV, TSV, NDJSON, Parquet) has a column `label` (negative, neutral, positive), and `text`, `image` or both.
 Text alone: --fusion bert. Images alone: --fusion resnet. All options: sentimm train --help"""
 
+_WITH_RESUME = ("inputs", "resume", "quiet", "verbose", "log_file")
+
 
 def train(
     context: typer.Context,
@@ -132,7 +134,7 @@ def _list_others(context: typer.Context, inputs: list[str] | None) -> list[str]:
     for parameter in context.command.params:
         name = parameter.name or ""
         source = context.get_parameter_source(name)
-        if name in ("inputs", "resume", "quiet") or source is None or source.name != "COMMANDLINE":
+        if name in _WITH_RESUME or source is None or source.name != "COMMANDLINE":
             continue
         others.append(parameter.opts[0])
     return others

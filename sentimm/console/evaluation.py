@@ -55,6 +55,8 @@ def _list_posts(found: Assessment) -> list[str]:
     sentences = [f"{count_posts(found.posts)} with a label and an answer."]
     if found.unlabelled:
         sentences.append(f"{found.unlabelled:,} have no label and do not count.")
+    if found.unreadable:
+        sentences.append(f"{found.unreadable:,} can't be read as a row and do not count.")
     if found.unanswered:
         sentences.append(f"{found.unanswered:,} have a label, but no answer, and do not count.")
     if found.seen_in is not None:
@@ -67,14 +69,14 @@ def _list_posts(found: Assessment) -> list[str]:
                 "No image was compared: give the folder of the posts' images with --images, that of "
                 f"{found.seen_in}'s with --seen-images."
             )
-    return sentences
+    return [*sentences, *(f"Note: {note}" for note in found.notes)]
 
 
 def _draw_report(found: Assessment) -> RenderableType:
     parts: list[RenderableType] = [_draw_figures(found.report), Text(), _draw_labels(found.report)]
     parts += [Text(), _draw_confusion(found.report)]
     groups = {_GROUPS.get(name, name): report for name, report in found.modalities.items()}
-    if len(groups) > 1:
+    if set(found.modalities) != {"text+image"}:
         parts += [Text(), _draw_groups("What was used", groups)]
     if set(found.statuses) != {"ok"}:
         parts += [Text(), _draw_groups("Status", found.statuses)]

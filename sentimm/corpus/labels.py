@@ -37,7 +37,8 @@ def read_labels(columns: Iterable[pl.Series], labels: Sequence[str], table: str)
         ColumnError: a cell is none of these; or numbers are only 0 and 1, which for the three sentiments may be the
             beginning of 0, 1, 2 or the end of -1, 0, 1, or two classes.
     """
-    cells = {column.name: _read_cells(column) for column in columns}
+    given = {column.name: column for column in columns}
+    cells = {name: _read_cells(column, table) for name, column in given.items()}
     numbers = {label.lower(): number for number, label in enumerate(labels)}
     for short, name in _SHORT.items():
         if name in numbers:
@@ -49,7 +50,7 @@ def read_labels(columns: Iterable[pl.Series], labels: Sequence[str], table: str)
         found = values.replace_strict(numbers, default=None, return_dtype=pl.Int64)
         unknown = (found.is_null() & values.is_not_null()).arg_true()
         if len(unknown):
-            cell = shorten_name(values[unknown[0]])
+            cell = shorten_name(str(given[name][unknown[0]]))
             raise ColumnError(
                 f"{table}, row {unknown[0]} (from 0): {cell!r} in column {name!r} is not one of the labels "
                 f"{', '.join(labels)}: name the table's labels with --labels."
@@ -58,8 +59,16 @@ def read_labels(columns: Iterable[pl.Series], labels: Sequence[str], table: str)
     return result
 
 
-def _read_cells(values: pl.Series) -> pl.Series:
-    """Give lower-case strings, whole numbers without a fraction; null where a cell is empty."""
+def _read_cells(values: pl.Series, table: str) -> pl.Series:
+    """Give lower-case strings, whole numbers without a fraction; null where a cell is empty.
+
+    Raises:
+        ColumnError: the column can't hold labels.
+    """
+    if values.dtype.is_nested() or values.dtype == pl.Binary:
+        raise ColumnError(
+            f"{table}: the column {values.name!r} holds {values.dtype}, and a label is one name or number in each row."
+        )
     if values.dtype.is_float():
         values = values.fill_nan(None)
     cells = values.cast(pl.String).str.strip_chars().str.to_lowercase()

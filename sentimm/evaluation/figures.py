@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from sentimm.evaluation.comparison import Comparison, Spread
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _CELL_INCHES = 1.1
+
+
+def escape_text(text: str) -> str:
+    """Write a name so that matplotlib draws it: `$` would begin a formula, and a leading `_` hides from legends."""
+    return (" " + text if text.startswith("_") else text).replace("$", r"\$")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, with boxes in the place of characters that matplotlib's font lacks.
+
+    Raises:
+        OSError: `path` can't be written.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure.savefig(path, format="png", dpi=120)
 
 
 def draw_confusion(matrix: npt.NDArray[np.int64], labels: Sequence[str], path: Path) -> None:
@@ -33,11 +54,12 @@ def draw_confusion(matrix: npt.NDArray[np.int64], labels: Sequence[str], path: P
         color = "white" if shares[row, column] > 0.6 else "black"
         text = f"{shares[row, column]:.0%}\n{matrix[row, column]:,}"
         axes.text(column, row, text, ha="center", va="center", color=color)
-    axes.set_xticks(range(len(labels)), labels, rotation=0 if len(labels) < 5 else 45)
-    axes.set_yticks(range(len(labels)), labels)
+    names = list(map(escape_text, labels))
+    axes.set_xticks(range(len(names)), names, rotation=0 if len(names) < 5 else 45)
+    axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("answer")
     axes.set_ylabel("true label")
-    figure.savefig(path, format="png", dpi=120)
+    save_figure(figure, path)
 
 
 def draw_stages(stages: Sequence[tuple[str, float]], rates: Sequence[tuple[str, float]], path: Path) -> None:
@@ -62,7 +84,7 @@ def draw_stages(stages: Sequence[tuple[str, float]], rates: Sequence[tuple[str, 
         axes.invert_yaxis()
         axes.set_title(title, fontsize="medium")
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, format="png", dpi=120)
+    save_figure(figure, path)
 
 
 def draw_comparison(found: Comparison, path: Path) -> None:
@@ -99,4 +121,4 @@ def draw_comparison(found: Comparison, path: Path) -> None:
     axes.set_ylabel("accuracy, %")
     axes.grid(axis="y", alpha=0.3)
     figure.legend(loc="outside upper right", ncols=3, fontsize="small", frameon=False)
-    figure.savefig(path, format="png", dpi=120)
+    save_figure(figure, path)

@@ -130,9 +130,10 @@ def find_scored_tables(inputs: Sequence[str]) -> ScoredTables | None:
     Raises:
         InputError: an input is not there.
         TableError: one can't be read.
+        UsageError: their columns differ.
     """
     paths = tuple(expand_inputs(inputs))
-    found = set()
+    found: set[Any] = set()
     for path in paths:
         if not path.is_file() or path.suffix.lower() not in (".parquet", ".pq"):
             return None
@@ -141,9 +142,15 @@ def find_scored_tables(inputs: Sequence[str]) -> ScoredTables | None:
         except (pl.exceptions.PolarsError, OSError) as error:
             raise TableError(f"{path} can't be read as Parquet: {error}.") from error
         found.add(_find_answers(names))
-    if len(found) != 1 or (columns := found.pop()) is None:
+    if None in found:
         return None
-    return ScoredTables(paths, OutputColumns({}, columns[1], columns[0]))
+    if len(found) > 1:
+        raise UsageError(
+            f"{', '.join(inputs)} hold answers in different columns: evaluate each by itself, or name the model with "
+            "--model to score the posts again."
+        )
+    prefix, labels = found.pop()
+    return ScoredTables(paths, OutputColumns({}, labels, prefix))
 
 
 def _find_answers(names: list[str]) -> tuple[str, tuple[str, ...]] | None:
@@ -184,6 +191,7 @@ def read_answers(tables: ScoredTables, options: EvaluateOptions, seen: SeenPosts
         chunk = Chunk(0, frame, nothing, [None] * len(frame), np.zeros(len(frame), dtype=bool))
     else:
         chunk, _ = chunk_frame(frame, options.corpus)
+    chunk = replace(chunk, unreadable=(frame[prefix + "status"] == "row_unreadable").fill_null(False).to_numpy())
     posts = choose_posts(LabelledChunk(chunk, labels), seen, left_out)
     frame = posts.chunk.frame
     conflict = pl.Series([None] * len(frame), dtype=pl.Float32)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from sentimm.bundle import load_bundle
 from sentimm.corpus import survey_corpus
 from sentimm.corpus.labels import NO_LABEL
-from sentimm.errors import InputError
+from sentimm.errors import ColumnError, InputError
 from sentimm.evaluation.conflict import conflict_auc
 from sentimm.evaluation.intervals import Interval
 from sentimm.evaluation.report import Report, measure_answers, measure_probabilities
@@ -47,6 +47,8 @@ class Assessment:
         posts: labelled posts that have an answer; the figures are theirs.
         unanswered: labelled posts without one.
         unlabelled: posts without a label in the label's column.
+        unreadable: records that can't be read as a row.
+        notes: what a person should know besides, in sentences.
         seen_in: the table whose posts were left out; None: none were.
         seen_texts, seen_images, seen: posts left out because of their text, their image, one or the other.
         images_compared: posts whose image was looked for in that table.
@@ -63,6 +65,8 @@ class Assessment:
     posts: int
     unanswered: int
     unlabelled: int
+    unreadable: int
+    notes: tuple[str, ...]
     seen_in: str | None
     seen_texts: int
     seen_images: int
@@ -118,7 +122,7 @@ def _assess_model(options: EvaluateOptions, tell: Listener) -> Assessment:
         tell(JobStarted(Path(), survey.rows, 0))
         for posts in corpus.read(seen):
             parts.append(answer_posts(scorer, bundle, posts, _tell_share(tell, posts.chunk.start, posts.chunk.rows)))
-    return _conclude(options, bundle.name, bundle.labels, join_answers(parts), corpus.left_out)
+    return _conclude(options, bundle.name, bundle.labels, join_answers(parts), corpus.left_out, survey.notes)
 
 
 def _open_seen(options: EvaluateOptions) -> AbstractContextManager[SeenPosts | None]:
@@ -131,7 +135,10 @@ def _open_seen(options: EvaluateOptions) -> AbstractContextManager[SeenPosts | N
         only=None,
         allow_missing=True,
     )
-    return SeenPosts(options.without_seen, corpus)
+    try:
+        return SeenPosts(options.without_seen, corpus)
+    except ColumnError:  # the columns that were named are those of the posts
+        return SeenPosts(options.without_seen, replace(corpus, text_column=None, image_column=None, id_column=None))
 
 
 def _tell_share(tell: Listener, before: int, rows: int) -> Callable[[float], None]:
@@ -139,10 +146,20 @@ def _tell_share(tell: Listener, before: int, rows: int) -> Callable[[float], Non
 
 
 def _conclude(
-    options: EvaluateOptions, model: str, labels: tuple[str, ...], answers: Answers, left_out: LeftOut
+    options: EvaluateOptions,
+    model: str,
+    labels: tuple[str, ...],
+    answers: Answers,
+    left_out: LeftOut,
+    notes: tuple[str, ...] = (),
 ) -> Assessment:
     inputs = ", ".join(options.inputs)
     labelled = answers.true[LABEL] != NO_LABEL
+    if not labelled.any() and not left_out.seen:
+        raise InputError(
+            f"No post of {inputs} has a label in the column {options.label_column!r}, which the answers are held "
+            "against: name another one with --label-column."
+        )
     counted = labelled & (answers.answers != NO_LABEL)
     if not counted.any():
         if left_out.seen:
@@ -166,6 +183,8 @@ def _conclude(
         posts=int(counted.sum()),
         unanswered=int((labelled & ~counted).sum()),
         unlabelled=left_out.unlabelled,
+        unreadable=left_out.unreadable,
+        notes=notes,
         seen_in=options.without_seen,
         seen_texts=left_out.seen_texts,
         seen_images=left_out.seen_images,

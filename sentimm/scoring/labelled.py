@@ -45,12 +45,14 @@ class LabelledChunk:
 
 @dataclass
 class LeftOut:
-    """Posts that do not count, so far: without a label of their own, or seen by text, by image, by one or the other.
+    """Posts that do not count, so far.
 
+    They have no label of their own, are no readable row, or were seen: by text, by image, by one or the other.
     `images_compared`: posts whose image was looked for among those that were seen.
     """
 
     unlabelled: int = 0
+    unreadable: int = 0
     seen_texts: int = 0
     seen_images: int = 0
     seen: int = 0
@@ -159,8 +161,10 @@ def _list_tables(survey: Survey, inputs: Sequence[str]) -> Iterator[tuple[str, i
 
 def choose_posts(posts: LabelledChunk, seen: SeenPosts | None, left_out: LeftOut) -> LabelledChunk:
     """Keep the posts that have a label of any kind and were not seen; `left_out` gets the numbers of the others."""
-    left_out.unlabelled += int((posts.labels[LABEL] == NO_LABEL).sum())
-    posts = posts.select(np.max(list(posts.labels.values()), axis=0) != NO_LABEL)
+    unreadable = posts.chunk.unreadable
+    left_out.unreadable += int(unreadable.sum())
+    left_out.unlabelled += int(((posts.labels[LABEL] == NO_LABEL) & ~unreadable).sum())
+    posts = posts.select((np.max(list(posts.labels.values()), axis=0) != NO_LABEL) & ~unreadable)
     if seen is None:
         return posts
     by_text, by_image = seen.find_texts(posts.chunk), seen.find_images(posts.chunk)

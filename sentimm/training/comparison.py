@@ -33,7 +33,7 @@ from sentimm.evaluation.figures import draw_comparison
 from sentimm.models.fusion import FUSIONS
 from sentimm.training.dataset import LabelledPosts, find_usable
 from sentimm.training.events import ComparedRun, ComparisonListener, ImagesHashed
-from sentimm.training.initialization import check_options
+from sentimm.training.initialization import check_options, load_model
 from sentimm.training.options import CompareOptions, TrainOptions
 from sentimm.training.preparation import TrainingData, check_posts, cut_data, divide_data, load_tables
 from sentimm.training.run import Run, Weights, is_run, open_run, replace_file
@@ -95,9 +95,11 @@ def compare_models(
         split_seed=_SPLIT_SEED,
         feature_cache=options.training.feature_cache or options.folder / "cache",
     )
-    _claim_folder(options.folder, base, posts, validation)
     work = _Work(options, base, posts, validation, tell, should_stop)
     cells = list(_list_cells(options))
+    for model in {cell.model for cell in cells if not _is_done(options.folder, cell)}:
+        load_model(_adapt(base, model), posts)  # an encoder that can't be had is no reason to stop after hours
+    _claim_folder(options.folder, base, posts, validation)
     figures = [work.measure(cell, run) for cell, run in _find_others(options.folder, cells)]
     for number, cell in enumerate(cells, start=1):
         run = work.train(cell, number, len(cells))
@@ -114,6 +116,11 @@ def _list_cells(options: CompareOptions) -> Iterator[Cell]:
         for fold in [None] if folds is None else range(1, folds + 1):
             for model in options.models:
                 yield Cell(model, seed, fold)
+
+
+def _is_done(folder: Path, cell: Cell) -> bool:
+    path = folder / "runs" / cell.name
+    return is_run(path) and open_run(path).is_finished()
 
 
 def _find_others(folder: Path, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Run]]:
@@ -254,6 +261,8 @@ def _adapt(options: TrainOptions, model: str) -> TrainOptions:
         options,
         fusion=model,
         literal=options.literal and fusion.can_be_literal,
+        heads=options.heads if len(fusion.modalities) > 1 else (),
+        freeze=tuple(modality for modality in options.freeze if modality in fusion.modalities),
         composed=options.composed if len(fusion.modalities) > 1 else 0.0,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sentimm.evaluation.figures import draw_confusion
+from sentimm.evaluation.figures import draw_confusion, escape_text, save_figure
 
 _MEASURES = (("accuracy", "accuracy", "-"), ("macro_f1", "macro F1", "--"), ("macro_recall", "macro recall", ":"))
 
@@ -43,7 +43,7 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     for number, table in enumerate(records[-1]["tables"]):
         for key, name, style in _MEASURES:
             values = [record["tables"][table][key] for record in records]
-            right.plot(epochs, values, style, color=f"C{number}", marker=".", label=f"{table}: {name}")
+            right.plot(epochs, values, style, color=f"C{number}", marker=".", label=escape_text(f"{table}: {name}"))
     best = max(records, key=lambda record: record["score"])
     right.axvline(best["epoch"], color="grey", linewidth=0.8)
     right.set_ylabel("validation")
@@ -52,7 +52,7 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-    figure.savefig(path, format="png", dpi=120)
+    save_figure(figure, path)
 
 
 def _replace(path: Path, draw: Callable[[Path], None]) -> None:

@@ -21,6 +21,7 @@ from sentimm.training.dataset import LabelledPosts
 from sentimm.training.options import TrainOptions
 from sentimm.training.run import Run, is_run, open_run
 
+_BOTH = ("text", "image")
 _NEUTRAL = "neutral"  # of labels, the one that yields to the others
 
 
@@ -53,7 +54,7 @@ def configure_fusion(options: TrainOptions, heads: tuple[str, ...]) -> FusionCon
         dropout=options.dropout,
         literal=options.literal,
         composed=options.composed,
-        neutral=options.labels.index(_NEUTRAL) if _NEUTRAL in options.labels else None,
+        neutral=next((place for place, name in enumerate(options.labels) if name.lower() == _NEUTRAL), None),
     )
 
 
@@ -61,12 +62,16 @@ def check_options(options: TrainOptions) -> None:
     """Check, before posts and encoders are read, that there can be the model that was asked for.
 
     Raises:
-        UsageError: see `check_fusion`; a cache is a file.
+        UsageError: see `check_fusion`; an option that the fusion can't follow; a cache is a file.
     """
     for option, folder in (("--feature-cache", options.feature_cache), ("--image-cache", options.image_cache)):
         if folder is not None and folder.exists() and not folder.is_dir():
             raise UsageError(f"{option} {folder} is a file: name a folder.")
-    known = FUSIONS[options.fusion].modalities if options.fusion in FUSIONS else ()
+    known = FUSIONS[options.fusion].modalities if options.fusion in FUSIONS else _BOTH
+    if options.heads and len(known) < len(_BOTH):
+        raise UsageError(f"--heads go beside a fusion of text and image, which {options.fusion} is not: leave it away.")
+    if foreign := [modality for modality in options.freeze if modality not in known]:
+        raise UsageError(f"--freeze {foreign[0]}: {options.fusion} has no {foreign[0]} encoder.")
     possible = known if options.heads is None else options.heads
     check_fusion(configure_fusion(options, tuple(head for head in possible if len(known) > 1)))
 
@@ -172,10 +177,13 @@ def _explain_missing(modality: str, path: Path, options: TrainOptions) -> UsageE
 
 def choose_heads(options: TrainOptions, posts: LabelledPosts, modalities: tuple[str, ...]) -> tuple[str, ...]:
     """Give a fusion the heads that were asked for, or those that the posts have labels for."""
-    if len(modalities) < 2:
+    if len(modalities) < len(_BOTH):
         return ()
-    if options.heads is not None:
-        return options.heads
+    return find_heads(posts) if options.heads is None else options.heads
+
+
+def find_heads(posts: LabelledPosts) -> tuple[str, ...]:
+    """Tell for which heads there is a label to learn from."""
     text_alone = (posts.text >= 0) & ((posts.text_label >= 0) | (posts.image < 0) & (posts.label >= 0))
     image_alone = (posts.image >= 0) & ((posts.image_label >= 0) | (posts.text < 0) & (posts.label >= 0))
     return tuple(head for head, found in (("text", text_alone.any()), ("image", image_alone.any())) if found)

@@ -132,8 +132,8 @@ class TrainOptions:
                 raise UsageError(f"{option} must be at least 1.")
         if self.max_tokens < 3:
             raise UsageError("--max-tokens must be at least 3: every text begins and ends with a token of its own.")
-        if self.seed < 0:
-            raise UsageError("--seed must not be negative.")
+        if not 0 <= self.seed < 1 << 63:
+            raise UsageError(f"--seed {self.seed} must be at least 0 and less than {1 << 63}.")
         if self.folds is not None and self.val is not None:
             raise UsageError("--folds validates with parts of INPUT in turn, and --val names a table: leave one away.")
         if self.folds is not None and self.folds < 2:

@@ -23,7 +23,7 @@ from sentimm.training.dataset import (
 )
 from sentimm.training.events import FeaturesExtracted, ThumbnailsMade, TrainingListener
 from sentimm.training.frozen import extract_images, extract_texts
-from sentimm.training.initialization import choose_heads
+from sentimm.training.initialization import choose_heads, find_heads
 from sentimm.training.options import TrainOptions
 from sentimm.training.pictures import Pictures
 from sentimm.training.run import Run, StoredPosts, write_posts
@@ -114,7 +114,8 @@ def check_posts(data: TrainingData, options: TrainOptions) -> None:
     """Check that the posts are of a kind that the model that was asked for can learn from.
 
     Raises:
-        InputError: no post to train on has one of the model's modalities, or no post has a label.
+        InputError: no post to train on has one of the model's modalities, no post has a label, or none has one for a
+            head that was asked for.
     """
     modalities = FUSIONS[options.fusion].modalities
     posts = data.training
@@ -131,6 +132,12 @@ def check_posts(data: TrainingData, options: TrainOptions) -> None:
             raise InputError(
                 f"None of the {len(posts):,} posts to train on has {_ARTICLES[modality]} that can be used, and "
                 f"--fusion {options.fusion} learns from both: {how}."
+            )
+    for head in set(options.heads or ()) - set(find_heads(posts)):
+        if options.init is None:
+            raise InputError(
+                f"--heads {head}: none of the {len(posts):,} posts to train on has a {head}_label, or a label and "
+                f"{_ARTICLES[head]} alone, for it to learn from."
             )
     heads = choose_heads(options, posts, modalities)
     for chosen, purpose in ((posts, "train on"), (data.validation, "validate with")):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 
 import numpy as np
 
 from sentimm.errors import InputError
 from sentimm.training.dataset import Ints, LabelledPosts
 
+_SPARE_POSTS = 2  # more than the fraction of a small table
+
 
 def split_posts(posts: LabelledPosts, fraction: float, seed: int) -> tuple[LabelledPosts, LabelledPosts]:
     """Split off about `fraction` of the posts of every table; repeated texts and images stay on one side.
 
     What a post says and shows decides, with the seed: runs on the same table hold out the same posts of it, whatever
-    other tables they read.
+    other tables they read. A group of repeats that would make far more than the fraction stays in training.
     """
     groups = group_repeats(posts)
     keys = _draw_keys(posts, groups, seed)
@@ -22,10 +25,15 @@ def split_posts(posts: LabelledPosts, fraction: float, seed: int) -> tuple[Label
     for table in np.unique(posts.table):
         rows = np.flatnonzero(posts.table == table)
         wanted = round(len(rows) * fraction)
-        for group in sorted(set(groups[rows].tolist()), key=keys.__getitem__):
-            if held_out[rows].sum() >= wanted:
+        sizes = Counter(groups[rows].tolist())
+        order = sorted(sizes, key=keys.__getitem__)
+        for group in order:
+            if (held := held_out[rows].sum()) >= wanted:
                 break
-            held_out |= groups == group
+            if held + sizes[group] <= wanted + max(_SPARE_POSTS, wanted // 10):
+                held_out |= groups == group
+        if wanted and len(order) > 1 and not held_out[rows].any():
+            held_out |= groups == min(order, key=sizes.__getitem__)
     return posts.select(np.flatnonzero(~held_out)), posts.select(np.flatnonzero(held_out))
 
 

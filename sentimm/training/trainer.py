@@ -108,7 +108,7 @@ def resume_run(
     should_stop: Callable[[], bool] = lambda: False,
     load: Loader = load_data,
 ) -> Run:
-    """Go on with a run where its state was saved last.
+    """Go on with a run where its state was saved last; a finished one stays as it is.
 
     Raises:
         RunNotFoundError: there is no run at `path`.
@@ -117,6 +117,8 @@ def resume_run(
         TrainingError, TrainingStopped: as `start_run`.
     """
     run = open_run(path)
+    if run.is_finished():
+        return run
     options = TrainOptions.from_plain(run.options)
     data = load(options)
     if data.digests() != run.provenance.get("posts", data.digests()):

@@ -219,6 +219,10 @@ def test_mistakes_are_told_in_a_sentence(
         ({"text": ["a", "b"], "label": ["", ""]}, "No post of {table} has a label in the column 'label'"),
         ({"text": [], "label": []}, "{table} has no posts: nothing can be compared."),
         ({"text": [" "], "label": ["positive"]}, "None of the 1 labelled posts of {table} has an answer"),
+        (
+            {"text": ["a"], "label": [""], "text_label": ["positive"]},
+            "No post of {table} has a label in the column 'label', which the answers are held against",
+        ),
     ],
 )
 def test_a_table_without_anything_to_compare_is_an_error(
@@ -229,7 +233,7 @@ def test_a_table_without_anything_to_compare_is_an_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     table = tmp_path / "posts.csv"
-    pl.DataFrame(rows, schema={"text": pl.String, "label": pl.String}).write_csv(table)
+    pl.DataFrame(rows, schema=dict.fromkeys(rows, pl.String)).write_csv(table)
     result = run(capsys, "evaluate", table, "--model", tiny_bundle)
     assert result.code == 2
     assert message.format(table=table) in result.err
@@ -355,6 +359,41 @@ def test_each_table_has_a_spelling_of_its_own(
     failed = run(capsys, "evaluate", tables[0], tmp_path / "two.csv", *place)
     assert failed.code == 2
     assert f"{tmp_path / 'two.csv'} has labels written as numbers, but only 0 and 1" in failed.err
+
+
+def test_images_that_are_not_used_are_named(
+    corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "posts.csv"
+    table.write_text((corpus / "posts.csv").read_text() + "98,damaged\n")
+    result = run(capsys, "evaluate", table, "--model", tiny_bundle)
+    assert "Note: The column 'image' names images, which are not used: give their folder with --images." in result.out
+    assert "2 have no label and do not count." in result.out
+    assert "1 can't be read as a row and do not count." in result.out
+    assert "text only" in result.out
+    found = json.loads(run(capsys, "evaluate", table, "--model", tiny_bundle, "--json").out)
+    assert len(found["notes"]) == 2 and (found["unlabelled"], found["unreadable"]) == (2, 1)
+
+
+def test_answers_with_other_labels_are_not_evaluated_together(
+    corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scored = score_alone(corpus, tiny_bundle, None)
+    scored.write_parquet(tmp_path / "a.parquet")
+    scored.rename({"p_neutral": "p_calm"}).write_parquet(tmp_path / "b.parquet")
+    result = run(capsys, "evaluate", tmp_path / "a.parquet", tmp_path / "b.parquet")
+    assert result.code == 2
+    assert "hold answers in different columns: evaluate each by itself" in result.err
+
+
+def test_the_training_table_may_name_its_columns_otherwise(
+    corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pl.read_csv(corpus / "posts.csv").rename({"text": "words"}).write_csv(tmp_path / "posts.csv")
+    place = ("--model", tiny_bundle, "--text-column", "words", "--json")
+    pl.DataFrame({"tweet": [f"{WORDS[0]} 0"]}).write_csv(tmp_path / "train.csv")
+    result = run(capsys, "evaluate", tmp_path / "posts.csv", *place, "--without-seen", tmp_path / "train.csv")
+    assert json.loads(result.out)["seen_texts"] == 1
 
 
 def test_it_is_said_when_no_image_is_compared(

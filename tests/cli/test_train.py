@@ -128,6 +128,8 @@ def test_resume_takes_no_other_options(given: list[str], capsys: pytest.CaptureF
     assert call("train", "--resume", "runs/x", "--quiet", *given) == 2
     name = given[0].replace("-o", "--output")
     assert f"leave {name} away. To train it differently, begin a new run with --init runs/x." in capsys.readouterr().err
+    assert call("train", "--resume", "runs/x", "--verbose", "--quiet") == 2
+    assert "runs/x is not a training run" in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,14 @@ def test_named_labels_are_found_by_name_or_by_place() -> None:
         read([1, 0, 3], ("1", "2", "3"))
 
 
+@pytest.mark.parametrize("cells", [[["joy"], ["anger", "fear"]], [b"\xff\xfe"], [{"name": "joy"}]])
+def test_columns_that_hold_no_labels_are_named(cells: list[object]) -> None:
+    with pytest.raises(
+        ColumnError, match=r"posts\.csv: the column 'label' holds .*, and a label is one name or number"
+    ):
+        read(cells)
+
+
 def test_sentiments_in_another_order_keep_their_meaning() -> None:
     turned = ("positive", "neutral", "negative")
     assert read([-1, 0, 1], turned) == [2, 1, 0]
@@ -70,5 +78,7 @@ def test_sentiments_in_another_order_keep_their_meaning() -> None:
 
 @pytest.mark.parametrize("cells", [["positive", "great"], [-1, 0, 2], [0, 1, 3], [0.5, 2.0]])
 def test_an_unknown_label_is_named_with_its_row(cells: list[object]) -> None:
+    with pytest.raises(ColumnError, match=r"'N/A' in column 'label'"):
+        read(["positive", "N/A"])
     with pytest.raises(ColumnError, match=r"row \d \(from 0\): '.*' in column 'label' is not one of .*--labels\."):
         read(cells)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -173,6 +174,19 @@ def test_posts_without_what_scales_need_are_named(run: Run, tmp_path: Path) -> N
         export(run, tmp_path / "bundle", calibration=tmp_path / "gone.csv")
     with pytest.raises(UsageError, match="--images is the folder of the images of --calibration"):
         export(run, tmp_path / "bundle", images=tmp_path)
+
+
+def test_of_epochs_that_are_as_good_the_first_is_the_best(run: Run, tmp_path: Path) -> None:
+    (record,) = run.read_metrics()
+    metrics = run.path / "metrics.ndjson"
+    before = metrics.read_text()
+    try:
+        later = {**record, "epoch": 2, "tables": {}}
+        metrics.write_text(before + json.dumps(later) + "\n")
+        exported = export(run, tmp_path / "best", precisions=("fp32",))
+        assert exported.bundle.metrics["validation"] == record["tables"]
+    finally:
+        metrics.write_text(before)
 
 
 def test_a_bundle_that_is_there_is_kept_unless_it_may_be_replaced(run: Run, tmp_path: Path) -> None:

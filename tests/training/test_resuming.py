@@ -126,9 +126,11 @@ def test_a_run_goes_on_from_another_folder_but_not_on_other_posts(
     for name in ("run", "other"):
         with pytest.raises(TrainingStopped):
             start_run(replace(options, inputs=("posts.csv",)), tmp_path / name, lambda _: None, stop_after(1))
+    events: list[TrainingEvent] = []
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert resume_run(tmp_path / "run", lambda _: None).is_finished()
+    assert resume_run(tmp_path / "run", events.append).is_finished() and events == []  # nothing is left to do
     table.write_text(table.read_text().replace("positive", "negative", 1))
     with pytest.raises(InputError, match=rf"other was begun on other posts than {table} and their images are now"):
         resume_run(tmp_path / "other", lambda _: None)

@@ -35,6 +35,18 @@ def test_repeats_stay_on_one_side_of_a_split(repeating: LabelledPosts) -> None:
     assert not set(training.text.tolist()) & set(validation.text.tolist())
 
 
+def test_a_picture_that_most_posts_share_stays_in_training(options: TrainOptions, tmp_path: Path) -> None:
+    rows = [f"post {number},{'0.png' if number < 60 else ''},positive" for number in range(100)]
+    (tmp_path / "posts.csv").write_text("text,image,label\n" + "\n".join(rows) + "\n")
+    posts = load_posts([str(tmp_path / "posts.csv")], options, ("text", "image"), IMAGE_SIZE)
+    for seed in range(20):
+        training, validation = split_posts(posts, 0.1, seed)
+        assert len(validation) == 10 and (validation.image < 0).all()
+        assert (training.image >= 0).sum() == 60
+    two = posts.select(np.array([*np.flatnonzero(posts.image >= 0)[:5], 99]))
+    assert len(split_posts(two, 0.1, 0)[1]) == 1
+
+
 def test_a_table_is_split_the_same_beside_another(repeating: LabelledPosts) -> None:
     alone = repeating.select(np.flatnonzero(repeating.table == 1))
     _, validation = split_posts(repeating, 0.25, seed=3)

@@ -173,6 +173,8 @@ def test_an_epoch_sees_each_table_as_often_as_its_weight_says(options: TrainOpti
 def test_devices_and_folders_that_can_not_be_used_are_named(options: TrainOptions, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for changes, path, error, message in (
+        ({"fusion": "bert", "heads": ("text",)}, "run", UsageError, "--heads go beside a fusion of text and image"),
+        ({"fusion": "bert", "freeze": ("image",)}, "run", UsageError, "--freeze image: bert has no image encoder"),
         ({"device": "mps"}, "run", UsageError, "--device 'mps' is not auto, cpu, cuda or, of several GPUs, cuda:N"),
         ({"feature_cache": tmp_path / "file"}, "run", UsageError, "--feature-cache .*file is a file: name a folder"),
         ({"image_cache": tmp_path / "file"}, "run", UsageError, "--image-cache .*file is a file: name a folder"),
@@ -224,6 +226,9 @@ def test_posts_that_a_model_can_not_learn_from_are_refused(options: TrainOptions
     message = r"None of the 1 posts to validate with has a label in the column 'label'"
     refuse(f"text,label\n{good}", message, **none)
     refuse("text,label\na,positive\n", r"1 can be trained on and 0 validated with, which is too few", fusion="bert")
+    headless = {"images": options.images, "heads": ("text", "image")}
+    rows = "".join(f"post {number},{number}.png,positive\n" for number in range(6))
+    refuse(f"text,image,label\n{rows}", "--heads (text|image): none of the 4 posts to train on has a", **headless)
     nothing = {"fusion": "resnet", "split_seed": 0}
     refuse(f"text,label\n{good}", "None of the 24 posts has image to learn from", **nothing)
 
