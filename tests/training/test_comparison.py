@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sentimm.errors import InputError, JobConflictError, OutputError, SentimmError, UsageError
+from sentimm.errors import InputError, JobConflictError, OutputError, UsageError
 from sentimm.evaluation.comparison import Comparison
 from sentimm.training.comparison import compare_models
 from sentimm.training.dataset import load_posts
@@ -188,8 +188,12 @@ def test_mistakes_are_found_before_anything_is_trained(
     refuse({"folder": tmp_path}, UsageError, "is there already and holds no comparison")
     texts = replace(compared.training, images=None, freeze=())
     refuse({"training": texts}, InputError, "None of the 21 posts to train on has an image .* give their folder")
-    for changes in ({"image_encoder": "resnet5"}, {"image_levels": 9}, {"text_encoder": str(tmp_path)}):
-        refuse({"training": replace(compared.training, **changes)}, SentimmError, "")
+    for changes, error, message in (
+        ({"image_encoder": "resnet5"}, UsageError, "--image-encoder 'resnet5' is not a known model"),
+        ({"image_levels": 9}, UsageError, "--image-levels 9: the image encoder"),
+        ({"text_encoder": str(tmp_path)}, InputError, "can't be loaded from the folder"),
+    ):
+        refuse({"training": replace(compared.training, **changes)}, error, message)
     refuse({"models": ()}, UsageError, "--models needs one or more different models")
     refuse({"seeds": 0}, UsageError, "--seeds must be at least 1")
     monkeypatch.setenv("WORLD_SIZE", "2")
