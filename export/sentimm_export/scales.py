@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sentimm.corpus import Chunk, CorpusReader, ImageFile, survey_corpus
+from sentimm.corpus import Chunk, CorpusReader, ImageFile, leave_out_absent, survey_corpus
 from sentimm.errors import ImageError, InputError
 from sentimm.images import decode_image
 from sentimm.options import CorpusOptions
@@ -72,7 +72,7 @@ class ScalePosts:
 
     def _explain_missing(self, modality: str) -> InputError:
         return InputError(
-            f"{self.path} holds no {modality}, and int8 needs some for its scales: name a table of posts with "
+            f"{self.path} holds no {modality}, and int8 needs some for its scales: name posts that have one with "
             "--calibration FILE --images DIR, or leave int8 out with --precision fp32,fp16."
         )
 
@@ -96,7 +96,13 @@ def read_scale_posts(run: Run, table: Path, folder: Path | None) -> ScalePosts:
     Raises:
         InputError, ColumnError, TableError: see `survey_corpus`.
     """
-    options = CorpusOptions(images=folder)
+    options = CorpusOptions(
+        images=folder,
+        text_column=run.options.get("text_column"),
+        image_column=run.options.get("image_column"),
+        id_column=run.options.get("id_column"),
+    )
+    options = leave_out_absent([str(table)], options)
     reader = CorpusReader(survey_corpus([str(table)], options), options)
     texts: list[str] = []
     images: list[Pixels] = []

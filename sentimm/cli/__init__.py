@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from sentimm.cli.streams import guard_streams
-from sentimm.errors import SentimmError, UsageError
+from sentimm.errors import OutputError, SentimmError, UsageError
 
 # The order is that of the help. Each module defines a function named like its command.
 COMMANDS = {
@@ -153,7 +153,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _log.addHandler(logging.NullHandler())  # without a handler Python would print warnings on stderr
     try:
         with guard_streams():
-            app(arguments, prog_name="sentimm")
+            _run(arguments)
+    except OutputError as error:
+        with guard_streams():
+            _fail(str(error), error.exit_code)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
+    try:
+        app(arguments, prog_name="sentimm")
     except SentimmError as error:
         _log.debug("stopped by an error", exc_info=True)
         _fail(str(error), error.exit_code)

@@ -64,7 +64,7 @@ def _list_posts(found: Assessment) -> list[str]:
             f"{found.seen:,} that occur in {found.seen_in} are left out: {found.seen_texts:,} by their text, "
             f"{found.seen_images:,} by their image."
         )
-        if not found.images_compared:
+        if found.images_compared == 0:
             sentences.append(
                 "No image was compared: give the folder of the posts' images with --images, that of "
                 f"{found.seen_in}'s with --seen-images."

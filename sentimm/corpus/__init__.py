@@ -9,7 +9,7 @@ from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageSource, Missing
 from sentimm.corpus.reader import CorpusReader, join_chunks
 from sentimm.corpus.staging import holds_rows, read_chunk, write_chunk
 from sentimm.corpus.streams import spool_stdin
-from sentimm.corpus.survey import Source, Survey, survey_corpus
+from sentimm.corpus.survey import Source, Survey, leave_out_absent, survey_corpus
 from sentimm.corpus.tables import expand_inputs, require_utf8
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "holds_rows",
     "is_url",
     "join_chunks",
+    "leave_out_absent",
     "open_images",
     "read_chunk",
     "require_utf8",

@@ -50,9 +50,12 @@ def read_labels(columns: Iterable[pl.Series], labels: Sequence[str], table: str)
         found = values.replace_strict(numbers, default=None, return_dtype=pl.Int64)
         unknown = (found.is_null() & values.is_not_null()).arg_true()
         if len(unknown):
-            cell = shorten_name(str(given[name][unknown[0]]))
+            # Where one number is strange, none has a meaning: name the one.
+            places = [str(place) for place in range(len(labels))]
+            row = next((row for row in unknown if values[row] not in places), unknown[0])
+            cell = shorten_name(str(given[name][row]))
             raise ColumnError(
-                f"{table}, row {unknown[0]} (from 0): {cell!r} in column {name!r} is not one of the labels "
+                f"{table}, row {row} (from 0): {cell!r} in column {name!r} is not one of the labels "
                 f"{', '.join(labels)}: name the table's labels with --labels."
             )
         result[name] = found.fill_null(NO_LABEL).to_numpy()

@@ -127,6 +127,24 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
     return replace(survey, notes=(*found.notes, *survey.notes))
 
 
+def leave_out_absent(inputs: Sequence[str], options: CorpusOptions) -> CorpusOptions:
+    """Leave out the columns that are named and that `inputs` lack; of NDJSON, whose keys may still appear, none.
+
+    Raises:
+        InputError, ColumnError, TableError: see `survey_corpus`.
+    """
+    tables = [open_table(path) for path in find_inputs(inputs).paths]
+    columns = collect_columns(tables)
+    if any(table.grows for table in tables):
+        return options
+    return replace(
+        options,
+        text_column=options.text_column if options.text_column in columns else None,
+        image_column=options.image_column if options.image_column in columns else None,
+        id_column=options.id_column if options.id_column in columns else None,
+    )
+
+
 def open_folders(tables: Sequence[Table], folder: ImageLookup | None) -> list[ImageLookup | None]:
     """Give the folder that each table's images are looked up in: a folder as INPUT holds its own."""
     return [_open_own_images(table) or folder for table in tables]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -211,7 +211,10 @@ def load_text_encoder(
             "PATH, a folder with config.json, model.safetensors and tokenizer.json."
         ) from error
     plain = _plain_config(config)
-    check_max_tokens(plain, max_tokens, name)
+    if getattr(config, "is_encoder_decoder", False) or not hasattr(config, "hidden_size"):
+        raise InputError(f"The text encoder {name!r} is a {config.model_type}, and one of BERT's family is needed.")
+    plain["hidden_size"] = config.hidden_size  # some call it otherwise
+    check_max_tokens(backbone, max_tokens, name)
     encoder_config = TextEncoderConfig(
         name=Path(name).name if Path(name).is_dir() else name,
         backbone=plain,
@@ -224,23 +227,29 @@ def load_text_encoder(
     return TextEncoder(encoder_config, backbone), tokenizer.to_str().encode()
 
 
-def check_max_tokens(backbone: Mapping[str, Any], max_tokens: int, name: str) -> None:
-    """Check that a text backbone, whose configuration is given, reads so many tokens.
+def check_max_tokens(backbone: nn.Module, max_tokens: int, name: str) -> None:
+    """Check that a text backbone reads so many tokens.
 
     Raises:
         UsageError: it does not.
     """
-    longest = int(backbone.get("max_position_embeddings", max_tokens))
+    positions = getattr(getattr(backbone, "embeddings", None), "position_embeddings", None)
+    if isinstance(positions, nn.Embedding):
+        # RoBERTa and its kin count from the padding's number on.
+        longest = positions.num_embeddings - (0 if positions.padding_idx is None else positions.padding_idx + 1)
+    else:
+        longest = int(getattr(backbone.config, "max_position_embeddings", max_tokens))
     if max_tokens > longest:
         raise UsageError(f"--max-tokens {max_tokens} is more than the {longest} that the text encoder {name!r} reads.")
 
 
 def set_bert_dropout(encoder: TextEncoder, share: float) -> dict[str, Any]:
     """Set the dropout inside a text encoder's backbone, and give the backbone's configuration as it is then."""
+    known = dict.fromkeys((name for name in _BERT_DROPOUTS if name in encoder.config.backbone), share)
     for part in encoder.backbone.modules():
-        if isinstance(part, nn.Dropout):
+        if known and isinstance(part, nn.Dropout):
             part.p = share
-    return {**encoder.config.backbone, **dict.fromkeys(_BERT_DROPOUTS, share)}
+    return {**encoder.config.backbone, **known}
 
 
 def load_image_encoder(

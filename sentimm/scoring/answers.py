@@ -25,6 +25,8 @@ from sentimm.scoring.labelled import (
     LeftOut,
     choose_posts,
     find_label_columns,
+    group_files,
+    name_images,
     number_labels,
 )
 from sentimm.scoring.output import MODALITIES, STATUSES, OutputColumns
@@ -180,17 +182,19 @@ def read_answers(tables: ScoredTables, options: EvaluateOptions, seen: SeenPosts
                 "--model to score the posts again."
             )
     name = ", ".join(map(str, tables.paths))
-    frame, sizes = _read_tables(tables.paths, options.corpus.limit)
+    frame, rows = _read_tables(tables.paths, options.corpus.limit)
     prefix, names = tables.columns.prefix, tables.columns.labels
     columns = find_label_columns(name, frame.columns, options.label_column)
     if not len(frame):
         raise InputError(f"{name} has no posts: nothing can be compared.")
-    labels = number_labels(frame, sizes, columns, names, options)
+    labels = number_labels(frame, group_files(options.inputs, rows), columns, names, options)
     if seen is None:
         nothing = pl.Series("text", [None] * len(frame), dtype=pl.String)
         chunk = Chunk(0, frame, nothing, [None] * len(frame), np.zeros(len(frame), dtype=bool))
     else:
-        chunk, _ = chunk_frame(frame, options.corpus)
+        chunk, choice = chunk_frame(frame, options.corpus)
+        if name_images(choice, options):
+            left_out.images_compared = 0
     chunk = replace(chunk, unreadable=(frame[prefix + "status"] == "row_unreadable").fill_null(False).to_numpy())
     posts = choose_posts(LabelledChunk(chunk, labels), seen, left_out)
     frame = posts.chunk.frame
@@ -213,8 +217,8 @@ def read_answers(tables: ScoredTables, options: EvaluateOptions, seen: SeenPosts
     )
 
 
-def _read_tables(paths: Sequence[Path], limit: int | None) -> tuple[pl.DataFrame, list[tuple[str, int]]]:
-    """Read the first `limit` rows, and give the tables they are of with the rows of each.
+def _read_tables(paths: Sequence[Path], limit: int | None) -> tuple[pl.DataFrame, list[int]]:
+    """Read the first `limit` rows, and tell how many are of each file.
 
     Raises:
         ColumnError: the tables can't be put together.
@@ -229,7 +233,7 @@ def _read_tables(paths: Sequence[Path], limit: int | None) -> tuple[pl.DataFrame
     except pl.exceptions.PolarsError as error:
         names = ", ".join(map(str, paths))
         raise ColumnError(f"The columns of {names} differ in type ({error}): evaluate each by itself.") from error
-    return whole, [(str(path), len(frame)) for path, frame in zip(paths, frames, strict=True)]
+    return whole, list(map(len, frames))
 
 
 def _find_places(values: pl.Series, names: Sequence[str]) -> Ints:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sentimm.bundle import load_bundle
-from sentimm.corpus import survey_corpus
+from sentimm.corpus import leave_out_absent, survey_corpus
 from sentimm.corpus.labels import NO_LABEL
-from sentimm.errors import ColumnError, InputError
+from sentimm.errors import InputError
 from sentimm.evaluation.conflict import conflict_auc
 from sentimm.evaluation.intervals import Interval
 from sentimm.evaluation.report import Report, measure_answers, measure_probabilities
@@ -51,7 +51,7 @@ class Assessment:
         notes: what a person should know besides, in sentences.
         seen_in: the table whose posts were left out; None: none were.
         seen_texts, seen_images, seen: posts left out because of their text, their image, one or the other.
-        images_compared: posts whose image was looked for in that table.
+        images_compared: posts whose image was looked for in that table; None: they name none.
         report: all posts.
         modalities, statuses: by what was used of a post, and by its status.
         alone: what a text, or an image, is answered alone, against its own label (`text_label`, `image_label`).
@@ -71,7 +71,7 @@ class Assessment:
     seen_texts: int
     seen_images: int
     seen: int
-    images_compared: int
+    images_compared: int | None
     report: Report
     modalities: dict[str, Report]
     statuses: dict[str, Report]
@@ -135,10 +135,8 @@ def _open_seen(options: EvaluateOptions) -> AbstractContextManager[SeenPosts | N
         only=None,
         allow_missing=True,
     )
-    try:
-        return SeenPosts(options.without_seen, corpus)
-    except ColumnError:  # the columns that were named are those of the posts
-        return SeenPosts(options.without_seen, replace(corpus, text_column=None, image_column=None, id_column=None))
+    # The columns that were named are those of the posts.
+    return SeenPosts(options.without_seen, leave_out_absent([options.without_seen], corpus))
 
 
 def _tell_share(tell: Listener, before: int, rows: int) -> Callable[[float], None]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sentimm.corpus import Chunk, CorpusReader, ImageFile, Survey
+from sentimm.corpus import Chunk, ColumnChoice, CorpusReader, ImageFile, Survey
 from sentimm.corpus.labels import NO_LABEL, read_labels
 from sentimm.corpus.tables import expand_inputs
 from sentimm.errors import ColumnError, InputError, UsageError
@@ -48,7 +48,7 @@ class LeftOut:
     """Posts that do not count, so far.
 
     They have no label of their own, are no readable row, or were seen: by text, by image, by one or the other.
-    `images_compared`: posts whose image was looked for among those that were seen.
+    `images_compared`: posts whose image was looked for among those that were seen; None: they name none.
     """
 
     unlabelled: int = 0
@@ -56,7 +56,7 @@ class LeftOut:
     seen_texts: int = 0
     seen_images: int = 0
     seen: int = 0
-    images_compared: int = 0
+    images_compared: int | None = None
 
 
 def find_label_columns(table: str, columns: Sequence[str], label_column: str) -> dict[str, str]:
@@ -134,9 +134,12 @@ class LabelledCorpus:
         columns = find_label_columns(table, list(survey.schema), options.label_column)
         if not survey.rows:
             raise InputError(f"{table} has no posts: nothing can be compared.")
+        if name_images(survey.choice, options):
+            self.left_out.images_compared = 0
         names = list(dict.fromkeys(columns.values()))
         frame = pl.concat([chunk.frame.select(names) for chunk in self._read_chunks()])
-        self._labels = number_labels(frame, list(_list_tables(survey, options.inputs)), columns, labels, options)
+        tables = group_files(options.inputs, [source.rows for source in survey.sources])
+        self._labels = number_labels(frame, tables, columns, labels, options)
         self.kinds = tuple(self._labels)
 
     def read(self, seen: SeenPosts | None) -> Iterator[LabelledChunk]:
@@ -152,11 +155,16 @@ class LabelledCorpus:
             yield chunk
 
 
-def _list_tables(survey: Survey, inputs: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """Give each input with its rows: the files that one names together (a glob, a folder) are one table."""
-    sources = iter(survey.sources)
-    for name in inputs:
-        yield name, sum(source.rows for source in islice(sources, len(expand_inputs([name]))))
+def name_images(choice: ColumnChoice, options: EvaluateOptions) -> bool:
+    """Tell whether posts name images that are to be used, be it that there is no folder of them."""
+    named = choice.image or choice.ignored_image or choice.by_id
+    return bool(named) and options.corpus.only != "text"
+
+
+def group_files(inputs: Sequence[str], rows: Sequence[int]) -> list[tuple[str, int]]:
+    """Give each input with its rows, given those of all files: the files of a glob or a folder are one table."""
+    left = iter(rows)
+    return [(name, sum(islice(left, len(expand_inputs([name]))))) for name in inputs]
 
 
 def choose_posts(posts: LabelledChunk, seen: SeenPosts | None, left_out: LeftOut) -> LabelledChunk:
@@ -171,5 +179,6 @@ def choose_posts(posts: LabelledChunk, seen: SeenPosts | None, left_out: LeftOut
     left_out.seen_texts += int(by_text.sum())
     left_out.seen_images += int(by_image.sum())
     left_out.seen += int((by_text | by_image).sum())
-    left_out.images_compared += seen.has_images * sum(isinstance(image, ImageFile) for image in posts.chunk.images)
+    if left_out.images_compared is not None:
+        left_out.images_compared += seen.has_images * sum(isinstance(image, ImageFile) for image in posts.chunk.images)
     return posts.select(~(by_text | by_image))

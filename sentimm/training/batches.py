@@ -95,7 +95,7 @@ class Batcher:
         chosen = []
         for table, weight in enumerate(weights):
             rows = np.flatnonzero(self.posts.table == table)
-            count = round(len(rows) * weight)
+            count = count_seen(len(rows), weight)
             repeats = [rng.permutation(rows) for _ in range(-(-count // max(len(rows), 1)))]
             chosen.append(np.concatenate([*repeats, rows[:0]])[:count])
         order = rng.permutation(np.concatenate(chosen))
@@ -129,6 +129,11 @@ class Batcher:
         labels = (torch.from_numpy(column[rows]) for column in (posts.label, posts.text_label, posts.image_label))
         tensors = (ids, mask, text_raw, pixels, image_raw, torch.from_numpy(text_index), torch.from_numpy(image_index))
         return Batch(*(None if tensor is None else tensor.to(self.device) for tensor in (*tensors, *labels)))  # type: ignore[arg-type]
+
+
+def count_seen(posts: int, weight: float) -> int:
+    """Tell how many posts of a table an epoch sees."""
+    return round(posts * weight)
 
 
 def tokenize_posts(posts: LabelledPosts, tokenizer: TextTokenizer | None) -> list[npt.NDArray[np.int64]]:

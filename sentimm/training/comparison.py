@@ -248,6 +248,11 @@ def _check_models(options: CompareOptions) -> None:
     takes_both = [model for model in options.models if len(FUSIONS[model].modalities) > 1]
     if options.training.composed and not takes_both:
         raise UsageError(f"--composed changes none of {', '.join(options.models)}: leave it away.")
+    if options.training.heads and not takes_both:
+        raise UsageError(f"--heads change none of {', '.join(options.models)}: leave it away.")
+    for modality in options.training.freeze:
+        if not any(modality in FUSIONS[model].modalities for model in options.models):
+            raise UsageError(f"--freeze {modality}: none of {', '.join(options.models)} has such an encoder.")
     if options.training.composed and set(options.training.heads or ()) < set(_BOTH):
         raise UsageError("--composed needs both heads: give --heads text,image.")
     for model in options.models:
@@ -308,6 +313,9 @@ def _claim_folder(folder: Path, base: TrainOptions, posts: LabelledPosts, valida
 def _describe_options(base: TrainOptions) -> dict[str, Any]:
     """Give what all runs are trained with, as JSON gives it back."""
     plain = {name: value for name, value in base.to_plain().items() if name not in _OWN | _FREE}
+    for name, encoder, usual in (("pooling", base.text_encoder, "mean"), ("image_levels", base.image_encoder, 1)):
+        if plain[name] is None and not is_run(Path(encoder)):
+            plain[name] = usual
     described: dict[str, Any] = json.loads(json.dumps(plain))
     return described
 

@@ -21,7 +21,7 @@ from sentimm.images import decode_image
 from sentimm.options import CorpusOptions
 from sentimm.storage import read_bytes
 from sentimm.text import normalize_texts
-from sentimm.training.options import TrainOptions
+from sentimm.training.options import TrainOptions, name_in_full
 
 Ints = npt.NDArray[np.int64]
 _CHUNK_ROWS = 10_000
@@ -153,7 +153,7 @@ def decode_images(images: Sequence[ImageFile], size: int, pool: ThreadPoolExecut
 
 def _short_names(tables: Sequence[str]) -> tuple[str, ...]:
     """Name tables by as much of the ends of their paths as tells them apart."""
-    parts = [Path(table).parts for table in tables]
+    parts = [Path(name_in_full(table)).parts for table in tables]
     for depth in range(1, max(map(len, parts)) + 1):
         names = ["/".join(part[-depth:]) for part in parts]
         if len(set(names)) == len(names):

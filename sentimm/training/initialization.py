@@ -118,7 +118,7 @@ def _load_text(options: TrainOptions) -> tuple[TextEncoder, bytes]:
         encoder = run.build_model("best").text
         if encoder is None:
             raise _explain_missing("text", path, options)
-        check_max_tokens(encoder.config.backbone, options.max_tokens, str(path))
+        check_max_tokens(encoder.backbone, options.max_tokens, str(path))
         config = replace(
             encoder.config,
             backbone=set_bert_dropout(encoder, options.bert_dropout),

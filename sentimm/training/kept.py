@@ -18,13 +18,15 @@ Array = npt.NDArray[Any]
 
 def load_array(path: Path, *, mapped: bool = False) -> Array | None:
     """Load or map the array in `path`; None where it is not there, or cut off and to be made again."""
+    if not path.is_file():
+        return None
     try:
-        array: Array | None = None
-        if path.is_file():
-            array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        if mapped:
+            return np.lib.format.open_memmap(path, mode="r")
+        with path.open("rb") as file:
+            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
     except (ValueError, EOFError):
         return None
-    return array
 
 
 def keep_array(path: Path, make: Callable[[], Array]) -> Array:
@@ -36,7 +38,7 @@ def keep_array(path: Path, make: Callable[[], Array]) -> Array:
     if (kept := load_array(path)) is not None:
         return kept
     values = make()
-    with _writing(path) as temporary:
+    with _replacing(path) as temporary, _writing(path):
         np.save(temporary, values)
     return values
 
@@ -51,21 +53,32 @@ def map_array(path: Path, dtype: type[np.generic], shape: tuple[int, ...], fill:
         return np.zeros(shape, dtype=dtype)  # which can't be mapped
     if (kept := load_array(path, mapped=True)) is not None:
         return kept
-    with _writing(path) as temporary:
-        values = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+    with _replacing(path) as temporary:
+        with _writing(path):
+            values = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
         fill(values)
-        values.flush()
-    mapped: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    return mapped
+        with _writing(path):
+            values.flush()
+    return np.lib.format.open_memmap(path, mode="r")
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[Path]:
-    """Give the temporary name, of this process alone, of a file that appears whole as `path`."""
-    try:
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give the temporary name, of this process alone, of a file that appears whole as `path`, or not at all."""
+    temporary = path.with_suffix(f".{uuid4().hex[:8]}.tmp.npy")
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{uuid4().hex[:8]}.tmp.npy")
+    try:
         yield temporary
-        temporary.replace(path)
+        with _writing(path):
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OutputError(f"{path.parent} can't be written to: {error.strerror or error}.") from error

@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from sentimm.errors import RunError, TrainingError, UsageError
+from sentimm.errors import RunError, TrainingError
 from sentimm.models.fusion import SentimentModel
 from sentimm.training.averaging import AveragedWeights
 from sentimm.training.batches import Batch
@@ -110,10 +110,7 @@ class TrainingLoop:
         options = self.options
         rng = np.random.default_rng([options.seed, epoch])
         weights = options.table_weights or (1.0,) * len(options.inputs)
-        plan = self.batchers.training.plan_epoch(weights, options.batch_size * options.accumulate, rng)
-        if not plan:
-            raise UsageError("--table-weights leave no post in an epoch: give larger ones.")
-        return plan
+        return self.batchers.training.plan_epoch(weights, options.batch_size * options.accumulate, rng)
 
     def _train_epoch(self) -> None:
         self.objective.train()

@@ -171,8 +171,8 @@ class TrainOptions:
     def to_plain(self) -> dict[str, Any]:
         """Give the options as JSON can hold them, paths in full: a run is resumed from any folder."""
         plain = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in asdict(self).items()}
-        plain["inputs"] = tuple(map(_name_in_full, self.inputs))
-        plain["val"] = None if self.val is None else _name_in_full(self.val)
+        plain["inputs"] = tuple(map(name_in_full, self.inputs))
+        plain["val"] = None if self.val is None else name_in_full(self.val)
         return plain
 
     @staticmethod
@@ -186,8 +186,9 @@ class TrainOptions:
         return TrainOptions(**stored)
 
 
-def _name_in_full(table: str) -> str:
-    return table if is_remote(table) else str(Path(table).resolve())
+def name_in_full(table: str) -> str:
+    """Give a table's name as it is understood in any folder; what a link is called stays, as its suffix may matter."""
+    return table if is_remote(table) else str(Path(table).absolute())
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sentimm.errors import InputError
+from sentimm.errors import InputError, UsageError
 from sentimm.models.fusion import FUSIONS, SentimentModel
 from sentimm.text import TextTokenizer
-from sentimm.training.batches import Batcher, tokenize_posts
+from sentimm.training.batches import Batcher, count_seen, tokenize_posts
 from sentimm.training.dataset import (
     LabelledPosts,
     decode_images,
@@ -54,11 +54,10 @@ def load_data(options: TrainOptions) -> TrainingData:
     """
     if options.split_seed is not None:
         return cut_data(options, *load_tables(options, ("text", "image")))
-    modalities = FUSIONS[options.fusion].modalities
-    posts, validation = load_tables(options, modalities)
+    posts, validation = load_tables(options, FUSIONS[options.fusion].modalities)
     if validation is not None:
         return TrainingData(posts, validation)
-    return _check_size(posts, modalities, TrainingData(*split_posts(posts, options.val_fraction, options.seed)))
+    return _check_size(posts, options, TrainingData(*split_posts(posts, options.val_fraction, options.seed)))
 
 
 def load_tables(options: TrainOptions, modalities: Sequence[str]) -> tuple[LabelledPosts, LabelledPosts | None]:
@@ -82,7 +81,7 @@ def cut_data(options: TrainOptions, posts: LabelledPosts, validation: LabelledPo
     modalities = FUSIONS[options.fusion].modalities
     data = divide_data(options, posts, validation)
     kept = TrainingData(keep_modalities(data.training, modalities), keep_modalities(data.validation, modalities))
-    return _check_size(posts, modalities, kept)
+    return _check_size(posts, options, kept)
 
 
 def divide_data(options: TrainOptions, posts: LabelledPosts, validation: LabelledPosts | None) -> TrainingData:
@@ -99,13 +98,18 @@ def divide_data(options: TrainOptions, posts: LabelledPosts, validation: Labelle
     return TrainingData(*split_posts(posts, options.val_fraction, seed))
 
 
-def _check_size(posts: LabelledPosts, modalities: Sequence[str], data: TrainingData) -> TrainingData:
+def _check_size(posts: LabelledPosts, options: TrainOptions, data: TrainingData) -> TrainingData:
+    modalities = FUSIONS[options.fusion].modalities
     if not len(find_usable(posts, modalities)):
-        raise InputError(f"None of the {len(posts):,} posts has {' or '.join(modalities)} to learn from.")
-    if not len(data.training) or not len(data.validation):
         raise InputError(
-            f"Of the posts {len(data.training):,} can be trained on and {len(data.validation):,} validated with, which "
-            "is too few: add posts, or name a table with --val."
+            f"None of the {len(posts):,} posts has {' or '.join(_ARTICLES[each] for each in modalities)}, which "
+            f"{options.fusion} learns from."
+        )
+    if not len(data.training) or not len(data.validation):
+        how = "name a table with --val" if options.folds is None else "name a smaller number with --folds"
+        raise InputError(
+            f"Of the posts, {options.fusion} can be trained on {len(data.training):,} and validated with "
+            f"{len(data.validation):,}, which is too few: add posts, or {how}."
         )
     return data
 
@@ -116,28 +120,28 @@ def check_posts(data: TrainingData, options: TrainOptions) -> None:
     Raises:
         InputError: no post to train on has one of the model's modalities, no post has a label, or none has one for a
             head that was asked for.
+        UsageError: an epoch would see no post.
     """
     modalities = FUSIONS[options.fusion].modalities
     posts = data.training
+    sizes = np.bincount(posts.table, minlength=len(options.inputs)).tolist()
+    if options.table_weights and not any(map(count_seen, sizes, options.table_weights)):
+        raise UsageError("--table-weights leave no post in an epoch: give larger ones.")
     for modality, rows, how in (
-        ("text", posts.text, "name their column with --text-column, or train on images alone with --fusion resnet"),
-        (
-            "image",
-            posts.image,
-            "give their folder with --images, or train on texts alone with --fusion bert",
-        ),
+        ("text", posts.text, "name their column with --text-column, or choose resnet, which reads images alone"),
+        ("image", posts.image, "give their folder with --images, or choose bert, which reads texts alone"),
     ):
         # A run that --init names may know what these posts don't show.
         if modality in modalities and options.init is None and (rows < 0).all():
             raise InputError(
                 f"None of the {len(posts):,} posts to train on has {_ARTICLES[modality]} that can be used, and "
-                f"--fusion {options.fusion} learns from both: {how}."
+                f"{options.fusion} learns from both: {how}."
             )
-    for head in set(options.heads or ()) - set(find_heads(posts)):
-        if options.init is None:
+    for head in options.heads or ():
+        if options.init is None and head not in find_heads(posts):
             raise InputError(
-                f"--heads {head}: none of the {len(posts):,} posts to train on has a {head}_label, or a label and "
-                f"{_ARTICLES[head]} alone, for it to learn from."
+                f"--heads {head}: none of the {len(posts):,} posts to train on has {_ARTICLES[head]}_label, or a label "
+                f"and {_ARTICLES[head]} alone, for it to learn from."
             )
     heads = choose_heads(options, posts, modalities)
     for chosen, purpose in ((posts, "train on"), (data.validation, "validate with")):

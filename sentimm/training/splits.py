@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 
 import numpy as np
 
@@ -22,18 +21,22 @@ def split_posts(posts: LabelledPosts, fraction: float, seed: int) -> tuple[Label
     groups = group_repeats(posts)
     keys = _draw_keys(posts, groups, seed)
     held_out = np.zeros(len(posts), dtype=bool)
-    for table in np.unique(posts.table):
-        rows = np.flatnonzero(posts.table == table)
-        wanted = round(len(rows) * fraction)
-        sizes = Counter(groups[rows].tolist())
-        order = sorted(sizes, key=keys.__getitem__)
-        for group in order:
-            if (held := held_out[rows].sum()) >= wanted:
-                break
-            if held + sizes[group] <= wanted + max(_SPARE_POSTS, wanted // 10):
-                held_out |= groups == group
-        if wanted and len(order) > 1 and not held_out[rows].any():
-            held_out |= groups == min(order, key=sizes.__getitem__)
+    tables = len(posts.tables)
+    wanted = np.round(np.bincount(posts.table, minlength=tables) * fraction)
+    most = wanted + np.maximum(_SPARE_POSTS, wanted // 10)
+    sizes = {group: np.zeros(tables, dtype=np.int64) for group in keys}
+    for group, table in zip(groups.tolist(), posts.table.tolist(), strict=True):
+        sizes[group][table] += 1
+    held = np.zeros(tables, dtype=np.int64)
+    for table in range(tables):
+        order = sorted((group for group in keys if sizes[group][table]), key=keys.__getitem__)
+        fitting = (group for group in order if (held + sizes[group] <= most)[sizes[group] > 0].all())
+        while held[table] < wanted[table] and (group := next(fitting, None)) is not None:
+            held_out |= groups == group
+            held += sizes[group]
+        if wanted[table] and len(order) > 1 and not held[table]:
+            held_out |= groups == (group := min(order, key=lambda each: sizes[each].sum()))
+            held += sizes[group]
     return posts.select(np.flatnonzero(~held_out)), posts.select(np.flatnonzero(held_out))
 
 

@@ -137,6 +137,9 @@ def test_what_can_not_be_printed_ends_nothing():
     assert call("", "2>/dev/full") == (0, f"sentimm {__version__}\n", "")
     assert call("", ">&-") == (0, "", "")
     assert call("", "| true") == (0, "", "")
+    gone = "sentimm.cli.main(['status', 'gone'])\n"
+    assert call(gone, "2>/dev/full") == (2, "", "")
+    assert call(gone, "2>&-") == (2, "", "")
     loud = "sentimm.cli.app = lambda *_, **__: print('news' * 9999, file=sys.stderr, flush=True) or print('done')\n"
     for stderr in ("/dev/full", "&-"):
         assert call(loud, f"2>{stderr}") == (0, "done\n", "")

@@ -354,6 +354,14 @@ def test_each_table_has_a_spelling_of_its_own(
     found = json.loads(run(capsys, "evaluate", *tables, *place).out)
     assert found["report"] == report["report"]
     none = pl.lit(None).alias
+    scored = score_alone(corpus, tiny_bundle, None).with_columns(
+        pl.col(kind).replace_strict({label: str(place) for place, label in enumerate(LABELS)}, default=None)
+        for kind in kinds
+    )
+    (tmp_path / "scored").mkdir()
+    for start in range(0, 24, 2):  # none of them has all three
+        scored[start : start + 2].write_parquet(tmp_path / "scored" / f"part-{start:02}.parquet")
+    assert json.loads(run(capsys, "evaluate", tmp_path / "scored", "--json").out)["report"] == report["report"]
     two = frame[:2].with_columns(pl.Series("label", [0, 1]), none("text_label"), none("image_label"))
     two.write_csv(tmp_path / "two.csv")
     failed = run(capsys, "evaluate", tables[0], tmp_path / "two.csv", *place)
@@ -392,8 +400,13 @@ def test_the_training_table_may_name_its_columns_otherwise(
     pl.read_csv(corpus / "posts.csv").rename({"text": "words"}).write_csv(tmp_path / "posts.csv")
     place = ("--model", tiny_bundle, "--text-column", "words", "--json")
     pl.DataFrame({"tweet": [f"{WORDS[0]} 0"]}).write_csv(tmp_path / "train.csv")
-    result = run(capsys, "evaluate", tmp_path / "posts.csv", *place, "--without-seen", tmp_path / "train.csv")
-    assert json.loads(result.out)["seen_texts"] == 1
+    pl.DataFrame({"words": [f"{WORDS[0]} 0"], "text": ["other"]}).write_csv(tmp_path / "both.csv")
+    for name in ("train.csv", "both.csv"):
+        seen = ("--without-seen", tmp_path / name, "--id-column", "id")
+        result = run(capsys, "evaluate", tmp_path / "posts.csv", *place, *seen)
+        assert json.loads(result.out)["seen_texts"] == 1
+    texts = ("--only", "text", "--without-seen", tmp_path / "train.csv")
+    assert "No image was compared" not in run(capsys, "evaluate", tmp_path / "posts.csv", *place[:-1], *texts).out
 
 
 def test_it_is_said_when_no_image_is_compared(

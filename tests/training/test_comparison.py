@@ -134,6 +134,8 @@ def test_finished_runs_stay_and_models_and_seeds_may_change(
 def test_another_comparison_s_folder_is_refused(
     compared: CompareOptions, whole: tuple[Comparison, list[ComparisonEvent]], tmp_path: Path
 ) -> None:
+    same = replace(compared.training, pooling="mean", image_levels=1)
+    assert compare_models(replace(compared, training=same), lambda _: None).done == 6
     other = replace(compared.training, epochs=3, learning_rate=0.5)
     with pytest.raises(JobConflictError, match=r"epochs was 2 and is 3, learning_rate was 0\.001 and is 0\.5"):
         compare_models(replace(compared, training=other), lambda _: None)
@@ -179,6 +181,10 @@ def test_mistakes_are_found_before_anything_is_trained(
     refuse({"models": ("ote", "sum")}, UsageError, "--models: sum is not one of ote, cmac")
     refuse({"models": ("ote",)}, UsageError, "--literal changes none of ote")
     refuse({"training": replace(compared.training, width=25)}, UsageError, "25")
+    plain = replace(compared.training, literal=False, freeze=())
+    refuse({"training": replace(plain, heads=BOTH), "models": ("bert",)}, UsageError, "--heads change none of bert")
+    frozen = replace(plain, freeze=("image",))
+    refuse({"training": frozen, "models": ("bert",)}, UsageError, "--freeze image: none of bert has such an encoder")
     composed = replace(compared.training, composed=0.5, literal=False)
     refuse({"training": composed}, UsageError, "--composed needs both heads: give --heads text,image")
     refuse({"training": composed, "models": ("bert",)}, UsageError, "--composed changes none of bert")
@@ -187,7 +193,11 @@ def test_mistakes_are_found_before_anything_is_trained(
     refuse({"folder": tmp_path / "file"}, OutputError, "is a file: name a folder with -o")
     refuse({"folder": tmp_path}, UsageError, "is there already and holds no comparison")
     texts = replace(compared.training, images=None, freeze=())
-    refuse({"training": texts}, InputError, "None of the 21 posts to train on has an image .* give their folder")
+    refuse(
+        {"training": texts},
+        InputError,
+        "None of the 21 posts to train on has an image .*, and ote learns from both",
+    )
     for changes, error, message in (
         ({"image_encoder": "resnet5"}, UsageError, "--image-encoder 'resnet5' is not a known model"),
         ({"image_levels": 9}, UsageError, "--image-levels 9: the image encoder"),

@@ -15,6 +15,7 @@ from sentimm.training import frozen
 from sentimm.training.dataset import LabelledPosts, load_posts
 from sentimm.training.frozen import FrozenOutputs, extract_images, extract_texts
 from sentimm.training.initialization import load_model
+from sentimm.training.kept import keep_array, map_array
 from sentimm.training.preparation import load_data, make_batchers
 from sentimm.training.run import Run
 from sentimm.training.trainer import start_run
@@ -124,6 +125,17 @@ def test_what_was_cut_off_is_made_again(tmp_path: Path, posts: LabelledPosts, se
                 assert np.array_equal(outputs.values, first.pop(0))
         for file in (tmp_path / "cache").glob("*.npy"):
             file.write_bytes(file.read_bytes()[: -file.stat().st_size // 2])
+
+
+def test_only_what_is_whole_stays_in_a_cache(tmp_path: Path) -> None:
+    def interrupt(_values: np.ndarray) -> None:
+        raise FileNotFoundError("an image")
+
+    with pytest.raises(FileNotFoundError, match="an image"):
+        map_array(tmp_path / "cache" / "a.npy", np.float16, (3, 2), interrupt)
+    assert list((tmp_path / "cache").iterdir()) == []
+    (tmp_path / "cache" / "b.npy").write_bytes(b"PK\x03\x04 no archive")
+    assert keep_array(tmp_path / "cache" / "b.npy", lambda: np.ones(3)).tolist() == [1, 1, 1]
 
 
 def test_a_cache_that_can_not_be_written_is_named(tmp_path: Path) -> None:

@@ -123,16 +123,22 @@ def test_a_run_goes_on_from_another_folder_but_not_on_other_posts(
     table = tmp_path / "posts.csv"
     table.write_bytes(Path(options.inputs[0]).read_bytes())
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "kept").write_bytes(table.read_bytes())
+    (tmp_path / "a" / "posts.csv").symlink_to(tmp_path / "kept")
+    inputs = ("posts.csv", "a/posts.csv")
     for name in ("run", "other"):
         with pytest.raises(TrainingStopped):
-            start_run(replace(options, inputs=("posts.csv",)), tmp_path / name, lambda _: None, stop_after(1))
+            start_run(replace(options, inputs=inputs), tmp_path / name, lambda _: None, stop_after(1))
     events: list[TrainingEvent] = []
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert resume_run(tmp_path / "run", lambda _: None).is_finished()
+    names = [list(record["tables"]) for record in open_run(tmp_path / "run").read_metrics()]
+    assert names == [[f"{tmp_path.name}/posts.csv", "a/posts.csv"]] * options.epochs
     assert resume_run(tmp_path / "run", events.append).is_finished() and events == []  # nothing is left to do
     table.write_text(table.read_text().replace("positive", "negative", 1))
-    with pytest.raises(InputError, match=rf"other was begun on other posts than {table} and their images are now"):
+    with pytest.raises(InputError, match=rf"other was begun on other posts than {table}, .*a/posts\.csv and their"):
         resume_run(tmp_path / "other", lambda _: None)
 
 

@@ -43,6 +43,10 @@ def test_a_picture_that_most_posts_share_stays_in_training(options: TrainOptions
         training, validation = split_posts(posts, 0.1, seed)
         assert len(validation) == 10 and (validation.image < 0).all()
         assert (training.image >= 0).sum() == 60
+    tables = posts.table.copy()
+    tables[30:60] = 1  # the picture is most of another table's, and a part of this one's
+    both = replace(posts, table=tables, tables=("one", "two"))
+    assert all((split_posts(both, 0.3, seed)[1].image < 0).all() for seed in range(20))
     two = posts.select(np.array([*np.flatnonzero(posts.image >= 0)[:5], 99]))
     assert len(split_posts(two, 0.1, 0)[1]) == 1
 

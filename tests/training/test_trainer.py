@@ -188,6 +188,7 @@ def test_devices_and_folders_that_can_not_be_used_are_named(options: TrainOption
 def test_weights_that_leave_no_post_are_refused(options: TrainOptions, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--table-weights leave no post in an epoch: give larger ones"):
         start_run(replace(options, fusion="bert", table_weights=(0.001,)), tmp_path / "run", lambda _: None)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_in_use_is_not_written_to(options: TrainOptions, tmp_path: Path) -> None:
@@ -218,19 +219,19 @@ def test_posts_that_a_model_can_not_learn_from_are_refused(options: TrainOptions
         assert not (tmp_path / "run").exists()
 
     good = "good,positive\nbad,negative\nso,neutral\n" * 8
-    refuse(f"text,label\n{good}", "has an image that can be used, and --fusion native-cat learns from both: give their")
-    refuse(f"text,label\n{good}", "--fusion ote learns from both: .* --fusion bert", fusion="ote")
+    refuse(f"text,label\n{good}", "has an image that can be used, and native-cat learns from both: give their")
+    refuse(f"text,label\n{good}", "ote learns from both: .* or choose bert, which reads texts alone", fusion="ote")
     (tmp_path / "val.csv").write_text("text,label,text_label\na,,positive\n")
     none = {"fusion": "bert", "val": str(tmp_path / "val.csv")}
     refuse("text,label,text_label\na,,positive\nb,,positive\n", "2 posts to train on has a label", **none)
     message = r"None of the 1 posts to validate with has a label in the column 'label'"
     refuse(f"text,label\n{good}", message, **none)
-    refuse("text,label\na,positive\n", r"1 can be trained on and 0 validated with, which is too few", fusion="bert")
+    refuse("text,label\na,positive\n", r"bert can be trained on 1 and validated with 0, which is", fusion="bert")
     headless = {"images": options.images, "heads": ("text", "image")}
     rows = "".join(f"post {number},{number}.png,positive\n" for number in range(6))
-    refuse(f"text,image,label\n{rows}", "--heads (text|image): none of the 4 posts to train on has a", **headless)
+    refuse(f"text,image,label\n{rows}", "--heads text: none of the 4 posts to train on has a text_label", **headless)
     nothing = {"fusion": "resnet", "split_seed": 0}
-    refuse(f"text,label\n{good}", "None of the 24 posts has image to learn from", **nothing)
+    refuse(f"text,label\n{good}", "None of the 24 posts has an image, which resnet learns from", **nothing)
 
 
 def test_an_unknown_fusion_names_those_that_there_are(options: TrainOptions, tmp_path: Path) -> None:
