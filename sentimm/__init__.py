@@ -5,7 +5,11 @@ Importing this package is cheap: what needs polars or ONNX Runtime is loaded on 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# ONNX Runtime would keep an id of this machine and events for its makers: nothing of a job is anyone's business.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 __all__ = ["Scorer", "__version__", "load_bundle"]

@@ -137,6 +137,11 @@ def test_importing_sentimm_is_cheap() -> None:
     assert loaded & (HEAVY_LIBRARIES | {"rich", "typer"}) == set()
 
 
+def test_onnx_runtime_tells_nobody_anything() -> None:
+    code = "import os, sentimm\nassert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
+    run_fresh(code)
+
+
 def test_help_loads_nothing_heavy() -> None:
     code = "import sys; sys.argv = ['sentimm', '--help']\nfrom sentimm.cli import main\n"
     code += "try: main()\nexcept SystemExit as exit: assert not exit.code"

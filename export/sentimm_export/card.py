@@ -121,7 +121,9 @@ def _describe_data(bundle: Bundle, run: Run) -> Iterator[str]:
 
 
 def _describe_recipe(run: Run) -> Iterator[str]:
-    options = {**run.options, "batch_size": run.options["batch_size"] * run.options.get("accumulate", 1)}
+    options = dict(run.options)
+    if "batch_size" in options:
+        options["batch_size"] *= options.get("accumulate", 1)
     yield from _draw_table(
         ("option", "value"),
         [

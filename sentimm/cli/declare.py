@@ -7,6 +7,8 @@ from typing import Any
 
 import typer
 
+from sentimm.errors import UsageError
+
 
 def declare(panel: str, help_text: str, *names: str, **more: Any) -> Any:
     """Declare an option under a heading of the help."""
@@ -19,6 +21,8 @@ def parse_path(name: str) -> Path:
     Raises:
         MissingExtraError, UsageError: see `storage.to_path`.
     """
+    if not name.strip():
+        raise UsageError("A file or folder is named by nothing, as by a shell variable that is not set.")
     if "://" not in name:
         return Path(name)
     from sentimm.storage import to_path

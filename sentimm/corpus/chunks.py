@@ -11,7 +11,14 @@ import numpy.typing as npt
 import polars as pl
 
 from sentimm.corpus.blocks import Problem
-from sentimm.corpus.columns import ColumnChoice, choose_columns, holds_bytes, require_column, shorten_name
+from sentimm.corpus.columns import (
+    ColumnChoice,
+    choose_columns,
+    choose_ids_for_images,
+    holds_bytes,
+    require_column,
+    shorten_name,
+)
 from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageLookup, ImageSource, is_link, is_url, open_images
 from sentimm.errors import InputError
 from sentimm.options import CorpusOptions
@@ -76,6 +83,11 @@ def chunk_frame(frame: pl.DataFrame, options: CorpusOptions) -> tuple[Chunk, Col
     choice = choose_columns(dict(frame.schema), options, folder is not None)
     images = find_images(frame, choice, folder)
     found = any(isinstance(image, ImageFile) for image in images)
+    if folder is not None and not found and choice.image and choice.id and not options.image_column:
+        by_id = choose_ids_for_images(choice)
+        others = find_images(frame, by_id, folder)
+        if any(isinstance(image, ImageFile) for image in others):
+            choice, images, found = by_id, others, True
     if folder is not None and options.only != "text" and images and not found and not options.allow_missing:
         raise InputError(explain_no_image(folder, list_image_names(frame, choice), choice))
     chunk = Chunk(

@@ -56,6 +56,8 @@ def merge_types(name: str, types: Iterable[tuple[object, pl.DataType | None]]) -
         ColumnError: there is none.
     """
     given = [(table, dtype) for table, dtype in types if dtype is not None]
+    # A column that is empty in one table takes the type that it has in another.
+    given = [each for each in given if each[1] != pl.Null] or given
     distinct = list(dict.fromkeys(dtype for _, dtype in given))
     if not distinct:
         return pl.String()

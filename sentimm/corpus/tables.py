@@ -78,6 +78,8 @@ def find_inputs(inputs: Sequence[str]) -> Inputs:
     paths: list[Path] = []
     notes: list[str] = []
     for name in inputs:
+        if not name.strip():
+            raise InputError("An INPUT is empty, as a shell variable that is not set is: name a table or a folder.")
         require_utf8(name)
         names = None if not is_remote(name) and _is_there(Path(name)) else expand_braces(name)
         if names is None:
@@ -153,7 +155,11 @@ def _expand_url(name: str) -> list[Path]:
 
 
 def _list_nested(folder: Path) -> list[Path]:
-    """List what a folder that holds no posts itself stands for, as downloaders leave it; none where it is itself."""
+    """List what a folder that holds no posts itself stands for, as downloaders leave it; none where it is itself.
+
+    Raises:
+        InputError: it holds a table beside a folder of posts.
+    """
     try:
         there = _list_visible(folder)
         if _holds_posts(there):
@@ -162,8 +168,17 @@ def _list_nested(folder: Path) -> list[Path]:
         shards = [folder / name for name in files if _find_format(name) == "webdataset"]
         if inside := shards or list_tables(folder, there):
             return inside
-        for path in (folder / entry.name for entry in there if entry.is_folder):
+        folders = [entry.name for entry in there if entry.is_folder]
+        # Beside the folder 00000 img2dataset writes 00000.parquet and 00000_stats.json, about its images.
+        about = tuple(name for name in folders if name.isdigit())
+        tables = [name for name in sorted(files) if _find_format(name) and not (about and name.startswith(about))]
+        for path in (folder / name for name in folders):
             below = _list_visible(path)
+            if _holds_posts(below) and (table := next(iter(tables), None)):
+                raise InputError(
+                    f"{folder} holds a table beside a folder of images, and which is meant can't be known: name "
+                    f"{folder / table} and give --images {path}, or name {path}."
+                )
             inside += [path] if _holds_posts(below) else list_tables(path, below)
         return inside
     except OSError:  # no folder, or one that may not be read: opening it says so

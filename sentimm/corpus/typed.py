@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ _BLOCK_BYTES = 16 << 20  # decoded; images as bytes are a hundred kilobytes each
 _MAX_BLOCK_ROWS = 16_384
 _BINARY = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary(), pa.string_view(): pa.binary_view()}
 _EXTENSION = b"ARROW:extension:name"
+_OFFSET = re.compile(r"[+-]\d\d:\d\d")
 
 
 class TypedTable:
@@ -91,7 +93,7 @@ def _mend_strings(table: pa.Table) -> tuple[pa.Table, bool]:
 
 def _find_type(field: pa.Field, path: Path) -> pl.DataType:
     try:
-        if pa.types.is_decimal256(field.type):
+        if pa.types.is_decimal256(field.type) or pa.types.is_interval(field.type):
             raise TypeError("polars has no such type")  # and panics, which prints a trace
         frame = _to_frame(pa.schema([field]).empty_table())
     except (Exception, pl.exceptions.PanicException) as error:  # polars raises several kinds
@@ -103,13 +105,18 @@ def _find_type(field: pa.Field, path: Path) -> pl.DataType:
 
 
 def _to_frame(table: pa.Table) -> pl.DataFrame:
-    """Make a frame of a table: dictionaries become their values, extension types what they are stored as."""
+    """Make a frame of a table: dictionaries become their values, extension types what they are stored as.
+
+    Polars knows the names of time zones, and of offsets (+05:30) some: those become UTC, of the same instants.
+    """
     for index, field in enumerate(table.schema):
         column = table.column(index)
         if isinstance(field.type, pa.BaseExtensionType):
             column = pa.chunked_array([chunk.storage for chunk in column.chunks], field.type.storage_type)
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
+        if pa.types.is_timestamp(column.type) and _OFFSET.fullmatch(column.type.tz or ""):
+            column = column.cast(pa.timestamp(column.type.unit, "UTC"))
         if column.type != field.type or _EXTENSION in (field.metadata or {}):
             table = table.set_column(index, field.name, column)
     return read_arrow(table)

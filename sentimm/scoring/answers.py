@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sentimm.bundle import Bundle
 from sentimm.corpus import Chunk, chunk_frame
@@ -17,7 +19,7 @@ from sentimm.corpus.labels import NO_LABEL
 from sentimm.corpus.tables import expand_inputs
 from sentimm.errors import ColumnError, InputError, TableError, UsageError
 from sentimm.evaluation.seen import SeenPosts
-from sentimm.options import EvaluateOptions
+from sentimm.options import SENTIMENTS, EvaluateOptions
 from sentimm.scoring.labelled import (
     IMAGE_LABEL,
     TEXT_LABEL,
@@ -140,10 +142,10 @@ def find_scored_tables(inputs: Sequence[str]) -> ScoredTables | None:
         if not path.is_file() or path.suffix.lower() not in (".parquet", ".pq"):
             return None
         try:
-            names = list(pl.read_parquet_schema(path))
-        except (pl.exceptions.PolarsError, OSError) as error:
+            names = pq.read_schema(path).names
+        except (pa.ArrowException, OSError) as error:
             raise TableError(f"{path} can't be read as Parquet: {error}.") from error
-        found.add(_find_answers(names))
+        found.add(_find_answers(path, names))
     if None in found:
         return None
     if len(found) > 1:
@@ -155,8 +157,12 @@ def find_scored_tables(inputs: Sequence[str]) -> ScoredTables | None:
     return ScoredTables(paths, OutputColumns({}, labels, prefix))
 
 
-def _find_answers(names: list[str]) -> tuple[str, tuple[str, ...]] | None:
-    """Find prefix and labels of the columns that `score` added, of the last ones where it did so several times."""
+def _find_answers(path: Path, names: list[str]) -> tuple[str, tuple[str, ...]] | None:
+    """Find prefix and labels of the columns that `score` added, of the last ones where it did so several times.
+
+    Raises:
+        UsageError: the columns of probabilities are gone or elsewhere, so that the order of the labels is not known.
+    """
     for name in reversed(names):
         prefix = name.removesuffix("sentiment")
         if not name.endswith("sentiment") or not {prefix + each for each in _ALWAYS_ADDED} <= set(names):
@@ -165,6 +171,12 @@ def _find_answers(names: list[str]) -> tuple[str, tuple[str, ...]] | None:
         labels = tuple(each.removeprefix(f"{prefix}p_") for each in between if each.startswith(f"{prefix}p_"))
         if labels:
             return prefix, labels
+        if {f"{prefix}p_{label}" for label in SENTIMENTS} <= set(names):
+            return prefix, SENTIMENTS
+        raise UsageError(
+            f"{path} has the answers in {name!r}, but no longer their probabilities behind {prefix + 'confidence'!r}: "
+            "name the model with --model to score the posts again."
+        )
     return None
 
 

@@ -42,7 +42,7 @@ from sentimm.scoring.folder import JobFolder
 from sentimm.scoring.output import OutputColumns, check_views
 from sentimm.scoring.parts import Part
 from sentimm.scoring.pipeline import ChunkScorer, Encodings
-from sentimm.scoring.problems import FailureLimit, list_problems, name_problems
+from sentimm.scoring.problems import FailureLimit, count_problems, list_problems, name_problems
 from sentimm.scoring.retry import EarlierAnswers
 from sentimm.scoring.targets import check_list, check_output, default_output, leave_own_out
 from sentimm.scoring.work import Place, Work, read_posts
@@ -110,7 +110,7 @@ def _run_job(options: ScoreOptions, tell: Listener) -> JobFinished:
             fingerprint, survey.rows, columns, metadata, overwrite=options.overwrite, retry=options.retry
         )
         if finished is not None:
-            listed = _find_list(problems, output)
+            listed = _find_list(problems, output) if count_problems(finished.counts) else None
             done = JobFinished(output, finished.rows, 0, 0.0, finished.counts, already=True, problems=listed)
         else:
             earlier = EarlierAnswers(output, columns, options.retry) if options.retry else None

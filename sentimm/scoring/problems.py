@@ -36,9 +36,12 @@ _REASONS = {
 }
 
 
+PROBLEMS_SUFFIX = ".problems.csv"
+
+
 def name_problems(output: Path) -> Path:
     """Give the path of the problems of `output`, unless another one is named."""
-    return output.with_name(f"{output.name}.problems.csv")
+    return output.with_name(output.name + PROBLEMS_SUFFIX)
 
 
 def list_problems(chunk: Chunk, scores: Scores) -> pl.DataFrame:

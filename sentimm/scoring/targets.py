@@ -11,7 +11,7 @@ from sentimm.errors import OutputError, UsageError
 from sentimm.options import ScoreOptions
 from sentimm.scoring.begun import job_path
 from sentimm.scoring.finished import read_output
-from sentimm.scoring.problems import check_problems
+from sentimm.scoring.problems import PROBLEMS_SUFFIX, check_problems, name_problems
 from sentimm.storage import exists, is_remote, require_writable
 
 _COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
@@ -132,7 +132,12 @@ def check_list(problems: Path, output: Path, options: ScoreOptions) -> None:
         )
     if not is_remote(problems) and not problems.parent.is_dir() and problems.parent != output.parent:
         raise UsageError(f"There is no folder {problems.parent} for the list of problems: make it, or choose another.")
+    if not is_remote(problems) and problems.parent.is_dir() and not os.access(problems.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{problems} can't be written: no permission to write in {problems.parent}.")
     check_problems(problems)
+    other = problems.with_name(problems.name.removesuffix(PROBLEMS_SUFFIX))
+    if problems not in (other, name_problems(output)) and exists(problems) and exists(other):
+        raise UsageError(f"{problems} lists the problems of {other}: choose another name with --problems.")
     begun = options.overwrite or exists(output) or exists(job_path(output))
     if options.problems is not None and exists(problems) and not begun:
         raise UsageError(

@@ -323,6 +323,20 @@ def test_answers_under_a_prefix_are_found(
     assert found["conflict_posts"] == 16
 
 
+def test_answers_are_found_in_any_order_of_the_columns(
+    report: dict, corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scored = score_alone(corpus, tiny_bundle, None)
+    table = tmp_path / "scored [1].parquet"
+    scored.select(sorted(scored.columns)).write_parquet(table)
+    pl.DataFrame({"text": ["other"], "label": ["positive"]}).write_parquet(tmp_path / "scored 1.parquet")
+    assert json.loads(run(capsys, "evaluate", table, "--json").out)["report"] == report["report"]
+    scored.drop("p_neutral", "p_positive", "p_negative").write_parquet(table)
+    result = run(capsys, "evaluate", table)
+    assert result.code == 2
+    assert "has the answers in 'sentiment', but no longer their probabilities behind 'confidence'" in result.err
+
+
 def test_answers_that_are_there_can_be_limited_but_not_changed(
     corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

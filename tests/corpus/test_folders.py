@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sentimm.corpus import MISSING, folders
+from sentimm.corpus import MISSING, expand_inputs, folders
 from sentimm.errors import InputError
 from tests.corpus.reading import read_all, read_chunks, survey, write
 
@@ -35,6 +35,18 @@ def test_every_image_is_a_post_with_the_text_of_its_stem(posts: Path) -> None:
     assert chunk.frame.columns == ["id", "text", "image"]
     assert chunk.images == [posts / "1.jpg", posts / "10.jpg", posts / "2.PNG", None, posts / "b.jpg", posts / "b.png"]
     assert chunk.texts.to_list() == chunk.frame["text"].to_list()
+
+
+def test_a_table_beside_a_folder_of_images_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"")
+    (tmp_path / "tweets.csv").write_text("text\ngood\n")
+    with pytest.raises(
+        InputError, match=rf"name {tmp_path / 'tweets.csv'} and give --images {tmp_path / 'photos'}, or"
+    ):
+        expand_inputs([str(tmp_path)])
+    with pytest.raises(InputError, match="An INPUT is empty"):
+        expand_inputs([""])
 
 
 def test_the_survey_counts_what_is_there(posts: Path) -> None:

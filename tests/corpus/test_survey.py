@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sentimm.corpus import MISSING, chunk_frame, spool_stdin, survey_corpus
@@ -135,6 +137,21 @@ def test_what_may_have_been_meant_as_an_image_is_named(tmp_path: Path) -> None:
     )
     assert survey(path).notes == notes
     assert survey(path, only="text").notes == survey(path, image_column="pics").notes == ()
+
+
+def test_a_column_that_is_empty_in_one_table_has_the_type_of_the_other(tmp_path: Path) -> None:
+    paths = [str(tmp_path / f"{name}.parquet") for name in "ab"]
+    pl.DataFrame({"text": ["a"], "likes": [1], "tags": [None]}).write_parquet(paths[0])
+    pl.DataFrame({"text": ["b"], "likes": [None], "tags": [["x"]]}).write_parquet(paths[1])
+    schema = survey_corpus(paths, CorpusOptions()).schema
+    assert (schema["likes"], schema["tags"]) == (pl.Int64(), pl.List(pl.String()))
+
+
+def test_times_at_any_offset_are_kept(tmp_path: Path) -> None:
+    times = pa.array([0], pa.timestamp("us", "+05:30"))
+    pq.write_table(pa.table({"text": ["a"], "at": times}), tmp_path / "posts.parquet")
+    frame = read_all(tmp_path / "posts.parquet").frame
+    assert frame["at"].dtype == pl.Datetime("us", "UTC") and frame["at"].to_physical().to_list() == [0]
 
 
 def test_a_link_that_leads_out_of_the_folder_is_called_one(tmp_path: Path, images: Path) -> None:
@@ -330,6 +347,12 @@ def test_progress_is_told(tmp_path: Path) -> None:
     path = write(tmp_path / "posts.csv", "text\na\nb\n")
     survey_corpus([str(path)], CorpusOptions(), told.append)
     assert told[-1] == 2
+
+
+def test_a_frame_s_images_are_looked_up_by_id_where_no_name_is_there(images: Path) -> None:
+    frame = pl.DataFrame({"id": ["1", "2"], "text": ["a", "b"], "image": ["https://x.org/a.jpg"] * 2})
+    chunk, choice = chunk_frame(frame, CorpusOptions(images=images))
+    assert choice.by_id and chunk.images[0] == images / "1.jpg"
 
 
 def test_a_frame_is_one_chunk(images: Path) -> None:

@@ -367,6 +367,17 @@ def test_problems_of_a_finished_job_can_be_had_elsewhere_too(options, tmp_path):
     assert again.problems.read_bytes() == first.read_bytes()
 
 
+def test_another_job_s_list_of_problems_stays(options, tmp_path):
+    listed = run(options).problems
+    pl.DataFrame({"text": ["good"]}).write_csv(tmp_path / "fine.csv")
+    fine = {"inputs": (str(tmp_path / "fine.csv"),), "output": tmp_path / "fine.parquet", "corpus": CorpusOptions()}
+    run(options, **fine)
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match=f"lists the problems of {options.output}: choose another name"):
+            run(options, **fine, problems=listed, overwrite=overwrite)
+    assert listed.exists()
+
+
 def test_a_list_of_problems_takes_nothing_away_that_is_not_ours(options, tmp_path):
     (tmp_path / "diary.csv").write_text("dear diary\n")
     (tmp_path / "folder").mkdir()
