@@ -120,7 +120,7 @@ def compare(
 
     Example: sentimm compare train.csv --val val.csv --images photos/ --seeds 3 -o comparison/
     """
-    given = locals()
+    given = locals()  # the parameters: nothing else is there yet
     from sentimm.cli.extras import HASHES, require, require_train
 
     require_train("compare")

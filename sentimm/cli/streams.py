@@ -37,7 +37,7 @@ class _Stream:
         except OSError as error:
             self.error = self.error or error
 
-    def close(self) -> None:
+    def settle(self) -> None:
         """Write what is left; where that fails, let it go, or it would fail once more when Python ends."""
         try:
             self._stream.flush()
@@ -62,8 +62,8 @@ def guard_streams() -> Iterator[None]:
         with redirect_stderr(news), redirect_stdout(results):
             yield
     finally:
-        results.close()
-        news.close()
+        results.settle()
+        news.settle()
         if results.error is not None and not isinstance(results.error, BrokenPipeError):
             reason = results.error.strerror or results.error
             raise OutputError(f"The result can't be printed: {reason}.") from results.error

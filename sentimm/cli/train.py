@@ -108,7 +108,7 @@ def train(
 
     Example: sentimm train posts.csv --images photos/ -o runs/mine
     """
-    given = locals()
+    given = locals()  # the parameters: nothing else is there yet
     if not inputs and resume is None:
         raise UsageError(_NEEDS)
     if resume is not None and (others := _list_others(context, inputs)):

@@ -127,7 +127,7 @@ def _find_others(folder: Path, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Ru
     """Find the finished runs of earlier calls that `cells` does not name."""
     for path in sorted(folder.glob("runs/*")):
         cell = Cell.parse(path.name)
-        if cell is not None and cell not in cells and is_run(path) and open_run(path).is_finished():
+        if cell is not None and cell not in cells and _is_done(folder, cell):
             yield cell, open_run(path)
 
 
@@ -162,9 +162,9 @@ class _Work:
     def train(self, cell: Cell, number: int, planned: int) -> Run:
         """Train a cell's model, or what is left of it."""
         path = self._options.folder / "runs" / cell.name
-        state: Any = "new"
-        if is_run(path):
-            state = "finished" if open_run(path).is_finished() else "interrupted"
+        state: Any = "interrupted" if is_run(path) else "new"
+        if _is_done(self._options.folder, cell):
+            state = "finished"
         self._tell(ComparedRun(number, planned, cell.name, state))
         if state == "finished":
             run = open_run(path)
