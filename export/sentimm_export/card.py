@@ -33,6 +33,7 @@ _RECIPE = {
     "modality_dropout": "modality dropout",
     "class_weights": "weights of the labels in the loss",
     "head_weight": "weight of the heads in the loss",
+    "teacher": "run whose answers were learnt, and their share beside the labels",
     "composed": "share of what the heads make together in answers to complete posts",
     "ema": "decay of the weights' moving average",
     "table_weights": "how often each table is seen in an epoch",
@@ -124,6 +125,8 @@ def _describe_recipe(run: Run) -> Iterator[str]:
     options = dict(run.options)
     if "batch_size" in options:
         options["batch_size"] *= options.get("accumulate", 1)
+    if options.get("teacher") is not None:
+        options["teacher"] = (Path(options["teacher"]).name, options["teacher_weight"])
     yield from _draw_table(
         ("option", "value"),
         [

@@ -71,6 +71,8 @@ def train(
     clip_norm: shared.ClipNorm = shared.DEFAULTS.clip_norm,
     class_weights: shared.ClassWeights = "",
     head_weight: shared.HeadWeight = shared.DEFAULTS.head_weight,
+    teacher: shared.Teacher = None,
+    teacher_weight: shared.TeacherWeight = shared.DEFAULTS.teacher_weight,
     metric: shared.Metric = shared.DEFAULTS.metric,
     patience: shared.Patience = None,
     seed: Annotated[int, declare(shared.LEARNING, "The same seed gives the same model.")] = shared.DEFAULTS.seed,

@@ -104,6 +104,10 @@ ClipNorm = Annotated[float, declare(LEARNING, "Longest gradient; longer ones are
 ClassWeights = Annotated[
     str, declare(LEARNING, "Each label's weight in the loss; balanced: rare ones count more.", metavar="W,...")
 ]
+Teacher = Annotated[
+    Path | None, declare(LEARNING, "Learn this run's answers, too: that of a larger encoder, say.", metavar="RUN")
+]
+TeacherWeight = Annotated[float, declare(LEARNING, "Share of the teacher's answers in what is learnt.")]
 HeadWeight = Annotated[float, declare(LEARNING, "Weight of the heads in the loss.")]
 Metric = Annotated[
     str, declare(LEARNING, "What makes an epoch the best: accuracy, macro_f1, macro_recall.", metavar="NAME")

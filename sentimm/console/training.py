@@ -16,6 +16,7 @@ from sentimm.training.events import (
     FeaturesExtracted,
     PostsLoaded,
     StoppedEarly,
+    TeacherAsked,
     ThumbnailsMade,
     TrainingEvent,
 )
@@ -54,6 +55,8 @@ class TrainingConsole:
             self.advance(f"frozen {event.modality} encoder", event.done, event.total)
         elif isinstance(event, ThumbnailsMade):
             self.advance("thumbnails", event.done, event.total)
+        elif isinstance(event, TeacherAsked):
+            self.advance("teacher", event.done, event.total)
         elif isinstance(event, BatchTrained):
             stage = f"epoch {event.epoch}/{event.epochs}"
             self.advance(stage, event.batch, event.batches, f"loss {event.loss:.3f}")

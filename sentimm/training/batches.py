@@ -28,7 +28,7 @@ class Batch:
 
     `ids` or `text_raw`, and `pixels` or `image_raw`: the inputs of a backbone, or a frozen one's outputs; `mask` is
     that of the texts' tokens, where there are tokens. All are None where the model or the batch has nothing of that
-    modality.
+    modality. `taught`: a teacher's probabilities, float32 (posts, labels), NaN where it has none.
     """
 
     ids: Tensor | None
@@ -41,6 +41,7 @@ class Batch:
     label: Tensor
     text_label: Tensor
     image_label: Tensor
+    taught: Tensor | None
 
 
 class Batcher:
@@ -53,6 +54,9 @@ class Batcher:
         pictures: the posts' images.
         pad_id: the padding token.
         device: where the tensors go.
+
+    Attributes:
+        taught: a teacher's probabilities for the posts, float32 (posts, labels), NaN where it has none.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Batcher:
         self.pictures = pictures
         self.pad_id = pad_id
         self.device = device
+        self.taught: npt.NDArray[np.float32] | None = None
         self._ahead = ThreadPoolExecutor(1)
 
     def over(self, posts: LabelledPosts, pictures: Pictures) -> Batcher:
@@ -127,8 +132,9 @@ class Batcher:
         elif len(images):
             pixels = torch.from_numpy(self.pictures.load(images, epoch))
         labels = (torch.from_numpy(column[rows]) for column in (posts.label, posts.text_label, posts.image_label))
+        taught = None if self.taught is None else torch.from_numpy(self.taught[rows])
         tensors = (ids, mask, text_raw, pixels, image_raw, torch.from_numpy(text_index), torch.from_numpy(image_index))
-        return Batch(*(None if tensor is None else tensor.to(self.device) for tensor in (*tensors, *labels)))  # type: ignore[arg-type]
+        return Batch(*(None if tensor is None else tensor.to(self.device) for tensor in (*tensors, *labels, taught)))  # type: ignore[arg-type]
 
 
 def count_seen(posts: int, weight: float) -> int:

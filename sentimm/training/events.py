@@ -45,6 +45,14 @@ class ThumbnailsMade:
 
 
 @dataclass(frozen=True)
+class TeacherAsked:
+    """The teacher has answered `done` of `total` posts."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class BatchTrained:
     """Batch `batch` of `batches` of an epoch (both from 1) is done; `loss` is the epoch's mean so far."""
 
@@ -99,7 +107,9 @@ class ImagesHashed:
     total: int
 
 
-TrainingEvent = StoppedEarly | PostsLoaded | FeaturesExtracted | ThumbnailsMade | BatchTrained | EpochTrained
+TrainingEvent = (
+    StoppedEarly | PostsLoaded | FeaturesExtracted | ThumbnailsMade | TeacherAsked | BatchTrained | EpochTrained
+)
 TrainingListener = Callable[[TrainingEvent], None]
 ComparisonEvent = ComparedRun | ImagesHashed | TrainingEvent
 ComparisonListener = Callable[[ComparisonEvent], None]

@@ -61,7 +61,7 @@ def extract_texts(
     texts of how many are done.
     """
     sequence = encoder.config.sequence
-    digest = _digest_weights(encoder.backbone, "hidden states" if sequence else f"{encoder.config.pooling} of them")
+    digest = digest_weights(encoder.backbone, "hidden states" if sequence else f"{encoder.config.pooling} of them")
     for row in tokens:
         digest.update(row.tobytes() + b";")
     file = cache / f"{digest.hexdigest()[:32]}.npy"
@@ -95,7 +95,7 @@ def extract_images(
     """
     config = encoder.config
     kind = "cells" if config.sequence else "average of each map"
-    digest = _digest_weights(encoder.backbones, f"{config.backbones} {config.size} {config.levels} {RESIZER} {kind}")
+    digest = digest_weights(encoder.backbones, f"{config.backbones} {config.size} {config.levels} {RESIZER} {kind}")
     for image in posts.image_digests:
         digest.update(image.encode())
     file = cache / f"{digest.hexdigest()[:32]}{'-maps' if encoder.config.sequence else ''}.npy"
@@ -144,8 +144,9 @@ def _run_images(
             tell(start + len(images), len(posts.images))
 
 
-def _digest_weights(backbone: nn.Module, settings: str) -> hashlib._Hash:
+def digest_weights(module: nn.Module, settings: str) -> hashlib._Hash:
+    """Begin a SHA-256 with the settings and weights of a module."""
     digest = hashlib.sha256(settings.encode())
-    for name, tensor in sorted(backbone.state_dict().items()):
+    for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
     return digest

@@ -80,7 +80,7 @@ class Objective(nn.Module):
             image_index = image_index.masked_fill(complete & (draw > 1 - drop), len(image))
         fused = model.fuse(text, image, text_index, image_index).fused
         answered = complete if heads else torch.ones_like(complete)
-        loss = self._sum_losses(fused, batch.label, answered, self.label_weights)
+        loss = self._sum_losses(fused, batch.label, answered, self.label_weights, batch.taught)
         if heads:
             text_scores, image_scores = model.ask_heads(text, image, batch.text_index, batch.image_index)
             for head_scores, own, label, present, other, weights in (
@@ -89,14 +89,23 @@ class Objective(nn.Module):
             ):
                 if head_scores is not None:
                     target = torch.where((own < 0) & ~other, label, own)
-                    loss = loss + options.head_weight * self._sum_losses(head_scores, target, present, weights)
+                    # Of complete posts, a teacher's answer says what both sides say.
+                    taught = None if batch.taught is None else batch.taught.masked_fill(other[:, None], torch.nan)
+                    losses = self._sum_losses(head_scores, target, present, weights, taught)
+                    loss = loss + options.head_weight * losses
         return loss
 
-    def _sum_losses(self, scores: Tensor, label: Tensor, counted: Tensor, weights: Tensor) -> Tensor:
+    def _sum_losses(
+        self, scores: Tensor, label: Tensor, counted: Tensor, weights: Tensor, taught: Tensor | None
+    ) -> Tensor:
+        target = label.clamp(min=0)
+        if taught is not None:
+            share = self.options.teacher_weight * (~taught.isnan().any(dim=1, keepdim=True))
+            target = (1 - share) * F.one_hot(target, scores.shape[1]) + share * taught.nan_to_num()
         # In float32 whatever the encoders computed in: bf16 keeps 8 bits.
         losses = F.cross_entropy(
             scores.float(),
-            label.clamp(min=0),
+            target,
             weight=weights,
             reduction="none",
             label_smoothing=self.options.label_smoothing,

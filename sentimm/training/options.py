@@ -21,7 +21,8 @@ class TrainOptions:
     Learning rates are those at the top of the warm-up; `image_lr` is for the image backbones, `head_lr` for all that is
     no pretrained backbone; None: `learning_rate`. A step moves the weights by the gradient of `accumulate` batches of
     `batch_size` posts. `ema`: the decay of a moving average of the weights, which is what is validated and saved.
-    `pooling` and `image_levels`: None is that of the run that the encoder is from, else the mean, and 1.
+    `teacher`: a run whose answers are learnt beside the labels, `teacher_weight` of each target. `pooling` and
+    `image_levels`: None is that of the run that the encoder is from, else the mean, and 1.
 
     `split_seed`: given where models are compared. Posts are held out by it and not by `seed`, before those that lack
     the model's modality are left out; where there are `folds`, the part numbered `fold` (from 0) is held out.
@@ -39,6 +40,8 @@ class TrainOptions:
     text_encoder: str = "bert-base-uncased"
     image_encoder: str = "resnet50"
     init: Path | None = None
+    teacher: Path | None = None
+    teacher_weight: float = 0.5
     heads: tuple[str, ...] | None = None
     labels: tuple[str, ...] = SENTIMENTS
     text_column: str | None = None
@@ -155,6 +158,7 @@ class TrainOptions:
             ("--modality-dropout", self.modality_dropout),
             ("--label-smoothing", self.label_smoothing),
             ("--warmup", self.warmup),
+            ("--teacher-weight", self.teacher_weight),
         ):
             if not 0 <= share <= 1:
                 raise UsageError(f"{option} {share} must lie between 0 and 1.")
@@ -181,7 +185,7 @@ class TrainOptions:
         stored: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()
         }
-        for name in ("images", "init", "feature_cache", "image_cache"):
+        for name in ("images", "init", "teacher", "feature_cache", "image_cache"):
             stored[name] = None if stored.get(name) is None else Path(stored[name])
         return TrainOptions(**stored)
 

@@ -23,6 +23,7 @@ from sentimm.training.options import TrainOptions
 from sentimm.training.preparation import TrainingData, check_posts, load_data, make_batchers, store_posts
 from sentimm.training.processes import agree_on, make_accelerator
 from sentimm.training.run import Run, load_state, load_weights, open_run, replace_file, save_weights
+from sentimm.training.teacher import ask_teacher, open_teacher
 
 Loader = Callable[[TrainOptions], TrainingData]
 
@@ -40,7 +41,7 @@ def start_run(
 
     Raises:
         UsageError: options that don't go together, or a folder that is in use.
-        RunNotFoundError: there is no run to begin with.
+        RunNotFoundError: there is no run to begin with, or to be taught by.
         InputError, ColumnError, TableError: the tables or encoders can't be read.
         DeviceError: the device can't be used, or not in that precision.
         OutputError: the folder can't be written to.
@@ -48,6 +49,7 @@ def start_run(
         TrainingStopped: `should_stop` said so.
     """
     check_options(options)
+    open_teacher(options)
     if options.init is not None:
         open_run(options.init)
     accelerator = make_accelerator(options)
@@ -162,6 +164,9 @@ def _train(
     # The main process first: the others find frozen encoders' outputs in the cache.
     with accelerator.main_process_first():
         batchers = make_batchers(run, model, options, data, accelerator.device, tell)
+    if (teacher := open_teacher(options)) is not None:
+        cache = options.feature_cache or run.path / "cache"
+        batchers.training.taught = ask_teacher(teacher, data.training, cache, accelerator, tell)
     TrainingLoop(run, model, options, batchers, accelerator, tell, should_stop, state).go()
     accelerator.wait_for_everyone()
     accelerator.end_training()

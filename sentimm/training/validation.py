@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,19 +17,25 @@ from sentimm.training.objective import encode_batch
 
 
 def score_posts(
-    model: SentimentModel, batcher: Batcher, batch_size: int, accelerator: Accelerator
+    model: SentimentModel,
+    batcher: Batcher,
+    batch_size: int,
+    accelerator: Accelerator,
+    tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> npt.NDArray[np.float32]:
     """Score the batcher's posts as `score` would: float32 (posts, labels), before the softmax.
 
-    It is done in the precision of `accelerator`, whose processes share the work: all must call this together.
+    It is done in the precision of `accelerator`, whose processes share the work: all must call this together. `tell`
+    hears how many batches of how many are done.
     """
     model.eval()
     plan = batcher.plan_evaluation(batch_size)[accelerator.process_index :: accelerator.num_processes]
     scores = np.zeros((len(batcher.posts), model.labels), dtype=np.float32)
     with torch.inference_mode(), accelerator.autocast():
-        for rows, batch in zip(plan, batcher.iterate(plan), strict=True):
+        for done, (rows, batch) in enumerate(zip(plan, batcher.iterate(plan), strict=True), start=1):
             answered = model.fuse(*encode_batch(model, batch), batch.text_index, batch.image_index).scores
             scores[rows] = answered.float().cpu().numpy()
+            tell(done, len(plan))
     gathered = accelerator.reduce(torch.from_numpy(scores).to(batcher.device), "sum")
     return np.asarray(gathered.cpu(), dtype=np.float32)
 
