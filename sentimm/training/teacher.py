@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from accelerate import Accelerator
 
-from sentimm.errors import UsageError
+from sentimm.errors import InputError, UsageError
 from sentimm.models.fusion import FUSIONS
 from sentimm.text import TextTokenizer
 from sentimm.training.batches import Batcher, tokenize_posts
@@ -73,21 +73,33 @@ def ask_teacher(
         return np.asarray(kept, dtype=np.float32)
     device = accelerator.device
     model.to(device)
+    rows = find_readable(run, posts)
+    asked = posts.select(rows)
     tokenizer = None if model.text is None else TextTokenizer(run.tokenizer, model.text.config.max_tokens)
-    pictures = Pictures(posts, 224 if model.image is None else model.image.config.size)
+    pictures = Pictures(asked, 224 if model.image is None else model.image.config.size)
     pad_id = 0 if tokenizer is None else tokenizer.pad_id
-    batcher = Batcher(posts, tokenize_posts(posts, tokenizer), None, None, pictures, pad_id, device)
+    batcher = Batcher(asked, tokenize_posts(asked, tokenizer), None, None, pictures, pad_id, device)
     scores = score_posts(model, batcher, _BATCH, accelerator, lambda done, total: tell(TeacherAsked(done, total)))
-    answers = torch.from_numpy(scores).softmax(dim=1).numpy()
-    answers[find_unreadable(posts, FUSIONS[run.fusion.name].modalities)] = np.nan
+    answers = np.full((len(posts), scores.shape[1]), np.nan, dtype=np.float32)
+    answers[rows] = torch.from_numpy(scores).softmax(dim=1).numpy()
     agree_on(accelerator, lambda: keep_array(file, lambda: answers))
     return answers
 
 
-def find_unreadable(posts: LabelledPosts, modalities: tuple[str, ...]) -> npt.NDArray[np.bool_]:
-    """Tell which posts have something that is of none of the `modalities`, bool (posts,)."""
+def find_readable(run: Run, posts: LabelledPosts) -> npt.NDArray[np.int64]:
+    """Give the rows of the posts of which a run reads all that they have, int64.
+
+    Raises:
+        InputError: there are none.
+    """
+    modalities = FUSIONS[run.fusion.name].modalities
     unread = np.zeros(len(posts), dtype=bool)
     for modality, rows in (("text", posts.text), ("image", posts.image)):
         if modality not in modalities:
             unread |= rows >= 0
-    return unread
+    if unread.all():
+        raise InputError(
+            f"The teacher {run.path} ({run.fusion.name}) reads {modalities[0]}s alone, and none of the {len(posts):,} "
+            f"posts to train on is one: name a teacher that reads both, or add posts of {modalities[0]}s alone."
+        )
+    return np.flatnonzero(~unread)

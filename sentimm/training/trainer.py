@@ -23,7 +23,7 @@ from sentimm.training.options import TrainOptions
 from sentimm.training.preparation import TrainingData, check_posts, load_data, make_batchers, store_posts
 from sentimm.training.processes import agree_on, make_accelerator
 from sentimm.training.run import Run, load_state, load_weights, open_run, replace_file, save_weights
-from sentimm.training.teacher import ask_teacher, open_teacher
+from sentimm.training.teacher import ask_teacher, find_readable, open_teacher
 
 Loader = Callable[[TrainOptions], TrainingData]
 
@@ -49,13 +49,15 @@ def start_run(
         TrainingStopped: `should_stop` said so.
     """
     check_options(options)
-    open_teacher(options)
+    teacher = open_teacher(options)
     if options.init is not None:
         open_run(options.init)
     accelerator = make_accelerator(options)
     path = agree_on(accelerator, lambda: _choose_folder(path, options.fusion))
     data = load(options)
     check_posts(data, options)
+    if teacher is not None:
+        find_readable(teacher, data.training)
     torch.manual_seed(options.seed)
     model, tokenizer = load_model(options, data.training)
     run = Run(

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 from torch.nn import functional as F
 
-from sentimm.errors import RunNotFoundError, UsageError
+from sentimm.errors import InputError, RunNotFoundError, UsageError
 from sentimm.training.batches import Batch
 from sentimm.training.dataset import LabelledPosts, load_posts
 from sentimm.training.events import TeacherAsked
@@ -31,7 +31,7 @@ BOTH = ("text", "image")
 @pytest.fixture(scope="module")
 def teacher(options: TrainOptions, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that reads texts alone."""
-    return train(replace(options, fusion="bert", epochs=6), tmp_path_factory.mktemp("teacher") / "words")[0]
+    return train(replace(options, fusion="bert", epochs=2), tmp_path_factory.mktemp("teacher") / "words")[0]
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def test_a_taught_run_resumes_to_the_same_weights(options: TrainOptions, teacher
     assert same_weights(resumed, whole)
 
 
-def test_a_teacher_that_cannot_teach_is_refused_before_anything_is_read(
+def test_a_teacher_that_cannot_teach_is_refused_before_anything_is_trained(
     options: TrainOptions, teacher: Run, tmp_path: Path
 ) -> None:
     assert open_teacher(options) is None
@@ -170,6 +170,14 @@ def test_a_teacher_that_cannot_teach_is_refused_before_anything_is_read(
     with pytest.raises(UsageError, match=r"\(bert\) reads nothing that resnet reads"):
         start_run(
             replace(options, inputs=("gone.csv",), fusion="resnet", teacher=teacher.path),
+            tmp_path / "run",
+            lambda event: None,
+        )
+    complete = pl.read_csv(options.inputs[0], infer_schema=False).drop_nulls(["text", "image"])
+    complete.write_csv(tmp_path / "complete.csv")
+    with pytest.raises(InputError, match=r"\(bert\) reads texts alone, and none of the 27 posts to train on is one"):
+        start_run(
+            replace(options, inputs=(str(tmp_path / "complete.csv"),), teacher=teacher.path),
             tmp_path / "run",
             lambda event: None,
         )
