@@ -28,7 +28,7 @@ class Batch:
 
     `ids` or `text_raw`, and `pixels` or `image_raw`: the inputs of a backbone, or a frozen one's outputs; `mask` is
     that of the texts' tokens, where there are tokens. All are None where the model or the batch has nothing of that
-    modality. `taught`: a teacher's probabilities, float32 (posts, labels), NaN where it has none.
+    modality. `taught`: what `ask_teacher` gave, float32 (posts, 3, labels).
     """
 
     ids: Tensor | None
@@ -56,7 +56,7 @@ class Batcher:
         device: where the tensors go.
 
     Attributes:
-        taught: a teacher's probabilities for the posts, float32 (posts, labels), NaN where it has none.
+        taught: what `ask_teacher` gave for the posts, float32 (posts, 3, labels); None where nobody teaches.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ class ThumbnailsMade:
 
 @dataclass(frozen=True)
 class TeacherAsked:
-    """The teacher has answered `done` of `total` posts."""
+    """The teacher has answered `done` of `total` questions: complete posts, texts and images."""
 
     done: int
     total: int

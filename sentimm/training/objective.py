@@ -80,17 +80,16 @@ class Objective(nn.Module):
             image_index = image_index.masked_fill(complete & (draw > 1 - drop), len(image))
         fused = model.fuse(text, image, text_index, image_index).fused
         answered = complete if heads else torch.ones_like(complete)
-        loss = self._sum_losses(fused, batch.label, answered, self.label_weights, batch.taught)
+        whole, of_text, of_image = (None, None, None) if batch.taught is None else batch.taught.unbind(dim=1)
+        loss = self._sum_losses(fused, batch.label, answered, self.label_weights, whole)
         if heads:
             text_scores, image_scores = model.ask_heads(text, image, batch.text_index, batch.image_index)
-            for head_scores, own, label, present, other, weights in (
-                (text_scores, batch.text_label, batch.label, has_text, has_image, self.text_weights),
-                (image_scores, batch.image_label, batch.label, has_image, has_text, self.image_weights),
+            for head_scores, own, present, other, weights, taught in (
+                (text_scores, batch.text_label, has_text, has_image, self.text_weights, of_text),
+                (image_scores, batch.image_label, has_image, has_text, self.image_weights, of_image),
             ):
                 if head_scores is not None:
-                    target = torch.where((own < 0) & ~other, label, own)
-                    # Of complete posts, a teacher's answer says what both sides say.
-                    taught = None if batch.taught is None else batch.taught.masked_fill(other[:, None], torch.nan)
+                    target = torch.where((own < 0) & ~other, batch.label, own)
                     losses = self._sum_losses(head_scores, target, present, weights, taught)
                     loss = loss + options.head_weight * losses
         return loss

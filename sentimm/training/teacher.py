@@ -5,6 +5,8 @@ Knowledge distillation at temperature 1: Hinton, Vinyals and Dean, "Distilling t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,10 @@ import torch
 from accelerate import Accelerator
 
 from sentimm.errors import InputError, UsageError
-from sentimm.models.fusion import FUSIONS
+from sentimm.models.fusion import FUSIONS, SentimentModel
 from sentimm.text import TextTokenizer
 from sentimm.training.batches import Batcher, tokenize_posts
-from sentimm.training.dataset import LabelledPosts
+from sentimm.training.dataset import Ints, LabelledPosts
 from sentimm.training.events import TeacherAsked, TrainingListener
 from sentimm.training.frozen import digest_weights
 from sentimm.training.kept import keep_array, load_array
@@ -52,13 +54,27 @@ def open_teacher(options: TrainOptions) -> Run | None:
     return run
 
 
+def check_lessons(run: Run, posts: LabelledPosts, heads: Sequence[str]) -> None:
+    """Check that a run can teach something of the posts to a model with these heads.
+
+    Raises:
+        InputError: it reads no post as a whole, and nothing that a head reads.
+    """
+    modalities = FUSIONS[run.fusion.name].modalities
+    if not _reads_whole(modalities, posts).any() and not set(heads) & set(modalities):
+        raise InputError(
+            f"The teacher {run.path} ({run.fusion.name}) reads {modalities[0]}s alone, and none of the {len(posts):,} "
+            f"posts to train on is one: name a teacher that reads both, or train a head with --heads {modalities[0]}."
+        )
+
+
 def ask_teacher(
     run: Run, posts: LabelledPosts, cache: Path, accelerator: Accelerator, tell: TrainingListener
 ) -> npt.NDArray[np.float32]:
-    """Give a run's probabilities for posts, float32 (posts, labels); NaN for posts that it can't read as a whole.
+    """Give a run's probabilities for posts, float32 (posts, 3, labels): for the whole post, its text and its image.
 
-    They are computed in the precision of `accelerator`, whose processes share the work (all must call this together),
-    and kept in the folder `cache`.
+    They are NaN where the post lacks that or the run can't read it. They are computed in the precision of
+    `accelerator`, whose processes share the work (all must call this together), and kept in the folder `cache`.
 
     Raises:
         RunError: the run's weights are not there.
@@ -71,35 +87,56 @@ def ask_teacher(
     kept = agree_on(accelerator, lambda: load_array(file))
     if kept is not None:
         return np.asarray(kept, dtype=np.float32)
-    device = accelerator.device
-    model.to(device)
-    rows = find_readable(run, posts)
-    asked = posts.select(rows)
-    tokenizer = None if model.text is None else TextTokenizer(run.tokenizer, model.text.config.max_tokens)
-    pictures = Pictures(asked, 224 if model.image is None else model.image.config.size)
-    pad_id = 0 if tokenizer is None else tokenizer.pad_id
-    batcher = Batcher(asked, tokenize_posts(asked, tokenizer), None, None, pictures, pad_id, device)
-    scores = score_posts(model, batcher, _BATCH, accelerator, lambda done, total: tell(TeacherAsked(done, total)))
-    answers = np.full((len(posts), scores.shape[1]), np.nan, dtype=np.float32)
-    answers[rows] = torch.from_numpy(scores).softmax(dim=1).numpy()
+    model.to(accelerator.device)
+    parts = _take_apart(posts, FUSIONS[run.fusion.name].modalities)
+    total, done = sum(len(part) for _, part, _ in parts), 0
+
+    def count(scored: int) -> None:
+        nonlocal done
+        done = min(done + scored * accelerator.num_processes, total)
+        tell(TeacherAsked(done, total))
+
+    answers = np.full((len(posts), 3, model.labels), np.nan, dtype=np.float32)
+    for place, part, rows in parts:
+        batcher = _make_batcher(run, model, part, accelerator.device)
+        scores = score_posts(model, batcher, _BATCH, accelerator, count)
+        answers[rows >= 0, place] = torch.from_numpy(scores).softmax(dim=1).numpy()[rows[rows >= 0]]
+    for place, other in ((1, posts.image), (2, posts.text)):
+        answers[other < 0, 0] = answers[other < 0, place]
     agree_on(accelerator, lambda: keep_array(file, lambda: answers))
     return answers
 
 
-def find_readable(run: Run, posts: LabelledPosts) -> npt.NDArray[np.int64]:
-    """Give the rows of the posts of which a run reads all that they have, int64.
+def _reads_whole(modalities: Sequence[str], posts: LabelledPosts) -> npt.NDArray[np.bool_]:
+    """Tell which posts have nothing that is of none of the `modalities`, bool (posts,)."""
+    reads_text, reads_image = "text" in modalities, "image" in modalities
+    return (reads_text | (posts.text < 0)) & (reads_image | (posts.image < 0))
 
-    Raises:
-        InputError: there are none.
-    """
-    modalities = FUSIONS[run.fusion.name].modalities
-    unread = np.zeros(len(posts), dtype=bool)
-    for modality, rows in (("text", posts.text), ("image", posts.image)):
-        if modality not in modalities:
-            unread |= rows >= 0
-    if unread.all():
-        raise InputError(
-            f"The teacher {run.path} ({run.fusion.name}) reads {modalities[0]}s alone, and none of the {len(posts):,} "
-            f"posts to train on is one: name a teacher that reads both, or add posts of {modalities[0]}s alone."
-        )
-    return np.flatnonzero(~unread)
+
+def _take_apart(posts: LabelledPosts, modalities: Sequence[str]) -> list[tuple[int, LabelledPosts, Ints]]:
+    """Say what to ask: a place in the answers, what is asked for it, and which of that each post gets (-1: none)."""
+    nothing = np.full(len(posts), -1, dtype=np.int64)
+    complete = np.flatnonzero(posts.is_complete)
+    parts = []
+    if set(modalities) == {"text", "image"}:
+        rows = nothing.copy()
+        rows[complete] = np.arange(len(complete))
+        parts.append((0, posts.select(complete), rows))
+    for place, modality, values, alone in (
+        (1, "text", posts.text, replace(posts, image=nothing)),
+        (2, "image", posts.image, replace(posts, text=nothing)),
+    ):
+        if modality in modalities:
+            has = np.flatnonzero(values >= 0)
+            _, first, index = np.unique(values[has], return_index=True, return_inverse=True)
+            rows = nothing.copy()
+            rows[has] = index
+            parts.append((place, alone.select(has[first]), rows))
+    return [part for part in parts if len(part[1])]
+
+
+def _make_batcher(run: Run, model: SentimentModel, posts: LabelledPosts, device: torch.device) -> Batcher:
+    tokenizer = None if model.text is None else TextTokenizer(run.tokenizer, model.text.config.max_tokens)
+    pictures = Pictures(posts, 0 if model.image is None else model.image.config.size)
+    pad_id = 0 if tokenizer is None else tokenizer.pad_id
+    return Batcher(posts, tokenize_posts(posts, tokenizer), None, None, pictures, pad_id, device)

@@ -23,7 +23,7 @@ from sentimm.training.options import TrainOptions
 from sentimm.training.preparation import TrainingData, check_posts, load_data, make_batchers, store_posts
 from sentimm.training.processes import agree_on, make_accelerator
 from sentimm.training.run import Run, load_state, load_weights, open_run, replace_file, save_weights
-from sentimm.training.teacher import ask_teacher, find_readable, open_teacher
+from sentimm.training.teacher import ask_teacher, check_lessons, open_teacher
 
 Loader = Callable[[TrainOptions], TrainingData]
 
@@ -56,10 +56,10 @@ def start_run(
     path = agree_on(accelerator, lambda: _choose_folder(path, options.fusion))
     data = load(options)
     check_posts(data, options)
-    if teacher is not None:
-        find_readable(teacher, data.training)
     torch.manual_seed(options.seed)
     model, tokenizer = load_model(options, data.training)
+    if teacher is not None:
+        check_lessons(teacher, data.training, model.config.heads)
     run = Run(
         path=path,
         labels=options.labels,

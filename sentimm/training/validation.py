@@ -21,21 +21,21 @@ def score_posts(
     batcher: Batcher,
     batch_size: int,
     accelerator: Accelerator,
-    tell: Callable[[int, int], None] = lambda done, total: None,
+    tell: Callable[[int], None] = lambda scored: None,
 ) -> npt.NDArray[np.float32]:
     """Score the batcher's posts as `score` would: float32 (posts, labels), before the softmax.
 
     It is done in the precision of `accelerator`, whose processes share the work: all must call this together. `tell`
-    hears how many batches of how many are done.
+    hears of each batch how many posts it had.
     """
     model.eval()
     plan = batcher.plan_evaluation(batch_size)[accelerator.process_index :: accelerator.num_processes]
     scores = np.zeros((len(batcher.posts), model.labels), dtype=np.float32)
     with torch.inference_mode(), accelerator.autocast():
-        for done, (rows, batch) in enumerate(zip(plan, batcher.iterate(plan), strict=True), start=1):
+        for rows, batch in zip(plan, batcher.iterate(plan), strict=True):
             answered = model.fuse(*encode_batch(model, batch), batch.text_index, batch.image_index).scores
             scores[rows] = answered.float().cpu().numpy()
-            tell(done, len(plan))
+            tell(len(rows))
     gathered = accelerator.reduce(torch.from_numpy(scores).to(batcher.device), "sum")
     return np.asarray(gathered.cpu(), dtype=np.float32)
 
