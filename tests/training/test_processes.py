@@ -30,14 +30,17 @@ def arguments(options: TrainOptions) -> list[str]:
         *("--val-fraction", str(options.val_fraction), "--device", "cpu"),
         *("--dropout", str(options.dropout), "--bert-dropout", str(options.bert_dropout)),
         *("--modality-dropout", str(options.modality_dropout)),
+        *(() if options.teacher is None else ("--teacher", str(options.teacher))),
     ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fusion", ["native-cat", "cmac"])
-def test_two_processes_train_as_one(options: TrainOptions, tmp_path: Path, fusion: str) -> None:
+@pytest.mark.parametrize(("fusion", "is_taught"), [("native-cat", True), ("cmac", False)])
+def test_two_processes_train_as_one(options: TrainOptions, tmp_path: Path, fusion: str, is_taught: bool) -> None:
     # The last batch holds one post: a process then has none.
     still = replace(options, fusion=fusion, batch_size=5, dropout=0.0, bert_dropout=0.0, modality_dropout=0.0)
+    if is_taught:
+        still = replace(still, teacher=train(replace(still, seed=1), tmp_path / "teacher")[0].path)
     one, _ = train(still, tmp_path / "one")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
