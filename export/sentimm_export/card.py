@@ -126,7 +126,7 @@ def _describe_recipe(run: Run) -> Iterator[str]:
     if "batch_size" in options:
         options["batch_size"] *= options.get("accumulate", 1)
     if options.get("teacher") is not None:
-        options["teacher"] = (Path(options["teacher"]).name, options["teacher_weight"])
+        options["teacher"] = (Path(options["teacher"]).name, *options["teacher_weight"])
     yield from _draw_table(
         ("option", "value"),
         [

@@ -72,7 +72,7 @@ def train(
     class_weights: shared.ClassWeights = "",
     head_weight: shared.HeadWeight = shared.DEFAULTS.head_weight,
     teacher: shared.Teacher = None,
-    teacher_weight: shared.TeacherWeight = shared.DEFAULTS.teacher_weight,
+    teacher_weight: shared.TeacherWeight = shared.DEFAULT_TEACHER_WEIGHT,
     metric: shared.Metric = shared.DEFAULTS.metric,
     patience: shared.Patience = None,
     seed: Annotated[int, declare(shared.LEARNING, "The same seed gives the same model.")] = shared.DEFAULTS.seed,

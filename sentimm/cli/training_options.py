@@ -13,6 +13,7 @@ from sentimm.training.options import TrainOptions
 
 DEFAULTS = TrainOptions(inputs=())
 DEFAULT_LABELS = ",".join(DEFAULTS.labels)
+DEFAULT_TEACHER_WEIGHT = ",".join(map(str, DEFAULTS.teacher_weight))
 _CHOICES = {
     "pooling": ("mean", "cls"),
     "metric": ("accuracy", "macro_f1", "macro_recall"),
@@ -107,7 +108,10 @@ ClassWeights = Annotated[
 Teacher = Annotated[
     Path | None, declare(LEARNING, "Learn this run's answers, too: that of a larger encoder, say.", metavar="RUN")
 ]
-TeacherWeight = Annotated[float, declare(LEARNING, "Share of the teacher's answers in what is learnt.")]
+TeacherWeight = Annotated[
+    str,
+    declare(LEARNING, "Share of the teacher's answers in what is learnt; or one for each table.", metavar="W,..."),
+]
 HeadWeight = Annotated[float, declare(LEARNING, "Weight of the heads in the loss.")]
 Metric = Annotated[
     str, declare(LEARNING, "What makes an epoch the best: accuracy, macro_f1, macro_recall.", metavar="NAME")
@@ -178,6 +182,7 @@ def read_options(given: Mapping[str, Any]) -> TrainOptions:
             "freeze": split_names(given["freeze"]),
             "table_weights": _split_numbers("--table-weights", given["table_weights"]),
             "class_weights": _read_class_weights(given["class_weights"]),
+            "teacher_weight": _split_numbers("--teacher-weight", given.get("teacher_weight", DEFAULT_TEACHER_WEIGHT)),
             "save_every_s": given["save_every"],
         }
     )

@@ -28,7 +28,8 @@ class Batch:
 
     `ids` or `text_raw`, and `pixels` or `image_raw`: the inputs of a backbone, or a frozen one's outputs; `mask` is
     that of the texts' tokens, where there are tokens. All are None where the model or the batch has nothing of that
-    modality. `taught`: what `ask_teacher` gave, float32 (posts, 3, labels).
+    modality. `table`: which input a post is from, int64 (posts,). `taught`: what `ask_teacher` gave, float32 (posts, 3,
+    labels).
     """
 
     ids: Tensor | None
@@ -41,6 +42,7 @@ class Batch:
     label: Tensor
     text_label: Tensor
     image_label: Tensor
+    table: Tensor
     taught: Tensor | None
 
 
@@ -131,7 +133,8 @@ class Batcher:
             image_raw, _ = self.image_raw.select(images)
         elif len(images):
             pixels = torch.from_numpy(self.pictures.load(images, epoch))
-        labels = (torch.from_numpy(column[rows]) for column in (posts.label, posts.text_label, posts.image_label))
+        columns = (posts.label, posts.text_label, posts.image_label, posts.table)
+        labels = (torch.from_numpy(column[rows]) for column in columns)
         taught = None if self.taught is None else torch.from_numpy(self.taught[rows])
         tensors = (ids, mask, text_raw, pixels, image_raw, torch.from_numpy(text_index), torch.from_numpy(image_index))
         return Batch(*(None if tensor is None else tensor.to(self.device) for tensor in (*tensors, *labels, taught)))  # type: ignore[arg-type]

@@ -46,6 +46,7 @@ class Objective(nn.Module):
     label_weights: Tensor
     text_weights: Tensor
     image_weights: Tensor
+    teacher_weights: Tensor
 
     def __init__(self, model: SentimentModel, options: TrainOptions, posts: LabelledPosts) -> None:
         super().__init__()
@@ -59,6 +60,10 @@ class Objective(nn.Module):
         ):
             weights = weigh_classes(targets, posts.table, options)
             self.register_buffer(name, torch.from_numpy(weights).to(model.missing_text.device), persistent=False)
+        shares = options.teacher_weight * (len(options.inputs) if len(options.teacher_weight) == 1 else 1)
+        self.register_buffer(
+            "teacher_weights", torch.tensor(shares, device=model.missing_text.device), persistent=False
+        )
 
     def forward(self, batch: Batch) -> Tensor:
         """Sum up the cross entropy of the fusion and of the heads over the posts that have the label: float32 ()."""
@@ -81,7 +86,8 @@ class Objective(nn.Module):
         fused = model.fuse(text, image, text_index, image_index).fused
         answered = complete if heads else torch.ones_like(complete)
         whole, of_text, of_image = (None, None, None) if batch.taught is None else batch.taught.unbind(dim=1)
-        loss = self._sum_losses(fused, batch.label, answered, self.label_weights, whole)
+        trust = self.teacher_weights[batch.table]
+        loss = self._sum_losses(fused, batch.label, answered, self.label_weights, whole, trust)
         if heads:
             text_scores, image_scores = model.ask_heads(text, image, batch.text_index, batch.image_index)
             for head_scores, own, present, other, weights, taught in (
@@ -90,16 +96,16 @@ class Objective(nn.Module):
             ):
                 if head_scores is not None:
                     target = torch.where((own < 0) & ~other, batch.label, own)
-                    losses = self._sum_losses(head_scores, target, present, weights, taught)
+                    losses = self._sum_losses(head_scores, target, present, weights, taught, trust)
                     loss = loss + options.head_weight * losses
         return loss
 
     def _sum_losses(
-        self, scores: Tensor, label: Tensor, counted: Tensor, weights: Tensor, taught: Tensor | None
+        self, scores: Tensor, label: Tensor, counted: Tensor, weights: Tensor, taught: Tensor | None, trust: Tensor
     ) -> Tensor:
         target = label.clamp(min=0)
         if taught is not None:
-            share = self.options.teacher_weight * (~taught.isnan().any(dim=1, keepdim=True))
+            share = (trust * ~taught.isnan().any(dim=1)).unsqueeze(1)
             target = (1 - share) * F.one_hot(target, scores.shape[1]) + share * taught.nan_to_num()
         # In float32 whatever the encoders computed in: bf16 keeps 8 bits.
         losses = F.cross_entropy(

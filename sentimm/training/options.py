@@ -21,8 +21,9 @@ class TrainOptions:
     Learning rates are those at the top of the warm-up; `image_lr` is for the image backbones, `head_lr` for all that is
     no pretrained backbone; None: `learning_rate`. A step moves the weights by the gradient of `accumulate` batches of
     `batch_size` posts. `ema`: the decay of a moving average of the weights, which is what is validated and saved.
-    `teacher`: a run whose answers are learnt beside the labels, `teacher_weight` of each target. `pooling` and
-    `image_levels`: None is that of the run that the encoder is from, else the mean, and 1.
+    `teacher`: a run whose answers are learnt beside the labels; `teacher_weight`: its share of each target, for
+    all inputs or one for each. `pooling` and `image_levels`: None is that of the run that the encoder is from, else the
+    mean, and 1.
 
     `split_seed`: given where models are compared. Posts are held out by it and not by `seed`, before those that lack
     the model's modality are left out; where there are `folds`, the part numbered `fold` (from 0) is held out.
@@ -41,7 +42,7 @@ class TrainOptions:
     image_encoder: str = "resnet50"
     init: Path | None = None
     teacher: Path | None = None
-    teacher_weight: float = 0.5
+    teacher_weight: tuple[float, ...] = (0.5,)
     heads: tuple[str, ...] | None = None
     labels: tuple[str, ...] = SENTIMENTS
     text_column: str | None = None
@@ -104,6 +105,11 @@ class TrainOptions:
             )
         if any(not 0 < weight < math.inf for weight in self.table_weights):
             raise UsageError("--table-weights must all be greater than 0.")
+        if len(self.teacher_weight) not in (1, len(self.inputs)):
+            raise UsageError(
+                f"--teacher-weight names {len(self.teacher_weight)} weights for {len(self.inputs)} tables: "
+                "give one, or one for each."
+            )
         if len({label.lower() for label in self.labels}) != len(self.labels) or len(self.labels) < 2:
             raise UsageError(
                 "--labels needs two or more different labels, separated by commas; upper and lower case are the same."
@@ -158,7 +164,7 @@ class TrainOptions:
             ("--modality-dropout", self.modality_dropout),
             ("--label-smoothing", self.label_smoothing),
             ("--warmup", self.warmup),
-            ("--teacher-weight", self.teacher_weight),
+            *(("--teacher-weight", share) for share in self.teacher_weight),
         ):
             if not 0 <= share <= 1:
                 raise UsageError(f"{option} {share} must lie between 0 and 1.")

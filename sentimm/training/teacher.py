@@ -59,7 +59,9 @@ def check_lessons(run: Run, posts: LabelledPosts, heads: Sequence[str]) -> None:
 
     Raises:
         InputError: it reads no post as a whole, and nothing that a head reads.
+        RunError: its weights can't be read.
     """
+    run.build_model("best")
     modalities = FUSIONS[run.fusion.name].modalities
     if not _reads_whole(modalities, posts).any() and not set(heads) & set(modalities):
         raise InputError(

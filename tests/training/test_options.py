@@ -36,6 +36,8 @@ def test_tables_are_kept_by_their_full_names(tmp_path: Path, monkeypatch: pytest
         ({"labels": ("a",)}, "--labels needs two or more"),
         ({"val_fraction": 1.5}, "--val-fraction 1.5"),
         ({"freeze": ("sound",)}, "--freeze takes text, image or both, not sound"),
+        ({"teacher_weight": (1.2,)}, "--teacher-weight 1.2 must lie between 0 and 1"),
+        ({"teacher_weight": (0.5, 1.0)}, "--teacher-weight names 2 weights for 1 tables: give one, or one for each"),
         ({"epochs": 0}, "--epochs must be at least 1"),
         ({"accumulate": 0}, "--accumulate must be at least 1"),
         ({"patience": 0}, "--patience must be at least 1"),

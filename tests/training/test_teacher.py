@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from tokenizers import Tokenizer
 from torch.nn import functional as F
 
-from sentimm.errors import InputError, RunNotFoundError, UsageError
+from sentimm.errors import InputError, RunError, RunNotFoundError, UsageError
 from sentimm.training.batches import Batch
 from sentimm.training.dataset import LabelledPosts, load_posts
 from sentimm.training.events import TeacherAsked
@@ -93,7 +94,8 @@ def test_a_teacher_of_both_modalities_answers_as_its_run_was_validated(
 def test_what_is_learnt_is_the_mean_of_label_and_answer(
     options: TrainOptions, posts: LabelledPosts, weight: float
 ) -> None:
-    taught = replace(options, teacher_weight=weight, label_smoothing=0.1, class_weights=(1.5, 1.0, 0.5))
+    taught = replace(options, inputs=options.inputs * 2, teacher_weight=(weight, weight / 2))
+    taught = replace(taught, label_smoothing=0.1, class_weights=(1.5, 1.0, 0.5))
     model = load_model(taught, posts)[0].eval()
     torch.manual_seed(0)
     # A complete post, one of which the teacher doesn't know the whole, a text alone and an image alone.
@@ -108,6 +110,7 @@ def test_what_is_learnt_is_the_mean_of_label_and_answer(
         label=torch.tensor([0, 1, 2, 0]),
         text_label=torch.tensor([1, 2, -1, -1]),
         image_label=torch.tensor([-1, 0, -1, 1]),
+        table=torch.tensor([0, 0, 1, 0]),
         taught=torch.randn(4, 3, 3).softmax(dim=2),
     )
     assert batch.taught is not None
@@ -116,7 +119,9 @@ def test_what_is_learnt_is_the_mean_of_label_and_answer(
     assert fused.text_scores is not None and fused.image_scores is not None
     classes = torch.tensor([1.5, 1.0, 0.5])
 
-    def cross_entropy(scores: torch.Tensor, label: int, answer: torch.Tensor | None) -> torch.Tensor:
+    def cross_entropy(
+        scores: torch.Tensor, label: int, answer: torch.Tensor | None, weight: float = weight
+    ) -> torch.Tensor:
         target = F.one_hot(torch.tensor(label), 3).float()
         if answer is not None:
             target = (1 - weight) * target + weight * answer
@@ -130,7 +135,7 @@ def test_what_is_learnt_is_the_mean_of_label_and_answer(
         * (
             cross_entropy(fused.text_scores[0], 1, answer[0, 1])
             + cross_entropy(fused.text_scores[1], 2, answer[1, 1])
-            + cross_entropy(fused.text_scores[2], 2, answer[2, 1])
+            + cross_entropy(fused.text_scores[2], 2, answer[2, 1], weight / 2)
             + cross_entropy(fused.image_scores[1], 0, None)
             + cross_entropy(fused.image_scores[3], 1, answer[3, 2])
         )
@@ -148,7 +153,7 @@ def test_a_model_learns_what_its_teacher_says_and_not_what_the_labels_say(
     said = ask(teacher, load_data(student).validation, student, tmp_path)[0][:, 0]
 
     def miss(weight: float) -> float:
-        run = train(replace(student, teacher_weight=weight), tmp_path / f"weight-{weight}")[0]
+        run = train(replace(student, teacher_weight=(weight,)), tmp_path / f"weight-{weight}")[0]
         answers = torch.from_numpy(run.read_scores("last")).softmax(dim=1).numpy()
         return float(np.abs(answers - said).mean())
 
@@ -191,4 +196,8 @@ def test_a_teacher_that_cannot_teach_is_refused_before_anything_is_trained(
             tmp_path / "run",
             lambda event: None,
         )
+    unfinished = shutil.copytree(teacher.path, tmp_path / "unfinished")
+    (unfinished / "best.safetensors").unlink()
+    with pytest.raises(RunError, match="has no finished epoch yet"):
+        start_run(replace(options, teacher=unfinished), tmp_path / "run", lambda event: None)
     assert not (tmp_path / "run").exists()
