@@ -47,6 +47,7 @@ class ArrowTable(TypedTable):
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
         """Give the rows from `start` on (see `Table`); those before are skipped, a record batch at a time."""
         columns = list(self.columns if columns is None else columns)
+        self.check_carried(columns)
         with self._open(self.path, columns) as (_, batches):
             try:
                 for batch in batches:

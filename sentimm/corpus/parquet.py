@@ -31,6 +31,7 @@ class ParquetTable(TypedTable):
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
         """Give the rows from `start` on (see `Table`); row groups before are not read."""
         columns = self.columns if columns is None else columns
+        self.check_carried(columns)
         with _open(self.path) as file:
             for group in range(file.num_row_groups):
                 metadata = file.metadata.row_group(group)

@@ -28,6 +28,7 @@ from sentimm.corpus.inference import TypeInference, merge_types
 from sentimm.corpus.repeats import RepeatCounter
 from sentimm.corpus.shards import ShardTable
 from sentimm.corpus.tables import find_inputs, open_table, require_utf8
+from sentimm.corpus.typed import TypedTable
 from sentimm.errors import ColumnError, InputError, TableError
 from sentimm.options import CorpusOptions
 from sentimm.storage import is_remote
@@ -259,19 +260,20 @@ class _Pass:
         folder = next((each for each in self._folders if each is not None), None)
         if options.images and folder and options.only != "text" and rows and not found and not options.allow_missing:
             raise InputError(explain_no_image(folder, self._names, choice))
+        schema = self._find_schema(types)
         return Survey(
             sources=tuple(
                 Source(table.path, table.format, count) for table, count in zip(self._tables, self._rows, strict=True)
             ),
             rows=rows,
-            schema=self._find_schema(types),
+            schema=schema,
             choice=choice,
             texts=self._texts,
             images_named=named,
             images_found=found,
             repeated_texts=self._repeats.count(),
             unreadable=self._unreadable,
-            notes=tuple(self._find_notes(types)),
+            notes=tuple(self._find_notes(types, schema)),
         )
 
     def _choose_to_read(self, table: Table) -> list[str] | None:
@@ -334,6 +336,9 @@ class _Pass:
 
     def _find_schema(self, types: dict[str, pl.DataType]) -> dict[str, pl.DataType]:
         kept = keep_columns(list(types), self._options)
+        for table in self._tables:
+            if isinstance(table, TypedTable):
+                table.check_carried(kept)
         inferred = [inference.find_types() for inference in self._inferences]
         schema = {}
         for name in kept:
@@ -372,9 +377,14 @@ class _Pass:
             f"`{shlex.join(words)}` fills a folder that can be scored: sentimm score {shlex.quote(folder)}"
         )
 
-    def _find_notes(self, types: Mapping[str, pl.DataType]) -> Iterator[str]:
+    def _find_notes(self, types: Mapping[str, pl.DataType], schema: Mapping[str, pl.DataType]) -> Iterator[str]:
         for table in self._tables:
             yield from table.notes
+        for name, dtype in schema.items():
+            found = {str(table.types[name]): table.path for table in self._tables if name in table.types}
+            if dtype == pl.String and len(found) > 1 and str(pl.String()) not in found:
+                listed = " and ".join(f"{each} in {path}" for each, path in list(found.items())[:2])
+                yield f"The column {name!r} is {listed}: it is written as text, so that no value changes."
         ignored, names = self._choice.ignored_image, bool(self._names)
         if ignored is not None and names:
             yield f"The column {ignored!r} names images, which are not used: give their folder with --images."

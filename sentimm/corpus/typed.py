@@ -28,8 +28,10 @@ class TypedTable:
         path: the file.
         schema: its columns.
 
+    A column of a type that polars lacks is an `Object`: it can be left out, and not be read.
+
     Raises:
-        TableError: two columns have one name, or a column can't be carried over.
+        TableError: two columns have one name, or one has a name that can't be used.
     """
 
     grows = False
@@ -41,13 +43,27 @@ class TypedTable:
             raise TableError(f"{path} has a NUL in the name of the column {shorten_name(strange)!r}: rename it.")
         self.path = path
         self.columns: tuple[str, ...] = tuple(schema.names)
-        self.types: Mapping[str, pl.DataType] = {field.name: _find_type(field, path) for field in schema}
+        self.types: Mapping[str, pl.DataType] = {field.name: _find_type(field) for field in schema}
+        self._schema = schema
         self._is_damaged = False
 
     @property
     def notes(self) -> tuple[str, ...]:
         """How the file is read, in sentences; complete after it was read."""
         return (describe_damage(self.path),) if self._is_damaged else ()
+
+    def check_carried(self, columns: Sequence[str]) -> None:
+        """Check that these columns can be read.
+
+        Raises:
+            TableError: one has a type that polars lacks.
+        """
+        for name in columns:
+            if self.types.get(name) == pl.Object:
+                raise TableError(
+                    f"{self.path} has a column {name!r} of the type {self._schema.field(name).type}, which can't be "
+                    "carried over: leave it out with --columns."
+                )
 
     def _make_blocks(self, batch: pa.RecordBatch, columns: Sequence[str], skip: int) -> Iterator[Block]:
         """Turn a batch, its first `skip` rows left out, into blocks of bounded size.
@@ -91,17 +107,13 @@ def _mend_strings(table: pa.Table) -> tuple[pa.Table, bool]:
         return table, True
 
 
-def _find_type(field: pa.Field, path: Path) -> pl.DataType:
+def _find_type(field: pa.Field) -> pl.DataType:
+    if pa.types.is_decimal256(field.type) or pa.types.is_interval(field.type):
+        return pl.Object()  # polars panics over these, which prints a trace
     try:
-        if pa.types.is_decimal256(field.type) or pa.types.is_interval(field.type):
-            raise TypeError("polars has no such type")  # and panics, which prints a trace
-        frame = _to_frame(pa.schema([field]).empty_table())
-    except (Exception, pl.exceptions.PanicException) as error:  # polars raises several kinds
-        raise TableError(
-            f"{path} has a column {field.name!r} of the type {field.type}, which can't be carried over: "
-            "leave it out of the table."
-        ) from error
-    return frame.dtypes[0]
+        return _to_frame(pa.schema([field]).empty_table()).dtypes[0]
+    except (Exception, pl.exceptions.PanicException):  # polars raises several kinds
+        return pl.Object()
 
 
 def _to_frame(table: pa.Table) -> pl.DataFrame:

@@ -404,6 +404,28 @@ def test_parquet_that_cannot_be_carried_over_is_one_sentence(
     assert message in fail(SentimmError, write_parquet(tmp_path / "posts.parquet", columns))
 
 
+def test_a_column_that_cannot_be_carried_over_can_be_left_out(tmp_path: Path, score: Score) -> None:
+    wide = pa.array([Decimal("1.5")], pa.decimal256(50, 2))
+    path = write_parquet(tmp_path / "posts.parquet", {"text": ["a"], "id": wide, "n": wide})
+    message = fail(TableError, path)
+    assert message.startswith(f"{path} has a column 'id' of the type decimal256(50, 2)")
+    assert message.endswith("leave it out with --columns.")
+    assert score(path, columns=("text",)).texts == ["a"]
+    assert "holds Object, no text" in fail(ColumnError, path, text_column="n", columns=("text",))
+
+
+def test_numbers_that_are_of_two_types_in_two_files_become_text_with_a_note(tmp_path: Path) -> None:
+    one = write_parquet(tmp_path / "1.parquet", {"text": ["a"], "likes": [3], "n": [1]})
+    two = write_parquet(tmp_path / "2.parquet", {"text": ["b"], "likes": [2.5], "n": [2]})
+    found = survey(one, two)
+    assert (found.schema["likes"], found.schema["n"]) == (pl.String, pl.Int64)
+    assert found.notes == (
+        f"The column 'likes' is Int64 in {one} and Float64 in {two}: it is written as text, so that no value changes.",
+    )
+    assert read_all(one, two).frame["likes"].to_list() == ["3", "2.5"]
+    assert survey(one, two, columns=("n",)).notes == ()
+
+
 def test_no_rows_make_an_output_of_no_rows(tmp_path: Path, score: Score) -> None:
     path = write_parquet(tmp_path / "posts.parquet", {"text": pa.array([], pa.string())})
     assert score(path).frame.shape == (0, 8)
