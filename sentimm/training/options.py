@@ -105,6 +105,8 @@ class TrainOptions:
             )
         if any(not 0 < weight < math.inf for weight in self.table_weights):
             raise UsageError("--table-weights must all be greater than 0.")
+        if self.teacher is None and self.teacher_weight != TrainOptions.teacher_weight:
+            raise UsageError("--teacher-weight is a share of a teacher's answers: name the teacher with --teacher.")
         if len(self.teacher_weight) not in (1, len(self.inputs)):
             raise UsageError(
                 f"--teacher-weight names {len(self.teacher_weight)} weights for {len(self.inputs)} tables: "

@@ -36,8 +36,15 @@ def test_tables_are_kept_by_their_full_names(tmp_path: Path, monkeypatch: pytest
         ({"labels": ("a",)}, "--labels needs two or more"),
         ({"val_fraction": 1.5}, "--val-fraction 1.5"),
         ({"freeze": ("sound",)}, "--freeze takes text, image or both, not sound"),
-        ({"teacher_weight": (1.2,)}, "--teacher-weight 1.2 must lie between 0 and 1"),
-        ({"teacher_weight": (0.5, 1.0)}, "--teacher-weight names 2 weights for 1 tables: give one, or one for each"),
+        ({"teacher": Path("t"), "teacher_weight": (1.2,)}, "--teacher-weight 1.2 must lie between 0 and 1"),
+        (
+            {"teacher": Path("t"), "teacher_weight": (0.5, 1.0)},
+            "--teacher-weight names 2 weights for 1 tables: give one",
+        ),
+        (
+            {"teacher_weight": (0.8,)},
+            "--teacher-weight is a share of a teacher's answers: name the teacher with --teacher",
+        ),
         ({"epochs": 0}, "--epochs must be at least 1"),
         ({"accumulate": 0}, "--accumulate must be at least 1"),
         ({"patience": 0}, "--patience must be at least 1"),
