@@ -33,7 +33,8 @@ class ExportOptions:
 
     `share_weights` stores int8 weights once for int8 and fp16, which makes a bundle of both less than half as large.
     `calibration` is a table of posts to find int8's scales with, in the place of those that the run keeps, and `images`
-    the folder of its images. `card` is a file of hand-written sections for the model card.
+    the folder of its images. `composed` is another share of what the heads make together than the run was trained
+    with. `card` is a file of hand-written sections for the model card.
     """
 
     run: Path
@@ -44,6 +45,7 @@ class ExportOptions:
     share_weights: bool = False
     calibration: Path | None = None
     images: Path | None = None
+    composed: float | None = None
     name: str | None = None
     card: Path | None = None
     overwrite: bool = False
@@ -61,6 +63,8 @@ class ExportOptions:
             raise UsageError("--share-weights shares the weights of int8 and fp16: name both in --precision.")
         if self.images is not None and self.calibration is None:
             raise UsageError("--images is the folder of the images of --calibration, which was not given.")
+        if self.composed is not None and not 0 <= self.composed < 1:
+            raise UsageError(f"--composed {self.composed} must be at least 0 and less than 1.")
         if not 0 <= self.min_agreement <= 1:
             raise UsageError(f"--min-agreement {self.min_agreement} must lie between 0 and 1.")
 
@@ -92,6 +96,9 @@ def export_run(options: ExportOptions, tell: Callable[[str], None]) -> Exported:
         )
     if options.output.exists() and not (options.output / "bundle.json").is_file():
         raise UsageError(f"{options.output} is not a bundle, so --overwrite will not replace it: name another folder.")
+    notes: list[str] = []
+    if options.composed is not None:
+        run = _compose(run, options.composed, notes)
     written = {} if options.card is None else read_sections(options.card)
     model = run.build_model(options.weights)
     calibration = (
@@ -108,7 +115,7 @@ def export_run(options: ExportOptions, tell: Callable[[str], None]) -> Exported:
             f"The bundle can't be written to {options.output.parent}: {error.strerror or error}."
         ) from error
     try:
-        exported = _write_bundle(folder, run, model, options, calibration, held_out, written, tell)
+        exported = _write_bundle(folder, run, model, options, calibration, held_out, written, notes, tell)
         folder.chmod(0o755)
         if options.output.exists():
             shutil.rmtree(options.output)
@@ -120,6 +127,20 @@ def export_run(options: ExportOptions, tell: Callable[[str], None]) -> Exported:
     return Exported(load_bundle(options.output), exported.parity, exported.notes)
 
 
+def _compose(run: Run, share: float, notes: list[str]) -> Run:
+    """Mix another share of what the heads make together into a run's answers."""
+    if not run.fusion.composed:
+        raise UsageError(
+            f"--composed takes another share than the run was trained with, and {run.path} was trained without: "
+            "leave it away."
+        )
+    notes.append(
+        f"composed: what the heads make together is {share:g} of the answers to complete posts, and was "
+        f"{run.fusion.composed:g} in training"
+    )
+    return replace(run, fusion=replace(run.fusion, composed=share))
+
+
 def _write_bundle(
     folder: Path,
     run: Run,
@@ -128,9 +149,9 @@ def _write_bundle(
     calibration: ScalePosts,
     held_out: StoredPosts,
     written: Mapping[str, str],
+    notes: list[str],
     tell: Callable[[str], None],
 ) -> Exported:
-    notes: list[str] = []
     with tempfile.TemporaryDirectory() as work, _quiet_quantization():
         tell("writing the graphs")
         sources = write_graphs(model, Path(work))

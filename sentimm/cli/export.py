@@ -45,6 +45,14 @@ def export(
             show_default=False,
         ),
     ] = None,
+    composed: Annotated[
+        float | None,
+        typer.Option(
+            metavar="W",
+            help="Share of what both heads make together in the answers.",
+            show_default="as trained",
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The bundle's name.", show_default="that of its folder")] = None,
     card: Annotated[
         Path | None,
@@ -78,6 +86,7 @@ def export(
         share_weights=share_weights,
         calibration=calibration,
         images=images,
+        composed=composed,
         name=name,
         card=card,
         overwrite=overwrite,

@@ -232,6 +232,8 @@ def test_options_are_checked(tmp_path: Path) -> None:
         ExportOptions(tmp_path, tmp_path, precisions=("int4",))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="--share-weights"):
         ExportOptions(tmp_path, tmp_path, precisions=("fp32",), share_weights=True)
+    with pytest.raises(UsageError, match=r"--composed 1\.0 must be at least 0 and less than 1"):
+        ExportOptions(tmp_path, tmp_path, composed=1.0)
 
 
 def test_second_products_are_found_by_their_shape() -> None:

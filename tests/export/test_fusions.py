@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sentimm_export.parity import NEIGHBOUR_TOLERANCE
 from torch import nn
 
 from sentimm.bundle import PRECISIONS, Precision
+from sentimm.errors import UsageError
 from sentimm.models.encoders import load_image_encoder, load_text_encoder
 from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel
 from sentimm.scoring.engine import Engine
@@ -208,6 +210,28 @@ def test_the_engine_answers_as_pytorch_does(
         found = ask_engine(engine, tokens, pixels)[[pairs.index(pair) for pair in asked]]
         assert np.abs(found - expected).max() <= {"fp32": 1e-4, "fp16": 2e-2, "int8": 0.15}[precision]
         assert exported.parity[precision].neighbour_difference <= NEIGHBOUR_TOLERANCE[precision]
+
+
+@pytest.mark.usefixtures("export_encoders_once")
+def test_another_share_of_what_the_heads_make_together(tmp_path: Path, encoders: tuple[Path, str]) -> None:
+    run = make_run(tmp_path / "run", encoders, "native-cat", literal=False, composed=0.5)
+    asked = ExportOptions(run.path, tmp_path / "bundle", precisions=("fp32",), composed=0.9)
+    exported = export_run(asked, lambda _: None)
+    tokens, pixels = [np.array([2, 7, 9, 3], np.int64)], list(make_pixels(1))
+    answer = ask_engine(Engine(exported.bundle, device="cpu", precision="fp32"), tokens, pixels)
+    complete = list_pairs(1, 1).index((0, 0))
+    as_trained, expected = (
+        ask_model(each.build_model("best"), tokens[0], pixels[0])
+        for each in (run, replace(run, fusion=replace(run.fusion, composed=0.9)))
+    )
+    assert np.abs(answer[complete] - expected).max() <= 1e-4
+    assert np.abs(as_trained - expected).max() > 0.01
+    assert exported.notes[0].startswith("composed: what the heads make together is 0.9")
+    assert "(share 0.9)" in (exported.bundle.path / "MODEL_CARD.md").read_text()
+
+    plain = make_run(tmp_path / "plain", encoders, "native-cat", literal=False)
+    with pytest.raises(UsageError, match="--composed takes another share than the run was trained with"):
+        export_run(replace(asked, run=plain.path, output=tmp_path / "other"), lambda _: None)
 
 
 @pytest.mark.usefixtures("export_encoders_once")
