@@ -73,16 +73,31 @@ def _list_facts(bundle: Bundle) -> list[tuple[str, list[str]]]:
         ("Precision", [f"{', '.join(bundle.precisions)}; {sum(bundle.files.values()) / 1e6:,.1f} MB in all"]),
         ("Measured", list(_flatten(bundle.metrics)) or ["nothing"]),
         ("Export", list(_flatten(bundle.parity)) or ["not compared"]),
-        ("Origin", list(_flatten(bundle.provenance)) or ["unknown"]),
+        ("Origin", list(_flatten(_leave_out_digests(bundle.provenance))) or ["unknown"]),
+        *([("Notes", notes)] if (notes := [str(note) for note in bundle.provenance.get("notes", ())]) else []),
     ]
 
 
+def _leave_out_digests(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what no person reads, the digests of the run's posts, and the notes, which have lines of their own."""
+    kept = {key: value for key, value in provenance.items() if key != "notes"}
+    if isinstance(run := kept.get("run"), Mapping):
+        kept["run"] = {key: value for key, value in run.items() if key != "posts"}
+    return kept
+
+
 def _flatten(fields: Mapping[str, Any], name: str = "") -> Iterator[str]:
-    """Write nested objects as lines: one for each object, with its plain values."""
+    """Write nested objects as lines: one for each object, with its plain values and their 95% intervals."""
     plain = {key: value for key, value in fields.items() if not isinstance(value, Mapping)}
-    if plain:
-        values = ", ".join(f"{key.replace('_', ' ')} {_shorten(value)}" for key, value in plain.items())
-        yield f"{name}: {values}" if name else values
+    intervals = {key.removesuffix("_95"): value for key, value in plain.items() if key.endswith("_95")}
+    values = [
+        f"{key.replace('_', ' ') if key.isidentifier() else key} {_shorten(value)}"  # else it is a file's name
+        + (f" ({' to '.join(map(_shorten, intervals[key]))})" if key in intervals else "")
+        for key, value in plain.items()
+        if key.removesuffix("_95") not in intervals or key in intervals
+    ]
+    if values:
+        yield f"{name}: {', '.join(values)}" if name else ", ".join(values)
     for key, value in fields.items():
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{name} {key}".strip())
@@ -90,7 +105,7 @@ def _flatten(fields: Mapping[str, Any], name: str = "") -> Iterator[str]:
 
 def _shorten(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.3g}"
     if isinstance(value, list):
         return "; ".join(map(_shorten, value)) or "none"
     return str(value)

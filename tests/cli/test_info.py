@@ -92,3 +92,24 @@ def test_what_a_bundle_says_can_not_rewrite_the_terminal(capsys, tmp_path):
     _, out, _ = run(capsys, "info", make_bundle(tmp_path / "model", name="evil\x1b[2J[red]x"))
     assert "\x1b" not in out
     assert "evil\N{REPLACEMENT CHARACTER}[2J[red]x: " in out
+
+
+def test_info_puts_intervals_beside_their_figures_and_leaves_out_digests(capsys, tmp_path):
+    bundle = make_bundle(tmp_path / "measured")
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    manifest["metrics"] = {"held_out": {"text": {"posts": 9, "macro_f1": 0.71234, "macro_f1_95": [0.6, 0.8]}}}
+    manifest["provenance"] |= {
+        "run": {"posts": ["c0ffee"], "tables": {"my_posts.csv": 9}},
+        "notes": ["a layer stays in float", "another one, too"],
+    }
+    (bundle / "bundle.json").write_text(json.dumps(manifest))
+    code, out, _ = run(capsys, "info", bundle)
+    assert code == 0
+    for fact in (
+        "held_out text: posts 9, macro f1 0.712 (0.6 to 0.8)",
+        "run tables: my_posts.csv 9",
+        "Notes        a layer stays in float",
+        "another one, too",
+    ):
+        assert f"  {fact}\n" in out
+    assert "c0ffee" not in out
