@@ -98,8 +98,9 @@ def _introduce(bundle: Bundle, run: Run) -> Iterator[str]:
     yield ""
     heads = bundle.fusion.heads
     alone = f"; posts of {' or '.join(heads)} alone are answered by a head of their own" if heads else ""
-    share = f", mixed with what the heads of text and image make together (share {run.fusion.composed:g})"
-    composed = share if bundle.fusion.composed else ""
+    composed = ""
+    if share := run.fusion.composed:
+        composed = f", mixed with what the heads of text and image make together (share {share:g})"
     yield f"- Fusion: `{bundle.fusion.name}`{composed}{alone}"
     if bundle.text is not None:
         yield f"- Text encoder: `{bundle.text.encoder}`, up to {bundle.text.max_tokens} tokens"
