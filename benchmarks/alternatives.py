@@ -30,12 +30,12 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose, PILToTensor, Resize
 from transformers import PreTrainedTokenizerFast
 
-from sentimm.bundle import load_bundle
+from sentimm.bundle.bundle import load_bundle
 from sentimm.models.encoders import ImageEncoder, ImageEncoderConfig, TextEncoder, TextEncoderConfig
 from sentimm.models.fusion import SentimentModel
 from sentimm.models.fusions import FusionConfig
 from sentimm.text import normalize_texts
-from sentimm.training.run import open_run
+from sentimm.training.run_folder import open_run
 
 BATCH = 32
 WORKERS = 2

@@ -24,7 +24,7 @@ if ! sentimm doctor > "$report/doctor.txt"; then
     echo "Scoring does not work here: see $report/doctor.txt." >&2
     exit 1
 fi
-python -m pytest -q tests/scoring/test_cuda.py | tee "$report/tests.txt"
+python -m pytest -q tests/runtime/test_cuda.py | tee "$report/tests.txt"
 if grep -q skipped "$report/tests.txt"; then
     echo "The tests were skipped: ONNX Runtime can't use the GPU. See $report/doctor.txt." >&2
     exit 1

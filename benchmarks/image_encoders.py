@@ -29,7 +29,7 @@ from sklearn.preprocessing import StandardScaler
 from sentimm.models.encoders import ImageEncoder, load_image_encoder
 from sentimm.models.fusion import SentimentModel
 from sentimm.models.fusions import FusionConfig
-from sentimm.training.dataset import LabelledPosts, decode_images, load_posts
+from sentimm.training.data.posts import LabelledPosts, decode_images, load_posts
 from sentimm.training.options import TrainOptions
 
 SIZE = 224

@@ -14,19 +14,19 @@ import tempfile
 from pathlib import Path
 
 IN_PROCESS = """
-import sentimm.scoring.decoders
+import sentimm.scoring.pipeline.decoder_pool
 
 
 def decode(self, files):
     for file in files:
-        self._rows[self.decoded] = sentimm.scoring.decoders.decode_image(file, self._size)
+        self._rows[self.decoded] = sentimm.scoring.pipeline.decoder_pool.decode_image(file, self._size)
         self.decoded += 1
     return [None] * len(files)
 
 
-sentimm.scoring.decoders.Decoder.decode = decode
+sentimm.scoring.pipeline.decoder_pool.Decoder.decode = decode
 """
-SCORE = "import json, sys; from sentimm.cli import main; main(sys.argv[1:])"
+SCORE = "import json, sys; from sentimm.cli.app import main; main(sys.argv[1:])"
 
 
 def measure(setup: str, options: argparse.Namespace) -> float:

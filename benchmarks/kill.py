@@ -16,9 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from sentimm.scoring.problems import name_problems
-from tests.scoring import corpora, kills
-from tests.tiny_bundles import make_bundle
+from sentimm.scoring.output.problems import name_problems
+from tests.support import corpora, kills
+from tests.support.tiny_bundles import make_bundle
 
 
 def main() -> None:

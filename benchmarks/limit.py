@@ -10,11 +10,11 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from sentimm.bundle import load_bundle
+from sentimm.bench.stages import find_limit, measure_stages
+from sentimm.bundle.bundle import load_bundle
 from sentimm.corpus import CorpusReader, survey_corpus
 from sentimm.options import CorpusOptions
-from sentimm.scoring.engine import Engine
-from sentimm.scoring.limit import find_limit, measure_stages
+from sentimm.runtime.engine import Engine
 
 
 def main() -> None:

@@ -25,13 +25,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from sentimm.corpus import CorpusReader, survey_corpus, write_chunk
 from sentimm.events import Counts
 from sentimm.options import CorpusOptions, ScoreOptions
-from sentimm.scoring import cluster
-from sentimm.scoring.cluster import Cluster
+from sentimm.scoring.cluster import ray_cluster as cluster
+from sentimm.scoring.cluster.ray_cluster import Cluster
+from sentimm.scoring.cluster.worker import PartWorker
 from sentimm.scoring.job import run_job
-from sentimm.scoring.output import regroup_parts, write_file
-from sentimm.scoring.pipeline import Encodings
-from sentimm.scoring.worker import PartWorker
-from tests.tiny_bundles import make_bundle
+from sentimm.scoring.output.columns import regroup_parts, write_file
+from sentimm.scoring.pipeline.chunk_scorer import Encodings
+from tests.support.tiny_bundles import make_bundle
 
 _COUNTS = [{"positive": 1}, {"text": 1}, {"ok": 1}]
 

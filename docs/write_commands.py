@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from typer.models import ArgumentInfo, OptionInfo
 
-from sentimm.cli import COMMANDS, app
+from sentimm.cli.app import COMMANDS, app
 
 FILE = Path(__file__).parent / "commands.md"
 

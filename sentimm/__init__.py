@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 __all__ = ["Scorer", "__version__", "load_bundle"]
 
 if TYPE_CHECKING:
-    from sentimm.bundle import load_bundle
+    from sentimm.bundle.bundle import load_bundle
     from sentimm.scoring.scorer import Scorer
 
 
@@ -25,7 +25,7 @@ def __getattr__(name: str) -> Any:
 
         return Scorer
     if name == "load_bundle":
-        from sentimm.bundle import load_bundle
+        from sentimm.bundle.bundle import load_bundle
 
         return load_bundle
     raise AttributeError(f"module 'sentimm' has no attribute {name!r}")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sentimm.scoring import decoders
-from tests.servers import MemoryStore, S3Server, WebServer, forget_file_systems
-from tests.tiny_bundles import make_bundle
+from sentimm.scoring.pipeline import decoder_pool as decoders
+from tests.support.servers import MemoryStore, S3Server, WebServer, forget_file_systems
+from tests.support.tiny_bundles import make_bundle
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,9 @@ import pytest
 
 from sentimm.console.terminal import printable
 from sentimm.text import TextTokenizer, normalize_texts
-from tests.cli.running import run
-from tests.scoring import corpora
-from tests.tiny_bundles import make_bundle, make_tokenizer
+from tests.support import corpora
+from tests.support.commands import run
+from tests.support.tiny_bundles import make_bundle, make_tokenizer
 
 MEGABYTE = 1_000_000
 WHITE_SPACE = "".join(map(chr, filter(lambda code: chr(code).isspace(), range(0x110000))))
@@ -121,7 +121,7 @@ def test_entities_of_absurd_numbers_are_no_characters(text: str, expected: str) 
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path) -> Path:
     """A working directory where the built-in model is the tiny one."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sentimm.bundle.default_bundle_path", lambda: tiny_bundle)
+    monkeypatch.setattr("sentimm.bundle.bundle.default_bundle_path", lambda: tiny_bundle)
     return tmp_path
 
 

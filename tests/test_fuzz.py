@@ -18,13 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sentimm.bundle import load_bundle
+from sentimm.bundle.bundle import load_bundle
 from sentimm.corpus import CorpusReader, survey_corpus
 from sentimm.errors import BundleError, InputError, SentimmError
 from sentimm.options import CorpusOptions
-from sentimm.scoring.decoders import Decoder, Decoders
-from tests.awkward_images import FORMATS, encode
-from tests.tiny_bundles import make_bundle
+from sentimm.scoring.pipeline.decoder_pool import Decoder, Decoders
+from tests.support.awkward_images import FORMATS, encode
+from tests.support.tiny_bundles import make_bundle
 
 IMAGES, TABLES, MANIFESTS = 16_000, 8_000, 4_000
 SIZE = 16

@@ -67,7 +67,7 @@ def module_name(path: Path) -> str:
 
 
 def room_of(module: str) -> str:
-    """Give the room of a module of ours: `sentimm.corpus.survey` is in `corpus`, `console.training` is one itself."""
+    """Give the room of a module of ours."""
     parts = module.split(".")
     if parts[0] == "sentimm_export" or len(parts) == 1:
         return parts[0]
@@ -143,7 +143,7 @@ def test_onnx_runtime_tells_nobody_anything() -> None:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    code = "import sys; sys.argv = ['sentimm', '--help']\nfrom sentimm.cli import main\n"
+    code = "import sys; sys.argv = ['sentimm', '--help']\nfrom sentimm.cli.app import main\n"
     code += "try: main()\nexcept SystemExit as exit: assert not exit.code"
     assert run_fresh(code) & HEAVY_LIBRARIES == set()
 
@@ -172,7 +172,7 @@ def test_the_command_that_scores_loads_neither_a_training_library_nor_pandas(tin
     arguments = ["score", str(samples / "posts.csv"), "--images", str(samples / "images"), "--model", str(tiny_bundle)]
     arguments += ["-o", str(tmp_path / "scored.parquet"), "--quiet"]
     code = f"""
-from sentimm.cli import app
+from sentimm.cli.app import app
 app({arguments!r}, standalone_mode=False)
 """
     # pyarrow imports pandas, where it is installed, for some ways of making an array: half a second.

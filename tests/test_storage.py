@@ -18,8 +18,8 @@ import pytest
 
 from sentimm import storage
 from sentimm.errors import MissingExtraError, UsageError
-from sentimm.storage import Entry, RemoteFile, asking, files, to_path
-from tests.servers import Faults, S3Server, WebServer, find_free_port, forget_file_systems
+from sentimm.storage import Entry, RemoteFile, retrying, files, to_path
+from tests.support.servers import Faults, S3Server, WebServer, find_free_port, forget_file_systems
 
 RATE = 0.25
 AWKWARD = [
@@ -39,8 +39,8 @@ SEEDS = [1, 2]
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "_FIRST_WAIT", 0.005)
-    monkeypatch.setattr(asking, "_LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.005)
+    monkeypatch.setattr(retrying, "_LONGEST_WAIT", 0.02)
 
 
 def make_bytes(size: int, seed: int = 0) -> bytes:
@@ -249,7 +249,7 @@ class TestObjectStorage:
     def test_gives_up_where_a_server_is_down(
         self, s3: S3Server, faults: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(asking, "_ATTEMPTS", 2)
+        monkeypatch.setattr(retrying, "_ATTEMPTS", 2)
         (tmp_path / "file").write_bytes(b"1")
         path = to_path("s3://posts/file")
         questions: list[Callable[[], object]] = [
@@ -309,7 +309,7 @@ def ask_in_a_process(url: str, *, is_forked: bool = False) -> bytes:
     script = f"""
 import multiprocessing, sys
 from sentimm import storage
-from sentimm.storage import asking
+from sentimm.storage import retrying
 images = [storage.RemoteFile({url!r})] * 64
 assert len(set(storage.map_remote(storage.read_bytes, images))) == 1
 path = storage.to_path({url!r})
@@ -527,27 +527,27 @@ def test_asks_again_only_what_may_pass() -> None:
     answers: list[object] = [TimeoutError(), OSError(errno.EIO, "no"), 3]
     ask = partial(answer_in_turn, answers)
     path = Path("x")
-    assert asking.ask(path, ask) == 3
+    assert retrying.ask(path, ask) == 3
     for code in "NoSuchUpload", "RequestTimeout":  # of a request whose first answer was lost, and of one that came late
         failure = FileNotFoundError("no")
         failure.__cause__ = make_refusal(code, 404)
         answers[:] = [failure, 3]
-        assert asking.ask(path, ask) == 3
+        assert retrying.ask(path, ask) == 3
     failure = OSError(errno.EINVAL, "no")
     failure.__cause__ = make_refusal("InvalidRequest", 400)
     answers[:] = [failure, 3]
     with pytest.raises(OSError):
-        asking.ask(path, ask)
+        retrying.ask(path, ask)
     assert answers == [3]
     answers[:] = [PermissionError(), 3]
     with pytest.raises(PermissionError):
-        asking.ask(path, ask)
+        retrying.ask(path, ask)
     assert answers == [3]
 
 
 def test_asks_nothing_again_once_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "_FIRST_WAIT", 600)
-    monkeypatch.setattr(asking, "_LONGEST_WAIT", 600)
+    monkeypatch.setattr(retrying, "_FIRST_WAIT", 600)
+    monkeypatch.setattr(retrying, "_LONGEST_WAIT", 600)
     given_up, asked, calls = threading.Event(), threading.Event(), []
 
     def fail() -> None:
@@ -557,7 +557,7 @@ def test_asks_nothing_again_once_nobody_waits(monkeypatch: pytest.MonkeyPatch) -
 
     def ask() -> None:
         with storage.giving_up_on(given_up):
-            asking.ask(Path("x"), fail)
+            retrying.ask(Path("x"), fail)
 
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(ask)
@@ -569,8 +569,8 @@ def test_asks_nothing_again_once_nobody_waits(monkeypatch: pytest.MonkeyPatch) -
     with storage.giving_up_on(given_up):
         pass
     answers: list[object] = [TimeoutError(), 3]
-    monkeypatch.setattr(asking, "_FIRST_WAIT", 0.001)
-    assert asking.ask(Path("x"), partial(answer_in_turn, answers)) == 3  # that was for the block alone
+    monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.001)
+    assert retrying.ask(Path("x"), partial(answer_in_turn, answers)) == 3  # that was for the block alone
 
 
 def test_a_server_answers_that_fails_for_the_folder_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -603,10 +603,10 @@ def test_what_google_refuses_is_not_asked_for_again(monkeypatch: pytest.MonkeyPa
     for error in (OSError("Forbidden: posts\nno"), HttpError({"code": 401, "message": "no"})):
         calls.clear()
         with pytest.raises(PermissionError, match="refuses"):
-            asking.ask(path, partial(fail, error))
+            retrying.ask(path, partial(fail, error))
         assert len(calls) == 1
-    monkeypatch.setattr(asking, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.001)
     calls.clear()
     with pytest.raises(OSError, match="busy"):
-        asking.ask(path, partial(fail, HttpError({"code": 503, "message": "busy"})))
-    assert len(calls) == asking._ATTEMPTS
+        retrying.ask(path, partial(fail, HttpError({"code": 503, "message": "busy"})))
+    assert len(calls) == retrying._ATTEMPTS

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sentimm.bundle import PRECISIONS, Bundle, Precision
-from sentimm.evaluation.calibration import Calibration, calibrate
-from sentimm.evaluation.intervals import Interval
-from sentimm.evaluation.report import Report, measure_probabilities
-from sentimm.scoring.engine import Engine
-from sentimm.training.run import StoredPosts
+from sentimm.bundle.bundle import PRECISIONS, Bundle, Precision
+from sentimm.metrics.calibration import Calibration, calibrate
+from sentimm.metrics.intervals import Interval
+from sentimm.metrics.report import Report, measure_probabilities
+from sentimm.runtime.engine import Engine
+from sentimm.training.run_folder import StoredPosts
 from sentimm_export.parity import score_posts
 
 # The standard error of a temperature over so many posts is some 15%; over fewer it does more harm than good.

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sentimm.bundle import Bundle, Precision
+from sentimm.bundle.bundle import Bundle, Precision
 from sentimm.errors import InputError
-from sentimm.evaluation.intervals import Interval
-from sentimm.evaluation.report import Report
-from sentimm.training.run import Run
+from sentimm.metrics.intervals import Interval
+from sentimm.metrics.report import Report
+from sentimm.training.run_folder import Run
 from sentimm_export.calibration import Finding
 from sentimm_export.parity import Parity
 

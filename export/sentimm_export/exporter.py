@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import sentimm
-from sentimm.bundle import PRECISIONS, Bundle, Precision, load_bundle, write_manifest
+from sentimm.bundle.bundle import PRECISIONS, Bundle, Precision, load_bundle, write_manifest
 from sentimm.errors import OutputError, UsageError
 from sentimm.models.fusion import SentimentModel
-from sentimm.training.run import Run, StoredPosts, Weights, open_run, read_posts
+from sentimm.training.run_folder import Run, StoredPosts, Weights, open_run, read_posts
 from sentimm_export.calibration import describe_findings, examine_bundle, list_temperatures, list_unfitted
 from sentimm_export.card import read_sections, write_card
 from sentimm_export.graphs import write_graphs

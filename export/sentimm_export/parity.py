@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sentimm.bundle import Bundle, Precision
+from sentimm.bundle.bundle import Bundle, Precision
 from sentimm.errors import ParityError
-from sentimm.evaluation.metrics import measure_labels
+from sentimm.metrics.metrics import measure_labels
 from sentimm.models.fusion import SentimentModel
-from sentimm.scoring.encoded import Encoded
-from sentimm.scoring.engine import Engine
+from sentimm.runtime.encoded import Encoded
+from sentimm.runtime.engine import Engine
 from sentimm.text import pad_tokens
-from sentimm.training.run import StoredPosts
+from sentimm.training.run_folder import StoredPosts
 
 # The design's first promise: how far a post's probabilities may move with its neighbours.
 NEIGHBOUR_TOLERANCE: dict[Precision, float] = {"int8": 1e-3, "fp32": 1e-4, "fp16": 5e-3}

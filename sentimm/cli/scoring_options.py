@@ -70,7 +70,7 @@ def limit_threads(asked: int | None) -> None:
     Raises:
         UsageError: `asked` or OMP_NUM_THREADS is not a number of threads.
     """
-    from sentimm.scoring.devices import choose_threads
+    from sentimm.runtime.devices import choose_threads
 
     threads = str(choose_threads(asked))
     for variable in ("POLARS_MAX_THREADS", "RAYON_NUM_THREADS"):

@@ -20,7 +20,7 @@ from sentimm.console.terminal import (
 )
 
 if TYPE_CHECKING:
-    from sentimm.scoring.bench import Benchmark
+    from sentimm.bench.benchmark import Benchmark
 
 _MILLION = 1_000_000
 

@@ -12,11 +12,11 @@ from rich.text import Text
 
 from sentimm.console.terminal import make_console, make_line, print_block, print_json
 from sentimm.console.training import TrainingConsole
-from sentimm.evaluation.comparison import Comparison, list_notes, list_tables
+from sentimm.training.comparison.results import Comparison, list_notes, list_tables
 from sentimm.training.events import ComparedRun, ComparisonEvent, ImagesHashed
 
 if TYPE_CHECKING:
-    from sentimm.training.run import TrainingStopped
+    from sentimm.training.run_folder import TrainingStopped
 
 _WIDTH = 120  # of the tables: in a narrower window their lines wrap, and no figure is cut off
 _STATES = {"new": "", "interrupted": ": going on", "finished": ": done already"}

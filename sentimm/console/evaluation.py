@@ -15,9 +15,9 @@ from rich.text import Text
 from sentimm.console.terminal import count_posts, make_console, make_line, print_block, print_json
 
 if TYPE_CHECKING:
-    from sentimm.evaluation.intervals import Interval
-    from sentimm.evaluation.report import Report
-    from sentimm.scoring.assessment import Assessment
+    from sentimm.evaluation.assess import Assessment
+    from sentimm.metrics.intervals import Interval
+    from sentimm.metrics.report import Report
 
 _GROUPS = {"text+image": "text and image", "text": "text only", "image": "image only"}
 _FIGURES = (

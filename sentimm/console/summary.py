@@ -23,7 +23,7 @@ from sentimm.console.terminal import (
 from sentimm.events import Counts
 
 if TYPE_CHECKING:
-    from sentimm.scoring.progress import JobProgress
+    from sentimm.scoring.job_folder.progress import JobProgress
 
 _COLORS = {"negative": "red", "neutral": "bright_black", "positive": "green"}
 _OTHER_COLORS = ("cyan", "magenta", "blue", "yellow")

@@ -22,7 +22,7 @@ from sentimm.training.events import (
 )
 
 if TYPE_CHECKING:
-    from sentimm.training.run import Run, TrainingStopped
+    from sentimm.training.run_folder import Run, TrainingStopped
 
 _PLAIN_EVERY_S = 30
 

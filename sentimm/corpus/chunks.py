@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sentimm.corpus.blocks import Problem
 from sentimm.corpus.columns import (
     ColumnChoice,
     choose_columns,
@@ -20,6 +19,7 @@ from sentimm.corpus.columns import (
     shorten_name,
 )
 from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageLookup, ImageSource, is_link, is_url, open_images
+from sentimm.corpus.tables.base import Problem
 from sentimm.errors import InputError
 from sentimm.options import CorpusOptions
 

@@ -9,9 +9,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentimm.corpus.blocks import Problem
 from sentimm.corpus.chunks import Chunk, make_frame
 from sentimm.corpus.image_lookup import MISSING, name_image
+from sentimm.corpus.tables.base import Problem
 from sentimm.errors import TableError
 from sentimm.storage import RemoteFile, exists, is_remote, read_bytes
 

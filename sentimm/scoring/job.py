@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentimm import __version__
-from sentimm.bundle import Bundle, load_bundle
+from sentimm.bundle.bundle import Bundle, load_bundle
 from sentimm.corpus import (
     Chunk,
     CorpusReader,
@@ -36,20 +36,20 @@ from sentimm.events import (
     SurveyProgress,
 )
 from sentimm.options import ScoreOptions
-from sentimm.scoring.commit import commit_file, writing
-from sentimm.scoring.fingerprint import check_unchanged, read_states, take_fingerprint
-from sentimm.scoring.folder import JobFolder
-from sentimm.scoring.output import OutputColumns, check_views
-from sentimm.scoring.parts import Part
-from sentimm.scoring.pipeline import ChunkScorer, Encodings
-from sentimm.scoring.problems import FailureLimit, count_problems, list_problems, name_problems
-from sentimm.scoring.retry import EarlierAnswers
-from sentimm.scoring.targets import check_list, check_output, default_output, leave_own_out
-from sentimm.scoring.work import Place, Work, read_posts
+from sentimm.scoring.job_folder.context import Place, Work, read_posts
+from sentimm.scoring.job_folder.earlier_answers import EarlierAnswers
+from sentimm.scoring.job_folder.fingerprint import check_unchanged, read_states, take_fingerprint
+from sentimm.scoring.job_folder.folder import JobFolder
+from sentimm.scoring.job_folder.output_paths import check_list, check_output, default_output, leave_own_out
+from sentimm.scoring.job_folder.parts import Part
+from sentimm.scoring.output.columns import OutputColumns, check_views
+from sentimm.scoring.output.problems import FailureLimit, count_problems, list_problems, name_problems
+from sentimm.scoring.pipeline.chunk_scorer import ChunkScorer, Encodings
 from sentimm.storage import exists, is_remote, read_bytes
+from sentimm.storage.atomic import commit_file, writing
 
 if TYPE_CHECKING:
-    from sentimm.scoring.engine import Engine
+    from sentimm.runtime.engine import Engine
 
 _log = logging.getLogger(__name__)
 
@@ -156,14 +156,14 @@ def _load_bundle(options: ScoreOptions) -> Bundle:
 def _start(bundle: Bundle, options: ScoreOptions, tell: Listener) -> Iterator[Place]:
     """Start what scores posts."""
     if options.ray is not None:
-        from sentimm.scoring.cluster import Cluster
+        from sentimm.scoring.cluster.ray_cluster import Cluster
 
         with Cluster(options.ray, options.threads) as cluster:
             device, precision, note = cluster.place(bundle, options)
             tell(ModelReady(bundle.name, options.model is None, device, precision, note))
             yield Place(device, precision, bundle, cluster=cluster)
         return
-    from sentimm.scoring.engine import Engine
+    from sentimm.runtime.engine import Engine
 
     engine = Engine(
         bundle,
@@ -178,7 +178,7 @@ def _start(bundle: Bundle, options: ScoreOptions, tell: Listener) -> Iterator[Pl
 
 def _choose_batch_sizes(folder: JobFolder, engine: Engine, tell: Listener) -> None:
     """Find the best batch sizes, unless an earlier attempt of the job has."""
-    from sentimm.scoring.batching import find_batch_sizes
+    from sentimm.runtime.batch_sizes import find_batch_sizes
 
     device = f"{engine.device}, {engine.precision}, {engine.threads} threads"
     sizes = folder.find_batch_sizes(device)
@@ -272,7 +272,7 @@ def _score_parts(work: Work, place: Place, encodings: Encodings, tell: Listener)
     """Score the rest where it is to be scored; gives the parts as they are committed."""
     if place.cluster is None:
         return _score_here(work, place, encodings, tell)
-    from sentimm.scoring.distribution import score_on_cluster
+    from sentimm.scoring.cluster.backend import score_on_cluster
 
     return score_on_cluster(work, place, encodings, tell)
 

@@ -7,12 +7,12 @@ from types import TracebackType
 
 import polars as pl
 
-from sentimm.bundle import load_bundle
+from sentimm.bundle.bundle import load_bundle
 from sentimm.corpus import chunk_frame
 from sentimm.options import CorpusOptions, Modality
-from sentimm.scoring.engine import Engine
-from sentimm.scoring.output import OutputColumns
-from sentimm.scoring.pipeline import ChunkScorer
+from sentimm.runtime.engine import Engine
+from sentimm.scoring.output.columns import OutputColumns
+from sentimm.scoring.pipeline.chunk_scorer import ChunkScorer
 from sentimm.storage import to_path
 
 

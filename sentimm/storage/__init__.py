@@ -7,7 +7,6 @@ whoever reads a local file reads a remote one. Local files are left to the opera
 
 from __future__ import annotations
 
-from sentimm.storage.asking import giving_up_on
 from sentimm.storage.files import (
     Entry,
     answers,
@@ -34,6 +33,7 @@ from sentimm.storage.paths import (
     require_writable,
     to_path,
 )
+from sentimm.storage.retrying import giving_up_on
 
 __all__ = [
     "CONNECTIONS",

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
-from sentimm.storage.asking import Result, ask, find_status
 from sentimm.storage.paths import CONNECTIONS, RemoteFile, is_remote, is_web, locate, reach, to_path
+from sentimm.storage.retrying import Result, ask, find_status
 
 Argument = TypeVar("Argument")
 

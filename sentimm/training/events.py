@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sentimm.evaluation.metrics import Metrics
+from sentimm.metrics.metrics import Metrics
 
 
 @dataclass(frozen=True)

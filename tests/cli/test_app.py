@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from sentimm import __version__
-from sentimm.cli import COMMANDS
+from sentimm.cli.app import COMMANDS
 from sentimm.errors import OutputError
-from tests.cli.running import run
+from tests.support.commands import run
 
 HEAVY = ("polars", "pyarrow", "numpy", "onnxruntime", "tokenizers", "PIL", "torch", "torchvision", "transformers")
 
@@ -30,7 +30,7 @@ def command(monkeypatch, tmp_path):
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
 def test_help_and_version_import_nothing_heavy(arguments):
     code = (
-        "import sys; from sentimm.cli import main\n"
+        "import sys; from sentimm.cli.app import main\n"
         "try: main(sys.argv[1:])\n"
         f"finally: sys.stderr.write(' '.join(m for m in {HEAVY} if m in sys.modules))"
     )
@@ -128,7 +128,7 @@ def test_an_unknown_option_is_a_usage_error(capsys):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
 def test_what_can_not_be_printed_ends_nothing():
     def call(code: str, streams: str) -> tuple[int, str, str]:
-        script = f"import sys, sentimm.cli\n{code}sentimm.cli.main(['--version'])"
+        script = f"import sys, sentimm.cli.app\n{code}sentimm.cli.app.main(['--version'])"
         command = ["sh", "-c", f'"$0" "$@" {streams}', sys.executable, "-c", script]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout, done.stderr
@@ -137,7 +137,7 @@ def test_what_can_not_be_printed_ends_nothing():
     assert call("", "2>/dev/full") == (0, f"sentimm {__version__}\n", "")
     assert call("", ">&-") == (0, "", "")
     assert call("", "| true") == (0, "", "")
-    gone = "sentimm.cli.main(['status', 'gone'])\n"
+    gone = "sentimm.cli.app.main(['status', 'gone'])\n"
     assert call(gone, "2>/dev/full") == (2, "", "")
     assert call(gone, "2>&-") == (2, "", "")
     loud = "sentimm.cli.app = lambda *_, **__: print('news' * 9999, file=sys.stderr, flush=True) or print('done')\n"

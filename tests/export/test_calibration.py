@@ -10,10 +10,10 @@ import pytest
 from sentimm_export.calibration import describe_findings, examine_bundle, list_unfitted
 from sentimm_export.parity import score_posts
 
-from sentimm.bundle import load_bundle
-from sentimm.scoring.engine import Engine
-from sentimm.training.run import StoredPosts, read_posts, write_posts
-from tests.tiny_bundles import IMAGE_SIZE, make_bundle
+from sentimm.bundle.bundle import load_bundle
+from sentimm.runtime.engine import Engine
+from sentimm.training.run_folder import StoredPosts, read_posts, write_posts
+from tests.support.tiny_bundles import IMAGE_SIZE, make_bundle
 
 POSTS = 3000
 TEMPERATURES = {"text+image": 2.0, "text": 0.5, "image": 3.0}

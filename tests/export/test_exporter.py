@@ -15,14 +15,14 @@ from sentimm_export.parity import NEIGHBOUR_TOLERANCE, Parity, check_parity
 from sentimm_export.precision import find_second_products
 from torch import nn
 
-from sentimm.bundle import Bundle, load_bundle
+from sentimm.bundle.bundle import Bundle, load_bundle
 from sentimm.errors import InputError, ParityError, UsageError
 from sentimm.models.fusion import SentimentModel
-from sentimm.scoring.engine import Engine
-from sentimm.training.run import Run, open_run, save_weights
-from sentimm.training.trainer import start_run
-from tests.tiny_bundles import make_bundle
-from tests.tiny_models import make_options
+from sentimm.runtime.engine import Engine
+from sentimm.training.run_folder import Run, open_run, save_weights
+from sentimm.training.train import start_run
+from tests.support.tiny_bundles import make_bundle
+from tests.support.tiny_models import make_options
 
 pytestmark = pytest.mark.slow
 

@@ -14,14 +14,14 @@ from sentimm_export.exporter import ExportOptions, export_run
 from sentimm_export.parity import NEIGHBOUR_TOLERANCE
 from torch import nn
 
-from sentimm.bundle import PRECISIONS, Precision
+from sentimm.bundle.bundle import PRECISIONS, Precision
 from sentimm.errors import UsageError
 from sentimm.models.encoders import load_image_encoder, load_text_encoder
 from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel
-from sentimm.scoring.engine import Engine
+from sentimm.runtime.engine import Engine
 from sentimm.text import NORMALIZATION
-from sentimm.training.run import Run, StoredPosts, save_weights, write_posts
-from tests.tiny_models import WORDS, make_image_encoder, make_text_encoder
+from sentimm.training.run_folder import Run, StoredPosts, save_weights, write_posts
+from tests.support.tiny_models import WORDS, make_image_encoder, make_text_encoder
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from sentimm.models.encoders import (
     load_image_encoder,
     load_text_encoder,
 )
-from tests.tiny_models import make_image_encoder, make_text_encoder
+from tests.support.tiny_models import make_image_encoder, make_text_encoder
 
 
 def load_text(folder: Path, **changes: object) -> tuple[TextEncoder, bytes]:

@@ -17,15 +17,16 @@ from hypothesis import strategies as st
 from sentimm.errors import InputError, JobConflictError, OutputError, TableError, UsageError
 from sentimm.events import JobFinished, JobStarted, PartCommitted, PostsScored, Surveyed
 from sentimm.options import CorpusOptions, ScoreOptions
-from sentimm.scoring import commit, job
-from sentimm.scoring.folder import JobFolder
+from sentimm.scoring import job
 from sentimm.scoring.job import run_job, survey_job
-from sentimm.scoring.problems import name_problems
-from sentimm.scoring.progress import read_progress
-from sentimm.scoring.targets import default_output
-from tests.scoring import corpora
-from tests.scoring.test_output import many_types
-from tests.tiny_bundles import make_bundle
+from sentimm.scoring.job_folder.folder import JobFolder
+from sentimm.scoring.job_folder.output_paths import default_output
+from sentimm.scoring.job_folder.progress import read_progress
+from sentimm.scoring.output.problems import name_problems
+from sentimm.storage import atomic as commit
+from tests.scoring.output.test_columns import many_types
+from tests.support import corpora
+from tests.support.tiny_bundles import make_bundle
 
 ROWS = 20
 OUTPUTS = ("scored.parquet", "scored")
@@ -324,7 +325,7 @@ def test_a_full_disk_is_one_sentence_and_the_job_goes_on_later(options, monkeypa
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("sentimm.scoring.parts.write_file", write_nothing)
+        patch.setattr("sentimm.scoring.job_folder.parts.write_file", write_nothing)
         with pytest.raises(OutputError, match=r"part-000000000000\.parquet can't be written: No space left on device"):
             run(options)
     assert not list(job_folder(options).glob("*.tmp"))

@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 from sentimm import Scorer
-from sentimm.corpus.shards import ShardTable
+from sentimm.corpus.tables.shards import ShardTable
 from sentimm.errors import (
     BundleError,
     BundleNotFoundError,
@@ -32,13 +32,13 @@ from sentimm.errors import (
 )
 from sentimm.events import PartCommitted, Surveyed
 from sentimm.options import CorpusOptions, ScoreOptions
-from sentimm.scoring import lock
 from sentimm.scoring.job import run_job
-from sentimm.scoring.progress import read_progress
-from sentimm.storage import asking, to_path
-from tests.scoring import corpora
+from sentimm.scoring.job_folder import lock
+from sentimm.scoring.job_folder.progress import read_progress
+from sentimm.storage import retrying, to_path
 from tests.scoring.test_job import Killed, kill_at
-from tests.servers import Faults, MemoryStore, S3Server
+from tests.support import corpora
+from tests.support.servers import Faults, MemoryStore, S3Server
 
 ROWS = 48
 OUTPUTS = ["scored.parquet", "scored"]
@@ -50,8 +50,8 @@ pytestmark = pytest.mark.usefixtures("quick_decoding")
 def impatient(monkeypatch):
     monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda *_, **__: 0.01)
     monkeypatch.setattr(lock, "_KEEP_SECONDS", 0.0)
-    monkeypatch.setattr(asking, "_FIRST_WAIT", 0.01)
-    monkeypatch.setattr(asking, "_LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(retrying, "_LONGEST_WAIT", 0.05)
 
 
 @pytest.fixture

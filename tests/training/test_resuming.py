@@ -12,12 +12,12 @@ import pytest
 
 from sentimm.errors import InputError, RunError
 from sentimm.training.events import PostsLoaded, TrainingEvent
-from sentimm.training.loop import TrainingLoop
+from sentimm.training.learning.loop import TrainingLoop
 from sentimm.training.options import TrainOptions
-from sentimm.training.run import Run, TrainingStopped, load_state, open_run
-from sentimm.training.trainer import resume_run, start_run
-from tests.training.running import losses, same_weights, train
-from tests.training.test_processes import ROOT, arguments
+from sentimm.training.run_folder import Run, TrainingStopped, load_state, open_run
+from sentimm.training.train import resume_run, start_run
+from tests.support.training_runs import losses, same_weights, train
+from tests.training.learning.test_processes import ROOT, arguments
 
 STEPS = 5  # of an epoch of the tiny corpus
 
@@ -26,7 +26,7 @@ import json, os, signal, sys
 from pathlib import Path
 from sentimm.training.events import BatchTrained
 from sentimm.training.options import TrainOptions
-from sentimm.training.trainer import start_run
+from sentimm.training.train import start_run
 
 def tell(event):
     if isinstance(event, BatchTrained) and (event.epoch, event.batch) == (2, 4):

@@ -1,0 +1,336 @@
+"""The bundle: the folder of graphs, tokenizer and manifest that `export` writes and `score` reads.
+
+`bundle.json` names every other file with its size and SHA-256; loading checks all of them, so a bundle is either
+whole or a `BundleError`. All files lie flat in the folder as plain files: a name that leads out of it is refused, and
+so are links. What the graphs ask for is checked (`graphs`) before anything opens them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+from sentimm.bundle.graph_checks import check_graph
+from sentimm.bundle.manifest import FORMAT, MANIFEST, MOST_BYTES, REMEDY, Fields, parse_manifest
+from sentimm.errors import BundleError, BundleNotFoundError
+from sentimm.storage import download, is_remote, read_bytes, to_path
+
+if TYPE_CHECKING:
+    from sentimm.text import TextTokenizer
+
+Modality: TypeAlias = Literal["text", "image"]
+Precision: TypeAlias = Literal["int8", "fp16", "fp32"]
+
+MODALITIES: tuple[Modality, ...] = ("text", "image")
+PRECISIONS: tuple[Precision, ...] = ("int8", "fp16", "fp32")
+TEMPERATURES = ("text+image", "text", "image")
+
+# The model card may be edited after export: it is for people, and not part of what is checked.
+_UNLISTED = frozenset({MANIFEST, "MODEL_CARD.md"})
+
+# Far above what any model has: what a manifest may make us reserve memory for.
+_MOST_LABELS = 1_000
+_MOST_TOKENS = 8_192
+_MOST_PIXELS = 2_048  # a side of an image
+_MOST_CELLS = 16_384
+_MOST_WIDTH = 16_384
+
+
+@dataclass(frozen=True)
+class TextSpec:
+    """How texts are prepared for the text graph; `width` is the length of a feature vector."""
+
+    encoder: str
+    normalization: str
+    max_tokens: int
+    tokenizer: Path
+    pad_id: int
+    width: int
+
+    def load_tokenizer(self) -> TextTokenizer:
+        """Load the tokenizer.
+
+        Raises:
+            BundleError: its file can't be read as one.
+        """
+        from sentimm.text import TextTokenizer
+
+        try:
+            return TextTokenizer(self.tokenizer, self.max_tokens)
+        except Exception as error:  # tokenizers raises no class of its own
+            raise BundleError(f"{self.tokenizer} can't be read as a tokenizer ({error}): {REMEDY}") from error
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """How images are prepared for the image graph: `size` x `size` pixels; `width` as in `TextSpec`.
+
+    `cells` is how many cells of the last map make an image's sequence, where the fusion attends.
+    """
+
+    encoder: str
+    size: int
+    width: int
+    cells: int | None = None
+
+
+@dataclass(frozen=True)
+class FusionSpec:
+    """The fusion's name, and the modalities that have a head of their own.
+
+    `attends`: it takes the encoders' sequences besides their features. `literal`: it adds up probabilities.
+    `composed`: what the heads make together is mixed into its answers.
+    """
+
+    name: str
+    heads: tuple[Modality, ...]
+    attends: bool = False
+    literal: bool = False
+    composed: bool = False
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle; `graphs[precision]` maps `text`, `image` and `fusion` to the graphs' paths."""
+
+    path: Path
+    name: str
+    labels: tuple[str, ...]
+    modalities: tuple[Modality, ...]
+    text: TextSpec | None
+    image: ImageSpec | None
+    fusion: FusionSpec
+    temperatures: Mapping[str, float]
+    graphs: Mapping[Precision, Mapping[str, Path]]
+    files: Mapping[str, int]  # bytes
+    metrics: Mapping[str, Any]
+    parity: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    digest: str  # SHA-256 of bundle.json, which holds those of all other files
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """The precisions that the bundle holds graphs for."""
+        return tuple(self.graphs)
+
+
+def default_bundle_path() -> Path:
+    """Return the folder of the model that ships with sentimm."""
+    return Path(str(resources.files("sentimm"))) / "bundles" / "default"
+
+
+def load_bundle(path: Path | str | None = None) -> Bundle:
+    """Load and check the bundle in the folder `path`, which may be a URL; None is the model that ships with sentimm.
+
+    Raises:
+        BundleNotFoundError: there is no bundle at `path`.
+        BundleError: a file is missing, damaged, a link or not as the manifest says, a graph asks for what none of ours
+            does, or the format is a newer one.
+    """
+    folder = default_bundle_path() if path is None else to_path(path) if isinstance(path, str) else path
+    folder = _fetch(folder) if is_remote(folder) else folder
+    content = _read_manifest(folder, is_default=path is None)
+    manifest = parse_manifest(folder, content)
+    bundle = _read_bundle(folder, manifest, hashlib.sha256(content).hexdigest())
+    _check_files(folder, manifest.fields("files"))
+    _check_graphs(bundle)
+    return bundle
+
+
+def write_manifest(folder: Path, fields: Mapping[str, Any]) -> None:
+    """Write `bundle.json` in `folder`: `fields`, the format, and size and SHA-256 of every file there.
+
+    The bundle is complete once this returns; until then it has no manifest and can't be loaded.
+
+    Raises:
+        BundleError: `folder` holds a folder or a link, or `fields` do not describe what is in it.
+    """
+    files: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name in _UNLISTED or path.name == f"{MANIFEST}.part":
+            continue
+        if path.is_symlink() or not path.is_file():
+            raise BundleError(f"{path} is not a plain file: a bundle's files lie flat in its folder.")
+        files[path.name] = {"sha256": _hash_file(path), "bytes": path.stat().st_size}
+    manifest = {"format": FORMAT, **fields, "files": files}
+    content = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
+    _read_bundle(folder, parse_manifest(folder, content.encode()), digest="")
+    part = folder / f"{MANIFEST}.part"
+    with part.open("w", encoding="utf-8") as file:
+        file.write(content + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(folder / MANIFEST)
+
+
+def _fetch(folder: Path) -> Path:
+    """Copy a bundle that is not on this machine to a temporary folder, which goes when the process ends."""
+    copied = Path(tempfile.mkdtemp(prefix="sentimm-"))
+    atexit.register(shutil.rmtree, copied, ignore_errors=True)
+    own = copied / (folder.name or "bundle")
+    own.mkdir()
+    path = folder / MANIFEST
+    try:
+        content = read_bytes(path, MOST_BYTES + 1)
+        (own / MANIFEST).write_bytes(content)
+        for name in parse_manifest(folder, content).fields("files").value:
+            if PurePosixPath(name).name == name:  # others are refused when the copy is checked
+                path = folder / name
+                with suppress(FileNotFoundError):
+                    download(path, own / name)
+    except FileNotFoundError:
+        raise BundleNotFoundError(
+            f"{folder} holds no {MANIFEST}, it is no model bundle: name a folder that `sentimm export` wrote."
+        ) from None
+    except OSError as error:
+        raise BundleError(f"{path} can't be read: {error.strerror or error}.") from error
+    return own
+
+
+def _read_manifest(folder: Path, *, is_default: bool) -> bytes:
+    path = folder / MANIFEST
+    try:
+        if _measure_plain_file(path, folder) > MOST_BYTES:
+            raise BundleError(f"{path} is damaged: no manifest has more than {MOST_BYTES:,} bytes; {REMEDY}")
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        if is_default:
+            message = f"The model that ships with sentimm is not in {folder}: install sentimm again, or name a --model."
+        elif not folder.exists():
+            message = f"The model bundle {folder} is not there: name a folder that `sentimm export` wrote."
+        elif not folder.is_dir():
+            message = f"{folder} is a file, not a model bundle: name the folder that `sentimm export` wrote."
+        else:
+            message = f"{folder} holds no {MANIFEST}, it is no model bundle: name a folder that `sentimm export` wrote."
+        raise BundleNotFoundError(message) from None
+    except OSError as error:
+        raise BundleError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+def _read_bundle(folder: Path, manifest: Fields, digest: str) -> Bundle:
+    files = manifest.fields("files")
+    for name in files.value:
+        if not _is_flat(name):
+            raise manifest.error("files", "names of files in the bundle's own folder", name)
+    modalities = manifest.strings("modalities", MODALITIES, least=1)
+    pair = len(modalities) == len(MODALITIES)
+    temperatures = manifest.fields("temperatures")
+    fusion = _read_fusion(manifest.fields("fusion"), modalities)
+    return Bundle(
+        path=folder,
+        name=manifest.string("name"),
+        labels=manifest.strings("labels", least=2, most=_MOST_LABELS),
+        modalities=tuple(modality for modality in MODALITIES if modality in modalities),
+        text=_read_text(manifest.fields("text"), files) if "text" in modalities else None,
+        image=_read_image(manifest.fields("image"), fusion.attends) if "image" in modalities else None,
+        fusion=fusion,
+        temperatures={key: temperatures.positive(key) for key in (TEMPERATURES if pair else modalities)},
+        graphs=_read_graphs(manifest, modalities, files),
+        files={name: files.fields(name).integer("bytes", 0) for name in files.value},
+        metrics=manifest.optional("metrics"),
+        parity=manifest.optional("parity"),
+        provenance=manifest.optional("provenance"),
+        digest=digest,
+    )
+
+
+def _read_text(fields: Fields, files: Fields) -> TextSpec:
+    return TextSpec(
+        encoder=fields.string("encoder"),
+        normalization=fields.string("normalization"),
+        max_tokens=fields.integer("max_tokens", 3, _MOST_TOKENS),
+        tokenizer=fields.file("tokenizer", files),
+        pad_id=fields.integer("pad_id", 0),
+        width=fields.integer("width", 1, _MOST_WIDTH),
+    )
+
+
+def _read_image(fields: Fields, has_sequence: bool) -> ImageSpec:
+    return ImageSpec(
+        encoder=fields.string("encoder"),
+        size=fields.integer("size", 1, _MOST_PIXELS),
+        width=fields.integer("width", 1, _MOST_WIDTH),
+        cells=fields.integer("cells", 1, _MOST_CELLS) if has_sequence else None,
+    )
+
+
+def _read_fusion(fields: Fields, modalities: tuple[str, ...]) -> FusionSpec:
+    # Bundles of earlier versions, none of which attend, do not say so.
+    return FusionSpec(
+        name=fields.string("name"),
+        heads=cast(tuple[Modality, ...], fields.strings("heads", modalities)),
+        attends=fields.flag("attends"),
+        literal=fields.flag("literal"),
+        composed=fields.flag("composed"),
+    )
+
+
+def _read_graphs(manifest: Fields, modalities: tuple[str, ...], files: Fields) -> dict[Precision, dict[str, Path]]:
+    graphs = manifest.fields("graphs")
+    if not graphs.value or not set(graphs.value) <= set(PRECISIONS):
+        raise manifest.error("graphs", f"an object of one or more of {', '.join(PRECISIONS)}", list(graphs.value))
+    return {
+        precision: {part: graphs.fields(precision).file(part, files) for part in (*modalities, "fusion")}
+        for precision in PRECISIONS
+        if precision in graphs.value
+    }
+
+
+def _is_flat(name: str) -> bool:
+    return name not in ("", ".", "..", *_UNLISTED) and not set(name) & set("/\\:\0")
+
+
+def _check_files(folder: Path, files: Fields) -> None:
+    for name in files.value:
+        path = folder / name
+        entry = files.fields(name)
+        expected, size = entry.string("sha256"), entry.integer("bytes", 0)
+        try:
+            found = _measure_plain_file(path, folder)
+            if found != size:
+                raise BundleError(f"{path} is damaged: it has {found:,} bytes instead of {size:,}; {REMEDY}")
+            if _hash_file(path) != expected:
+                raise BundleError(f"{path} is damaged: its SHA-256 is not the one that {MANIFEST} names; {REMEDY}")
+        except FileNotFoundError:
+            raise BundleError(f"{path} is missing from the bundle: {REMEDY}") from None
+        except OSError as error:
+            raise BundleError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+def _measure_plain_file(path: Path, folder: Path) -> int:
+    """Give a file's size in bytes, without opening it: what is no plain file might wait, or lead elsewhere."""
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1 and not _is_shipped(folder)):
+        raise BundleError(f"{path} is a link: a bundle holds the files themselves, put a copy in its place.")
+    if not stat.S_ISREG(found.st_mode):
+        raise BundleError(f"{path} is not a plain file: {REMEDY}")
+    return found.st_size
+
+
+def _is_shipped(folder: Path) -> bool:
+    """Tell whether `folder` came with sentimm: installers may link its files to those of other environments."""
+    return folder.resolve() == default_bundle_path().resolve()
+
+
+def _check_graphs(bundle: Bundle) -> None:
+    graphs = {path for parts in bundle.graphs.values() for path in parts.values()}
+    others = graphs if bundle.text is None else graphs | {bundle.text.tokenizer}
+    weights = {name: size for name, size in bundle.files.items() if bundle.path / name not in others}
+    for path in sorted(graphs):
+        check_graph(path, weights)
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""From the INPUTs of a command to the files that are read."""

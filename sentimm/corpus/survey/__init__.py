@@ -1,0 +1,1 @@
+"""The quick first pass over a corpus."""

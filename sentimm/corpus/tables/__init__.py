@@ -1,0 +1,1 @@
+"""Tables of posts, one file for each format, all of which give blocks of rows."""

@@ -1,0 +1,199 @@
+"""CSV and TSV files, as blocks of strings."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+
+from sentimm.corpus.columns import shorten_name
+from sentimm.corpus.tables.base import Block, Problem, cut_block, find_repeated, read_arrow
+from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, Records, RecordSplitter
+from sentimm.corpus.tables.text_stream import TextStream, describe_damage
+from sentimm.errors import TableError
+
+_DAMAGED = "has a quoted field that does not end at a delimiter, or a line that is too long"
+_NEWLINE = re.compile(rb"[\r\n]")
+_NOT_BLANK = re.compile(rb"[^\r\n]")
+_MAX_HEADER_BYTES = 1 << 20  # less than a block: a longer one is no header, but a file without newlines
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+_OTHER_DELIMITERS = (";", "\t", "|", ",")
+_DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+
+
+class DelimitedTable:
+    """A CSV or TSV file; its first record names the columns.
+
+    A header without the delimiter of its format, but with semicolons, tabs, vertical bars or commas, is split at these.
+
+    Raises:
+        TableError: the file is empty or can't be read, or two columns have one name.
+    """
+
+    types: Mapping[str, pl.DataType] = {}
+    grows = False
+
+    def __init__(self, path: Path, format_: str) -> None:
+        self.path = path
+        self.format = format_
+        self._notes: list[str] = []
+        self._stream = TextStream(path)
+        head = next((block for block in self._stream if block), b"")
+        blank = len(head) - len(head.lstrip(b"\r\n"))
+        line = _NEWLINE.split(head[blank:], maxsplit=1)[0]
+        if not line.strip():
+            raise TableError(f"{path} is empty: a table begins with a line of column names.")
+        if len(line) > _MAX_HEADER_BYTES:
+            raise TableError(f"{path} has a first line of more than 1 MB, where the names of columns are expected.")
+        if b"\0" in line:
+            raise TableError(f"{path} is no text: as {format_.upper()} a text file in UTF-8 is expected.")
+        self._delimiter = self._choose_delimiter(line.decode(errors="replace"))
+        self._data_start = self._find_end_of_header(head, blank)
+        self.columns = self._name_columns(head[blank : self._data_start].decode())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the file is read, in sentences; complete after it was read."""
+        damage = [describe_damage(self.path)] if self._stream.damaged else []
+        return (*self._notes, *damage)
+
+    def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
+        """Give the rows from `start` on (see `Table`); those before are parsed only to count them."""
+        columns = self.columns if columns is None else columns
+        seen = 0
+        for records in self._split_stream():
+            table, invalid = self._parse(records.good, columns)
+            rows = table.num_rows + len(invalid) + len(records.damaged)
+            skip, seen = max(0, start - seen), seen + rows
+            if skip < rows:
+                yield cut_block(_place_rows(table.select(list(columns)), invalid, records.damaged), skip)
+
+    def _choose_delimiter(self, line: str) -> str:
+        default = _DELIMITERS[self.format]
+        for delimiter in (default, *_OTHER_DELIMITERS):
+            if len(self._parse_line(line, delimiter)) > 1:
+                if delimiter != default:
+                    self._notes.append(f"{self.path} is read with the delimiter {_DELIMITER_NAMES[delimiter]}.")
+                return delimiter
+        return default
+
+    def _parse_line(self, line: str, delimiter: str) -> list[str]:
+        try:
+            return next(csv.reader(io.StringIO(line, newline=""), delimiter=delimiter), [])
+        except csv.Error as error:
+            raise TableError(f"{self.path} has a header that can't be read: {error}.") from error
+
+    def _find_end_of_header(self, head: bytes, blank: int) -> int:
+        end = RecordSplitter(self._delimiter, skip_blank=True, literal_quotes=False).find_first_end(head, blank)
+        if end is None:
+            raise TableError(f"{self.path} has a header whose quotes are not in order: mend its first line.")
+        return end
+
+    def _name_columns(self, header: str) -> tuple[str, ...]:
+        names = self._parse_line(header, self._delimiter)
+        if "" in names:
+            names = _name_by_place(names)
+            self._notes.append(f"{self.path} has columns without a name; they are named by their places (column_1).")
+        if (twice := find_repeated(names)) is not None:
+            raise TableError(f"{self.path} has more than one column named {shorten_name(twice)!r}: rename one of them.")
+        return tuple(names)
+
+    def _split_stream(self) -> Iterator[Records]:
+        """Give the records of the file, a block at a time."""
+        splitter = RecordSplitter(
+            self._delimiter, skip_blank=len(self.columns) > 1, literal_quotes=self._delimiter == "\t"
+        )
+        buffer, unread = b"", self._data_start
+        for data in self._stream:
+            buffer += data[unread:]
+            unread = max(0, unread - len(data))
+            records = splitter.split(buffer, final=False)
+            buffer = buffer[records.size :]
+            yield records
+        if buffer:
+            yield splitter.split(buffer, final=True)
+
+    def _parse(self, good: bytes, columns: Sequence[str]) -> tuple[pa.Table, list[Problem]]:
+        """Parse well-formed records: the table of those that fit the header, and the others (their row among all)."""
+        invalid: list[Problem] = []
+        is_blank = not good or (len(self.columns) > 1 and not _NOT_BLANK.search(good))
+        if is_blank:
+            # pa.array would import pandas where that is installed: half a second.
+            return pa.Table.from_batches([], pa.schema([(name, pa.string()) for name in self.columns])), invalid
+
+        if good.startswith(codecs.BOM_UTF8):  # of a cell, as the file's is gone: pyarrow takes one away
+            good = codecs.BOM_UTF8 + good
+
+        def keep_invalid(row: pyarrow.csv.InvalidRow) -> str:
+            reason = f"has {_count_fields(row.actual_columns)} where the header has {row.expected_columns}"
+            invalid.append(Problem(row.number - 1, row.text[:MAX_RAW_BYTES], reason))
+            return "skip"
+
+        table = pyarrow.csv.read_csv(
+            pa.py_buffer(good),
+            # One block, one thread: only so does pyarrow know the numbers of invalid rows.
+            read_options=pyarrow.csv.ReadOptions(
+                use_threads=False, block_size=len(good) + 1, column_names=list(self.columns)
+            ),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=self._delimiter,
+                newlines_in_values=True,
+                ignore_empty_lines=len(self.columns) > 1,
+                invalid_row_handler=keep_invalid,
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(self.columns, pa.string()),
+                # An empty list would mean all columns; one is needed to count the rows.
+                include_columns=list(columns) or [self.columns[0]],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+                null_values=[""],
+                check_utf8=False,  # the stream is clean
+            ),
+        )
+        return table, invalid
+
+
+def _name_by_place(names: Sequence[str]) -> list[str]:
+    """Name the columns without a name by their places, as no other one is named."""
+    taken = set(names)
+    named = []
+    for place, name in enumerate(names, start=1):
+        name = name or f"column_{place}"
+        while name in taken and name != names[place - 1]:
+            name += "_"
+        taken.add(name)
+        named.append(name)
+    return named
+
+
+def _count_fields(count: int) -> str:
+    return "1 field" if count == 1 else f"{count} fields"
+
+
+def _place_rows(table: pa.Table, invalid: Sequence[Problem], damaged: Sequence[tuple[int, bytes]]) -> Block:
+    """Put the unreadable records between the rows of `table`, each in its place."""
+    frame = read_arrow(table)
+    if not invalid and not damaged:
+        return Block(frame, table.num_rows)
+    rows = table.num_rows + len(invalid) + len(damaged)
+    is_damaged: npt.NDArray[np.bool_] = np.zeros(rows, dtype=bool)
+    is_damaged[[row for row, _ in damaged]] = True
+    undamaged = np.flatnonzero(~is_damaged)
+    problems = [replace(problem, row=int(undamaged[problem.row])) for problem in invalid]
+    problems += [Problem(row, line.decode(errors="replace"), _DAMAGED) for row, line in damaged]
+    problems.sort(key=lambda problem: problem.row)
+    good: npt.NDArray[np.bool_] = np.ones(rows, dtype=bool)
+    good[[problem.row for problem in problems]] = False
+    source = pl.Series(np.cumsum(good) - 1).set(pl.Series(~good), None)
+    return Block(frame.select(pl.all().gather(source)), rows, tuple(problems))

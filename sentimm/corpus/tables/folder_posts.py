@@ -1,0 +1,143 @@
+"""A folder as a table: every image is a post, and a .txt of the same stem its text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from sentimm.corpus.image_lookup import is_inside, split_suffix
+from sentimm.corpus.tables.base import Block, Problem
+from sentimm.corpus.tables.delimited_records import MAX_RECORD_BYTES
+from sentimm.corpus.tables.text_stream import TextStream
+from sentimm.errors import InputError, TableError
+from sentimm.images import IMAGE_SUFFIXES
+from sentimm.storage import is_remote, list_folder, map_remote
+
+FOLDER_COLUMNS = ("id", "text", "image")
+
+_BLOCK_ROWS = 1024
+_TEXT_SUFFIX = ".txt"
+
+
+class FolderTable:
+    """The images and texts that lie in a folder, its sub-folders left out, in the order of their names.
+
+    `id` is a file's stem, `text` the content of the .txt of that stem, `image` the image's file name.
+
+    Raises:
+        InputError: the folder holds neither images nor texts.
+        TableError: it can't be read.
+    """
+
+    format = "folder"
+    columns = FOLDER_COLUMNS
+    types: Mapping[str, pl.DataType] = {}
+    grows = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notes: tuple[str, ...] = ()
+        images: list[tuple[str, str]] = []
+        texts: dict[str, str] = {}
+        folders, others = 0, list[str]()
+        real_path = "" if is_remote(path) else os.path.realpath(path)
+        for name, is_file, is_folder in _scan(path):
+            stem, suffix = split_suffix(name)
+            if is_folder:
+                folders += 1
+            elif suffix in IMAGE_SUFFIXES and is_file:
+                images.append((stem, name))
+            elif suffix == _TEXT_SUFFIX and is_file and (is_remote(path) or is_inside(path / name, real_path)):
+                texts[stem] = max(name, texts.get(stem, ""))
+            elif is_file:
+                others.append(name)
+        alone = texts.keys() - {stem for stem, _ in images}
+        self._posts = sorted([*images, *((stem, "") for stem in alone)])
+        self._texts = texts
+        if not self._posts:
+            raise InputError(
+                f"The folder {path} holds no images and no .txt files: name a folder of posts, or tables "
+                f"(such as '{path / '*.parquet'}')."
+            )
+        if folders:
+            what = "1 sub-folder, which is" if folders == 1 else f"{folders} sub-folders, which are"
+            self.notes += (f"{path} has {what} not read.",)
+        if others:
+            what = "1 other file, which is" if len(others) == 1 else f"{len(others)} other files, which are"
+            self.notes += (f"{path} has {what} not read: {_to_utf8(min(others))}{', ...' if len(others) > 1 else ''}.",)
+
+    def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
+        """Give the rows from `start` on (see `Table`)."""
+        columns = self.columns if columns is None else columns
+        for first in range(start, len(self._posts), _BLOCK_ROWS):
+            yield self._read_block(self._posts[first : first + _BLOCK_ROWS], columns)
+
+    def _read_block(self, posts: list[tuple[str, str]], columns: Sequence[str]) -> Block:
+        texts: list[str | None] = []
+        problems: list[Problem] = []
+        names = [self._texts.get(stem) for stem, _ in posts]
+        for row, content in enumerate((map_remote if is_remote(self.path) else map)(self._try_text, names)):
+            if isinstance(content, TableError):
+                problems.append(Problem(row, str(names[row]), f"has a text that can't be read: {content}"))
+            texts.append(None if isinstance(content, TableError) else content)
+        frame = pl.DataFrame(
+            {
+                "id": pl.Series([_to_utf8(stem) for stem, _ in posts], dtype=pl.String),
+                "text": pl.Series(texts, dtype=pl.String),
+                "image": pl.Series([_to_utf8(name) or None for _, name in posts], dtype=pl.String),
+            }
+        ).select(columns)
+        if problems:
+            readable = pl.Series([True] * len(posts)).scatter([problem.row for problem in problems], False)
+            frame = frame.select(pl.when(readable).then(pl.col(name)).alias(name) for name in columns)
+        return Block(frame, len(posts), tuple(problems))
+
+    def _try_text(self, name: str | None) -> str | TableError | None:
+        try:
+            return None if name is None else _read_text(self.path / name)
+        except TableError as error:
+            cause = error.__cause__
+            if is_remote(self.path) and isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
+                raise  # its server fails, and not the text
+            return error
+
+
+def is_post_file(name: str) -> bool:
+    """Tell whether a file of this name in a folder of posts is an image or a text."""
+    return not name.startswith(".") and split_suffix(name)[1] in (*IMAGE_SUFFIXES, _TEXT_SUFFIX)
+
+
+def _scan(path: Path) -> list[tuple[str, bool, bool]]:
+    """List names, and whether each is, or a link leads to, a regular file, or a folder; not what macOS hides."""
+    try:
+        if is_remote(path):
+            return [(entry.name, not entry.is_folder, entry.is_folder) for entry in list_folder(path)]
+        with os.scandir(path) as entries:
+            return [(entry.name, *_look_at(entry)) for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise TableError(f"The folder {path} can't be read: {error.strerror or error}.") from error
+
+
+def _look_at(entry: os.DirEntry[str]) -> tuple[bool, bool]:
+    """Tell whether an entry is, or a link leads to, a regular file, or a folder."""
+    try:
+        return entry.is_file(), entry.is_dir()
+    except OSError:  # a link that leads in a circle, or through a folder that may not be read
+        return False, False
+
+
+def _read_text(path: Path) -> str:
+    parts: list[bytes] = []
+    for block in TextStream(path):
+        parts.append(block)
+        if sum(map(len, parts)) > MAX_RECORD_BYTES:
+            raise TableError("it is too long")
+    return b"".join(parts).decode()
+
+
+def _to_utf8(name: str) -> str:
+    """Write a file name that is no UTF-8 as a string that polars takes; such a name finds no file again."""
+    return name.encode(errors="replace").decode()

@@ -1,0 +1,184 @@
+"""Labelled posts for an evaluation: which posts count, and their labels in the order of the model's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from sentimm.corpus import Chunk, ColumnChoice, CorpusReader, ImageFile, Survey
+from sentimm.corpus.inputs.find import expand_inputs
+from sentimm.corpus.labels import NO_LABEL, read_labels
+from sentimm.errors import ColumnError, InputError, UsageError
+from sentimm.evaluation.seen import SeenPosts
+from sentimm.options import EvaluateOptions
+
+_CHUNK_ROWS = 256  # scored at once: progress moves every few seconds
+
+Ints = npt.NDArray[np.int64]
+LABEL, TEXT_LABEL, IMAGE_LABEL = "label", "text_label", "image_label"
+
+
+@dataclass(frozen=True)
+class LabelledChunk:
+    """Posts with a label, and their labels by kind (LABEL, TEXT_LABEL, IMAGE_LABEL): int64 (posts,), or NO_LABEL."""
+
+    chunk: Chunk
+    labels: dict[str, Ints]
+
+    def select(self, rows: npt.NDArray[np.bool_]) -> LabelledChunk:
+        """Keep the posts of `rows`, bool (posts,)."""
+        chunk = replace(
+            self.chunk,
+            frame=self.chunk.frame.filter(pl.Series(rows)),
+            texts=self.chunk.texts.filter(pl.Series(rows)),
+            images=[self.chunk.images[row] for row in np.flatnonzero(rows)],
+            unreadable=self.chunk.unreadable[rows],
+            problems=(),
+        )
+        return LabelledChunk(chunk, {kind: values[rows] for kind, values in self.labels.items()})
+
+
+@dataclass
+class LeftOut:
+    """Posts that do not count, so far.
+
+    They have no label of their own, are no readable row, or were seen: by text, by image, by one or the other.
+    `images_compared`: posts whose image was looked for among those that were seen; None: they name none.
+    """
+
+    unlabelled: int = 0
+    unreadable: int = 0
+    seen_texts: int = 0
+    seen_images: int = 0
+    seen: int = 0
+    images_compared: int | None = None
+
+
+def find_label_columns(table: str, columns: Sequence[str], label_column: str) -> dict[str, str]:
+    """Find the columns of labels by kind.
+
+    Raises:
+        ColumnError: the table has no `label_column`.
+    """
+    if label_column not in columns:
+        raise ColumnError(
+            f"{table} has no column {label_column!r} to compare with (it has {', '.join(columns)}): name the column of "
+            "labels with --label-column."
+        )
+    found = {LABEL: label_column}
+    return found | {kind: kind for kind in (TEXT_LABEL, IMAGE_LABEL) if kind in columns}
+
+
+def number_labels(
+    frame: pl.DataFrame,
+    tables: Sequence[tuple[str, int]],
+    columns: dict[str, str],
+    labels: Sequence[str],
+    options: EvaluateOptions,
+) -> dict[str, Ints]:
+    """Number the labels of all posts, in the order of the model's `labels`.
+
+    Args:
+        frame: the posts of all tables.
+        tables: their names and rows. Each may have a spelling of its own.
+        columns: the columns of labels by kind.
+        labels: the model's.
+        options: what was asked for.
+
+    Raises:
+        ColumnError: see `read_labels`.
+        UsageError: --labels names one that the model does not have.
+        InputError: no post has a label.
+    """
+    given = labels if options.labels is None else options.labels
+    places = {label.lower(): number for number, label in enumerate(labels)}
+    if unknown := [label for label in given if label.lower() not in places]:
+        raise UsageError(
+            f"--labels names {', '.join(unknown)}, but the model's labels are {', '.join(labels)}: use these names."
+        )
+    read: dict[str, list[Ints]] = {name: [] for name in columns.values()}
+    start = 0
+    for table, rows in tables:
+        own = frame.slice(start, rows)
+        start += rows
+        for name, values in read_labels([own[name] for name in read], given, table).items():
+            read[name].append(values)
+    place = np.array([*(places[label.lower()] for label in given), NO_LABEL], dtype=np.int64)
+    numbered = {kind: place[np.concatenate(read[name])] for kind, name in columns.items()}
+    if all((each == NO_LABEL).all() for each in numbered.values()):
+        names = ", ".join(name for name, _ in tables)
+        raise InputError(f"No post of {names} has a label in the column {columns[LABEL]!r}: nothing can be compared.")
+    return numbered
+
+
+class LabelledCorpus:
+    """The posts of a surveyed corpus that have a label.
+
+    Attributes:
+        left_out: the posts that `read` left out so far.
+        kinds: the kinds of labels that the posts have.
+
+    Raises:
+        ColumnError, UsageError, InputError: see `find_label_columns` and `number_labels`.
+    """
+
+    def __init__(self, survey: Survey, options: EvaluateOptions, labels: Sequence[str]) -> None:
+        self.left_out = LeftOut()
+        self._survey, self._options = survey, options
+        table = ", ".join(str(source.path) for source in survey.sources)
+        columns = find_label_columns(table, list(survey.schema), options.label_column)
+        if not survey.rows:
+            raise InputError(f"{table} has no posts: nothing can be compared.")
+        if name_images(survey.choice, options):
+            self.left_out.images_compared = 0
+        names = list(dict.fromkeys(columns.values()))
+        frame = pl.concat([chunk.frame.select(names) for chunk in self._read_chunks()])
+        tables = group_files(options.inputs, [source.rows for source in survey.sources])
+        self._labels = number_labels(frame, tables, columns, labels, options)
+        self.kinds = tuple(self._labels)
+
+    def read(self, seen: SeenPosts | None) -> Iterator[LabelledChunk]:
+        """Read the posts that have a label, without those that were seen."""
+        for chunk in self._read_chunks():
+            own = slice(chunk.start, chunk.start + chunk.rows)
+            posts = LabelledChunk(chunk, {kind: values[own] for kind, values in self._labels.items()})
+            yield choose_posts(posts, seen, self.left_out)
+
+    def _read_chunks(self) -> Iterator[Chunk]:
+        reader = CorpusReader(self._survey, self._options.corpus)
+        while (chunk := reader.read(_CHUNK_ROWS)) is not None:
+            yield chunk
+
+
+def name_images(choice: ColumnChoice, options: EvaluateOptions) -> bool:
+    """Tell whether posts name images that are to be used, be it that there is no folder of them."""
+    named = choice.image or choice.ignored_image or choice.by_id
+    return bool(named) and options.corpus.only != "text"
+
+
+def group_files(inputs: Sequence[str], rows: Sequence[int]) -> list[tuple[str, int]]:
+    """Give each input with its rows, given those of all files: the files of a glob or a folder are one table."""
+    left = iter(rows)
+    return [(name, sum(islice(left, len(expand_inputs([name]))))) for name in inputs]
+
+
+def choose_posts(posts: LabelledChunk, seen: SeenPosts | None, left_out: LeftOut) -> LabelledChunk:
+    """Keep the posts that have a label of any kind and were not seen; `left_out` gets the numbers of the others."""
+    unreadable = posts.chunk.unreadable
+    left_out.unreadable += int(unreadable.sum())
+    left_out.unlabelled += int(((posts.labels[LABEL] == NO_LABEL) & ~unreadable).sum())
+    posts = posts.select((np.max(list(posts.labels.values()), axis=0) != NO_LABEL) & ~unreadable)
+    if seen is None:
+        return posts
+    by_text, by_image = seen.find_texts(posts.chunk), seen.find_images(posts.chunk)
+    left_out.seen_texts += int(by_text.sum())
+    left_out.seen_images += int(by_image.sum())
+    left_out.seen += int((by_text | by_image).sum())
+    if left_out.images_compared is not None:
+        left_out.images_compared += seen.has_images * sum(isinstance(image, ImageFile) for image in posts.chunk.images)
+    return posts.select(~(by_text | by_image))

@@ -1,0 +1,38 @@
+"""How well `conflict` finds the posts whose text and image say different things."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sentimm.metrics.intervals import Interval, resample_auc
+
+
+def conflict_auc(
+    conflict: npt.NDArray[np.float32], text_label: npt.NDArray[np.int64], image_label: npt.NDArray[np.int64]
+) -> Interval | None:
+    """Measure the area under the ROC curve of `conflict` for posts whose two labels differ.
+
+    Args:
+        conflict: float32 (posts,).
+        text_label: int64 (posts,), label indices.
+        image_label: the same.
+
+    Returns:
+        The area with its interval; None where the labels of all posts, or of none, differ.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    differ = text_label != image_label
+    if differ.all() or not differ.any():
+        return None
+    low, high = np.quantile(resample_auc(conflict, differ), (0.025, 0.975))
+    return Interval(float(roc_auc_score(differ, conflict)), float(low), float(high))
+
+
+def measure_conflict(
+    text_probabilities: npt.NDArray[np.float32], image_probabilities: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Give half the L1 distance of both sides' probabilities, float32 (posts, labels): float32 (posts,) in [0, 1]."""
+    distance: npt.NDArray[np.float32] = np.abs(text_probabilities - image_probabilities).sum(axis=1) / 2
+    return distance

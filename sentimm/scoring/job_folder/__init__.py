@@ -1,0 +1,1 @@
+"""The folder of a job: what makes a job resumable."""

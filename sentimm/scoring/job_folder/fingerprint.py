@@ -1,0 +1,174 @@
+"""The fingerprint of a job: what decides its output, so that a job is gone on with by the same command only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentimm.errors import TableError
+from sentimm.images import IMAGE_SUFFIXES
+from sentimm.options import ScoreOptions
+from sentimm.storage import find_state, hide_secrets, is_folder, is_remote, list_folder, map_remote
+
+if TYPE_CHECKING:
+    from sentimm.bundle.bundle import Bundle
+    from sentimm.corpus import Survey
+
+Fingerprint = dict[str, Any]  # JSON
+InputStates = dict[Path, tuple[Any, ...] | None]
+
+_EDGE_BYTES = 65_536  # of the head and of the tail of an input that are hashed
+
+# How an option is named to a person who changed it.
+_OPTIONS = {
+    "images": "--images",
+    "text_column": "--text-column",
+    "image_column": "--image-column",
+    "id_column": "--id-column",
+    "columns": "--columns",
+    "only": "--only",
+    "limit": "--limit",
+    "prefix": "--prefix",
+    "no_infer_types": "--no-infer-types",
+    "views": "--views",
+}
+
+
+def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, precision: str) -> Fingerprint:
+    """Take the fingerprint of a job.
+
+    Raises:
+        TableError: an input can't be read.
+    """
+    corpus = options.corpus
+    paths = [source.path for source in survey.sources]
+    inputs = list((map_remote if any(map(is_remote, paths)) else map)(_describe_input, paths))
+    if options.inputs == ("-",):
+        # Standard input is spooled anew by every command: its time says nothing.
+        inputs = [described | {"name": "standard input", "modified_ns": 0} for described in inputs]
+        if is_remote(paths[0]):
+            inputs = [{"name": "standard input", "state": [paths[0].name]}]  # which tells its content
+    return {
+        "inputs": inputs,
+        "model": {"name": bundle.name, "digest": bundle.digest},
+        "precision": precision,
+        "options": {
+            "images": None if corpus.images is None else _name_folder(corpus.images),
+            "text_column": corpus.text_column,
+            "image_column": corpus.image_column,
+            "id_column": corpus.id_column,
+            "columns": None if corpus.columns is None else list(corpus.columns),
+            "only": corpus.only,
+            "limit": corpus.limit,
+            "prefix": corpus.prefix,
+            "no_infer_types": not corpus.infer_types,
+            # Left out where it is not asked for: jobs of earlier versions can be gone on with.
+            **({"views": True} if options.views else {}),
+        },
+    }
+
+
+def _name_folder(folder: Path) -> str:
+    return hide_secrets(folder) if is_remote(folder) else str(folder.resolve())
+
+
+def read_states(paths: Iterable[Path]) -> InputStates:
+    """Read size and time of the inputs that are files; the posts of a folder are those that the survey counted."""
+    return _read_all([path for path in paths if is_remote(path) or not path.is_dir()])
+
+
+def check_unchanged(states: InputStates, read: Collection[Path]) -> None:
+    """Check that the inputs are still as they were, as far as their size and time tell.
+
+    Args:
+        states: how they were.
+        read: those that were read lately: of the remote ones, each of which costs a request, only these are asked for.
+
+    Raises:
+        TableError: one is not.
+    """
+    looked_at = [path for path in states if path in read or not is_remote(path)]
+    for path, state in _read_all(looked_at).items():
+        if states[path] != state:
+            raise TableError(
+                f"{path} changed while it was scored. Put back what it was, and the same command goes on; or score "
+                "what it is now with --overwrite."
+            )
+
+
+def _read_all(paths: Sequence[Path]) -> InputStates:
+    states = map_remote(_read_state, paths) if any(map(is_remote, paths)) else map(_read_state, paths)
+    return dict(zip(paths, states, strict=True))
+
+
+def _read_state(path: Path) -> tuple[Any, ...] | None:
+    try:
+        return find_state(path)
+    except OSError as error:  # of a server
+        raise TableError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Say in clauses for a person how the fingerprint `now` differs from the one `before`; none: they are equal."""
+    changes = [*_describe_inputs(before.get("inputs", []), now["inputs"])]
+    if before.get("model") != now["model"]:
+        names = before.get("model", {}).get("name"), now["model"]["name"]
+        changes.append(
+            f"the model was {names[0]} and is {names[1]}" if names[0] != names[1] else f"the model {names[0]} changed"
+        )
+    if before.get("precision") != now["precision"]:
+        changes.append(f"the precision was {before.get('precision')} and is {now['precision']}")
+    options = before.get("options", {})
+    for name, option in _OPTIONS.items():
+        if options.get(name) != now["options"].get(name):
+            changes.append(f"{option} was {_show(options.get(name))} and is {_show(now['options'].get(name))}")
+    if before.get("retry") != now.get("retry"):
+        changes.append(f"--retry was {_show(before.get('retry'))} and is {_show(now.get('retry'))}")
+    return changes
+
+
+def _describe_inputs(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[str]:
+    names_before, names_now = [each["name"] for each in before], [each["name"] for each in now]
+    if len(before) != len(now):
+        return [f"the number of inputs was {len(before)} and is {len(now)}"]
+    if names_before != names_now:
+        old, new = next((old, new) for old, new in zip(names_before, names_now, strict=True) if old != new)
+        return [f"the input was {old} and is {new}"]
+    return [f"{new['name']} changed" for old, new in zip(before, now, strict=True) if old != new]
+
+
+def _describe_input(path: Path) -> dict[str, Any]:
+    try:
+        if is_folder(path):
+            return {"name": str(path), "names_sha256": _hash_names(path)}
+        if is_remote(path):
+            return {"name": hide_secrets(path), "state": list(find_state(path) or ())}
+        status = path.stat()
+        with path.open("rb") as file:
+            edges = hashlib.sha256(file.read(_EDGE_BYTES))
+            file.seek(max(0, status.st_size - _EDGE_BYTES))
+            edges.update(file.read(_EDGE_BYTES))
+    except OSError as error:
+        raise TableError(f"{path} can't be read: {error.strerror or error}.") from error
+    return {
+        "name": str(path),
+        "bytes": status.st_size,
+        "modified_ns": status.st_mtime_ns,
+        "edges_sha256": edges.hexdigest(),
+    }
+
+
+def _hash_names(folder: Path) -> str:
+    """Hash the names of a folder's posts (its time would change with an output that is written beside them)."""
+    names = [entry.name for entry in list_folder(folder) if entry.name.lower().endswith((*IMAGE_SUFFIXES, ".txt"))]
+    return hashlib.sha256("\0".join(names).encode(errors="surrogateescape")).hexdigest()
+
+
+def _show(value: object) -> str:
+    if value in (None, "", False):
+        return "not given"
+    if value is True:
+        return "given"
+    return ",".join(value) if isinstance(value, list) else str(value)

@@ -1,0 +1,106 @@
+"""Outputs that are there already: whose they are, what they hold, and taking away our own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sentimm.errors import JobConflictError
+from sentimm.events import Counts
+from sentimm.scoring.job_folder.fingerprint import Fingerprint
+from sentimm.scoring.output.columns import FileFacts, add_counts, read_facts
+from sentimm.storage import exists, is_folder, is_remote, list_folder, map_remote
+from sentimm.storage.atomic import remove_file, remove_folder, writing
+
+# Empty, as Spark's and Hadoop's: polars reads a folder with an empty file beside the parts, and refuses it with
+# another. The fingerprint is in every part.
+SUCCESS = "_SUCCESS"
+PART = re.compile(r"part-(\d{12})\.parquet")
+
+
+@dataclass(frozen=True)
+class FinishedOutput:
+    """What an output says of itself; one that is not `complete` is being taken away."""
+
+    fingerprint: Fingerprint
+    rows: int
+    counts: Counts
+    complete: bool
+
+
+def is_single_file(output: Path) -> bool:
+    """Tell whether `output` is to be one file (it ends in .parquet) or a folder of parts."""
+    return output.suffix.lower() == ".parquet"
+
+
+def list_parts(folder: Path) -> list[Path]:
+    """List the parts in `folder`, in the order of their posts."""
+    return [folder / entry.name for entry in list_folder(folder) if PART.fullmatch(entry.name)]
+
+
+def read_all_facts(parts: Sequence[Path]) -> list[FileFacts]:
+    """Read the footers of those `parts` that are whole Parquet files of ours.
+
+    Raises:
+        OSError: one can't be read.
+    """
+    found = map_remote(read_facts, parts) if any(map(is_remote, parts)) else map(read_facts, parts)
+    return [facts for facts in found if facts is not None]
+
+
+def read_output(output: Path) -> FinishedOutput | None:
+    """Read what the output at `output` says of itself; None where nothing (or an empty folder) is there.
+
+    Raises:
+        JobConflictError: something is there that sentimm did not write.
+        OutputError: it can't be read.
+    """
+    with writing(output):
+        if is_folder(output):
+            return _read_folder(output)
+        if not exists(output) and (is_remote(output) or not output.is_symlink()):
+            return None
+        facts = read_facts(output) if (is_remote(output) or output.is_file()) and is_single_file(output) else None
+    if facts is None:
+        raise _not_ours(output, "was not written by sentimm")
+    return FinishedOutput(facts.fingerprint, facts.rows, facts.counts, complete=True)
+
+
+def remove_output(output: Path) -> None:
+    """Take away what is at `output`, which sentimm wrote.
+
+    Raises:
+        JobConflictError: something is there that sentimm did not write; nothing was removed.
+        OutputError: it can't be removed.
+    """
+    read_output(output)
+    if is_folder(output):
+        remove_file(output / SUCCESS)
+        for part in list_parts(output):
+            remove_file(part)
+        remove_folder(output)
+    else:
+        remove_file(output)
+
+
+def _read_folder(output: Path) -> FinishedOutput | None:
+    names = [entry.name for entry in list_folder(output)]
+    if not names:
+        return None
+    for name in names:
+        if name != SUCCESS and not PART.fullmatch(name):
+            raise _not_ours(output, f"holds {name}, which sentimm did not write")
+    if is_single_file(output):
+        raise _not_ours(output, "is a folder, not a file")
+    facts = read_all_facts(list_parts(output))
+    if not facts or len(facts) != len([name for name in names if name != SUCCESS]):
+        raise _not_ours(output, "holds parts that sentimm did not write")
+    counts = add_counts((each.counts for each in facts), list(facts[0].counts.labels))
+    rows = sum(each.rows for each in facts)
+    return FinishedOutput(facts[0].fingerprint, rows, counts, complete=SUCCESS in names)
+
+
+def _not_ours(output: Path, what: str) -> JobConflictError:
+    return JobConflictError(f"{output} is there already and {what}: name another output, or move it away.")

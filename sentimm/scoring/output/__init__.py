@@ -1,0 +1,1 @@
+"""What scoring writes: columns, Parquet files and the list of problems."""

@@ -1,0 +1,1 @@
+"""From chunks of posts to their scores."""

@@ -1,0 +1,1 @@
+"""Labelled posts, as batches of tensors."""

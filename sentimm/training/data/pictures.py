@@ -1,0 +1,109 @@
+"""Images for batches: decoded in threads, kept as thumbnails on request, and augmented for training.
+
+Augmented or not, an image is first decoded as `sentimm.images` decodes it for scoring. An augmented one is decoded
+somewhat larger, and a part of it is cut out, resized, mirrored and recoloured, by draws that depend on the seed, the
+epoch and the image alone: a resumed run sees the same pictures.
+
+Threads, for Pillow works outside Python's lock: decoding and augmenting 600 MVSA photographs on two cores, 359 images/s
+in one thread, 589 in two, 647 in two processes; from thumbnails 793 in one thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageEnhance, ImageOps
+
+from sentimm.images import RESIZER, decode_image, to_chw
+from sentimm.training.data.array_cache import map_array
+from sentimm.training.data.posts import LabelledPosts
+
+Pixels = npt.NDArray[np.uint8]
+
+_LARGER = 1.25  # how much larger than the model sees it an image is decoded before a part is cut out
+_LEAST_AREA = 0.5  # share of the image that is kept at least
+_MOST_STRETCH = 4 / 3  # of the part's sides, against each other
+_COLOUR = 0.2  # brightness, contrast and saturation change by up to this share
+_FILL_ROWS = 256
+
+
+class Pictures:
+    """Gives the images of posts as the model takes them.
+
+    Args:
+        posts: the posts whose images are wanted.
+        size: side of the square images in pixels.
+        augment_seed: the seed of the augmentation, None where there is none.
+        cache: a folder that keeps decoded thumbnails as a mapped file, None: decode each time.
+        tell: hears how many thumbnails of how many are made.
+    """
+
+    def __init__(
+        self,
+        posts: LabelledPosts,
+        size: int,
+        *,
+        augment_seed: int | None = None,
+        cache: Path | None = None,
+        tell: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self.size = size
+        self._images = posts.images
+        self._seed = augment_seed
+        self._side = size if augment_seed is None else round(size * _LARGER)
+        self._pool = ThreadPoolExecutor()
+        self._thumbnails: Pixels | None = None
+        self._places = np.full(len(posts.images), -1, dtype=np.int64)
+        if cache is not None:
+            rows = np.unique(posts.image[posts.image >= 0])
+            self._places[rows] = np.arange(len(rows))
+            self._thumbnails = self._keep(rows, [posts.image_digests[row] for row in rows], cache, tell)
+
+    def load(self, rows: npt.NDArray[np.int64], epoch: int) -> Pixels:
+        """Give the images at `rows` of the posts' images: uint8 (rows, 3, size, size)."""
+        return np.stack(list(self._pool.map(partial(self._load, epoch=epoch), rows)))
+
+    def _load(self, row: int, epoch: int) -> Pixels:
+        if self._thumbnails is None:
+            thumbnail = decode_image(self._images[row], self._side)
+        else:
+            thumbnail = self._thumbnails[self._places[row]]
+        if self._seed is None:
+            return thumbnail
+        return augment_image(thumbnail, self.size, np.random.default_rng([self._seed, epoch, row]))
+
+    def _keep(
+        self, rows: npt.NDArray[np.int64], digests: list[str], cache: Path, tell: Callable[[int, int], None]
+    ) -> Pixels:
+        name = hashlib.sha256(f"{self._side} {RESIZER} {' '.join(digests)}".encode()).hexdigest()[:32]
+        file = cache / f"thumbnails-{name}.npy"
+
+        def fill(made: Pixels) -> None:
+            for start in range(0, len(rows), _FILL_ROWS):
+                some = [self._images[row] for row in rows[start : start + _FILL_ROWS]]
+                made[start : start + len(some)] = list(self._pool.map(partial(decode_image, size=self._side), some))
+                tell(start + len(some), len(rows))
+
+        return map_array(file, np.uint8, (len(rows), 3, self._side, self._side), fill)
+
+
+def augment_image(image: Pixels, size: int, rng: np.random.Generator) -> Pixels:
+    """Cut a random part out of a uint8 (3, side, side) image and give it as (3, size, size), mirrored half the time."""
+    side = image.shape[1]
+    area, stretch = rng.uniform(_LEAST_AREA, 1), np.exp(rng.uniform(-1, 1) * np.log(_MOST_STRETCH))
+    width, height = (min(1.0, float(np.sqrt(share))) * side for share in (area * stretch, area / stretch))
+    left, top = rng.uniform(0, side - width), rng.uniform(0, side - height)
+    picture = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
+    box = (left, top, left + width, top + height)
+    picture = picture.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    if rng.random() < 0.5:
+        picture = ImageOps.mirror(picture)
+    for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        picture = enhance(picture).enhance(rng.uniform(1 - _COLOUR, 1 + _COLOUR))
+    return to_chw(picture)

@@ -1,0 +1,61 @@
+"""Pictures of a run: how loss and figures went, and what the best epoch confused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sentimm.plots import draw_confusion, escape_text, save_figure
+
+_MEASURES = (("accuracy", "accuracy", "-"), ("macro_f1", "macro F1", "--"), ("macro_recall", "macro recall", ":"))
+
+
+def draw_run(records: Sequence[Mapping[str, Any]], labels: Sequence[str], folder: Path) -> None:
+    """Write curves.png and confusion.png, that of the best epoch; `records` are the lines of metrics.ndjson.
+
+    Raises:
+        OSError: `folder` can't be written to.
+    """
+    best = max(records, key=lambda record: record["score"])
+    confusion = np.asarray(best["confusion"], dtype=np.int64)
+    _replace(folder / "curves.png", lambda path: draw_curves(records, path))
+    _replace(folder / "confusion.png", lambda path: draw_confusion(confusion, labels, path))
+
+
+def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw the loss, and the figures of each validation table, over the epochs.
+
+    Raises:
+        OSError: `path` can't be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    epochs = [record["epoch"] for record in records]
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    left.plot(epochs, [record["loss"] for record in records], marker=".")
+    left.set_ylabel("training loss")
+    for number, table in enumerate(records[-1]["tables"]):
+        for key, name, style in _MEASURES:
+            values = [record["tables"][table][key] for record in records]
+            right.plot(epochs, values, style, color=f"C{number}", marker=".", label=escape_text(f"{table}: {name}"))
+    best = max(records, key=lambda record: record["score"])
+    right.axvline(best["epoch"], color="grey", linewidth=0.8)
+    right.set_ylabel("validation")
+    right.legend(fontsize="small")
+    for axes in (left, right):
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
+def _replace(path: Path, draw: Callable[[Path], None]) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    draw(temporary)
+    temporary.replace(path)

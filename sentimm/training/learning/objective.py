@@ -1,0 +1,139 @@
+"""What training minimises: a batch encoded, and the cross entropy of fusion and heads."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sentimm.models.encoders import Encoded
+from sentimm.models.fusion import SentimentModel
+from sentimm.training.data.batches import Batch
+from sentimm.training.data.posts import LabelledPosts
+from sentimm.training.options import TrainOptions
+
+
+def encode_batch(model: SentimentModel, batch: Batch) -> tuple[Encoded | None, Encoded | None]:
+    """Encode a batch's distinct texts and images as `fuse` takes them."""
+    text = image = None
+    if model.text is not None:
+        if batch.text_raw is not None:
+            text = model.text.finish(batch.text_raw, batch.mask)
+        elif batch.ids is not None and batch.mask is not None:
+            text = model.text(batch.ids, batch.mask)
+        else:
+            text = model.text.encode_nothing()
+    if model.image is not None:
+        if batch.image_raw is not None:
+            image = model.image.finish(batch.image_raw)
+        elif batch.pixels is not None:
+            image = model.image(batch.pixels)
+        else:
+            image = model.image.encode_nothing()
+    return text, image
+
+
+class Objective(nn.Module):
+    """The loss as a module: what accelerate wraps for mixed precision and for several processes.
+
+    Args:
+        model: what is trained.
+        posts: the posts to train on, whose labels decide balanced class weights.
+    """
+
+    label_weights: Tensor
+    text_weights: Tensor
+    image_weights: Tensor
+    teacher_weights: Tensor
+
+    def __init__(self, model: SentimentModel, options: TrainOptions, posts: LabelledPosts) -> None:
+        super().__init__()
+        self.model = model
+        self.options = options
+        text_alone, image_alone = posts.image < 0, posts.text < 0
+        for name, targets in (
+            ("label_weights", posts.label),
+            ("text_weights", np.where((posts.text_label < 0) & text_alone, posts.label, posts.text_label)),
+            ("image_weights", np.where((posts.image_label < 0) & image_alone, posts.label, posts.image_label)),
+        ):
+            weights = weigh_classes(targets, posts.table, options)
+            self.register_buffer(name, torch.from_numpy(weights).to(model.missing_text.device), persistent=False)
+        shares = options.teacher_weight * (len(options.inputs) if len(options.teacher_weight) == 1 else 1)
+        self.register_buffer(
+            "teacher_weights", torch.tensor(shares, device=model.missing_text.device), persistent=False
+        )
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Sum up the cross entropy of the fusion and of the heads over the posts that have the label: float32 ()."""
+        model, options = self.model, self.options
+        if not len(batch.label):
+            # A process's share of a small batch may be nothing, which attention can't take.
+            return model.missing_text.sum() * 0.0
+        text, image = encode_batch(model, batch)
+        heads = model.config.heads
+        has_text = batch.text_index < (0 if text is None else len(text))
+        has_image = batch.image_index < (0 if image is None else len(image))
+        complete = has_text & has_image
+        text_index, image_index = batch.text_index, batch.image_index
+        if text is not None and image is not None and options.modality_dropout:
+            # At most one of the two is dropped, from the fusion's view alone.
+            draw = torch.rand(complete.shape, device=complete.device)
+            drop = options.modality_dropout / 2
+            text_index = text_index.masked_fill(complete & (draw < drop), len(text))
+            image_index = image_index.masked_fill(complete & (draw > 1 - drop), len(image))
+        fused = model.fuse(text, image, text_index, image_index).fused
+        answered = complete if heads else torch.ones_like(complete)
+        whole, of_text, of_image = (None, None, None) if batch.taught is None else batch.taught.unbind(dim=1)
+        trust = self.teacher_weights[batch.table]
+        loss = self._sum_losses(fused, batch.label, answered, self.label_weights, whole, trust)
+        if heads:
+            text_scores, image_scores = model.ask_heads(text, image, batch.text_index, batch.image_index)
+            for head_scores, own, present, other, weights, taught in (
+                (text_scores, batch.text_label, has_text, has_image, self.text_weights, of_text),
+                (image_scores, batch.image_label, has_image, has_text, self.image_weights, of_image),
+            ):
+                if head_scores is not None:
+                    target = torch.where((own < 0) & ~other, batch.label, own)
+                    losses = self._sum_losses(head_scores, target, present, weights, taught, trust)
+                    loss = loss + options.head_weight * losses
+        return loss
+
+    def _sum_losses(
+        self, scores: Tensor, label: Tensor, counted: Tensor, weights: Tensor, taught: Tensor | None, trust: Tensor
+    ) -> Tensor:
+        target = label.clamp(min=0)
+        if taught is not None:
+            share = (trust * ~taught.isnan().any(dim=1)).unsqueeze(1)
+            target = (1 - share) * F.one_hot(target, scores.shape[1]) + share * taught.nan_to_num()
+        # In float32 whatever the encoders computed in: bf16 keeps 8 bits.
+        losses = F.cross_entropy(
+            scores.float(),
+            target,
+            weight=weights,
+            reduction="none",
+            label_smoothing=self.options.label_smoothing,
+        )
+        return (losses * (counted & (label >= 0))).sum()
+
+
+def weigh_classes(
+    targets: npt.NDArray[np.int64], tables: npt.NDArray[np.int64], options: TrainOptions
+) -> npt.NDArray[np.float32]:
+    """Give each class its weight in the loss, float32 (labels,).
+
+    Balanced weights are inverse to how often an epoch sees the class, and 1 on average over the posts.
+
+    Args:
+        targets: the classes of the posts to train on, -1 for none, int64 (posts,).
+        tables: which input each post is from, int64 (posts,); an epoch sees some more often than others.
+        options: of the run.
+    """
+    if options.class_weights != "balanced":
+        return np.asarray(options.class_weights or [1.0] * len(options.labels), dtype=np.float32)
+    seen = np.asarray(options.table_weights or [1.0] * len(options.inputs))[tables]
+    has = targets >= 0
+    counts = np.bincount(targets[has], weights=seen[has], minlength=len(options.labels))
+    found = counts > 0
+    return np.where(found, counts.sum() / np.maximum(counts, 1e-9) / max(found.sum(), 1), 1.0).astype(np.float32)

@@ -1,0 +1,432 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from sentimm.scoring.scorer import Scorer
+from tests.support.commands import run
+from tests.support.tiny_bundles import make_bundle
+
+WORDS = ("happy day", "awful rain", "coffee in the city", "never again", "love it so much", "the train was late")
+LABELS = ("negative", "neutral", "positive")
+PIXELS = 64
+
+
+def draw(path: Path, seed: int, *, side: int = PIXELS) -> None:
+    """Write a picture of coarse random fields; the same seed gives the same picture at any side."""
+    fields = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(fields).resize((side, side), Image.Resampling.BICUBIC).save(path)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with posts.csv (24 posts: some without image or text, two without a label) and images/."""
+    folder = tmp_path_factory.mktemp("corpus")
+    (folder / "images").mkdir()
+    rows = []
+    for number in range(24):
+        if number % 6 != 5:
+            draw(folder / "images" / f"{number}.png", number)
+        text = "" if number % 6 == 4 else f"{WORDS[number % 6]} {number}"
+        rows.append(
+            {
+                "id": number,
+                "text": text,
+                "image": "gone.png" if number == 23 else f"{number}.png" if number % 6 != 5 else "",
+                "label": "" if number in (3, 9) else LABELS[number % 3],
+                "text_label": LABELS[(number + 1) % 3] if text else "",
+                "image_label": LABELS[number % 3] if number % 6 != 5 else "",
+            }
+        )
+    pl.DataFrame(rows).write_csv(folder / "posts.csv")
+    return folder
+
+
+@pytest.fixture
+def report(corpus: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    result = run(
+        capsys, "evaluate", corpus / "posts.csv", "--images", corpus / "images", "--model", tiny_bundle, "--json"
+    )
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert isinstance(found, dict)
+    return found
+
+
+def score_alone(corpus: Path, bundle: Path, modality: str | None) -> pl.DataFrame:
+    frame = pl.read_csv(corpus / "posts.csv")
+    return Scorer(bundle, device="cpu").score(frame, corpus / "images", only=modality)  # type: ignore[arg-type]
+
+
+def test_the_report_is_about_the_answers_that_score_gives(report: dict, corpus: Path, tiny_bundle: Path) -> None:
+    scored = score_alone(corpus, tiny_bundle, None).filter(pl.col("label").is_not_null() & (pl.col("label") != ""))
+    right = scored["label"] == scored["sentiment"]
+    assert report["posts"] == len(scored) == 22
+    assert report["unlabelled"] == 2
+    assert report["unanswered"] == 0
+    assert report["report"]["accuracy"]["value"] == pytest.approx(right.mean())
+    by_modality = scored.with_columns(right.alias("right")).group_by("modality").agg(pl.len(), pl.col("right").mean())
+    assert {row[0] for row in by_modality.iter_rows()} == set(report["modalities"]) == {"text+image", "text", "image"}
+    for modality, posts, accuracy in by_modality.iter_rows():
+        assert report["modalities"][modality]["posts"] == posts
+        assert report["modalities"][modality]["accuracy"]["value"] == pytest.approx(accuracy)
+    assert {status: found["posts"] for status, found in report["statuses"].items()} == {"ok": 21, "image_missing": 1}
+
+
+def test_each_side_is_held_against_its_own_label(report: dict, corpus: Path, tiny_bundle: Path) -> None:
+    for modality in ("text", "image"):
+        column = f"{modality}_label"
+        alone = score_alone(corpus, tiny_bundle, modality).filter(pl.col("sentiment").is_not_null())
+        alone = alone.filter(pl.col(column).is_not_null() & (pl.col(column) != ""))
+        found = report["alone"][modality]
+        assert found["posts"] == len(alone)
+        assert found["accuracy"]["value"] == pytest.approx((alone[column] == alone["sentiment"]).mean())
+    assert report["conflict_posts"] == report["conflict_differ"] == 16
+    assert report["conflict"] is None  # the labels of all posts differ
+
+
+def test_what_score_wrote_is_evaluated_without_a_model(
+    report: dict, corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scored = tmp_path / "scored.parquet"
+    score_alone(corpus, tiny_bundle, None).drop("text", "image").write_parquet(scored)
+    result = run(capsys, "evaluate", scored, "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert found["model"] == f"the answers in {scored}"
+    assert found["alone"] == {}
+    assert found["report"] == report["report"]
+    assert found["statuses"] == report["statuses"]
+
+
+def test_views_that_score_wrote_are_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = {
+        "label": ["positive", "negative", "positive"],
+        "text_label": ["positive", "negative", "neutral"],
+        "image_label": ["positive", "negative", "positive"],
+        "sentiment": ["positive", "negative", "neutral"],
+        "confidence": [0.8, 0.7, 0.6],
+        "p_negative": [0.1, 0.7, 0.2],
+        "p_neutral": [0.1, 0.2, 0.6],
+        "p_positive": [0.8, 0.1, 0.2],
+        "modality": ["text+image"] * 3,
+        "status": ["ok"] * 3,
+        "text_sentiment": ["positive", "neutral", "neutral"],
+        "image_sentiment": ["positive", "negative", "positive"],
+        "conflict": [0.1, 0.5, 0.4],
+    }
+    pl.DataFrame(columns).write_parquet(tmp_path / "scored.parquet")
+    found = json.loads(run(capsys, "evaluate", tmp_path / "scored.parquet", "--json").out)
+    assert found["alone"]["text"]["accuracy"]["value"] == pytest.approx(2 / 3)
+    assert found["alone"]["text"]["calibration_error"] is None
+    assert found["alone"]["image"]["accuracy"]["value"] == 1
+    assert found["conflict"]["value"] == pytest.approx(0.5)
+
+
+def test_a_person_sees_tables_and_finds_files(
+    corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = (corpus / "posts.csv", "--images", corpus / "images", "--model", tiny_bundle)
+    result = run(capsys, "evaluate", *arguments, "-o", tmp_path / "new" / "report")
+    assert result.code == 0, result.err
+    for part in (
+        "22 posts with a label and an answer.",
+        "2 have no label and do not count.",
+        "accuracy",
+        "calibration error",
+        "label \\ answer",
+        "text and image",
+        "image_missing",
+        "text alone, against text_label",
+        f"Written to {tmp_path / 'new' / 'report'}",
+    ):
+        assert part in result.out
+    written = json.loads((tmp_path / "new" / "report" / "report.json").read_text())
+    assert written == json.loads(run(capsys, "evaluate", *arguments, "--json").out)
+    with Image.open(tmp_path / "new" / "report" / "confusion.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_posts_that_were_seen_in_training_are_left_out(
+    corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "images").mkdir()
+    draw(tmp_path / "images" / "copy.jpg", 2, side=100)  # post 2's image, larger and compressed
+    draw(tmp_path / "images" / "other.jpg", 99)
+    rows = {
+        "text": [f"  {WORDS[0]}   0 ", f"{WORDS[1]} 7", "nothing of the kind"],
+        "image": ["other.jpg", "", "copy.jpg"],
+    }
+    pl.DataFrame(rows).write_csv(tmp_path / "train.csv")
+    arguments = (corpus / "posts.csv", "--images", corpus / "images", "--model", tiny_bundle)
+    seen = ("--without-seen", tmp_path / "train.csv", "--seen-images", tmp_path / "images")
+    found = json.loads(run(capsys, "evaluate", *arguments, *seen, "--json").out)
+    assert (found["seen_texts"], found["seen_images"], found["seen"]) == (2, 1, 3)
+    assert found["posts"] == 22 - 3
+    out = run(capsys, "evaluate", *arguments, *seen).out
+    assert f"3 that occur in {tmp_path / 'train.csv'} are left out: 2 by their text, 1 by their image." in out
+
+
+def test_labels_may_be_numbers(
+    corpus: Path, tiny_bundle: Path, report: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"negative": -1, "neutral": 0, "positive": 1}
+    frame = pl.read_csv(corpus / "posts.csv")
+    kinds = ("label", "text_label", "image_label")
+    frame.with_columns(pl.col(kind).replace_strict(names, default=None) for kind in kinds).write_csv(
+        tmp_path / "posts.csv"
+    )
+    arguments = ("--images", corpus / "images", "--model", tiny_bundle, "--json")
+    found = json.loads(run(capsys, "evaluate", tmp_path / "posts.csv", *arguments).out)
+    assert found["report"] == report["report"]
+    frame.with_columns((pl.col("label") == "positive").cast(pl.Int8)).drop(kinds[1:]).write_csv(tmp_path / "two.csv")
+    failed = run(capsys, "evaluate", tmp_path / "two.csv", *arguments)
+    assert failed.code == 2
+    assert "only 0 and 1" in failed.err
+    two = run(capsys, "evaluate", tmp_path / "two.csv", *arguments, "--labels", "negative,positive")
+    assert [each["posts"] for each in json.loads(two.out)["report"]["labels"]] == [16, 0, 8]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--label-column", "mood"], "has no column 'mood' to compare with (it has id, text, image, label, "),
+        (["--label-column", "id"], "is not one of the labels negative, neutral, positive: name the table's labels"),
+        (["--label-column", "text"], "'happy day 0' in column 'text' is not one of the labels"),
+        (["--labels", "good,bad"], "--labels names good, bad, but the model's labels are negative, neutral, positive"),
+        (["--text-column", "tweet"], "'tweet'"),
+        (["--seen-images", "photos"], "--seen-images is the folder of the images of --without-seen"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(
+    arguments: list[str], message: str, corpus: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ("--images", corpus / "images", "--model", tiny_bundle)
+    result = run(capsys, "evaluate", corpus / "posts.csv", *place, *arguments)
+    assert result.code == 2
+    assert message in result.err
+    assert result.out == ""
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"text": ["a", "b"], "label": ["", ""]}, "No post of {table} has a label in the column 'label'"),
+        ({"text": [], "label": []}, "{table} has no posts: nothing can be compared."),
+        ({"text": [" "], "label": ["positive"]}, "None of the 1 labelled posts of {table} has an answer"),
+        (
+            {"text": ["a"], "label": [""], "text_label": ["positive"]},
+            "No post of {table} has a label in the column 'label', which the answers are held against",
+        ),
+    ],
+)
+def test_a_table_without_anything_to_compare_is_an_error(
+    rows: dict[str, list[str]],
+    message: str,
+    tiny_bundle: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = tmp_path / "posts.csv"
+    pl.DataFrame(rows, schema=dict.fromkeys(rows, pl.String)).write_csv(table)
+    result = run(capsys, "evaluate", table, "--model", tiny_bundle)
+    assert result.code == 2
+    assert message.format(table=table) in result.err
+
+
+def test_a_table_that_was_seen_as_a_whole_leaves_nothing(
+    corpus: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = corpus / "posts.csv"
+    place = ("--images", corpus / "images", "--model", tiny_bundle)
+    result = run(capsys, "evaluate", table, *place, "--without-seen", table)
+    assert result.code == 2
+    assert f"no labelled post is left that does not occur in {table}" in result.err
+
+
+def test_a_report_does_not_go_where_a_file_is(
+    corpus: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run(capsys, "evaluate", corpus / "posts.csv", "--model", tiny_bundle, "-o", corpus / "posts.csv")
+    assert result.code == 1
+    assert "which is a file" in result.err
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "named"),
+    [
+        ("sklearn", [], "scikit-learn"),
+        ("matplotlib", ["-o", "report"], "matplotlib"),
+        ("imagehash", ["--without-seen", "train.csv"], "ImageHash"),
+    ],
+)
+def test_what_is_not_installed_is_named_with_its_extra(
+    package: str,
+    arguments: list[str],
+    named: str,
+    corpus: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from importlib.util import find_spec
+
+    monkeypatch.setattr("sentimm.cli.extras.find_spec", lambda name: None if name == package else find_spec(name))
+    result = run(capsys, "evaluate", corpus / "posts.csv", *arguments)
+    assert result.code == 2
+    assert f"needs {named}, which scoring does without: pip install 'sentimm[train]'" in result.err
+
+
+def test_a_text_model_is_evaluated_too(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = make_bundle(tmp_path / "text", modalities=("text",))
+    result = run(capsys, "evaluate", corpus / "posts.csv", "--model", bundle, "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert set(found["alone"]) == {"text"}
+    assert found["conflict"] is None
+    assert found["unanswered"] == 4  # images alone
+
+
+def test_a_model_without_heads_is_asked_for_each_side_alone(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = make_bundle(tmp_path / "headless", heads=())
+    result = run(capsys, "evaluate", corpus / "posts.csv", "--images", corpus / "images", "--model", bundle, "--json")
+    found = json.loads(result.out)
+    for modality in ("text", "image"):
+        column = f"{modality}_label"
+        alone = score_alone(corpus, bundle, modality).filter(pl.col("sentiment").is_not_null())
+        alone = alone.filter(pl.col(column).is_not_null() & (pl.col(column) != ""))
+        assert found["alone"][modality]["accuracy"]["value"] == pytest.approx(
+            (alone[column] == alone["sentiment"]).mean()
+        )
+    assert found["conflict_posts"] == 0
+
+
+def test_answers_under_a_prefix_are_found(
+    report: dict, corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scored = tmp_path / "scored.parquet"
+    old = score_alone(corpus, tiny_bundle, "text")
+    new = Scorer(tiny_bundle, device="cpu", views=True).score(old, corpus / "images", prefix="new_")
+    new.write_parquet(scored)
+    result = run(capsys, "evaluate", scored, "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert found["model"] == f"the answers in {scored}"
+    assert found["report"] == report["report"]
+    assert set(found["alone"]) == {"text", "image"}
+    assert found["conflict_posts"] == 16
+
+
+def test_answers_are_found_in_any_order_of_the_columns(
+    report: dict, corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scored = score_alone(corpus, tiny_bundle, None)
+    table = tmp_path / "scored [1].parquet"
+    scored.select(sorted(scored.columns)).write_parquet(table)
+    pl.DataFrame({"text": ["other"], "label": ["positive"]}).write_parquet(tmp_path / "scored 1.parquet")
+    assert json.loads(run(capsys, "evaluate", table, "--json").out)["report"] == report["report"]
+    scored.drop("p_neutral", "p_positive", "p_negative").write_parquet(table)
+    result = run(capsys, "evaluate", table)
+    assert result.code == 2
+    assert "has the answers in 'sentiment', but no longer their probabilities behind 'confidence'" in result.err
+
+
+def test_answers_that_are_there_can_be_limited_but_not_changed(
+    corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = score_alone(corpus, tiny_bundle, None)
+    whole[:10].write_parquet(tmp_path / "a.parquet")
+    whole[10:].with_columns(pl.col("id").cast(pl.String)).write_parquet(tmp_path / "b.parquet")
+    tables = (tmp_path / "a.parquet", tmp_path / "b.parquet")
+    found = json.loads(run(capsys, "evaluate", *tables, "--limit", "12", "--json").out)
+    assert (found["posts"], found["unlabelled"]) == (10, 2)
+    for option in (("--only", "text"), ("--precision", "fp32")):
+        result = run(capsys, "evaluate", *tables, *option)
+        assert result.code == 2
+        assert (
+            f"{option[0]} asks for other answers than those in {tables[0]}, {tables[1]}: name the model" in result.err
+        )
+
+
+def test_each_table_has_a_spelling_of_its_own(
+    corpus: Path, tiny_bundle: Path, report: dict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pl.read_csv(corpus / "posts.csv")
+    kinds = ("label", "text_label", "image_label")
+    for name, rows, first in (("signed", frame[:12], -1), ("places", frame[12:], 0)):
+        numbers = {label: str(first + place) for place, label in enumerate(LABELS)}
+        rows = rows.with_columns(pl.col(kind).replace_strict(numbers, default=None) for kind in kinds)
+        rows.write_csv(tmp_path / f"{name}.csv")
+    tables = (tmp_path / "signed.csv", tmp_path / "places.csv")
+    place = ("--images", corpus / "images", "--model", tiny_bundle, "--json")
+    found = json.loads(run(capsys, "evaluate", *tables, *place).out)
+    assert found["report"] == report["report"]
+    none = pl.lit(None).alias
+    scored = score_alone(corpus, tiny_bundle, None).with_columns(
+        pl.col(kind).replace_strict({label: str(place) for place, label in enumerate(LABELS)}, default=None)
+        for kind in kinds
+    )
+    (tmp_path / "scored").mkdir()
+    for start in range(0, 24, 2):  # none of them has all three
+        scored[start : start + 2].write_parquet(tmp_path / "scored" / f"part-{start:02}.parquet")
+    assert json.loads(run(capsys, "evaluate", tmp_path / "scored", "--json").out)["report"] == report["report"]
+    two = frame[:2].with_columns(pl.Series("label", [0, 1]), none("text_label"), none("image_label"))
+    two.write_csv(tmp_path / "two.csv")
+    failed = run(capsys, "evaluate", tables[0], tmp_path / "two.csv", *place)
+    assert failed.code == 2
+    assert f"{tmp_path / 'two.csv'} has labels written as numbers, but only 0 and 1" in failed.err
+
+
+def test_images_that_are_not_used_are_named(
+    corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "posts.csv"
+    table.write_text((corpus / "posts.csv").read_text() + "98,damaged\n")
+    result = run(capsys, "evaluate", table, "--model", tiny_bundle)
+    assert "Note: The column 'image' names images, which are not used: give their folder with --images." in result.out
+    assert "2 have no label and do not count." in result.out
+    assert "1 can't be read as a row and do not count." in result.out
+    assert "text only" in result.out
+    found = json.loads(run(capsys, "evaluate", table, "--model", tiny_bundle, "--json").out)
+    assert len(found["notes"]) == 2 and (found["unlabelled"], found["unreadable"]) == (2, 1)
+
+
+def test_answers_with_other_labels_are_not_evaluated_together(
+    corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scored = score_alone(corpus, tiny_bundle, None)
+    scored.write_parquet(tmp_path / "a.parquet")
+    scored.rename({"p_neutral": "p_calm"}).write_parquet(tmp_path / "b.parquet")
+    result = run(capsys, "evaluate", tmp_path / "a.parquet", tmp_path / "b.parquet")
+    assert result.code == 2
+    assert "hold answers in different columns: evaluate each by itself" in result.err
+
+
+def test_the_training_table_may_name_its_columns_otherwise(
+    corpus: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pl.read_csv(corpus / "posts.csv").rename({"text": "words"}).write_csv(tmp_path / "posts.csv")
+    place = ("--model", tiny_bundle, "--text-column", "words", "--json")
+    pl.DataFrame({"tweet": [f"{WORDS[0]} 0"]}).write_csv(tmp_path / "train.csv")
+    pl.DataFrame({"words": [f"{WORDS[0]} 0"], "text": ["other"]}).write_csv(tmp_path / "both.csv")
+    for name in ("train.csv", "both.csv"):
+        seen = ("--without-seen", tmp_path / name, "--id-column", "id")
+        result = run(capsys, "evaluate", tmp_path / "posts.csv", *place, *seen)
+        assert json.loads(result.out)["seen_texts"] == 1
+    texts = ("--only", "text", "--without-seen", tmp_path / "train.csv")
+    assert "No image was compared" not in run(capsys, "evaluate", tmp_path / "posts.csv", *place[:-1], *texts).out
+
+
+def test_it_is_said_when_no_image_is_compared(
+    corpus: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = corpus / "posts.csv"
+    result = run(capsys, "evaluate", table, "--model", tiny_bundle, "--without-seen", corpus / "images")
+    assert result.code == 0, result.err
+    assert f"No image was compared: give the folder of the posts' images with --images, that of {corpus}" in result.out

@@ -1,0 +1,430 @@
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sentimm.console.scoring import ScoreConsole
+from sentimm.errors import OutputError
+from sentimm.events import Counts, JobFinished, JobStarted, PostsScored
+from tests.support import corpora
+from tests.support.commands import run
+from tests.support.tiny_bundles import make_bundle
+
+ROWS = 16
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch) -> Path:
+    """A working directory with posts.csv and images/, where the built-in model is the tiny one."""
+    monkeypatch.chdir(tmp_path)
+    corpora.make_posts(ROWS).write_csv("posts.csv")
+    corpora.make_images(Path("images"))
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def built_in(monkeypatch, tiny_bundle) -> None:
+    monkeypatch.setattr("sentimm.bundle.bundle.default_bundle_path", lambda: tiny_bundle)
+
+
+def fail(capsys, *arguments: object) -> tuple[int, str]:
+    """Run a command that fails: its exit code, and its error message."""
+    code, out, err = run(capsys, *arguments)
+    assert out == ""
+    assert "Traceback" not in err
+    last = err.splitlines()[-1]
+    assert last.startswith("Error: ")
+    return code, last.removeprefix("Error: ")
+
+
+def test_the_users_command_writes_the_scored_table_beside(capsys, here):
+    code, out, err = run(capsys, "score", "posts.csv", "--images", "images/")
+    assert code == 0
+    scored = pl.read_parquet("posts.scored.parquet")
+    assert scored["status"].to_list() == corpora.STATUSES * 2
+    assert sorted(path.name for path in here.iterdir()) == [
+        *("images", "posts.csv", "posts.scored.parquet", "posts.scored.parquet.problems.csv")
+    ]
+    assert err.splitlines()[0].startswith("Scoring with the built-in model tiny. On the CPU in fp32")
+    assert "posts.csv: 16 posts, 10 with text, 8 of 12 images found." in err
+    assert "Written to posts.scored.parquet" in out
+
+
+def test_the_summary_says_what_came_out_and_what_went_wrong(capsys):
+    _, out, _ = run(capsys, "score", "posts.csv", "--images", "images")
+    lines = [line.strip() for line in out.splitlines()]
+    assert lines[1].startswith("16 posts in ") and lines[1].endswith("posts/s")
+    for label in ("negative", "neutral", "positive"):
+        assert any(line.startswith(label) and line.split()[-2].endswith("%") for line in lines)
+    assert "Used: text and image 4 · text 6 · image 2 · nothing 4" in lines
+    assert "2  images that can't be decoded  status = image_unreadable" in lines
+    assert "4  images that are not there     status = image_missing" in lines
+    assert "2  posts without text and image  status = empty" in lines
+    assert "What is wrong with each is in posts.scored.parquet.problems.csv" in lines
+    assert not any(line != line.rstrip() for line in out.splitlines())
+
+
+def test_the_summary_says_how_many_encodings_repeats_saved(capsys):
+    _, out, _ = run(capsys, "score", "posts.csv", "--images", "images")
+    assert out.splitlines()[2] == "  Repeats: 5 texts and 4 images not encoded again"
+    _, out, _ = run(capsys, "score", "posts.csv", "--images", "images", "--overwrite", "--json")
+    result = json.loads(out)
+    assert (result["saved_texts"], result["saved_images"]) == (5, 4)
+    _, out, _ = run(capsys, "score", "posts.csv", "--images", "images", "--overwrite", "--no-dedupe")
+    assert "Repeats" not in out
+
+
+def test_the_best_batch_sizes_are_found_once_and_kept_in_the_job(capsys, monkeypatch):
+    found = []
+
+    def find(engine):
+        found.append(engine.batch_sizes)
+        return {"text": 3, "image": 1}
+
+    def stop(_folder, _assembled):
+        raise OutputError("stopped")
+
+    monkeypatch.setattr("sentimm.runtime.batch_sizes.find_batch_sizes", find)
+    command = ("score", "posts.csv", "--images", "images", "--batch-size", "auto")
+    with monkeypatch.context() as stopping:
+        stopping.setattr("sentimm.scoring.job_folder.folder.JobFolder.finish", stop)
+        _, _, err = run(capsys, *command)
+    assert "Batches of 3 texts and 1 image, the fastest here." in err
+    job = json.loads(Path("posts.scored.parquet.job/job.json").read_text())
+    assert list(job["batch_sizes"].values()) == [{"text": 3, "image": 1}]
+    code, _, err = run(capsys, *command)
+    assert code == 0 and len(found) == 1
+    assert "Batches of 3 texts and 1 image, as found before." in err
+
+
+def test_a_batch_size_is_a_number_or_auto(capsys):
+    code, message = fail(capsys, "score", "posts.csv", "--batch-size", "large")
+    assert (code, message) == (2, "--batch-size is 'large', but it must be a number or auto.")
+
+
+def test_json_is_one_object_on_stdout(capsys):
+    _, out, err = run(capsys, "score", "posts.csv", "--images", "images", "--json")
+    result = json.loads(out)
+    assert result["output"] == "posts.scored.parquet"
+    assert (result["rows"], result["scored"], result["already_done"]) == (ROWS, ROWS, False)
+    assert sum(result["labels"].values()) == 12
+    assert result["modalities"]["text+image"] == 4
+    assert result["statuses"]["empty"] == 2
+    assert result["model"]["device"] == "cpu"
+    assert err != ""
+
+
+def test_quiet_prints_nothing(capsys):
+    assert run(capsys, "score", "posts.csv", "--quiet") == (0, "", "")
+
+
+def test_a_command_given_again_is_already_done(capsys):
+    run(capsys, "score", "posts.csv")
+    code, out, _ = run(capsys, "score", "posts.csv")
+    assert code == 0
+    assert "Already done: posts.scored.parquet holds all 16 posts." in out
+
+
+def test_options_shape_the_output(capsys):
+    code, _, _ = run(
+        capsys,
+        *("score", "posts.csv", "--limit", 3, "--columns", "likes,id", "--prefix", "m_", "--no-infer-types"),
+        *("--only", "text", "--device", "cpu", "--precision", "fp32", "--threads", 1, "--batch-size", 2),
+        *("--chunk-rows", 2, "-o", "out"),
+    )
+    assert code == 0
+    scored = pl.read_parquet("out")
+    assert scored.columns[:3] == ["likes", "id", "m_sentiment"]
+    assert scored["likes"].to_list() == ["0", "1", "2"]
+    assert scored["m_status"].to_list() == ["ok", "ok", "empty"]
+
+
+def test_views_are_added_where_they_are_asked_for(capsys):
+    assert run(capsys, "score", "posts.csv", "--images", "images", "-o", "out.parquet", "--views")[0] == 0
+    scored = pl.read_parquet("out.parquet")
+    assert scored.columns[-3:] == ["text_sentiment", "image_sentiment", "conflict"]
+    assert scored["conflict"].is_not_null().to_list() == (scored["modality"] == "text+image").to_list()
+    code, message = fail(capsys, "score", "posts.csv", "--images", "images", "-o", "out.parquet")
+    assert code == 2
+    assert "--views was given and is not given" in message
+
+
+def test_views_of_a_model_without_heads(capsys, tmp_path):
+    make_bundle(tmp_path / "bare", heads=[])
+    for more in ([], ["--dry-run"]):
+        code, message = fail(capsys, "score", "posts.csv", "--model", "bare", "--views", *more)
+        assert code == 2
+        assert message == (
+            "--views needs a model with heads for text and for images, and tiny has none: leave --views away, or train "
+            "a model with --heads text,image."
+        )
+
+
+def test_another_model_is_used_when_it_is_named(capsys, tmp_path):
+    make_bundle(tmp_path / "mine", labels=("bad", "good"), name="mine")
+    _, out, err = run(capsys, "score", "posts.csv", "--model", "mine")
+    assert "Scoring with the model mine." in err
+    assert "bad" in out
+    assert "p_bad" in pl.read_parquet("posts.scored.parquet").columns
+
+
+def test_own_bundles_are_hinted_at(capsys, tmp_path):
+    make_bundle(tmp_path / "bundles" / "mine")
+    _, _, err = run(capsys, "score", "posts.csv")
+    assert "--model bundles/mine" in err
+    _, _, err = run(capsys, "score", "posts.csv", "--model", "bundles/mine", "--overwrite")
+    assert "--model" not in err
+
+
+def test_a_dry_run_shows_the_survey_and_writes_nothing(capsys, here):
+    code, out, _ = run(capsys, "score", "posts.csv", "--images", "images", "--dry-run")
+    assert code == 0
+    assert "posts.csv  csv  16 posts" in out
+    assert "12  with an image, 8 of these are there" in out
+    assert "text: column 'text'" in out
+    assert "likes  Int64" in out
+    assert sorted(path.name for path in here.iterdir()) == ["images", "posts.csv"]
+
+
+def test_a_dry_run_as_json(capsys):
+    _, out, _ = run(capsys, "score", "posts.csv", "--images", "images", "--dry-run", "--json")
+    survey = json.loads(out)
+    assert (survey["rows"], survey["images_named"], survey["images_found"]) == (16, 12, 8)
+    assert survey["columns"][3] == ["likes", "Int64"]
+
+
+def test_standard_input_is_ndjson(capsys, monkeypatch):
+    class Stdin:
+        buffer = io.BytesIO(b'{"text": "good"}\n{"text": "bad"}\n')
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    code, _, err = run(capsys, "score", "-")
+    assert code == 0
+    assert "standard input: 2 posts, 2 with text." in err
+    assert pl.read_parquet("stdin.scored.parquet")["text"].to_list() == ["good", "bad"]
+
+
+def test_records_that_are_no_rows_are_counted(capsys):
+    Path("posts.csv").write_text("id,text\n1,good\n2,too,long,here\n")
+    _, out, err = run(capsys, "score", "posts.csv")
+    assert "1  record that can't be read as a row  status = row_unreadable" in out
+    assert "1 record can't be read as a row" in err
+
+
+def test_the_log_tells_what_is_wrong_with_each_image(capsys):
+    run(capsys, "score", "posts.csv", "--images", "images", "--log-file", "run.log")
+    log = Path("run.log").read_text()
+    assert "post 4: the image images/broken.jpg" in log
+    assert "post 12: the image images/broken.jpg" in log
+
+
+def test_control_characters_in_names_are_not_printed(capsys):
+    name = "po\x1b[31msts.csv"
+    corpora.make_posts(1).rename({"likes": "li\x07kes"}).write_csv(name)
+    _, out, err = run(capsys, "score", name, "--dry-run")
+    assert "\x1b" not in out + err and "\x07" not in out + err
+    code, message = fail(capsys, "score", "no\x1b]0;title\x07thing.csv")
+    assert code == 2 and "\x1b" not in message and "\x07" not in message
+
+
+def test_only_a_header_is_an_output_of_no_rows(capsys):
+    Path("posts.csv").write_text("id,text\n")
+    code, out, _ = run(capsys, "score", "posts.csv")
+    assert code == 0
+    assert "There were no posts" in out
+    assert pl.read_parquet("posts.scored.parquet").shape == (0, 9)
+
+
+def test_a_missing_file(capsys):
+    code, message = fail(capsys, "score", "gone.csv")
+    assert code == 2
+    assert message.startswith("gone.csv is not there: name a table of posts")
+
+
+def test_a_missing_column(capsys):
+    code, message = fail(capsys, "score", "posts.csv", "--text-column", "body")
+    assert code == 2
+    assert "'body'" in message and "likes" in message
+    code, message = fail(capsys, "score", "posts.csv", "--columns", "id,nothing")
+    assert code == 2
+    assert "'nothing'" in message and "--columns" in message
+
+
+def test_the_wrong_image_folder(capsys):
+    Path("empty").mkdir()
+    code, message = fail(capsys, "score", "posts.csv", "--images", "empty")
+    assert code == 2
+    assert "No post finds an image in empty" in message and "--allow-missing" in message
+    assert run(capsys, "score", "posts.csv", "--images", "empty", "--allow-missing").code == 0
+    code, message = fail(capsys, "score", "posts.csv", "--images", "nowhere")
+    assert code == 2
+    assert "The image folder nowhere is not there" in message
+
+
+def test_an_empty_file(capsys):
+    Path("posts.csv").write_text("")
+    code, message = fail(capsys, "score", "posts.csv")
+    assert code == 1
+    assert "posts.csv" in message and "empty" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("posts.csv.gz", gzip.compress(b"id,text\n" + b"1,good\n" * 5000)[:40]),
+        ("posts.parquet", b"PAR1 and nothing else"),
+        ("posts.csv", b"PK\x03\x04 a spreadsheet"),
+    ],
+)
+def test_a_table_that_cannot_be_read(capsys, name, content):
+    Path(name).write_bytes(content)
+    code, message = fail(capsys, "score", name)
+    assert code == 1
+    assert name in message
+
+
+def test_an_unknown_bundle(capsys):
+    code, message = fail(capsys, "score", "posts.csv", "--model", "nowhere")
+    assert code == 2
+    assert "nowhere" in message
+
+
+def test_a_damaged_bundle(capsys, tmp_path):
+    bundle = make_bundle(tmp_path / "damaged")
+    (bundle / "tokenizer.json").write_text("{}")
+    code, message = fail(capsys, "score", "posts.csv", "--model", "damaged")
+    assert code == 1
+    assert "tokenizer.json" in message
+
+
+def test_the_output_of_another_job(capsys):
+    run(capsys, "score", "posts.csv", "-o", "out.parquet")
+    code, message = fail(capsys, "score", "posts.csv", "-o", "out.parquet", "--limit", "3")
+    assert code == 2
+    assert message == (
+        "out.parquet belongs to another job: --limit was not given and is 3. Choose another name with -o, or replace "
+        "it with --overwrite."
+    )
+    assert run(capsys, "score", "posts.csv", "-o", "out.parquet", "--limit", "3", "--overwrite").code == 0
+    assert len(pl.read_parquet("out.parquet")) == 3
+
+
+def test_an_output_that_cannot_be_written(capsys):
+    code, message = fail(capsys, "score", "posts.csv", "-o", "posts.csv/out.parquet")
+    assert code == 1
+    assert "posts.csv/out.parquet can't be written" in message and "is not a folder" in message
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.ndjson.gz", "out.pq", "out.PARQUET"])
+def test_an_output_that_is_no_parquet(capsys, name):
+    code, message = fail(capsys, "score", "posts.csv", "-o", name)
+    assert code == 2
+    assert message.startswith(f"-o {name}: sentimm writes Parquet, into a file *.parquet or into a folder")
+
+
+def test_a_name_clash(capsys):
+    corpora.make_posts(2).with_columns(status=pl.lit("x")).write_csv("posts.csv")
+    code, message = fail(capsys, "score", "posts.csv")
+    assert code == 2
+    assert message.startswith(
+        "The input has a column named 'status' already: choose names for the added columns with --prefix"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--limit", "0"], ["--threads", "0"], ["--batch-size", "-1"], ["--chunk-rows", "0"], ["--chunk-rows", "100001"]],
+)
+def test_numbers_that_make_no_sense(capsys, arguments):
+    code, message = fail(capsys, "score", "posts.csv", *arguments)
+    assert code == 2
+    assert message.startswith(f"{arguments[0]} is {arguments[1]}, but")
+
+
+def test_a_device_that_is_none(capsys):
+    code, _ = fail(capsys, "score", "posts.csv", "--device", "tpu")
+    assert code == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_the_job_with_the_words_to_resume(capsys, monkeypatch, number):
+    show = ScoreConsole.show
+
+    def show_and_kill(console, event):
+        show(console, event)
+        if isinstance(event, PostsScored) and event.rows > 8:
+            os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ScoreConsole, "show", show_and_kill)
+        code, out, err = run(capsys, "score", "posts.csv", "--chunk-rows", 4)
+    assert code == 128 + number
+    assert out == ""
+    assert "Stopping after this step (once more: at once) ..." in err.splitlines()
+    assert err.splitlines()[-1] == (
+        "Stopped. 8 of 16 posts are kept in posts.scored.parquet.job: the same command goes on from there."
+    )
+    code, _, err = run(capsys, "score", "posts.csv", "--chunk-rows", 4)
+    assert code == 0
+    assert "Going on where it stopped: 8 of 16 posts are there." in err
+    assert len(pl.read_parquet("posts.scored.parquet")) == 16
+
+
+@pytest.mark.slow
+def test_a_signal_while_standard_input_is_waited_for_stops_at_once(tiny_bundle):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sentimm", "score", "-", "--model", str(tiny_bundle)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None and process.stdin is not None
+    assert process.stderr.readline().startswith("Scoring with the model tiny.")
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 143
+    assert "Stopped before anything was scored" in process.stderr.read()
+    process.stdin.close()
+    process.stderr.close()
+    assert not Path("stdin.scored.parquet.job").exists()
+
+
+def test_progress_is_plain_lines_where_stderr_is_no_terminal(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("sentimm.console.scoring.time.monotonic", lambda: now[0])
+    with ScoreConsole() as console:
+        console.show(JobStarted(Path("out.parquet"), rows=4000, done=1000))
+        for rows in range(1000, 4001, 100):
+            now[0] += 1.0
+            console.show(PostsScored(rows))
+    assert capsys.readouterr().err.splitlines() == [
+        "Going on where it stopped: 1,000 of 4,000 posts are there.",
+        "Scoring: 1,900 of 4,000 posts (48%), 90 posts/s, 23 s left",
+        "Scoring: 2,900 of 4,000 posts (72%), 95 posts/s, 12 s left",
+        "Scoring: 3,900 of 4,000 posts (98%), 97 posts/s, 1.0 s left",
+    ]
+
+
+def test_a_terminal_gets_a_bar_that_goes_away(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    with ScoreConsole() as console:
+        console.show(JobStarted(Path("out.parquet"), rows=400, done=0))
+        console.show(PostsScored(200))
+        counts = Counts({"negative": 1, "positive": 3}, {"text": 4}, {"ok": 4})
+        console.show(JobFinished(Path("out.parquet"), 4, 4, 2.0, counts))
+    out, err = capsys.readouterr()
+    assert "Scoring" in err and "of 400 posts" in err
+    assert err.endswith("\x1b[2K")
+    assert "4 posts in 2.0 s, 2.0 posts/s" in out
+    assert "75.0%" in out

@@ -1,0 +1,34 @@
+"""Running the command line in this process."""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple
+
+import pytest
+
+from sentimm.cli.app import main
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> Result:
+    """Run `sentimm` with `arguments`: exit code, stdout, stderr."""
+    try:
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+    finally:
+        _close_logs()
+    out, err = capsys.readouterr()
+    return Result(stop.value.code or 0, out, err)
+
+
+def _close_logs() -> None:
+    log = logging.getLogger("sentimm")
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()

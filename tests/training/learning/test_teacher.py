@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from tokenizers import Tokenizer
+from torch.nn import functional as F
+
+from sentimm.errors import InputError, RunError, RunNotFoundError, UsageError
+from sentimm.training.data.batches import Batch
+from sentimm.training.data.posts import LabelledPosts, load_posts
+from sentimm.training.data.prepare import load_data
+from sentimm.training.events import TeacherAsked
+from sentimm.training.learning.objective import Objective, encode_batch
+from sentimm.training.learning.processes import make_accelerator
+from sentimm.training.learning.teacher import ask_teacher, open_teacher
+from sentimm.training.model import load_model
+from sentimm.training.options import TrainOptions
+from sentimm.training.run_folder import Run
+from sentimm.training.train import resume_run, start_run
+from tests.support.tiny_models import IMAGE_SIZE
+from tests.support.training_runs import losses, same_weights, train
+
+BOTH = ("text", "image")
+
+
+@pytest.fixture(scope="module")
+def teacher(options: TrainOptions, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that reads texts alone."""
+    return train(replace(options, fusion="bert", epochs=2), tmp_path_factory.mktemp("teacher") / "words")[0]
+
+
+@pytest.fixture(scope="module")
+def posts(options: TrainOptions) -> LabelledPosts:
+    return load_posts(options.inputs, options, BOTH, IMAGE_SIZE)
+
+
+def ask(run: Run, posts: LabelledPosts, options: TrainOptions, cache: Path) -> tuple[np.ndarray, list[TeacherAsked]]:
+    events: list[TeacherAsked] = []
+    answers = ask_teacher(run, posts, cache, make_accelerator(options), events.append)  # type: ignore[arg-type]
+    return answers, events
+
+
+def answer_text(run: Run, text: str) -> np.ndarray:
+    model = run.build_model("best")
+    assert model.text is not None
+    ids = torch.tensor([Tokenizer.from_file(str(run.tokenizer)).encode(text).ids])
+    with torch.inference_mode():
+        encoded = model.text(ids, torch.ones_like(ids))
+        scores = model.fuse(encoded, None, torch.tensor([0]), torch.tensor([0])).scores
+    return scores.softmax(dim=1).numpy()[0]
+
+
+def test_a_teacher_of_texts_answers_every_text_and_whole_posts_without_image_and_is_asked_once(
+    options: TrainOptions, teacher: Run, posts: LabelledPosts, tmp_path: Path
+) -> None:
+    answers, events = ask(teacher, posts, options, tmp_path)
+    known = ~np.isnan(answers).any(axis=2)
+    assert answers.shape == (len(posts), 3, 3)
+    np.testing.assert_array_equal(known[:, 0], (posts.text >= 0) & (posts.image < 0))
+    np.testing.assert_array_equal(known[:, 1], posts.text >= 0)
+    assert not known[:, 2].any()
+    np.testing.assert_array_equal(answers[known[:, 0], 0], answers[known[:, 0], 1])
+    for row in np.flatnonzero(known[:, 1])[::9]:
+        expected = answer_text(teacher, posts.texts[posts.text[row]])
+        np.testing.assert_allclose(answers[row, 1], expected, atol=1e-6)
+    assert events[-1].done == events[-1].total == len(set(posts.text[posts.text >= 0]))
+    again, events = ask(teacher, posts, options, tmp_path)
+    np.testing.assert_array_equal(again, answers)
+    assert not events
+    assert ask(teacher, posts.select(np.arange(20)), options, tmp_path)[1], "other posts, and not asked again"
+
+
+def test_a_teacher_of_both_modalities_answers_as_its_run_was_validated(
+    options: TrainOptions, posts: LabelledPosts, tmp_path: Path
+) -> None:
+    run = train(replace(options, epochs=1, val=options.inputs[0]), tmp_path / "both")[0]
+    answers = ask(run, posts, options, tmp_path)[0]
+    known = ~np.isnan(answers).any(axis=2)
+    np.testing.assert_array_equal(known[:, 0], True)
+    np.testing.assert_array_equal(known[:, 1], posts.text >= 0)
+    np.testing.assert_array_equal(known[:, 2], posts.image >= 0)
+    validated = torch.from_numpy(run.read_scores("best")).softmax(dim=1).numpy()
+    np.testing.assert_allclose(answers[:, 0], validated, atol=1e-6)
+    assert np.abs(answers[posts.is_complete, 0] - answers[posts.is_complete, 1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_what_is_learnt_is_the_mean_of_label_and_answer(
+    options: TrainOptions, posts: LabelledPosts, weight: float
+) -> None:
+    taught = replace(options, inputs=options.inputs * 2, teacher=Path("any"), teacher_weight=(weight, weight / 2))
+    taught = replace(taught, label_smoothing=0.1, class_weights=(1.5, 1.0, 0.5))
+    model = load_model(taught, posts)[0].eval()
+    torch.manual_seed(0)
+    # A complete post, one of which the teacher doesn't know the whole, a text alone and an image alone.
+    batch = Batch(
+        ids=torch.randint(5, 20, (3, 6)),
+        mask=torch.ones(3, 6, dtype=torch.int64),
+        text_raw=None,
+        pixels=torch.randint(0, 256, (3, 3, IMAGE_SIZE, IMAGE_SIZE), dtype=torch.uint8),
+        image_raw=None,
+        text_index=torch.tensor([0, 1, 2, 3]),
+        image_index=torch.tensor([0, 1, 3, 2]),
+        label=torch.tensor([0, 1, 2, 0]),
+        text_label=torch.tensor([1, 2, -1, -1]),
+        image_label=torch.tensor([-1, 0, -1, 1]),
+        table=torch.tensor([0, 0, 1, 0]),
+        taught=torch.randn(4, 3, 3).softmax(dim=2),
+    )
+    assert batch.taught is not None
+    batch.taught[1, 0] = batch.taught[1, 2] = torch.nan
+    fused = model.fuse(*encode_batch(model, batch), batch.text_index, batch.image_index)
+    assert fused.text_scores is not None and fused.image_scores is not None
+    classes = torch.tensor([1.5, 1.0, 0.5])
+
+    def cross_entropy(
+        scores: torch.Tensor, label: int, answer: torch.Tensor | None, weight: float = weight
+    ) -> torch.Tensor:
+        target = F.one_hot(torch.tensor(label), 3).float()
+        if answer is not None:
+            target = (1 - weight) * target + weight * answer
+        return -(classes * (0.9 * target + 0.1 / 3) * scores.log_softmax(dim=0)).sum()
+
+    answer = batch.taught
+    expected = (
+        cross_entropy(fused.fused[0], 0, answer[0, 0])
+        + cross_entropy(fused.fused[1], 1, None)
+        + options.head_weight
+        * (
+            cross_entropy(fused.text_scores[0], 1, answer[0, 1])
+            + cross_entropy(fused.text_scores[1], 2, answer[1, 1])
+            + cross_entropy(fused.text_scores[2], 2, answer[2, 1], weight / 2)
+            + cross_entropy(fused.image_scores[1], 0, None)
+            + cross_entropy(fused.image_scores[3], 1, answer[3, 2])
+        )
+    )
+    torch.testing.assert_close(Objective(model, replace(taught, modality_dropout=0.0), posts)(batch), expected)
+
+
+def test_a_model_learns_what_its_teacher_says_and_not_what_the_labels_say(
+    options: TrainOptions, teacher: Run, tmp_path: Path
+) -> None:
+    table = tmp_path / "posts.csv"
+    pl.read_csv(options.inputs[0]).with_columns(label=pl.lit("negative")).write_csv(table)
+    student = replace(options, inputs=(str(table),), val=options.inputs[0], fusion="bert", head_lr=0.03)
+    student = replace(student, epochs=4, teacher=teacher.path)
+    said = ask(teacher, load_data(student).validation, student, tmp_path)[0][:, 0]
+
+    def miss(weight: float) -> float:
+        run = train(replace(student, teacher_weight=(weight,)), tmp_path / f"weight-{weight}")[0]
+        answers = torch.from_numpy(run.read_scores("last")).softmax(dim=1).numpy()
+        return float(np.abs(answers - said).mean())
+
+    taught, misled = miss(1.0), miss(0.0)
+    assert taught < 0.05
+    assert misled > 0.3
+
+
+def test_a_taught_run_resumes_to_the_same_weights(options: TrainOptions, teacher: Run, tmp_path: Path) -> None:
+    taught = replace(options, teacher=teacher.path)
+    whole = train(taught, tmp_path / "whole")[0]
+    assert losses(whole) != losses(train(options, tmp_path / "untaught")[0])
+    steps = iter(range(100))
+    with pytest.raises(Exception, match="stopped"):
+        start_run(taught, tmp_path / "stopped", lambda event: None, lambda: next(steps) >= 6)
+    resumed = resume_run(tmp_path / "stopped", lambda event: None)
+    assert losses(resumed) == losses(whole)
+    assert same_weights(resumed, whole)
+
+
+def test_a_teacher_that_cannot_teach_is_refused_before_anything_is_trained(
+    options: TrainOptions, teacher: Run, tmp_path: Path
+) -> None:
+    assert open_teacher(options) is None
+    with pytest.raises(RunNotFoundError, match="is not a training run"):
+        open_teacher(replace(options, teacher=tmp_path))
+    with pytest.raises(UsageError, match="knows the labels negative, neutral, positive, not bad, good"):
+        open_teacher(replace(options, teacher=teacher.path, labels=("bad", "good")))
+    with pytest.raises(UsageError, match=r"\(bert\) reads nothing that resnet reads"):
+        start_run(
+            replace(options, inputs=("gone.csv",), fusion="resnet", teacher=teacher.path),
+            tmp_path / "run",
+            lambda event: None,
+        )
+    complete = pl.read_csv(options.inputs[0], infer_schema=False).drop_nulls(["text", "image"])
+    complete.write_csv(tmp_path / "complete.csv")
+    with pytest.raises(InputError, match=r"\(bert\) reads texts alone, and none of the 27 posts to train on is one"):
+        start_run(
+            replace(options, inputs=(str(tmp_path / "complete.csv"),), heads=("image",), teacher=teacher.path),
+            tmp_path / "run",
+            lambda event: None,
+        )
+    unfinished = shutil.copytree(teacher.path, tmp_path / "unfinished")
+    (unfinished / "best.safetensors").unlink()
+    with pytest.raises(RunError, match="has no finished epoch yet"):
+        start_run(replace(options, teacher=unfinished), tmp_path / "run", lambda event: None)
+    assert not (tmp_path / "run").exists()
