@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import types
 import typing
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
 from functools import cache
@@ -38,6 +38,7 @@ class Bounds:
     Attributes:
         least, most: inclusive bounds.
         above, below: exclusive bounds.
+        is_finite: infinity is not allowed.
         why: a clause for the error, such as an example.
     """
 
@@ -45,11 +46,13 @@ class Bounds:
     most: float | None = None
     above: float | None = None
     below: float | None = None
+    is_finite: bool = True
     why: str = ""
 
     def __contains__(self, value: float) -> bool:
         return (
-            math.isfinite(value)
+            not math.isnan(value)
+            and (math.isfinite(value) or not self.is_finite)
             and (self.least is None or value >= self.least)
             and (self.most is None or value <= self.most)
             and (self.above is None or value > self.above)
@@ -138,10 +141,10 @@ def argument(help: str, **more: Any) -> Option:  # noqa: A002
 
 
 @cache
-def list_fields(kind: Hashable) -> tuple[OptionField, ...]:
+def list_fields(kind: type[Any]) -> tuple[OptionField, ...]:
     """Return the fields of a dataclass that are options, in order."""
     hints = typing.get_type_hints(kind, include_extras=True)
-    defaults = {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
+    defaults = {field.name: field.default for field in fields(kind)}
     found = ((name, read_hint(hint)) for name, hint in hints.items() if name in defaults)
     return tuple(OptionField(name, *read, defaults[name]) for name, read in found if read is not None)
 
@@ -166,17 +169,20 @@ def check_options(options: Any) -> None:
     Raises:
         UsageError: a value is outside its bounds, or none of its choices.
     """
-    for field in list_fields(type(options)):
+    for field in list_fields(type(options)):  # type: ignore[arg-type]  # a class can be hashed
         value, bounds = getattr(options, field.name), field.option.bounds
         if value is None:
             continue
         if typing.get_origin(field.kind) is Literal and value not in typing.get_args(field.kind):
             choices = ", ".join(map(str, typing.get_args(field.kind)))
             raise UsageError(f"{field.flag} is {value!r}, but it must be one of {choices}.")
-        for each in value if isinstance(value, tuple) else (value,):
+        several = isinstance(value, tuple)
+        for each in value if several else (value,):
             if bounds is not None and isinstance(each, int | float) and each not in bounds:
+                what = f"{field.flag} {'contains' if several else 'is'} {_show(each)}"
+                allowed = bounds.describe() if math.isfinite(each) else "a finite number"
                 why = f": {bounds.why}." if bounds.why else "."
-                raise UsageError(f"{field.flag} is {_show(each)}, but it must be {bounds.describe()}{why}")
+                raise UsageError(f"{what}, but {'each' if several else 'it'} must be {allowed}{why}")
 
 
 def split_names(value: str) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ def _rank(field: OptionField) -> tuple[bool, int, bool]:
 
 
 def _flatten(kind: type[Any]) -> Iterator[OptionField]:
-    declared = {field.name: field for field in list_fields(kind)}
+    declared = {field.name: field for field in list_fields(kind)}  # type: ignore[arg-type]  # a class can be hashed
     nested = typing.get_type_hints(kind)
     for field in fields(kind):
         if is_dataclass(nested[field.name]):
@@ -107,8 +107,10 @@ def _change(field: OptionField, changes: Change) -> OptionField:
 def _make_parameter(field: OptionField) -> inspect.Parameter:
     option, kind, is_required = field.option, _typer_kind(field), is_missing(field.default)
     more: dict[str, Any] = {"help": option.help, "metavar": option.metavar, "show_default": option.shown}
-    if option.suggestions:
-        more["autocompletion"] = lambda: list(option.suggestions)
+    choices = [*option.suggestions, *(typing.get_args(field.kind) if _is_choice(field.kind) else ())]
+    if choices:
+        more["autocompletion"] = lambda: choices
+        more["metavar"] = option.metavar or "|".join(choices)
     if option.is_argument:
         info = typer.Argument(**more)
     else:
@@ -129,9 +131,11 @@ def _typer_kind(field: OptionField) -> Any:
         return str
     if field.option.is_argument and field.kind == tuple[str, ...]:
         return list[str]
-    if field.kind is Path:
-        return Path if not field.option.is_url else str
-    return field.kind if field.kind in _PLAIN or typing.get_origin(field.kind) is typing.Literal else str
+    return field.kind if field.kind in _PLAIN else str  # also of choices: our own sentence names them
+
+
+def _is_choice(kind: Any) -> bool:
+    return typing.get_origin(kind) is typing.Literal
 
 
 def _show_default(field: OptionField) -> Any:
@@ -157,8 +161,6 @@ def _read(field: OptionField, value: Any) -> Any:
         return () if field.default == () else field.default if not is_missing(field.default) else None
     if isinstance(value, list):
         return tuple(value)
-    if isinstance(value, Path):
-        return parse_path(str(value))
     if not isinstance(value, str):
         return value
     try:

@@ -214,7 +214,8 @@ class TrainOptions:
         float, option(Panel.LEARNING, "Share of the steps in which rates rise; then they fall to 0.", bounds=SHARE)
     ] = 0.0
     clip_norm: Annotated[
-        float, option(Panel.LEARNING, "Longest gradient; longer ones are cut to it.", bounds=Bounds(above=0))
+        float,
+        option(Panel.LEARNING, "Longest gradient; longer ones are cut to it.", bounds=Bounds(above=0, is_finite=False)),
     ] = 1.0
     class_weights: Annotated[
         tuple[float, ...] | Literal["balanced"],
