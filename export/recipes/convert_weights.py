@@ -18,7 +18,7 @@ import torch
 from onnx import numpy_helper
 from safetensors.torch import save_file
 
-from sentimm.models.backbones import build_backbone
+from sentimm.models.image_backbones import build_backbone
 
 _PASSED_THROUGH = ("Cast", "Transpose", "Identity")
 

@@ -15,7 +15,7 @@ from sentimm.errors import InputError
 from sentimm.metrics.intervals import Interval
 from sentimm.metrics.report import Report
 from sentimm.training.run_folder import Run
-from sentimm_export.calibration import Finding
+from sentimm_export.held_out import Finding
 from sentimm_export.parity import Parity
 
 _KINDS = {"text+image": "text and image", "text": "text alone", "image": "image alone"}

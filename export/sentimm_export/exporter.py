@@ -17,11 +17,11 @@ from typing import Any
 import sentimm
 from sentimm.bundle.bundle import PRECISIONS, Bundle, Precision, load_bundle, write_manifest
 from sentimm.errors import OutputError, UsageError
-from sentimm.models.fusion import SentimentModel
+from sentimm.models.sentiment_model import SentimentModel
 from sentimm.training.run_folder import Run, StoredPosts, Weights, open_run, read_posts
-from sentimm_export.calibration import describe_findings, examine_bundle, list_temperatures, list_unfitted
 from sentimm_export.card import read_sections, write_card
 from sentimm_export.graphs import write_graphs
+from sentimm_export.held_out import describe_findings, examine_bundle, list_temperatures, list_unfitted
 from sentimm_export.parity import Parity, check_parity, compare_with_model, to_manifest
 from sentimm_export.precision import convert_to_fp16, quantize_image, quantize_text, share_weights
 from sentimm_export.scales import ScalePosts, keep_scale_posts, read_scale_posts

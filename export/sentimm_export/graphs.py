@@ -15,8 +15,8 @@ from onnx import ModelProto
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
-from sentimm.models.encoders import Encoded, ImageEncoder, TextEncoder
-from sentimm.models.fusion import SentimentModel
+from sentimm.models.sentiment_model import SentimentModel
+from sentimm.models.text_encoder import Encoded, ImageEncoder, TextEncoder
 
 # The oldest opset in which DequantizeLinear gives fp16 is 19; 20 has Gelu as one operator.
 OPSET = 20

@@ -13,7 +13,7 @@ import torch
 from sentimm.bundle.bundle import Bundle, Precision
 from sentimm.errors import ParityError
 from sentimm.metrics.metrics import measure_labels
-from sentimm.models.fusion import SentimentModel
+from sentimm.models.sentiment_model import SentimentModel
 from sentimm.runtime.encoded import Encoded
 from sentimm.runtime.engine import Engine
 from sentimm.text import pad_tokens

@@ -8,7 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from sentimm.errors import UsageError
-from sentimm.models.encoders import (
+from sentimm.models.sentiment_model import FUSIONS, FusionConfig, SentimentModel, check_fusion
+from sentimm.models.text_encoder import (
     ImageEncoder,
     TextEncoder,
     check_max_tokens,
@@ -16,7 +17,6 @@ from sentimm.models.encoders import (
     load_text_encoder,
     set_bert_dropout,
 )
-from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel, check_fusion
 from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run, is_run, open_run

@@ -37,8 +37,8 @@ from safetensors.torch import load_file, save_file
 
 from sentimm.errors import ImageError, RunError, RunNotFoundError
 from sentimm.images import decode_image
-from sentimm.models.encoders import ImageEncoder, ImageEncoderConfig, TextEncoder, TextEncoderConfig
-from sentimm.models.fusion import FusionConfig, SentimentModel
+from sentimm.models.sentiment_model import FusionConfig, SentimentModel
+from sentimm.models.text_encoder import ImageEncoder, ImageEncoderConfig, TextEncoder, TextEncoderConfig
 
 FORMAT = 1
 _LABELS = ("label", "text_label", "image_label")  # in the order of `StoredPosts`

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 
 import sentimm
 from sentimm.errors import InputError, OutputError, UsageError
-from sentimm.models.fusion import SentimentModel
+from sentimm.models.sentiment_model import SentimentModel
 from sentimm.text import NORMALIZATION
 from sentimm.training.data.prepare import TrainingData, check_posts, load_data, make_batchers, store_posts
 from sentimm.training.events import PostsLoaded, TrainingListener

@@ -17,7 +17,7 @@ from torch import nn
 
 from sentimm.bundle.bundle import Bundle, load_bundle
 from sentimm.errors import InputError, ParityError, UsageError
-from sentimm.models.fusion import SentimentModel
+from sentimm.models.sentiment_model import SentimentModel
 from sentimm.runtime.engine import Engine
 from sentimm.training.run_folder import Run, open_run, save_weights
 from sentimm.training.train import start_run
@@ -91,7 +91,7 @@ def test_every_precision_answers_as_the_model(any_run: Run, tmp_path: Path) -> N
 def test_temperatures_are_fitted_and_the_answers_compared_with_them(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sentimm_export.calibration._MIN_POSTS", 4)
+    monkeypatch.setattr("sentimm_export.held_out._MIN_POSTS", 4)
     exported = export(run, tmp_path / "bundle", precisions=("fp32",))
     bundle = exported.bundle
     fitted = bundle.metrics["calibration"]
@@ -104,7 +104,7 @@ def test_temperatures_are_fitted_and_the_answers_compared_with_them(
 
 
 def test_a_literal_model_keeps_its_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sentimm_export.calibration._MIN_POSTS", 4)
+    monkeypatch.setattr("sentimm_export.held_out._MIN_POSTS", 4)
     options = make_options(tmp_path, fusion="native-combine", literal=True, epochs=1)
     literal = start_run(options, tmp_path / "run", lambda _: None)
     exported = export(literal, tmp_path / "bundle", precisions=("fp32",))

@@ -16,8 +16,8 @@ from torch import nn
 
 from sentimm.bundle.bundle import PRECISIONS, Precision
 from sentimm.errors import UsageError
-from sentimm.models.encoders import load_image_encoder, load_text_encoder
-from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel
+from sentimm.models.sentiment_model import FUSIONS, FusionConfig, SentimentModel
+from sentimm.models.text_encoder import load_image_encoder, load_text_encoder
 from sentimm.runtime.engine import Engine
 from sentimm.text import NORMALIZATION
 from sentimm.training.run_folder import Run, StoredPosts, save_weights, write_posts

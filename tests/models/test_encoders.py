@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sentimm.errors import InputError, UsageError
-from sentimm.models.backbones import ImageBackbone, build_backbone, parse_backbones
-from sentimm.models.encoders import (
+from sentimm.models.image_backbones import ImageBackbone, build_backbone, parse_backbones
+from sentimm.models.text_encoder import (
     ImageEncoder,
     ImageEncoderConfig,
     TextEncoder,

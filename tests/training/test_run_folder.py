@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sentimm.errors import RunError
-from sentimm.models.fusion import FusionConfig
+from sentimm.models.sentiment_model import FusionConfig
 from sentimm.training.run_folder import Run, load_state, load_weights, save_state
 
 

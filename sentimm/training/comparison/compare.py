@@ -21,7 +21,7 @@ import numpy as np
 
 import sentimm
 from sentimm.errors import JobConflictError, OutputError, RunError, UsageError
-from sentimm.models.fusion import FUSIONS
+from sentimm.models.sentiment_model import FUSIONS
 from sentimm.plots import draw_comparison
 from sentimm.training.comparison.results import (
     Comparison,

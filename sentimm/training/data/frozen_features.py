@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sentimm.images import RESIZER
-from sentimm.models.encoders import ImageEncoder, TextEncoder
+from sentimm.models.text_encoder import ImageEncoder, TextEncoder
 from sentimm.text import pad_tokens
 from sentimm.training.data.array_cache import keep_array, load_array, map_array
 from sentimm.training.data.posts import LabelledPosts, decode_images

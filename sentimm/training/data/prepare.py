@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sentimm.errors import InputError, UsageError
-from sentimm.models.fusion import FUSIONS, SentimentModel
+from sentimm.models.sentiment_model import FUSIONS, SentimentModel
 from sentimm.text import TextTokenizer
 from sentimm.training.data.batches import Batcher, count_seen, tokenize_posts
 from sentimm.training.data.frozen_features import extract_images, extract_texts

@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from sentimm.errors import RunError, TrainingError
-from sentimm.models.fusion import SentimentModel
+from sentimm.models.sentiment_model import SentimentModel
 from sentimm.training.data.batches import Batch
 from sentimm.training.data.prepare import Batchers
 from sentimm.training.events import BatchTrained, EpochTrained, StoppedEarly, TrainingListener

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sentimm.models.encoders import Encoded
-from sentimm.models.fusion import SentimentModel
+from sentimm.models.sentiment_model import SentimentModel
+from sentimm.models.text_encoder import Encoded
 from sentimm.training.data.batches import Batch
 from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.options import TrainOptions

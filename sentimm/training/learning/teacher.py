@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 
 from sentimm.errors import InputError, UsageError
-from sentimm.models.fusion import FUSIONS, SentimentModel
+from sentimm.models.sentiment_model import FUSIONS, SentimentModel
 from sentimm.text import TextTokenizer
 from sentimm.training.data.array_cache import keep_array, load_array
 from sentimm.training.data.batches import Batcher, tokenize_posts

@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from sentimm.metrics.metrics import Metrics, measure_labels
-from sentimm.models.fusion import SentimentModel
+from sentimm.models.sentiment_model import SentimentModel
 from sentimm.training.data.batches import Batcher
 from sentimm.training.data.posts import LabelledPosts, target_labels
 from sentimm.training.learning.objective import encode_batch

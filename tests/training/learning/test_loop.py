@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sentimm.errors import UsageError
-from sentimm.models.fusion import SentimentModel
+from sentimm.models.sentiment_model import SentimentModel
 from sentimm.training.data.posts import load_posts
 from sentimm.training.events import EpochTrained, StoppedEarly
 from sentimm.training.learning.averaged_weights import AveragedWeights

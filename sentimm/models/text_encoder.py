@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from sentimm.errors import InputError, UsageError
-from sentimm.models.backbones import ImageBackbone, build_backbone, parse_backbones
+from sentimm.models.image_backbones import ImageBackbone, build_backbone, parse_backbones
 
 _BERT_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")  # of a configuration
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from sentimm.errors import UsageError
-from sentimm.models.encoders import Encoded
-from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel, check_fusion
+from sentimm.models.sentiment_model import FUSIONS, FusionConfig, SentimentModel, check_fusion
+from sentimm.models.text_encoder import Encoded
 
 WIDTH, LABELS, HEADS = 12, 3, 4
 BOTH = ("text", "image")

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from sentimm.errors import UsageError
-from sentimm.models.encoders import Encoded, ImageEncoder, TextEncoder
 from sentimm.models.fusions import FUSIONS, FusionConfig, Seen
+from sentimm.models.text_encoder import Encoded, ImageEncoder, TextEncoder
 
 __all__ = ["FUSIONS", "FusionConfig", "Scores", "SentimentModel", "check_fusion"]
 
