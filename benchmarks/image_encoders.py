@@ -27,8 +27,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sentimm.models.fusions import FusionConfig
+from sentimm.models.image_encoder import ImageEncoder, load_image_encoder
 from sentimm.models.sentiment_model import SentimentModel
-from sentimm.models.text_encoder import ImageEncoder, load_image_encoder
 from sentimm.training.data.posts import LabelledPosts, decode_images, load_posts
 from sentimm.training.options import TrainOptions
 

@@ -15,8 +15,10 @@ from onnx import ModelProto
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
+from sentimm.models.encoder_output import EncoderOutput
+from sentimm.models.image_encoder import ImageEncoder
 from sentimm.models.sentiment_model import SentimentModel
-from sentimm.models.text_encoder import Encoded, ImageEncoder, TextEncoder
+from sentimm.models.text_encoder import TextEncoder
 
 # The oldest opset in which DequantizeLinear gives fp16 is 19; 20 has Gelu as one operator.
 OPSET = 20
@@ -51,7 +53,9 @@ class _FusionGraph(nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         given = dict(zip(self.names, inputs, strict=True))
         text, image = (
-            Encoded(given[f"{modality}_features"], given.get(f"{modality}_sequence"), given.get(f"{modality}_mask"))
+            EncoderOutput(
+                given[f"{modality}_features"], given.get(f"{modality}_sequence"), given.get(f"{modality}_mask")
+            )
             if modality in self.model.modalities
             else None
             for modality in ("text", "image")
@@ -121,7 +125,7 @@ def _name_fusion_inputs(model: SentimentModel) -> list[str]:
     return names + [f"{modality}_index" for modality in model.modalities]
 
 
-def _to_outputs(encoded: Encoded) -> tuple[Tensor, ...]:
+def _to_outputs(encoded: EncoderOutput) -> tuple[Tensor, ...]:
     return (encoded.features,) if encoded.sequence is None else (encoded.features, encoded.sequence)
 
 

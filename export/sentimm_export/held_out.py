@@ -22,7 +22,7 @@ _MIN_POSTS = 50
 _BATCH = 32
 _TINY = 1e-30  # below it a probability has no logarithm in float32
 
-Ints = npt.NDArray[np.int64]
+Int64Array = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _choose_precision(bundle: Bundle) -> Precision:
     return next(precision for precision in reversed(PRECISIONS) if precision in bundle.precisions)
 
 
-def _ask(posts: StoredPosts, kind: str, bundle: Bundle) -> tuple[StoredPosts, Ints]:
+def _ask(posts: StoredPosts, kind: str, bundle: Bundle) -> tuple[StoredPosts, Int64Array]:
     """Leave each post the modalities of `kind`, and give the label that it should then be answered with, or -1."""
     has_text = np.fromiter(map(bool, posts.texts), bool, len(posts.texts))
     has_image = np.fromiter((image is not None for image in posts.images), bool, len(posts.images))
@@ -117,7 +117,7 @@ def _ask(posts: StoredPosts, kind: str, bundle: Bundle) -> tuple[StoredPosts, In
     return asked, np.where(has, own, -1)
 
 
-def _select(posts: StoredPosts, rows: Ints) -> StoredPosts:
+def _select(posts: StoredPosts, rows: Int64Array) -> StoredPosts:
     return StoredPosts(
         tuple(posts.texts[row] for row in rows),
         tuple(posts.images[row] for row in rows),

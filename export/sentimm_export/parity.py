@@ -24,9 +24,9 @@ NEIGHBOUR_TOLERANCE: dict[Precision, float] = {"int8": 1e-3, "fp32": 1e-4, "fp16
 _FP32_TOLERANCE = 1e-4
 _BATCH = 32
 
-Ints = npt.NDArray[np.int64]
+Int64Array = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
-Rows = list[Ints]
+Rows = list[Int64Array]
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -135,7 +135,7 @@ class _Prepared:
         """Score all posts with the model: probabilities, float32 (posts, labels)."""
 
         def score(
-            texts: Rows | None, images: Pixels | None, text_index: Ints | None, image_index: Ints | None
+            texts: Rows | None, images: Pixels | None, text_index: Int64Array | None, image_index: Int64Array | None
         ) -> Floats:
             text = image = None
             if model.text is not None and texts is not None:
@@ -151,7 +151,7 @@ class _Prepared:
             return scores.softmax(dim=1).numpy()
 
     def _in_batches(
-        self, score: Callable[[Rows | None, Pixels | None, Ints | None, Ints | None], Floats]
+        self, score: Callable[[Rows | None, Pixels | None, Int64Array | None, Int64Array | None], Floats]
     ) -> npt.NDArray[np.float32]:
         """Call `score` with the texts, images and indices of a batch of posts at a time, and join what it gives."""
         parts = []
@@ -221,7 +221,7 @@ def _find_temperatures(bundle: Bundle, posts: StoredPosts) -> npt.NDArray[np.flo
     return np.array([bundle.temperatures.get(name, 1.0) for name in names], dtype=np.float32)
 
 
-def _renumber(index: Ints, rows: int) -> tuple[Ints, Ints]:
+def _renumber(index: Int64Array, rows: int) -> tuple[Int64Array, Int64Array]:
     """Give the rows that occur in `index`, and the index into them; the number of rows stands for none."""
     chosen, renumbered = np.unique(np.append(index, rows), return_inverse=True)
     return chosen[:-1], renumbered[:-1].astype(np.int64)

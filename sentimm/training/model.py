@@ -8,15 +8,10 @@ from pathlib import Path
 from torch import Tensor
 
 from sentimm.errors import UsageError
+from sentimm.models.image_encoder import ImageEncoder, load_image_encoder
 from sentimm.models.sentiment_model import FUSIONS, FusionConfig, SentimentModel, check_fusion
-from sentimm.models.text_encoder import (
-    ImageEncoder,
-    TextEncoder,
-    check_max_tokens,
-    load_image_encoder,
-    load_text_encoder,
-    set_bert_dropout,
-)
+from sentimm.models.text_encoder import TextEncoder, check_max_tokens, load_text_encoder, set_bert_dropout
+from sentimm.training.data.head_labels import choose_heads
 from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run, is_run, open_run
@@ -173,17 +168,3 @@ def _explain_missing(modality: str, path: Path, options: TrainOptions) -> UsageE
         f"{named} {path} is a run without {'an image' if modality == 'image' else 'a text'} encoder: name one with "
         f"--{modality}-encoder."
     )
-
-
-def choose_heads(options: TrainOptions, posts: LabelledPosts, modalities: tuple[str, ...]) -> tuple[str, ...]:
-    """Give a fusion the heads that were asked for, or those that the posts have labels for."""
-    if len(modalities) < len(_BOTH):
-        return ()
-    return find_heads(posts) if options.heads is None else options.heads
-
-
-def find_heads(posts: LabelledPosts) -> tuple[str, ...]:
-    """Tell for which heads there is a label to learn from."""
-    text_alone = (posts.text >= 0) & ((posts.text_label >= 0) | (posts.image < 0) & (posts.label >= 0))
-    image_alone = (posts.image >= 0) & ((posts.image_label >= 0) | (posts.text < 0) & (posts.label >= 0))
-    return tuple(head for head, found in (("text", text_alone.any()), ("image", image_alone.any())) if found)

@@ -37,8 +37,9 @@ from safetensors.torch import load_file, save_file
 
 from sentimm.errors import ImageError, RunError, RunNotFoundError
 from sentimm.images import decode_image
+from sentimm.models.image_encoder import ImageEncoder, ImageEncoderConfig
 from sentimm.models.sentiment_model import FusionConfig, SentimentModel
-from sentimm.models.text_encoder import ImageEncoder, ImageEncoderConfig, TextEncoder, TextEncoderConfig
+from sentimm.models.text_encoder import TextEncoder, TextEncoderConfig
 
 FORMAT = 1
 _LABELS = ("label", "text_label", "image_label")  # in the order of `StoredPosts`

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from sentimm.errors import UsageError
+from sentimm.models.encoder_output import EncoderOutput
 from sentimm.models.sentiment_model import FUSIONS, FusionConfig, SentimentModel, check_fusion
-from sentimm.models.text_encoder import Encoded
 
 WIDTH, LABELS, HEADS = 12, 3, 4
 BOTH = ("text", "image")
@@ -32,21 +32,21 @@ def make_model(
     return model
 
 
-def make_encoded(*, seed: int = 2) -> tuple[Encoded, Encoded]:
+def make_encoded(*, seed: int = 2) -> tuple[EncoderOutput, EncoderOutput]:
     """Two texts of 3 and 5 tokens, padded to 6 with large numbers, and three images of 4 cells."""
     torch.manual_seed(seed)
     mask = torch.tensor([[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 0]])
     sequence = torch.randn(2, 6, WIDTH).masked_fill(mask.unsqueeze(-1) == 0, 50.0)
     return (
-        Encoded(torch.randn(2, WIDTH), sequence, mask),
-        Encoded(torch.randn(3, WIDTH), torch.randn(3, 4, WIDTH)),
+        EncoderOutput(torch.randn(2, WIDTH), sequence, mask),
+        EncoderOutput(torch.randn(3, WIDTH), torch.randn(3, 4, WIDTH)),
     )
 
 
-def fuse(model: SentimentModel, text: Encoded, image: Encoded, posts: list[int] | None = None) -> Tensor:
+def fuse(model: SentimentModel, text: EncoderOutput, image: EncoderOutput, posts: list[int] | None = None) -> Tensor:
     """What the model says of the posts, without heads; it is given what its fusion uses."""
     if not model.fusion.attends:
-        text, image = Encoded(text.features), Encoded(image.features)
+        text, image = EncoderOutput(text.features), EncoderOutput(image.features)
     rows = torch.arange(5) if posts is None else torch.tensor(posts)
     with torch.no_grad():
         return model.fuse(
@@ -61,7 +61,7 @@ def array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().double().numpy()
 
 
-def of_post(model: SentimentModel, text: Encoded, image: Encoded, post: int) -> tuple[np.ndarray, ...]:
+def of_post(model: SentimentModel, text: EncoderOutput, image: EncoderOutput, post: int) -> tuple[np.ndarray, ...]:
     """A post's F_T, F_I, H_T and H_I without padding; the learned vector, as one token too, for what it lacks."""
     found = []
     for encoded, index, missing in (
@@ -211,7 +211,7 @@ def test_a_head_answers_posts_of_its_modality_alone(fusion: str) -> None:
     assert torch.equal(scores.scores[2], scores.text_scores[2])
     assert torch.equal(scores.scores[3], scores.image_scores[3])
     assert torch.equal(scores.scores[4], scores.fused[4])
-    asked = model.ask_heads(text, image, TEXT_INDEX, IMAGE_INDEX)
+    asked = model.score_heads(text, image, TEXT_INDEX, IMAGE_INDEX)
     assert torch.equal(asked[0], scores.text_scores) and torch.equal(asked[1], scores.image_scores)
 
 
@@ -291,7 +291,7 @@ def test_every_token_and_cell_counts(fusion: str) -> None:
 @pytest.mark.parametrize("fusion", ["cmac", "hstec"])
 def test_posts_without_any_image_are_scored(fusion: str) -> None:
     model, (text, image) = make_model(fusion), make_encoded()
-    nothing = Encoded(torch.zeros(0, WIDTH), torch.zeros(0, 1, WIDTH))
+    nothing = EncoderOutput(torch.zeros(0, WIDTH), torch.zeros(0, 1, WIDTH))
     with torch.no_grad():
         found = model.fuse(text, nothing, torch.tensor([1]), torch.tensor([0])).fused
     assert torch.allclose(found, fuse(model, text, image, [2]), atol=1e-5)
@@ -311,5 +311,5 @@ def test_one_classifier_has_no_literal_sum(fusion: str) -> None:
 
 def test_an_attending_fusion_needs_sequences() -> None:
     text, image = make_encoded()
-    with pytest.raises(ValueError, match="must be made with sequence=True"):
-        make_model("cmac").fuse(Encoded(text.features), Encoded(image.features), TEXT_INDEX, IMAGE_INDEX)
+    with pytest.raises(ValueError, match="must be built with sequence=True"):
+        make_model("cmac").fuse(EncoderOutput(text.features), EncoderOutput(image.features), TEXT_INDEX, IMAGE_INDEX)

@@ -22,7 +22,7 @@ import numpy as np
 import sentimm
 from sentimm.errors import JobConflictError, OutputError, RunError, UsageError
 from sentimm.models.sentiment_model import FUSIONS
-from sentimm.plots import draw_comparison
+from sentimm.training.comparison.plot import draw_comparison
 from sentimm.training.comparison.results import (
     Comparison,
     EpochFigures,

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from sentimm.images import RESIZER
-from sentimm.models.text_encoder import ImageEncoder, TextEncoder
+from sentimm.models.image_encoder import ImageEncoder
+from sentimm.models.text_encoder import TextEncoder
 from sentimm.text import pad_tokens
 from sentimm.training.data.array_cache import keep_array, load_array, map_array
 from sentimm.training.data.posts import LabelledPosts, decode_images

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from sentimm.storage import read_bytes
 from sentimm.text import normalize_texts
 from sentimm.training.options import TrainOptions, name_in_full
 
-Ints = npt.NDArray[np.int64]
+Int64Array = npt.NDArray[np.int64]
 _CHUNK_ROWS = 10_000
 
 
@@ -46,18 +46,18 @@ class LabelledPosts:
     texts: tuple[str, ...]
     images: tuple[ImageFile, ...]
     image_digests: tuple[str, ...]
-    text: Ints
-    image: Ints
-    label: Ints
-    text_label: Ints
-    image_label: Ints
-    table: Ints
+    text: Int64Array
+    image: Int64Array
+    label: Int64Array
+    text_label: Int64Array
+    image_label: Int64Array
+    table: Int64Array
     skipped: dict[str, int]
 
     def __len__(self) -> int:
         return len(self.label)
 
-    def select(self, rows: Ints) -> LabelledPosts:
+    def select(self, rows: Int64Array) -> LabelledPosts:
         """Keep the posts at `rows` (int64), in that order; texts and images stay as they are."""
         return replace(
             self,
@@ -127,23 +127,10 @@ def keep_modalities(posts: LabelledPosts, modalities: Sequence[str]) -> Labelled
     return replace(posts.select(usable), skipped={reason: count for reason, count in skipped.items() if count})
 
 
-def find_usable(posts: LabelledPosts, modalities: Sequence[str]) -> Ints:
+def find_usable(posts: LabelledPosts, modalities: Sequence[str]) -> Int64Array:
     """Give the rows of the posts that have one of the `modalities`, int64."""
     columns = {"text": posts.text, "image": posts.image}
     return np.flatnonzero(np.any([columns[modality] >= 0 for modality in modalities], axis=0))
-
-
-def target_labels(posts: LabelledPosts, heads: Iterable[str]) -> Ints:
-    """Tell what `score` should answer for each post, int64 (posts,): a head's own label where a head answers."""
-    target = posts.label.copy()
-    for head, own, other, label in (
-        ("text", posts.text, posts.image, posts.text_label),
-        ("image", posts.image, posts.text, posts.image_label),
-    ):
-        if head in heads:
-            alone = (own >= 0) & (other < 0) & (label >= 0)
-            target[alone] = label[alone]
-    return target
 
 
 def decode_images(images: Sequence[ImageFile], size: int, pool: ThreadPoolExecutor) -> npt.NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from sentimm.models.sentiment_model import FUSIONS, SentimentModel
 from sentimm.text import TextTokenizer
 from sentimm.training.data.batches import Batcher, count_seen, tokenize_posts
 from sentimm.training.data.frozen_features import extract_images, extract_texts
+from sentimm.training.data.head_labels import choose_heads, choose_targets, find_heads
 from sentimm.training.data.pictures import Pictures
 from sentimm.training.data.posts import (
     LabelledPosts,
@@ -21,11 +22,9 @@ from sentimm.training.data.posts import (
     find_usable,
     keep_modalities,
     load_posts,
-    target_labels,
 )
 from sentimm.training.data.splits import split_fold, split_posts
 from sentimm.training.events import FeaturesExtracted, ThumbnailsMade, TrainingListener
-from sentimm.training.model import choose_heads, find_heads
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run, StoredPosts, write_posts
 
@@ -145,7 +144,7 @@ def check_posts(data: TrainingData, options: TrainOptions) -> None:
             )
     heads = choose_heads(options, posts, modalities)
     for chosen, purpose in ((posts, "train on"), (data.validation, "validate with")):
-        if (target_labels(chosen, heads) < 0).all():
+        if (choose_targets(chosen, heads) < 0).all():
             raise InputError(
                 f"None of the {len(chosen):,} posts to {purpose} has a label in the column {options.label_column!r}: "
                 "name another table, or the column of labels with --label-column."
@@ -214,7 +213,7 @@ def _make_pictures(
 def store_posts(run: Run, data: TrainingData, options: TrainOptions) -> None:
     """Write the posts that export needs into the run: those to calibrate int8 with, and held-out ones."""
     rng = np.random.default_rng(options.seed)
-    held_out = data.validation.select(np.flatnonzero(target_labels(data.validation, run.fusion.heads) >= 0))
+    held_out = data.validation.select(np.flatnonzero(choose_targets(data.validation, run.fusion.heads) >= 0))
     for posts, count, name in (
         (data.training, _CALIBRATION_POSTS, "calibration.parquet"),
         (held_out, _HELD_OUT_POSTS, "held-out.parquet"),
@@ -234,5 +233,5 @@ def _stored(posts: LabelledPosts, run: Run, options: TrainOptions) -> StoredPost
             for image in posts.image
         ]
     texts = tuple("" if text < 0 else posts.texts[text] for text in posts.text)
-    target = target_labels(posts, run.fusion.heads)
+    target = choose_targets(posts, run.fusion.heads)
     return StoredPosts(texts, tuple(images), target, posts.text_label, posts.image_label)

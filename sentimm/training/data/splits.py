@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 from sentimm.errors import InputError
-from sentimm.training.data.posts import Ints, LabelledPosts
+from sentimm.training.data.posts import Int64Array, LabelledPosts
 
 _SPARE_POSTS = 2  # more than the fraction of a small table
 
@@ -68,7 +68,7 @@ def split_fold(posts: LabelledPosts, folds: int, fold: int, seed: int) -> tuple[
     return posts.select(np.flatnonzero(part != fold)), posts.select(np.flatnonzero(part == fold))
 
 
-def _draw_keys(posts: LabelledPosts, groups: Ints, seed: int) -> dict[int, str]:
+def _draw_keys(posts: LabelledPosts, groups: Int64Array, seed: int) -> dict[int, str]:
     """Draw each group's place in a random order, from the seed and the first of its contents in the alphabet."""
     first: dict[int, str] = {}
     for group, text, image in zip(groups.tolist(), posts.text, posts.image, strict=True):
@@ -79,7 +79,7 @@ def _draw_keys(posts: LabelledPosts, groups: Ints, seed: int) -> dict[int, str]:
     return {group: hashlib.sha256(f"{seed} {content}".encode()).hexdigest() for group, content in first.items()}
 
 
-def group_repeats(posts: LabelledPosts) -> Ints:
+def group_repeats(posts: LabelledPosts) -> Int64Array:
     """Number the groups of posts that are tied by a common text or a common image: int64 (posts,)."""
     parent = list(range(len(posts)))
 

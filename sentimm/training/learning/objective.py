@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sentimm.models.encoder_output import EncoderOutput
 from sentimm.models.sentiment_model import SentimentModel
-from sentimm.models.text_encoder import Encoded
 from sentimm.training.data.batches import Batch
 from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.options import TrainOptions
 
 
-def encode_batch(model: SentimentModel, batch: Batch) -> tuple[Encoded | None, Encoded | None]:
+def encode_batch(model: SentimentModel, batch: Batch) -> tuple[EncoderOutput | None, EncoderOutput | None]:
     """Encode a batch's distinct texts and images as `fuse` takes them."""
     text = image = None
     if model.text is not None:
@@ -89,7 +89,7 @@ class Objective(nn.Module):
         trust = self.teacher_weights[batch.table]
         loss = self._sum_losses(fused, batch.label, answered, self.label_weights, whole, trust)
         if heads:
-            text_scores, image_scores = model.ask_heads(text, image, batch.text_index, batch.image_index)
+            text_scores, image_scores = model.score_heads(text, image, batch.text_index, batch.image_index)
             for head_scores, own, present, other, weights, taught in (
                 (text_scores, batch.text_label, has_text, has_image, self.text_weights, of_text),
                 (image_scores, batch.image_label, has_image, has_text, self.image_weights, of_image),

@@ -21,7 +21,7 @@ from sentimm.training.data.array_cache import keep_array, load_array
 from sentimm.training.data.batches import Batcher, tokenize_posts
 from sentimm.training.data.frozen_features import digest_weights
 from sentimm.training.data.pictures import Pictures
-from sentimm.training.data.posts import Ints, LabelledPosts
+from sentimm.training.data.posts import Int64Array, LabelledPosts
 from sentimm.training.events import TeacherAsked, TrainingListener
 from sentimm.training.learning.processes import agree_on
 from sentimm.training.learning.validation import score_posts
@@ -115,7 +115,7 @@ def _reads_whole(modalities: Sequence[str], posts: LabelledPosts) -> npt.NDArray
     return (reads_text | (posts.text < 0)) & (reads_image | (posts.image < 0))
 
 
-def _take_apart(posts: LabelledPosts, modalities: Sequence[str]) -> list[tuple[int, LabelledPosts, Ints]]:
+def _take_apart(posts: LabelledPosts, modalities: Sequence[str]) -> list[tuple[int, LabelledPosts, Int64Array]]:
     """Say what to ask: a place in the answers, what is asked for it, and which of that each post gets (-1: none)."""
     nothing = np.full(len(posts), -1, dtype=np.int64)
     complete = np.flatnonzero(posts.is_complete)

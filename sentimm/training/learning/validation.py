@@ -12,7 +12,8 @@ from accelerate import Accelerator
 from sentimm.metrics.metrics import Metrics, measure_labels
 from sentimm.models.sentiment_model import SentimentModel
 from sentimm.training.data.batches import Batcher
-from sentimm.training.data.posts import LabelledPosts, target_labels
+from sentimm.training.data.head_labels import choose_targets
+from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.learning.objective import encode_batch
 
 
@@ -44,7 +45,7 @@ def count_confusion(
     scores: npt.NDArray[np.float32], posts: LabelledPosts, heads: tuple[str, ...]
 ) -> npt.NDArray[np.int64]:
     """Count the answers of `score_posts` for each true label: int64 (true labels, answers)."""
-    target = target_labels(posts, heads)
+    target = choose_targets(posts, heads)
     counts = np.zeros((scores.shape[1], scores.shape[1]), dtype=np.int64)
     known = target >= 0
     np.add.at(counts, (target[known], scores[known].argmax(axis=1)), 1)
@@ -54,7 +55,7 @@ def count_confusion(
 def measure_tables(scores: npt.NDArray[np.float32], posts: LabelledPosts, heads: tuple[str, ...]) -> dict[str, Metrics]:
     """Measure what `score_posts` gave, for each table that has labels of the posts; `heads` are the model's."""
     predicted = scores.argmax(axis=1)
-    target = target_labels(posts, heads)
+    target = choose_targets(posts, heads)
     found = {}
     for number, name in enumerate(posts.tables):
         rows = np.flatnonzero((posts.table == number) & (target >= 0))

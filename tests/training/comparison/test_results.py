@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
-from sentimm.plots import draw_comparison
+from sentimm.training.comparison.plot import draw_comparison
 from sentimm.training.comparison.results import (
     Comparison,
     RunFigures,

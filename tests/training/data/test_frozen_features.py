@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from sentimm.errors import OutputError, UsageError
-from sentimm.models.text_encoder import ImageEncoder, TextEncoder, load_image_encoder, load_text_encoder
+from sentimm.models.image_encoder import ImageEncoder, load_image_encoder
+from sentimm.models.text_encoder import TextEncoder, load_text_encoder
 from sentimm.text import pad_tokens
 from sentimm.training.data import frozen_features as frozen
 from sentimm.training.data.array_cache import keep_array, map_array
