@@ -18,7 +18,8 @@ import sentimm
 from sentimm.bundle.bundle import PRECISIONS, Bundle, Precision, load_bundle, write_manifest
 from sentimm.errors import OutputError, UsageError
 from sentimm.models.sentiment_model import SentimentModel
-from sentimm.training.run_folder import Run, StoredPosts, Weights, open_run, read_posts
+from sentimm.training.run_folder import Run, Weights, open_run
+from sentimm.training.stored_posts import StoredPosts, read_posts
 from sentimm_export.card import read_sections, write_card
 from sentimm_export.graphs import write_graphs
 from sentimm_export.held_out import describe_findings, examine_bundle, list_temperatures, list_unfitted

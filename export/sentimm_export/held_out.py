@@ -14,7 +14,7 @@ from sentimm.metrics.calibration import Calibration, calibrate
 from sentimm.metrics.intervals import Interval
 from sentimm.metrics.report import Report, measure_probabilities
 from sentimm.runtime.engine import Engine
-from sentimm.training.run_folder import StoredPosts
+from sentimm.training.stored_posts import StoredPosts
 from sentimm_export.parity import score_posts
 
 # The standard error of a temperature over so many posts is some 15%; over fewer it does more harm than good.

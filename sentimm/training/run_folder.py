@@ -29,20 +29,16 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import torch
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from sentimm.errors import ImageError, RunError, RunNotFoundError
-from sentimm.images import decode_image
+from sentimm.errors import RunError, RunNotFoundError
 from sentimm.models.image_encoder import ImageEncoder, ImageEncoderConfig
 from sentimm.models.sentiment_model import FusionConfig, SentimentModel
 from sentimm.models.text_encoder import TextEncoder, TextEncoderConfig
 
 FORMAT = 1
-_LABELS = ("label", "text_label", "image_label")  # in the order of `StoredPosts`
 Weights = Literal["best", "last"]
 
 
@@ -223,61 +219,6 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
         raise RunError(f"{path} is damaged or is another model's: train again, or restore the file.") from error
 
 
-@dataclass(frozen=True)
-class StoredPosts:
-    """Posts kept in a run, ready for a model: arrays of equal length, -1 says "no label".
-
-    Attributes:
-        texts: normalised texts, "" where a post has none.
-        images: uint8 (3, size, size) each, None where a post has none.
-        labels: what `score` is expected to answer, int64 (posts,).
-        text_labels, image_labels: what one modality says by itself, int64 (posts,).
-    """
-
-    texts: tuple[str, ...]
-    images: tuple[npt.NDArray[np.uint8] | None, ...]
-    labels: npt.NDArray[np.int64]
-    text_labels: npt.NDArray[np.int64]
-    image_labels: npt.NDArray[np.int64]
-
-
-def write_posts(posts: StoredPosts, path: Path) -> None:
-    """Write posts as Parquet, images as PNG: the very pixels that the encoder saw."""
-    frame = pl.DataFrame(
-        {
-            "text": list(posts.texts),
-            "image": [None if image is None else _to_png(image) for image in posts.images],
-            "label": posts.labels,
-            "text_label": posts.text_labels,
-            "image_label": posts.image_labels,
-        },
-        schema={"text": pl.String, "image": pl.Binary} | dict.fromkeys(_LABELS, pl.Int64),
-    )
-    temporary = path.with_name(path.name + ".tmp")
-    frame.write_parquet(temporary)
-    temporary.replace(path)
-
-
-def read_posts(path: Path, size: int | None) -> StoredPosts:
-    """Read what `write_posts` wrote; `size` is the side of the images in pixels.
-
-    Runs of sentimm 0.1 keep no labels of one modality: there are none then.
-
-    Raises:
-        RunError: the file is not there or damaged.
-    """
-    try:
-        frame = pl.read_parquet(path, glob=False)
-        images = tuple(
-            None if data is None or size is None else decode_image(data, size) for data in frame["image"].to_list()
-        )
-        none = pl.Series([-1] * len(frame), dtype=pl.Int64)
-        labels = [(frame[name] if name in frame.columns else none).to_numpy() for name in _LABELS]
-        return StoredPosts(tuple(frame["text"].to_list()), images, *labels)
-    except (OSError, pl.exceptions.PolarsError, ImageError) as error:
-        raise RunError(f"{path} is not there or damaged: train again, or restore the file.") from error
-
-
 def replace_file(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that the file is the old one or the new one, whole, at any moment."""
     temporary = path.with_name(path.name + ".tmp")
@@ -306,9 +247,3 @@ def load_state(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises many kinds on damaged files
         raise RunError(f"{path} is not there or damaged: the run can't be resumed, train again.") from error
     return state
-
-
-def _to_png(image: npt.NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(buffer, "PNG")
-    return buffer.getvalue()

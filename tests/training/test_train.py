@@ -17,7 +17,8 @@ from sentimm.training.data.posts import _short_names, load_posts
 from sentimm.training.events import EpochTrained, PostsLoaded
 from sentimm.training.model import load_model
 from sentimm.training.options import TrainOptions
-from sentimm.training.run_folder import newest_run, open_run, read_posts
+from sentimm.training.run_folder import newest_run, open_run
+from sentimm.training.stored_posts import read_posts
 from sentimm.training.train import start_run
 from tests.support.tiny_models import IMAGE_SIZE
 from tests.support.training_runs import losses, same_weights, train, weights
