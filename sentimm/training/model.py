@@ -36,7 +36,7 @@ def load_model(options: TrainOptions, posts: LabelledPosts) -> tuple[SentimentMo
     config = configure_fusion(options, choose_heads(options, posts, modalities))
     model = SentimentModel(config, len(options.labels), text, image)
     if options.init is not None:
-        take_weights(model, open_run(options.init), options)
+        copy_weights(model, open_run(options.init), options)
     return model, tokenizer
 
 
@@ -71,7 +71,7 @@ def check_options(options: TrainOptions) -> None:
     check_fusion(configure_fusion(options, tuple(head for head in possible if len(known) > 1)))
 
 
-def take_weights(model: SentimentModel, run: Run, options: TrainOptions) -> None:
+def copy_weights(model: SentimentModel, run: Run, options: TrainOptions) -> None:
     """Give a model the best weights of a run: encoders, and fusion and heads where these are the same and the labels.
 
     Raises:

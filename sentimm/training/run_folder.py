@@ -121,7 +121,7 @@ class Run:
         """Tell whether nothing is left to train: all epochs are done, or the last ones brought nothing better."""
         records = self.read_metrics()
         patience = self.options.get("patience")
-        return len(records) >= self.options["epochs"] or count_stale(records) >= (patience or float("inf"))
+        return len(records) >= self.options["epochs"] or count_stale_epochs(records) >= (patience or float("inf"))
 
 
 def open_run(path: Path) -> Run:
@@ -161,7 +161,7 @@ def open_run(path: Path) -> Run:
         raise RunError(f"{file} is damaged ({error!r}): train again, or restore the file.") from error
 
 
-def newest_run(folder: Path) -> Path:
+def find_newest_run(folder: Path) -> Path:
     """Find the run in `folder` that was written last.
 
     Raises:
@@ -183,7 +183,7 @@ def is_run(path: Path) -> bool:
         return False
 
 
-def count_stale(records: Sequence[Mapping[str, Any]]) -> int:
+def count_stale_epochs(records: Sequence[Mapping[str, Any]]) -> int:
     """Count the epochs since the best one; `records` are the lines of metrics.ndjson."""
     scores = [record["score"] for record in records]
     return len(scores) - 1 - scores.index(max(scores)) if scores else 0

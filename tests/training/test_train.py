@@ -17,7 +17,7 @@ from sentimm.training.data.posts import _short_names, load_posts
 from sentimm.training.events import EpochTrained, PostsLoaded
 from sentimm.training.model import load_model
 from sentimm.training.options import TrainOptions
-from sentimm.training.run_folder import newest_run, open_run
+from sentimm.training.run_folder import find_newest_run, open_run
 from sentimm.training.stored_posts import read_posts
 from sentimm.training.train import start_run
 from tests.support.tiny_models import IMAGE_SIZE
@@ -176,7 +176,7 @@ def test_devices_and_folders_that_can_not_be_used_are_named(options: TrainOption
     for changes, path, error, message in (
         ({"fusion": "bert", "heads": ("text",)}, "run", UsageError, "--heads go beside a fusion of text and image"),
         ({"fusion": "bert", "freeze": ("image",)}, "run", UsageError, "--freeze image: bert has no image encoder"),
-        ({"device": "mps"}, "run", UsageError, "--device 'mps' is not auto, cpu, cuda or, of several GPUs, cuda:N"),
+        ({"device": "mps"}, "run", UsageError, "--device 'mps' is not supported: use auto, cpu, cuda, or cuda:N"),
         ({"feature_cache": tmp_path / "file"}, "run", UsageError, "--feature-cache .*file is a file: name a folder"),
         ({"image_cache": tmp_path / "file"}, "run", UsageError, "--image-cache .*file is a file: name a folder"),
         ({}, "file", UsageError, "file is a file: name a folder with -o"),
@@ -187,14 +187,14 @@ def test_devices_and_folders_that_can_not_be_used_are_named(options: TrainOption
 
 
 def test_weights_that_leave_no_post_are_refused(options: TrainOptions, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--table-weights leave no post in an epoch: give larger ones"):
+    with pytest.raises(UsageError, match="--table-weights leave no post in an epoch: use larger ones"):
         start_run(replace(options, fusion="bert", table_weights=(0.001,)), tmp_path / "run", lambda _: None)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_in_use_is_not_written_to(options: TrainOptions, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists: name another folder with -o"):
         start_run(options, tmp_path, lambda _: None)
 
 
@@ -202,7 +202,7 @@ def test_runs_that_are_not_there_or_damaged_are_named(tmp_path: Path) -> None:
     with pytest.raises(RunNotFoundError, match="is not a training run"):
         open_run(tmp_path)
     with pytest.raises(RunNotFoundError, match="no training run in"):
-        newest_run(tmp_path / "runs")
+        find_newest_run(tmp_path / "runs")
     (tmp_path / "config.json").write_text(json.dumps({"format": 1, "fusion": {}}))
     with pytest.raises(RunError, match="is damaged"):
         open_run(tmp_path)

@@ -30,7 +30,7 @@ from sentimm.training.comparison.results import (
 )
 from sentimm.training.comparison.seen import BoolArray, flag_seen, hash_images
 from sentimm.training.data.posts import LabelledPosts, find_usable
-from sentimm.training.data.prepare import TrainingData, check_posts, cut_data, divide_data, load_tables
+from sentimm.training.data.prepare import TrainingData, check_posts, load_tables, split_data, split_for_model
 from sentimm.training.events import ComparedRun, ComparisonListener, ImagesHashed
 from sentimm.training.learning.validation import count_confusion
 from sentimm.training.model import load_model
@@ -100,7 +100,7 @@ class _Experiment:
         self._should_stop = should_stop
         # One split, or one for each fold.
         self._splits = {
-            fold: divide_data(self._make_options(Cell(options.models[0], 1, fold)), posts, validation)
+            fold: split_data(self._make_options(Cell(options.models[0], 1, fold)), posts, validation)
             for fold in dict.fromkeys(cell.fold for cell in list_cells(options))
         }
         for cell in list_cells(options):
@@ -166,7 +166,7 @@ class _Experiment:
         return replace(options, seed=cell.seed, fold=0 if cell.fold is None else cell.fold - 1)
 
     def _load(self, options: TrainOptions) -> TrainingData:
-        return cut_data(options, self._posts, self._validation)
+        return split_for_model(options, self._posts, self._validation)
 
     def _flag_seen(self) -> dict[int | None, BoolArray]:
         hashes = hash_images(self._posts, lambda done, total: self._tell(ImagesHashed(done, total)))
@@ -182,7 +182,7 @@ class _Experiment:
         scores = run.read_scores(kind)
         if len(scores) != len(data.validation):
             raise RunError(
-                f"{run.path} holds scores of {len(scores)} posts, not {len(data.validation)}: remove it and compare again."
+                f"{run.path} holds scores of {len(scores)} posts, not {len(data.validation)}: remove it, then compare."
             )
         usable = find_usable(self._splits[cell.fold].validation, FUSIONS[cell.model].modalities)
         rows = np.flatnonzero(~self._seen[cell.fold][usable])

@@ -66,9 +66,7 @@ def check_models(options: CompareOptions) -> None:
         raise UsageError(f"--heads change none of {', '.join(options.models)}: leave it out.")
     for modality in options.training.freeze:
         if not any(modality in FUSIONS[model].modalities for model in options.models):
-            raise UsageError(
-                f"--freeze {modality}: none of {', '.join(options.models)} has such an encoder: leave it out."
-            )
+            raise UsageError(f"--freeze {modality}: none of {', '.join(options.models)} has such an encoder.")
     if options.training.composed and set(options.training.heads or ()) < _BOTH:
         raise UsageError("--composed needs both heads: use --heads text,image.")
     for model in options.models:
