@@ -19,13 +19,13 @@ _LABELS = ("label", "text_label", "image_label")  # in the order of `StoredPosts
 
 @dataclass(frozen=True)
 class StoredPosts:
-    """Posts kept in a run, ready for a model: arrays of equal length, -1 says "no label".
+    """Posts of a run, ready for a model: arrays of equal length, with -1 for "no label".
 
     Attributes:
         texts: normalised texts, "" where a post has none.
         images: uint8 (3, size, size) each, None where a post has none.
-        labels: what `score` is expected to answer, int64 (posts,).
-        text_labels, image_labels: what one modality says by itself, int64 (posts,).
+        labels: the answers that `score` should give, int64 (posts,).
+        text_labels, image_labels: the labels of one modality alone, int64 (posts,).
     """
 
     texts: tuple[str, ...]
@@ -36,7 +36,7 @@ class StoredPosts:
 
 
 def write_posts(posts: StoredPosts, path: Path) -> None:
-    """Write posts as Parquet, images as PNG: the very pixels that the encoder saw."""
+    """Write posts as Parquet, and images as PNG: the exact pixels of the encoder's input."""
     frame = pl.DataFrame(
         {
             "text": list(posts.texts),
@@ -53,12 +53,12 @@ def write_posts(posts: StoredPosts, path: Path) -> None:
 
 
 def read_posts(path: Path, size: int | None) -> StoredPosts:
-    """Read what `write_posts` wrote; `size` is the side of the images in pixels.
+    """Read the file that `write_posts` wrote; `size` is the side of the images in pixels.
 
-    Runs of sentimm 0.1 keep no labels of one modality: there are none then.
+    Runs of sentimm 0.1 have no labels of one modality: all are -1 then.
 
     Raises:
-        RunError: the file is not there or damaged.
+        RunError: the file is missing or damaged.
     """
     try:
         frame = pl.read_parquet(path, glob=False)
@@ -69,7 +69,7 @@ def read_posts(path: Path, size: int | None) -> StoredPosts:
         labels = [(frame[name] if name in frame.columns else none).to_numpy() for name in _LABELS]
         return StoredPosts(tuple(frame["text"].to_list()), images, *labels)
     except (OSError, pl.exceptions.PolarsError, ImageError) as error:
-        raise RunError(f"{path} is not there or damaged: train again, or restore the file.") from error
+        raise RunError(f"{path} is missing or damaged: train again, or restore the file.") from error
 
 
 def _to_png(image: npt.NDArray[np.uint8]) -> bytes:

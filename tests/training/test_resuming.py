@@ -152,6 +152,6 @@ def test_a_state_of_another_run_is_refused(options: TrainOptions, tmp_path: Path
     with pytest.raises(RunError, match=r"trainer\.pt belongs to another run"):
         resume_run(tmp_path / "run", lambda _: None)
     (tmp_path / "run" / "trainer.pt").write_bytes(b"torn")
-    with pytest.raises(RunError, match="is not there or damaged"):
+    with pytest.raises(RunError, match="is missing or damaged"):
         resume_run(tmp_path / "run", lambda _: None)
     assert open_run(tmp_path / "run").read_metrics() == []

@@ -174,7 +174,7 @@ def test_an_epoch_sees_each_table_as_often_as_its_weight_says(options: TrainOpti
 def test_devices_and_folders_that_can_not_be_used_are_named(options: TrainOptions, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for changes, path, error, message in (
-        ({"fusion": "bert", "heads": ("text",)}, "run", UsageError, "--heads go beside a fusion of text and image"),
+        ({"fusion": "bert", "heads": ("text",)}, "run", UsageError, "--heads need a fusion of text and image"),
         ({"fusion": "bert", "freeze": ("image",)}, "run", UsageError, "--freeze image: bert has no image encoder"),
         ({"device": "mps"}, "run", UsageError, "--device 'mps' is not supported: use auto, cpu, cuda, or cuda:N"),
         ({"feature_cache": tmp_path / "file"}, "run", UsageError, "--feature-cache .*file is a file: name a folder"),

@@ -147,7 +147,7 @@ def test_a_run_gives_its_weights_to_another(options: TrainOptions, tmp_path: Pat
     emotions = taken(replace(onward, labels=("joy", "anger", "negative")))
     assert {name.split(".")[0] for name in emotions} <= {"text", "image", "missing_text", "missing_image"}
     with pytest.raises(
-        UsageError, match=r"its image encoder is not this model's: .* --width 24 and --image-levels 1\."
+        UsageError, match=r"its image encoder differs from this model's\. .* --width 24 and --image-levels 1\."
     ):
         load_model(replace(onward, image_levels=2), posts)
     finer = replace(options, epochs=1, fusion="resnet", image_levels=2)
@@ -167,7 +167,7 @@ def test_a_run_gives_its_weights_to_another(options: TrainOptions, tmp_path: Pat
 def test_a_run_of_another_model_is_refused(options: TrainOptions, tmp_path: Path) -> None:
     first, _ = train(replace(options, epochs=1, fusion="bert", pooling="cls"), tmp_path / "first")
     posts = load_posts(options.inputs, options, BOTH, IMAGE_SIZE)
-    with pytest.raises(UsageError, match=r"its text encoder is not this model's: .* --width 24"):
+    with pytest.raises(UsageError, match=r"its text encoder differs from this model's\. .* --width 24"):
         load_model(replace(options, init=first.path, width=36), posts)
     with pytest.raises(UsageError, match=r"\(bert\) and this one \(resnet\) have no encoder in common"):
         load_model(replace(options, init=first.path, fusion="resnet"), posts)
