@@ -10,7 +10,7 @@ import onnx
 import pytest
 import sentimm_export.exporter as exporter
 import torch
-from sentimm_export.exporter import Exported, ExportOptions, export_run
+from sentimm_export.exporter import ExportResult, ExportOptions, export_run
 from sentimm_export.parity import NEIGHBOUR_TOLERANCE, Parity, check_parity
 from sentimm_export.precision import find_second_products
 from torch import nn
@@ -53,7 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return make_run(tmp_path_factory.mktemp("runs"), "native-cat")
 
 
-def export(run: Run, output: Path, **changes: object) -> Exported:
+def export(run: Run, output: Path, **changes: object) -> ExportResult:
     options = ExportOptions(run=run.path, output=output, min_agreement=0.8)
     return export_run(replace(options, **changes), lambda _: None)  # type: ignore[arg-type]
 
@@ -110,7 +110,7 @@ def test_a_literal_model_keeps_its_formula(tmp_path: Path, monkeypatch: pytest.M
     exported = export(literal, tmp_path / "bundle", precisions=("fp32",))
     assert set(exported.bundle.temperatures.values()) == {1.0}
     assert "calibration" not in exported.bundle.metrics
-    assert any("--literal is the formula as it is printed" in note for note in exported.notes)
+    assert any("--literal is the formula as printed" in note for note in exported.notes)
 
 
 def test_the_card_has_generated_and_hand_written_sections(run: Run, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from sentimm.errors import InputError, UsageError
 from sentimm.training.data.posts import LabelledPosts, load_posts
-from sentimm.training.data.prepare import split_for_model, load_data
+from sentimm.training.data.prepare import load_data, split_for_model
 from sentimm.training.data.splits import split_fold, split_posts
 from sentimm.training.options import TrainOptions
 from tests.support.tiny_models import IMAGE_SIZE

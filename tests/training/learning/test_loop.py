@@ -13,7 +13,7 @@ from sentimm.training.data.posts import load_posts
 from sentimm.training.events import EpochTrained, StoppedEarly
 from sentimm.training.learning.averaged_weights import AveragedWeights
 from sentimm.training.learning.objective import compute_class_weights
-from sentimm.training.learning.optimizer import speed_up_convolutions, freeze_statistics, make_optimizer
+from sentimm.training.learning.optimizer import freeze_statistics, make_optimizer, speed_up_convolutions
 from sentimm.training.model import load_model
 from sentimm.training.options import TrainOptions
 from tests.support.tiny_models import IMAGE_SIZE
