@@ -34,7 +34,7 @@ def convert_lite2(file: Path) -> dict[str, torch.Tensor]:
 
 
 def convert_half_resnet(file: Path) -> dict[str, torch.Tensor]:
-    """Return convolutions and normalisations of the ONNX graph, stored as bias, -mean, scale, shift, by timm's names."""
+    """Return the ONNX graph's convolutions and normalisations (bias, -mean, scale, shift) by timm's names."""
     graph = onnx.load(file).graph
     tensors = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
     tensors |= {
