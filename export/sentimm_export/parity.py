@@ -82,7 +82,7 @@ def check_parity(parity: Parity, precision: Precision, min_agreement: float) -> 
         )
     if parity.agreement < min_agreement:
         raise ParityError(
-            f"The {precision} graphs give the trained model's label on {parity.agreement:.1%} of {parity.posts} "
+            f"The {precision} graphs predict the trained model's label on {parity.agreement:.1%} of {parity.posts} "
             f"held-out posts, fewer than {min_agreement:.0%}: nothing was written. Export without {precision}, name "
             "more posts with --calibration, or lower --min-agreement."
         )

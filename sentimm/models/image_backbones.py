@@ -79,8 +79,8 @@ def build_backbone(name: str, *, pretrained: bool, weights: Path | None = None, 
     if name == _HALF_RESNET:
         return _build_half_resnet(pretrained, weights, levels)
     raise UsageError(
-        f"--image-encoder {name!r} is not a known model: use one of {', '.join(_RESNETS)}, {_HALF_RESNET}, timm:NAME, "
-        "or NAME=FILE for a local state dict."
+        f"--image-encoder {name!r} is not a supported model: use one of {', '.join(_RESNETS)}, {_HALF_RESNET}, "
+        "timm:NAME, or NAME=FILE for a local state dict."
     )
 
 
@@ -94,7 +94,7 @@ def _parse_backbone(part: str) -> tuple[str, Path | None]:
         if guessed and guessed[1] in _RESNETS:
             return guessed[1], path
         raise UsageError(
-            f"--image-encoder {part!r} does not say which model the file holds: write NAME={part}, for example "
+            f"--image-encoder {part!r} does not tell which model the file holds: use NAME={part}, for example "
             f"resnet50={part} or timm:efficientnet_lite2={part}."
         )
     return part, None

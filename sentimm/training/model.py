@@ -80,7 +80,7 @@ def copy_weights(model: SentimentModel, run: Run, options: TrainOptions) -> None
     """
     stored = run.build_model("best").state_dict()
     own = model.state_dict()
-    taken: dict[str, Tensor] = {}
+    copied: dict[str, Tensor] = {}
     for part in ("text", "image"):
         weights = {name: weight for name, weight in stored.items() if name.startswith(f"{part}.")}
         wanted = {name: weight.shape for name, weight in own.items() if name.startswith(f"{part}.")}
@@ -92,8 +92,8 @@ def copy_weights(model: SentimentModel, run: Run, options: TrainOptions) -> None
                 f"--init {run.path}: its {part} encoder differs from this model's. Leave --{part}-encoder out to use "
                 f"the run's, with its --width {run.fusion.width}{levels}."
             )
-        taken |= weights
-    if not taken:
+        copied |= weights
+    if not copied:
         raise UsageError(
             f"--init {run.path}: that model ({run.fusion.name}) and this one ({options.fusion}) have no encoder in "
             "common."
@@ -102,8 +102,8 @@ def copy_weights(model: SentimentModel, run: Run, options: TrainOptions) -> None
         rest = {name: weight for name, weight in stored.items() if not name.startswith(("text.", "image."))}
         if run.fusion.name != options.fusion:
             rest = {name: weight for name, weight in rest.items() if not name.startswith("fusion.")}
-        taken |= {name: weight for name, weight in rest.items() if name in own and own[name].shape == weight.shape}
-    model.load_state_dict(taken, strict=False)
+        copied |= {name: weight for name, weight in rest.items() if name in own and own[name].shape == weight.shape}
+    model.load_state_dict(copied, strict=False)
 
 
 def _load_text(options: TrainOptions) -> tuple[TextEncoder, bytes]:

@@ -219,9 +219,9 @@ def test_published_weights_are_loaded(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("vgg", "'vgg' is not a known model"),
+        ("vgg", "'vgg' is not a supported model"),
         ("timm:no_such_model", "not a model of timm"),
-        ("weights.pth", "does not say which model the file holds"),
+        ("weights.pth", "does not tell which model the file holds"),
     ],
 )
 def test_unknown_image_encoders_are_refused(name: str, message: str) -> None:

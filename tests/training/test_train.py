@@ -51,7 +51,7 @@ def test_images_that_are_nowhere_end_training_and_a_folder_that_is_not_named_is_
     with pytest.raises(InputError, match=rf"finds its image in {tmp_path}: check that --images is the right folder"):
         load_posts(options.inputs, replace(options, images=tmp_path), BOTH, IMAGE_SIZE)
     posts = load_posts(options.inputs, replace(options, images=None), BOTH, IMAGE_SIZE)
-    assert posts.skipped["named images not used: give their folder with --images"] == 42
+    assert posts.skipped["named images not used: name their folder with --images"] == 42
     posts = load_posts(options.inputs, replace(options, images=None), ("text",), IMAGE_SIZE)
     assert set(posts.skipped) == {"without text"}
 
@@ -220,7 +220,7 @@ def test_posts_that_a_model_can_not_learn_from_are_refused(options: TrainOptions
         assert not (tmp_path / "run").exists()
 
     good = "good,positive\nbad,negative\nso,neutral\n" * 8
-    refuse(f"text,label\n{good}", "has an image that can be used, and native-cat learns from both: give their")
+    refuse(f"text,label\n{good}", "has an image that can be used, and native-cat learns from both: name their")
     refuse(f"text,label\n{good}", "ote learns from both: .* or choose bert, which reads texts alone", fusion="ote")
     (tmp_path / "val.csv").write_text("text,label,text_label\na,,positive\n")
     none = {"fusion": "bert", "val": str(tmp_path / "val.csv")}

@@ -30,10 +30,10 @@ class Cell:
     @classmethod
     def parse(cls, name: str) -> Cell | None:
         """Parse the name of a run folder; None where it is not one of a comparison."""
-        found = re.fullmatch(r"(.+)-seed(\d+)(?:-fold(\d+))?", name)
-        if found is None or found[1] not in FUSIONS:
+        match = re.fullmatch(r"(.+)-seed(\d+)(?:-fold(\d+))?", name)
+        if match is None or match[1] not in FUSIONS:
             return None
-        return cls(found[1], int(found[2]), None if found[3] is None else int(found[3]))
+        return cls(match[1], int(match[2]), None if match[3] is None else int(match[3]))
 
 
 def list_cells(options: CompareOptions) -> Iterator[Cell]:

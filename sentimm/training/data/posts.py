@@ -82,7 +82,7 @@ class LabelledPosts:
 
 # Why posts are not used, or not in full.
 _MISSING_IMAGES = "named images missing (trained on as text)"
-_UNUSED_IMAGES = "named images not used: give their folder with --images"
+_UNUSED_IMAGES = "named images not used: name their folder with --images"
 _UNREADABLE_IMAGES = "images unreadable (trained on as text)"
 
 _PER_POST = ("text", "image", "label", "text_label", "image_label", "table")

@@ -129,7 +129,7 @@ def check_posts(data: TrainingData, options: TrainOptions) -> None:
         raise UsageError("--table-weights leave no post in an epoch: use larger ones.")
     for modality, rows, how in (
         ("text", posts.text, "name their column with --text-column, or choose resnet, which reads images alone"),
-        ("image", posts.image, "give their folder with --images, or choose bert, which reads texts alone"),
+        ("image", posts.image, "name their folder with --images, or choose bert, which reads texts alone"),
     ):
         # The run of --init may have learned a modality that these posts lack.
         if modality in modalities and options.init is None and (rows < 0).all():

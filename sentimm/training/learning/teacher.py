@@ -79,7 +79,7 @@ def compute_answers(
     `accelerator`, whose processes share the work (all must call this together), and cached in the folder `cache`.
 
     Raises:
-        RunError: the run's weights are not there.
+        RunError: the run's weights are missing.
         OutputError: the cache can't be written to.
     """
     model = run.build_model("best")

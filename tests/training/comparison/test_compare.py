@@ -199,7 +199,7 @@ def test_mistakes_are_found_before_anything_is_trained(
         "None of the 21 posts to train on has an image .*, and ote learns from both",
     )
     for changes, error, message in (
-        ({"image_encoder": "resnet5"}, UsageError, "--image-encoder 'resnet5' is not a known model"),
+        ({"image_encoder": "resnet5"}, UsageError, "--image-encoder 'resnet5' is not a supported model"),
         ({"image_levels": 9}, UsageError, "--image-levels 9: the image encoder"),
         ({"text_encoder": str(tmp_path)}, InputError, "can't be loaded from the folder"),
     ):
