@@ -71,11 +71,11 @@ def export(
     from sentimm_export.exporter import ExportOptions, export_run
 
     from sentimm.console.export import ExportConsole
-    from sentimm.training.run_folder import newest_run
+    from sentimm.training.run_folder import find_newest_run
 
     if weights not in ("best", "last"):
         raise UsageError(f"--weights {weights!r} is not best or last.")
-    run = run or newest_run(Path("runs"))
+    run = run or find_newest_run(Path("runs"))
     precisions: Any = tuple(part.strip() for part in precision.split(",") if part.strip())
     options = ExportOptions(
         run=run,
