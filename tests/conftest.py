@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
+
+# Two processes run the tests on two cores: each computes, and lets the commands that it starts compute, in one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from sentimm.scoring.pipeline import decoder_pool as decoders
 from tests.support.servers import MemoryStore, S3Server, WebServer, forget_file_systems
 from tests.support.tiny_bundles import make_bundle
+
+settings.register_profile("ci", settings.get_profile("default"), print_blob=True)
+settings.load_profile("default")  # hypothesis itself loads another one where it finds CI
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""Random damage to images, tables and manifests: 28,000 cases, none of which may end in anything but an answer."""
+"""Random damage to images, tables and manifests, none of which may end in anything but an answer.
+
+2,000 cases, and 28,000 in CI: `pytest --hypothesis-profile=ci`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ from sentimm.scoring.pipeline.decoder_pool import Decoder, Decoders
 from tests.support.awkward_images import FORMATS, encode
 from tests.support.tiny_bundles import make_bundle
 
-IMAGES, TABLES, MANIFESTS = 16_000, 8_000, 4_000
+IN_CI = settings.get_current_profile_name() == "ci"
+IMAGES, TABLES, MANIFESTS = (16_000, 8_000, 4_000) if IN_CI else (1_140, 570, 290)
 SIZE = 16
 
 pytestmark = pytest.mark.slow
