@@ -247,6 +247,17 @@ class S3Server:
         """Count the multipart uploads that were begun and neither finished nor given up."""
         return int(self._say({"do": "list", "bucket": BUCKET, "prefix": ""})["unfinished"])
 
+    def copy(self) -> dict[str, bytes]:
+        """Return the content of each key of the bucket."""
+        return {key: self.read(key) for key in self.list_keys()}
+
+    def restore(self, content: dict[str, bytes]) -> None:
+        """Make the bucket what `copy` returned."""
+        for key in self.list_keys():
+            self.remove(key)
+        for key, value in content.items():
+            self.put(key, value)
+
     def _locate(self, url: str) -> str:
         return "/" + quote(url.removeprefix("s3://"))
 
@@ -298,6 +309,16 @@ class MemoryStore:
 
     def remove(self, url: str) -> None:
         self._files.rm_file(url)
+
+    def copy(self) -> dict[str, bytes]:
+        """Return the content of each key."""
+        return {key: self.read(key) for key in self.list_keys()}
+
+    def restore(self, content: dict[str, bytes]) -> None:
+        """Make the store what `copy` returned."""
+        self.reset()
+        for key, value in content.items():
+            self._files.pipe_file(key, value)
 
     def list_keys(self, url: str = f"memory://{BUCKET}") -> list[str]:
         """List what begins with `url`, as URLs, in their order."""
