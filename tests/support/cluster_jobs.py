@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import polars as pl
@@ -43,7 +41,6 @@ def begin_and_kill(output: Path, *options: str) -> None:
     """Kill such a command behind its first part."""
     process = kills.start(options)
     assert kills.wait_for_part(process, output, 0)
-    time.sleep(random.Random(0).uniform(0, 0.2))
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert len(kills.list_parts(output)) > 0 and not output.exists()
