@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sentimm.bundle.bundle import PRECISIONS, Bundle, Precision, load_bundle, write_manifest
+from sentimm.bundle.manifest import MANIFEST
 from sentimm.errors import OutputError, UsageError
 from sentimm.models.sentiment_model import SentimentModel
+from sentimm.storage.atomic import rename_folder
 from sentimm.training.run_folder import Run, Weights, open_run
 from sentimm.training.stored_posts import StoredPosts, read_posts
 from sentimm_export.bundle_graphs import quiet_exporters, write_precisions
@@ -111,7 +113,7 @@ def export_run(options: ExportOptions, tell: Callable[[str], None]) -> ExportRes
         folder.chmod(0o755)
         if options.output.exists():
             shutil.rmtree(options.output)
-        folder.rename(options.output)
+        rename_folder(folder, options.output, last=MANIFEST)
     except OSError as error:
         raise OutputError(f"The bundle can't be written to {options.output}: {error.strerror or error}.") from error
     finally:
@@ -146,7 +148,7 @@ def _check_output(options: ExportOptions) -> None:
         raise UsageError(
             f"{options.output} already exists: name another folder with -o, or replace it with --overwrite."
         )
-    if not (options.output / "bundle.json").is_file():
+    if not (options.output / MANIFEST).is_file():
         raise UsageError(f"{options.output} is not a bundle, so --overwrite will not replace it: name another folder.")
 
 

@@ -14,14 +14,13 @@
     trainer.pt              the state to resume from: weights, optimiser, position
     initial.safetensors     weights before the first epoch; removed after it
 
-Every file is written under a temporary name and renamed.
+Every file is written durably: a run can be resumed after a kill or a power loss at any moment.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,10 +32,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from sentimm.errors import RunError, RunNotFoundError
+from sentimm.errors import OutputError, RunError, RunNotFoundError
 from sentimm.models.image_encoder import ImageEncoder, ImageEncoderConfig
 from sentimm.models.sentiment_model import FusionConfig, SentimentModel
 from sentimm.models.text_encoder import TextEncoder, TextEncoderConfig
+from sentimm.storage.atomic import commit_file, write_file
 
 FORMAT = 1
 Weights = Literal["best", "last"]
@@ -82,7 +82,7 @@ class Run:
             "options": self.options,
             "provenance": self.provenance,
         }
-        replace_file(self.path / "config.json", (json.dumps(fields, indent=1) + "\n").encode())
+        write_file(self.path / "config.json", (json.dumps(fields, indent=1) + "\n").encode())
 
     def build_model(self, weights: Weights | None = None) -> SentimentModel:
         """Build the model, with saved weights on request.
@@ -193,14 +193,21 @@ def save_scores(scores: npt.NDArray[np.float32], path: Path) -> None:
     """Save scores of posts, float32 (posts, labels)."""
     buffer = io.BytesIO()
     np.save(buffer, scores, allow_pickle=False)
-    replace_file(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())
 
 
 def save_weights(model: torch.nn.Module, path: Path) -> None:
-    """Save a model's tensors as safetensors."""
-    temporary = path.with_name(path.name + ".tmp")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, temporary)
-    temporary.replace(path)
+    """Save a model's tensors as safetensors, durably.
+
+    Raises:
+        OutputError: they can't be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with commit_file(path) as temporary:
+        try:
+            save_file(tensors, temporary)
+        except SafetensorError as error:
+            raise OutputError(f"{path} can't be written: {error}.") from error
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
@@ -219,21 +226,11 @@ def load_weights(model: torch.nn.Module, path: Path) -> None:
         raise RunError(f"{path} is damaged or of another model: train again, or restore the file.") from error
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that the file is the old one or the new one, whole, at any moment."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
 def save_state(state: Mapping[str, Any], path: Path) -> None:
     """Save a state to resume from: tensors, numbers, strings, lists and dicts."""
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
-    replace_file(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())
 
 
 def load_state(path: Path) -> dict[str, Any]:

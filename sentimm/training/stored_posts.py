@@ -13,6 +13,7 @@ from PIL import Image
 
 from sentimm.errors import ImageError, RunError
 from sentimm.images import decode_image
+from sentimm.storage.atomic import commit_file
 
 _LABELS = ("label", "text_label", "image_label")  # in the order of `StoredPosts`
 
@@ -36,7 +37,11 @@ class StoredPosts:
 
 
 def write_posts(posts: StoredPosts, path: Path) -> None:
-    """Write posts as Parquet, and images as PNG: the exact pixels of the encoder's input."""
+    """Write posts as Parquet, and images as PNG: the exact pixels of the encoder's input.
+
+    Raises:
+        OutputError: they can't be written.
+    """
     frame = pl.DataFrame(
         {
             "text": list(posts.texts),
@@ -47,9 +52,8 @@ def write_posts(posts: StoredPosts, path: Path) -> None:
         },
         schema={"text": pl.String, "image": pl.Binary} | dict.fromkeys(_LABELS, pl.Int64),
     )
-    temporary = path.with_name(path.name + ".tmp")
-    frame.write_parquet(temporary)
-    temporary.replace(path)
+    with commit_file(path) as temporary:
+        frame.write_parquet(temporary)
 
 
 def read_posts(path: Path, size: int | None) -> StoredPosts:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from sentimm_export.held_out import describe_results, measure_held_out, list_unfitted
+from sentimm_export.held_out import describe_results, list_unfitted, measure_held_out
 from sentimm_export.parity import score_posts
 
 from sentimm.bundle.bundle import load_bundle

@@ -36,7 +36,7 @@ from sentimm.scoring.job import run_job
 from sentimm.scoring.job_folder import lock
 from sentimm.scoring.job_folder.progress import read_progress
 from sentimm.storage import retrying, to_path
-from tests.scoring.test_job import Killed, kill_at
+from tests.scoring.test_job import Killed, killed_at
 from tests.support import corpora
 from tests.support.servers import Faults, MemoryStore, S3Server
 
@@ -198,11 +198,9 @@ def test_a_job_in_object_storage_that_is_killed_at_any_step_resumes_to_the_same_
     )
     step = 1
     while True:
-        with monkeypatch.context() as patch:
-            kill_at(patch, step)
-            with suppress(Killed):
-                run_job(options, lambda _event: None)
-                break
+        with killed_at(step), suppress(Killed):
+            run_job(options, lambda _event: None)
+            break
         run_job(options, lambda _event: None)
         assert read(store, output).equals(expected), f"killed at step {step}"
         assert not [key for key in store.list_keys() if ".job/" in key], f"killed at step {step}"
@@ -439,9 +437,9 @@ def test_a_web_server_that_goes_down_stops_the_job_which_goes_on_later(web, corp
 
 
 def test_what_cannot_be_reached_or_written_is_said(corpus, tiny_bundle, monkeypatch):
-    with pytest.raises(UsageError, match="lies in object storage"):
+    with pytest.raises(UsageError, match="use a local path, or object storage"):
         score(corpus / "posts.csv", "https://example.org/out.parquet", tiny_bundle)
-    with pytest.raises(UsageError, match="Nothing is known of names such as nowhere://"):
+    with pytest.raises(UsageError, match="Unsupported URL nowhere://"):
         to_path("nowhere://posts/posts.csv")
     monkeypatch.setitem(sys.modules, "upath", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'sentimm\[cloud\]'"):

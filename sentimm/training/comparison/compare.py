@@ -12,6 +12,7 @@ import numpy as np
 
 from sentimm.errors import RunError, UsageError
 from sentimm.models.sentiment_model import FUSIONS
+from sentimm.storage.atomic import remove_file
 from sentimm.training.comparison.folder import (
     check_folder,
     claim_folder,
@@ -52,7 +53,7 @@ def compare_models(
     Raises:
         UsageError: options that don't go together, or a folder that holds something else.
         JobConflictError: the folder holds a comparison with other options or posts.
-        OutputError: the folder can't be written to.
+        OutputError: the folder can't be written.
         TrainingStopped: `should_stop` returned true; the same call resumes.
         InputError, ColumnError, TableError, DeviceError, TrainingError, RunError: see `start_run`.
     """
@@ -123,7 +124,7 @@ class _Experiment:
             shutil.rmtree(path, ignore_errors=True)  # of a run that was killed before its config.json
             run = start_run(self._make_options(cell), path, self._tell, self._should_stop, self._load)
         # Twice the size of the weights, and of no more use.
-        (path / "trainer.pt").unlink(missing_ok=True)
+        remove_file(path / "trainer.pt")
         return run
 
     def measure(self, cell: Cell, run: Run) -> RunFigures:

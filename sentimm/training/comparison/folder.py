@@ -16,12 +16,13 @@ from typing import Any
 
 import sentimm
 from sentimm.errors import JobConflictError, OutputError, RunError, UsageError
+from sentimm.storage.atomic import commit_folder, write_file
 from sentimm.training.comparison.plan import Cell
 from sentimm.training.comparison.plot import draw_comparison
 from sentimm.training.comparison.results import Comparison, render_markdown
 from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.options import TrainOptions
-from sentimm.training.run_folder import Run, is_run, open_run, replace_file
+from sentimm.training.run_folder import Run, is_run, open_run
 
 FORMAT = 1
 # What tells one run from another, and what may change when a comparison is resumed. Tables count by their posts.
@@ -60,7 +61,7 @@ def claim_folder(folder: Path, base: TrainOptions, posts: LabelledPosts, validat
     """Write comparison.json, or check that the one in the folder has the same options and posts.
 
     Raises:
-        OutputError: the folder can't be written to.
+        OutputError: the folder can't be written.
         RunError: comparison.json is damaged.
         JobConflictError: it has other options or posts.
     """
@@ -72,11 +73,9 @@ def claim_folder(folder: Path, base: TrainOptions, posts: LabelledPosts, validat
     }
     file = folder / "comparison.json"
     if not file.is_file():
-        try:
-            (folder / "runs").mkdir(parents=True, exist_ok=True)
-            replace_file(file, (json.dumps(own, indent=1) + "\n").encode())
-        except OSError as error:
-            raise OutputError(f"{folder} can't be written to: {error.strerror or error}.") from error
+        if not (folder / "runs").is_dir():
+            commit_folder(folder / "runs")
+        write_file(file, (json.dumps(own, indent=1) + "\n").encode())
         return
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
@@ -106,14 +105,9 @@ def write_results(comparison: Comparison, folder: Path) -> None:
     """Write results.json, table.md and comparison.png.
 
     Raises:
-        OutputError: the folder can't be written to.
+        OutputError: the folder can't be written.
     """
     content = json.dumps({"format": FORMAT, **asdict(comparison)}, indent=1, ensure_ascii=False) + "\n"
-    try:
-        replace_file(folder / "results.json", content.encode())
-        replace_file(folder / "table.md", render_markdown(comparison).encode())
-        temporary = folder / "comparison.png.tmp"
-        draw_comparison(comparison, temporary)
-        temporary.replace(folder / "comparison.png")
-    except OSError as error:
-        raise OutputError(f"{folder} can't be written to: {error.strerror or error}.") from error
+    write_file(folder / "results.json", content.encode())
+    write_file(folder / "table.md", render_markdown(comparison).encode())
+    draw_comparison(comparison, folder / "comparison.png")

@@ -14,7 +14,7 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     """Draw each model's accuracy as bars, best and last epoch, with standard deviations, the paper's as marks.
 
     Raises:
-        OSError: `path` can't be written.
+        OutputError: `path` can't be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

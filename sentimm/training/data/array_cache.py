@@ -11,7 +11,7 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from sentimm.errors import OutputError
+from sentimm.storage.atomic import publish_file, writing
 
 Array = npt.NDArray[Any]
 
@@ -38,7 +38,7 @@ def load_or_compute(path: Path, compute: Callable[[], Array]) -> Array:
     if (values := load_array(path)) is not None:
         return values
     values = compute()
-    with _replacing(path) as temporary, _writing(path):
+    with _replacing(path) as temporary, writing(path):
         np.save(temporary, values)
     return values
 
@@ -54,31 +54,22 @@ def map_or_compute(path: Path, dtype: type[np.generic], shape: tuple[int, ...], 
     if (cached := load_array(path, mapped=True)) is not None:
         return cached
     with _replacing(path) as temporary:
-        with _writing(path):
+        with writing(path):
             values = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
         fill(values)
-        with _writing(path):
+        with writing(path):
             values.flush()
     return np.lib.format.open_memmap(path, mode="r")
 
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name of this process, whose file then replaces `path` whole."""
+    """Yield a temporary file of this process alone, which becomes `path` durably when the block ends well."""
     temporary = path.with_suffix(f".{uuid4().hex[:8]}.tmp.npy")
-    with _writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
-        with _writing(path):
-            temporary.replace(path)
+        publish_file(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{path.parent} can't be written to: {error.strerror or error}.") from error
