@@ -1,4 +1,4 @@
-"""Writes docs/commands.md from the commands themselves: `python docs/write_commands.py` after a change to them.
+"""Writes docs/reference/commands.md from the commands: run `python docs/write_commands.py` after changing one.
 
 It reads the functions' signatures and docstrings, of which Typer makes the help, and not Typer's own objects: those
 change from one version to the next.
@@ -20,7 +20,7 @@ from typer.models import ArgumentInfo, OptionInfo
 
 from sentimm.cli.app import COMMANDS, app
 
-FILE = Path(__file__).parent / "commands.md"
+FILE = Path(__file__).parent / "reference" / "commands.md"
 
 INTRODUCTION = """\
 # Commands
@@ -64,7 +64,7 @@ def list_parameters(function: Callable[..., Any]) -> list[Parameter]:
 
 
 def render_commands() -> str:
-    """Give what docs/commands.md should hold."""
+    """Give what docs/reference/commands.md should hold."""
     sections = [INTRODUCTION]
     for name, function in list_commands().items():
         parameters = list_parameters(function)
