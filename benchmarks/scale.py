@@ -29,7 +29,7 @@ from sentimm.scoring.cluster import ray_cluster as cluster
 from sentimm.scoring.cluster.ray_cluster import Cluster
 from sentimm.scoring.cluster.worker import PartWorker
 from sentimm.scoring.job import run_job
-from sentimm.scoring.output.columns import regroup_parts, write_file
+from sentimm.scoring.output.parquet_files import regroup_parts, write_file
 from sentimm.scoring.pipeline.chunk_scorer import Encodings
 from tests.support.tiny_bundles import make_bundle
 

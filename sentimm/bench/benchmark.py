@@ -21,7 +21,7 @@ from sentimm.events import Counts, Event, Listener, ModelReady, PostsScored, Sur
 from sentimm.options import BenchOptions, ScoreOptions
 from sentimm.runtime.engine import Engine
 from sentimm.scoring.job import run_job
-from sentimm.scoring.output.columns import write_file
+from sentimm.scoring.output.parquet_files import write_file
 
 # As in MVSA's posts: pixels of a photograph, words of a text, and how many are repeats.
 _PHOTOS = ((600, 600), (600, 800), (600, 450), (600, 337), (576, 1024), (600, 400))

@@ -42,9 +42,11 @@ from sentimm.scoring.job_folder.fingerprint import check_unchanged, read_states,
 from sentimm.scoring.job_folder.folder import JobFolder
 from sentimm.scoring.job_folder.output_paths import check_list, check_output, default_output, leave_own_out
 from sentimm.scoring.job_folder.parts import Part
-from sentimm.scoring.output.columns import OutputColumns, check_views
-from sentimm.scoring.output.problems import FailureLimit, count_problems, list_problems, name_problems
+from sentimm.scoring.output.columns import OutputColumns
+from sentimm.scoring.output.failure_limit import FailureLimit
+from sentimm.scoring.output.problems import count_problems, list_problems, name_problems
 from sentimm.scoring.pipeline.chunk_scorer import ChunkScorer, Encodings
+from sentimm.scoring.scores import check_views
 from sentimm.storage import exists, is_remote, read_bytes
 from sentimm.storage.atomic import commit_file, writing
 

@@ -32,9 +32,10 @@ from sentimm.scoring.job_folder.context import read_posts
 from sentimm.scoring.job_folder.earlier_answers import EarlierAnswers
 from sentimm.scoring.job_folder.fingerprint import InputStates, check_unchanged
 from sentimm.scoring.job_folder.parts import PartWriter, stage_path
-from sentimm.scoring.output.columns import OutputColumns, Scores
+from sentimm.scoring.output.columns import OutputColumns
 from sentimm.scoring.output.problems import list_problems
 from sentimm.scoring.pipeline.chunk_scorer import ChunkScorer
+from sentimm.scoring.scores import Scores
 
 _ROWS_PER_TASK = 8  # at most: Ray takes some 4 ms for each row that reaches the driver
 

@@ -44,13 +44,8 @@ from sentimm.scoring.job_folder.finished_output import (
 from sentimm.scoring.job_folder.job_file import JOB, JobFacts, job_path, read_job, read_own
 from sentimm.scoring.job_folder.lock import LOCK, JobLock
 from sentimm.scoring.job_folder.parts import FinishedParts, Part, PartWriter, part_path
-from sentimm.scoring.output.columns import (
-    FileFacts,
-    OutputColumns,
-    read_facts,
-    regroup_parts,
-    write_file,
-)
+from sentimm.scoring.output.columns import OutputColumns
+from sentimm.scoring.output.parquet_files import FileFacts, read_facts, regroup_parts, write_file
 from sentimm.scoring.output.problems import publish_problems
 from sentimm.storage import exists, is_folder, is_remote, list_folder, map_remote
 from sentimm.storage.atomic import (

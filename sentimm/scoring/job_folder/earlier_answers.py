@@ -18,7 +18,9 @@ import pyarrow.parquet as pq
 from sentimm.corpus import Chunk
 from sentimm.errors import OutputError
 from sentimm.scoring.job_folder.finished_output import list_parts
-from sentimm.scoring.output.columns import STATUSES, OutputColumns, Scores, open_parquet, read_rows
+from sentimm.scoring.output.columns import OutputColumns
+from sentimm.scoring.output.parquet_files import open_parquet, read_rows
+from sentimm.scoring.scores import STATUSES, Scores
 from sentimm.storage import is_folder
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from sentimm.errors import JobConflictError
 from sentimm.events import Counts
 from sentimm.scoring.job_folder.fingerprint import Fingerprint
-from sentimm.scoring.output.columns import FileFacts, add_counts, read_facts
+from sentimm.scoring.output.columns import add_counts
+from sentimm.scoring.output.parquet_files import FileFacts, read_facts
 from sentimm.storage import exists, is_folder, is_remote, list_folder, map_remote
 from sentimm.storage.atomic import remove_file, remove_folder, writing
 

@@ -25,7 +25,8 @@ import pyarrow as pa
 from sentimm.events import Counts
 from sentimm.scoring.job_folder.fingerprint import Fingerprint
 from sentimm.scoring.job_folder.finished_output import PART
-from sentimm.scoring.output.columns import FileFacts, OutputColumns, add_counts, is_whole, read_facts, write_file
+from sentimm.scoring.output.columns import OutputColumns, add_counts
+from sentimm.scoring.output.parquet_files import FileFacts, is_whole, read_facts, write_file
 from sentimm.scoring.output.problems import count_problems, holds_problems, write_problems
 from sentimm.storage import Entry, is_remote, list_folder, map_remote, read_bytes
 from sentimm.storage.atomic import TEMPORARY, commit_file, remove_file, writing

@@ -13,7 +13,7 @@ from sentimm.scoring.job_folder.finished_output import SUCCESS, list_parts, read
 from sentimm.scoring.job_folder.job_file import job_path, read_job
 from sentimm.scoring.job_folder.lock import is_locked
 from sentimm.scoring.job_folder.parts import read_line
-from sentimm.scoring.output.columns import read_facts
+from sentimm.scoring.output.parquet_files import read_facts
 from sentimm.storage import exists, is_remote, map_remote
 from sentimm.storage.atomic import writing
 

@@ -5,9 +5,8 @@ back in it, lengths and reasons through two pipes; so a post is scored as fast a
 docs/benchmarks.md). When a process dies over some files, another one gets them one by one, as it may have been killed
 for another reason; a file over which that one dies too is unreadable.
 
-The process ends itself: by an alarm where an image takes too long, by its limit of memory, and by the end of its input
-when the process that it works for is gone. On Windows, which has none of these, images are decoded in the calling
-thread.
+What the process does, and how it ends itself, is in `decoder_process`. On Windows, which has neither alarms nor limits
+of memory, images are decoded in the calling thread.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from dataclasses import dataclass
 from typing import IO, cast
 
 import numpy as np
@@ -31,20 +30,10 @@ import numpy.typing as npt
 
 from sentimm.errors import DecoderError, ImageError
 from sentimm.images import MAX_FILE_BYTES, decode_image
+from sentimm.scoring.pipeline.decoder_process import READY
 
-_SECONDS = 60  # for an image; the largest that is allowed takes about 3
-_MEMORY = 4 << 30  # of addresses; the largest image that is allowed takes 2 GB of them
 _ATTEMPTS = 2  # at starting a process
-_HAS_PROCESSES = os.name != "nt"
-_AT_ONCE = 2 * MAX_FILE_BYTES if _HAS_PROCESSES else 0
-_LARGE = 32 << 20  # bytes of files after which shared memory is given back
-
-# -P: a module in the working directory, which may hold a corpus, must not be taken for one of ours.
-_COMMAND = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from sentimm.scoring.pipeline.decoder_pool import serve; serve(*map(int, sys.argv[2:]))"
-)
-_READY = b"\n"
+_FILES_BYTES = 2 * MAX_FILE_BYTES  # of the files that a process gets at once
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # each thread takes addresses
     "OPENBLAS_NUM_THREADS": "1",
@@ -54,27 +43,60 @@ _ENVIRONMENT = {
 }
 
 
-class Decoders:
-    """Decoders, as many as threads decode at once; made when they are needed. A context, which ends them.
+@dataclass(frozen=True)
+class DecoderLimits:
+    """What a decoder's process may take.
+
+    Attributes:
+        seconds: for an image; the largest that is allowed takes about 3.
+        memory: bytes of addresses; the largest image that is allowed takes 2 GB of them.
+        kept_bytes: of files, after which the shared memory is given back.
+        code: what the process runs.
+    """
+
+    seconds: int = 60
+    memory: int = 4 << 30
+    kept_bytes: int = 32 << 20
+    code: str = (
+        "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+        "from sentimm.scoring.pipeline.decoder_process import serve; serve(*map(int, sys.argv[2:]))"
+    )
+
+
+ISOLATED = os.name != "nt"
+LIMITS = DecoderLimits()
+
+
+class DecoderPool:
+    """Decoders, as many as threads decode at once; made when they are needed. A context, which closes them.
 
     Args:
         size: of the square that images are resized to.
-        rows: images that a thread decodes before it gives its decoder back.
+        rows: images that a thread decodes before it returns its decoder.
+        isolated: decode in processes of their own, or in the calling threads; None: ISOLATED.
+        limits: of the processes; None: LIMITS.
     """
 
-    def __init__(self, size: int, rows: int) -> None:
+    def __init__(
+        self, size: int, rows: int, *, isolated: bool | None = None, limits: DecoderLimits | None = None
+    ) -> None:
         self._size = size
         self._rows = rows
+        self._isolated = ISOLATED if isolated is None else isolated
+        self._limits = LIMITS if limits is None else limits
         self._lock = threading.Lock()
         self._idle: list[Decoder] = []
         self._busy: set[Decoder] = set()
         self._is_closed = False
 
-    def __enter__(self) -> Decoders:
+    def __enter__(self) -> DecoderPool:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """End all decoders; a thread at work with one gets a DecoderError."""
+        self.close()
+
+    def close(self) -> None:
+        """Close all decoders; a thread at work with one gets a DecoderError."""
         with self._lock:
             self._is_closed = True
             for decoder in self._idle:
@@ -92,7 +114,7 @@ class Decoders:
         with self._lock:
             if self._is_closed:
                 raise _closed()
-            decoder = self._idle.pop() if self._idle else Decoder(self._size, self._rows)
+            decoder = self._idle.pop() if self._idle else self._make_decoder()
             self._busy.add(decoder)
         decoder.decoded = 0
         try:
@@ -100,14 +122,28 @@ class Decoders:
         finally:
             with self._lock:
                 self._busy.remove(decoder)
-                if self._is_closed or decoder.largest > _LARGE:
+                if self._is_closed or decoder.largest > self._limits.kept_bytes:
                     decoder.close()
                 else:
                     self._idle.append(decoder)
 
+    @property
+    def busy(self) -> Sequence[Decoder]:
+        """The decoders that are lent."""
+        with self._lock:
+            return tuple(self._busy)
+
+    def _make_decoder(self) -> Decoder:
+        return Decoder(self._size, self._rows, self._limits if self._isolated else None)
+
 
 class Decoder:
     """A process that decodes images, started when it is needed, and the memory that is shared with it.
+
+    Args:
+        size: of the square that images are resized to.
+        rows: images that the memory holds.
+        limits: of the process; None: images are decoded in the calling thread.
 
     Attributes:
         decoded: how many images there are.
@@ -117,16 +153,18 @@ class Decoder:
         DecoderError: there is no memory to share.
     """
 
-    def __init__(self, size: int, rows: int) -> None:
+    def __init__(self, size: int, rows: int, limits: DecoderLimits | None) -> None:
         self.decoded = 0
         self.largest = 0
         self._size = size
+        self._limits = limits
         self._process: subprocess.Popen[bytes] | None = None
         self._is_stopped = False
         pixels = rows * 3 * size * size
+        room = pixels if limits is None else pixels + _FILES_BYTES
         try:
-            self._file = _open_memory(pixels + _AT_ONCE)
-            self._memory = mmap.mmap(self._file.fileno(), pixels + _AT_ONCE)
+            self._file = _open_memory(room)
+            self._memory = mmap.mmap(self._file.fileno(), room)
         except OSError as error:
             raise DecoderError(f"There is no memory to decode images in ({error.strerror or error}).") from error
         self._close_file = weakref.finalize(self, self._file.close)
@@ -138,7 +176,7 @@ class Decoder:
         return self._rows[: self.decoded]
 
     def decode(self, files: Sequence[bytes]) -> list[ImageError | None]:
-        """Decode image files as `images.decode_image` does, and put those that can be behind `pixels`.
+        """Decode image files as `images.decode_image` does, and append those that can be decoded to `pixels`.
 
         Args:
             files: of at most twice MAX_FILE_BYTES together.
@@ -150,10 +188,15 @@ class Decoder:
             DecoderError: no process can be started, or the decoder was stopped.
         """
         try:
-            reasons = self._ask(files) if _HAS_PROCESSES else [self._decode_here(file) for file in files]
+            reasons = [self._decode_here(file) for file in files] if self._limits is None else self._request(files)
         except _ProcessDiedError:
-            reasons = [self._ask_alone(file) for file in files]
+            reasons = [self._request_alone(file) for file in files]
         return [ImageError(reason) if reason else None for reason in reasons]
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether its memory was given back."""
+        return self._file.closed
 
     def stop(self) -> None:
         """End the process, also from another thread than the one that waits for its answer."""
@@ -175,15 +218,15 @@ class Decoder:
         self.decoded += 1
         return ""
 
-    def _ask_alone(self, file: bytes) -> str:
+    def _request_alone(self, file: bytes) -> str:
         try:
-            (reason,) = self._ask([file])
+            (reason,) = self._request([file])
         except _ProcessDiedError as death:
             return death.reason
         return reason
 
-    def _ask(self, files: Sequence[bytes]) -> list[str]:
-        """Let the process decode files; gives for each the reason why it can't be, or nothing.
+    def _request(self, files: Sequence[bytes]) -> list[str]:
+        """Return for each file the reason why the process can't decode it, or "".
 
         Raises:
             _ProcessDiedError: it died.
@@ -194,7 +237,7 @@ class Decoder:
         for file in files:
             self._memory[start : start + len(file)] = file
             start += len(file)
-        process = self._find_process()
+        process = self.start()
         requests, answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
         try:
             requests.write(json.dumps([self.decoded, lengths]).encode() + b"\n")
@@ -209,23 +252,30 @@ class Decoder:
         self.decoded += reasons.count("")
         return reasons
 
-    def _find_process(self) -> subprocess.Popen[bytes]:
+    def start(self) -> subprocess.Popen[bytes]:
+        """Return the process, which is started unless it runs.
+
+        Raises:
+            DecoderError: it can't be started, or the decoder was stopped.
+        """
         for attempt in range(_ATTEMPTS):
             try:
                 return self._process or self._start_process()
             except OSError as error:
                 if attempt == _ATTEMPTS - 1:
                     raise DecoderError(
-                        f"The process that decodes images can't be started ({error.strerror or error}): where memory "
-                        "or processes ran out, give the command again with fewer --threads."
+                        f"The process that decodes images can't be started ({error.strerror or error}): if memory or "
+                        "processes ran out, use fewer --threads."
                     ) from error
         raise AssertionError
 
     def _start_process(self) -> subprocess.Popen[bytes]:
+        assert self._limits is not None
         file = self._file.fileno()
-        numbers = (file, len(self._rows), self._size, _SECONDS, _MEMORY)
+        numbers = (file, len(self._rows), self._size, self._limits.seconds, self._limits.memory)
         self._process = process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _COMMAND, json.dumps(sys.path), *map(str, numbers)],
+            # -P: a module in the working directory, which may hold a corpus, must not be taken for one of ours.
+            [sys.executable, "-P", "-c", self._limits.code, json.dumps(sys.path), *map(str, numbers)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # decoders in C write what they think of a file
@@ -236,19 +286,19 @@ class Decoder:
         if self._is_stopped:
             self._bury()
             raise _closed()
-        if cast(IO[bytes], process.stdout).readline() != _READY:
+        if cast(IO[bytes], process.stdout).readline() != READY:
             raise OSError(self._bury())
         return process
 
     def _bury(self) -> str:
-        """Clear away the process, which died or is to; gives how, a clause for a person about an image."""
+        """Clear away the process, which died or is to; return how it died, as a clause about an image."""
         process, self._process = self._process, None
         if process is None:
             return ""
         self._end_process()
         code = process.returncode
-        if code == -signal.SIGALRM:
-            return f"takes more than {_SECONDS} seconds to decode"
+        if code == -signal.SIGALRM and self._limits is not None:
+            return f"takes more than {self._limits.seconds} seconds to decode"
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
         return f"can't be decoded: its decoder died ({name})"
 
@@ -259,39 +309,6 @@ class _ProcessDiedError(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-def serve(file: int, rows: int, size: int, seconds: int, memory: int) -> None:
-    """Decode the images that standard input asks for until it ends: what a decoder's process does.
-
-    Args:
-        file: the descriptor of the shared memory: `rows` images, and then the files to decode.
-        rows: images in it.
-        size: of the square that they are resized to.
-        seconds: that an image may take.
-        memory: bytes of addresses that the process may take.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the job ends this one
-    _limit(memory)
-    shared = mmap.mmap(file, 0)
-    pixels = np.frombuffer(shared, np.uint8, rows * 3 * size * size).reshape(rows, 3, size, size)
-    sys.stdout.buffer.write(_READY)
-    sys.stdout.buffer.flush()
-    for request in sys.stdin.buffer:
-        row, lengths = json.loads(request)
-        start, reasons = pixels.nbytes, []
-        for length in lengths:
-            signal.alarm(seconds)
-            try:
-                pixels[row] = decode_image(shared[start : start + length], size)
-                reasons.append("")
-                row += 1
-            except ImageError as error:
-                reasons.append(str(error))
-            signal.alarm(0)
-            start += length
-        sys.stdout.buffer.write(json.dumps(reasons).encode() + b"\n")
-        sys.stdout.buffer.flush()
 
 
 def _end_process(process: subprocess.Popen[bytes]) -> None:
@@ -310,18 +327,6 @@ def _open_memory(size: int) -> IO[bytes]:
         file = tempfile.TemporaryFile()  # noqa: SIM115 (its decoder closes it)
     file.truncate(size)
     return file
-
-
-def _limit(memory: int) -> None:
-    """Bound the memory of this process, leave no core files, and be the first to go where the machine has none left."""
-    import resource
-
-    for kind, limit in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0)):
-        most = resource.getrlimit(kind)[1]
-        with suppress(OSError, ValueError):
-            resource.setrlimit(kind, (limit if most == resource.RLIM_INFINITY else min(limit, most), most))
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _closed() -> DecoderError:

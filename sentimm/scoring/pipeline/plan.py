@@ -1,10 +1,18 @@
-"""Units of work: posts that are encoded and fused together, the plan of their chunk, and what is decided in the end."""
+"""The plan of a chunk: the distinct texts and images in it, the answers to its posts so far, and the scores in the end.
+
+What is numbered, in this folder:
+
+    post    in a chunk, from 0; in the plan of the chunk and in its `ChunkAnswers`
+    place   of a distinct text (or image) among those of its chunk: `Plan.texts[place]`
+    row     of a distinct text (or image) among those of its unit: `Unit.texts.features[row]`
+
+An index from posts to places or rows has NONE where a post has no such thing.
+"""
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -12,128 +20,25 @@ import numpy as np
 import numpy.typing as npt
 
 from sentimm.corpus import MISSING, Chunk, ImageFile
+from sentimm.corpus.labels import NO_LABEL
 from sentimm.errors import ImageError, ImageMissingError
 from sentimm.metrics.conflict import measure_conflict
-from sentimm.runtime.encoded import Encoded
-from sentimm.scoring.output.columns import MODALITIES, NO_LABEL, STATUSES, Scores, ViewScores
-from sentimm.scoring.pipeline.feature_cache import Slot
+from sentimm.runtime.engine import Views
+from sentimm.scoring.scores import STATUSES, USED_MODALITIES, Scores, ViewScores
 
 Indices = npt.NDArray[np.int64]
-Features = npt.NDArray[np.float32]
 Item = TypeVar("Item")
 
-NONE = -1  # in an index: this post has no such thing
+NONE = -1
 
-_TELL_SECONDS = 0.2
+# The first that holds for a post is its status; "ok" where none does.
+_STATUS_ORDER = ("row_unreadable", "image_unreadable", "image_missing", "empty", "unsupported")
 
 _log = logging.getLogger(__name__)
 
 
-class Unit:
-    """Posts that are encoded and fused together.
-
-    Args:
-        number: units are numbered, begun and ended in order.
-        plan: their chunk's.
-        posts: their places in the chunk.
-        text_row, image_row: the row of each post's text and image among those of the unit, or NONE.
-        own_images: the places of the unit's images among the chunk's.
-        share: of the chunk's units that are ended with this one.
-
-    Attributes:
-        texts, images: what the encoders give, once the unit is complete; None where the model reads no such thing.
-        known_texts, known_images: the rows that were not encoded, as they are known.
-        errors: what is wrong with images, by row.
-    """
-
-    def __init__(
-        self,
-        number: int,
-        plan: Plan,
-        posts: Indices,
-        text_row: Indices,
-        image_row: Indices,
-        own_images: Indices,
-        share: float,
-    ) -> None:
-        self.number = number
-        self.plan = plan
-        self.posts = posts
-        self.text_row = text_row
-        self.image_row = image_row
-        self.own_images = own_images
-        self.share = share
-        self.texts: Encoded | None = None
-        self.images: Encoded | None = None
-        self.known_texts: dict[int, Slot] = {}
-        self.known_images: dict[int, Slot] = {}
-        self.errors: dict[int, ImageError] = {}
-        self._lock = threading.Lock()
-        self._complete = threading.Event()
-        self._failure: BaseException | None = None
-        self._cost = self._done = self._left = 0
-
-    def expect(self, cost: int, tasks: int) -> None:
-        """Expect so many tasks, of this cost together."""
-        self._cost, self._left = cost, tasks
-        if not tasks:
-            self._complete.set()
-
-    def work(self, cost: int, task: Callable[[], None]) -> None:
-        """Do one of the tasks, unless one has failed."""
-        try:
-            if self._failure is None:
-                task()
-        except BaseException as error:  # of whatever kind: the waiting thread raises it
-            self._failure = error
-        finally:
-            with self._lock:
-                self._done += cost
-                self._left -= 1
-                if not self._left or self._failure is not None:
-                    self._complete.set()
-
-    def wait(self, tell: Callable[[float], None]) -> None:
-        """Wait until all tasks are done; `tell` hears now and then which share of the chunk is.
-
-        Raises:
-            BundleError, DeviceError: as the engine's methods.
-        """
-        before = self.share - len(self.posts) / max(1, self.plan.chunk.rows)
-        while not self._complete.wait(_TELL_SECONDS):
-            tell(max(0.0, before) + (self.share - max(0.0, before)) * self._done / max(1, self._cost))
-        if self._failure is not None:
-            raise self._failure
-        tell(self.share)
-
-    def conclude_texts(self) -> None:
-        """Put what was known of texts among what was encoded."""
-        for row, slot in self.known_texts.items():
-            assert self.texts is not None and slot.features is not None
-            self.texts.features[row] = slot.features
-
-    def conclude_images(self) -> Indices:
-        """Put what was known of images among what was encoded.
-
-        Returns:
-            the row of each post's image, NONE also where it is broken.
-        """
-        rows = np.arange(len(self.own_images) + 1)
-        rows[-1] = NONE
-        for row, slot in self.known_images.items():
-            if slot.error is not None:
-                self.errors[row] = slot.error
-            elif slot.unit == self.number:
-                rows[row] = slot.position
-            else:
-                assert self.images is not None and slot.features is not None
-                self.images.features[row] = slot.features
-        rows[list(self.errors)] = NONE
-        return rows[self.image_row]
-
-
-class Found:
-    """What has been found of a chunk's posts so far.
+class ChunkAnswers:
+    """The answers to a chunk's posts, as they come in.
 
     Attributes:
         probabilities: float32 (posts, labels), zeros where nothing was scored.
@@ -146,12 +51,26 @@ class Found:
         self.probabilities = np.zeros((posts, labels), np.float32)
         self.uses_text = np.zeros(posts, dtype=bool)
         self.uses_image = np.zeros(posts, dtype=bool)
-        self.alone: dict[str, Features] | None = None
+        self.alone: dict[str, npt.NDArray[np.float32]] | None = None
         if views:
             self.alone = {name: np.full((posts, labels), np.nan, np.float32) for name in ("text", "image")}
 
+    def mark_used(self, posts: Indices, text: npt.NDArray[np.bool_], image: npt.NDArray[np.bool_]) -> None:
+        """Note of which `posts` the text and the image are used."""
+        self.uses_text[posts], self.uses_image[posts] = text, image
+
+    def put(self, posts: Indices, probabilities: npt.NDArray[np.float32]) -> None:
+        """Write the probabilities of `posts`."""
+        self.probabilities[posts] = probabilities
+
+    def put_views(self, posts: Indices, views: Views) -> None:
+        """Write the probabilities of `posts`, and those of their texts and images alone."""
+        assert self.alone is not None
+        self.probabilities[posts] = views.probabilities
+        self.alone["text"][posts], self.alone["image"][posts] = views.text, views.image
+
     def to_views(self) -> ViewScores | None:
-        """Decide on the labels of text and image alone, and how far they are apart."""
+        """Return the labels of text and image alone, and how far they are apart; None where they are not asked."""
         if self.alone is None:
             return None
         text, image = self.alone["text"], self.alone["image"]
@@ -171,7 +90,7 @@ class Plan:
     Attributes:
         texts, images: the distinct ones (all, where repeats are not looked for), texts normalised.
         text_of, image_of: for each post the place of its own among them, or NONE.
-        found: what has been found of the posts so far.
+        answers: to the posts, so far.
         errors: what is wrong with images, by place.
     """
 
@@ -180,16 +99,17 @@ class Plan:
     text_of: Indices
     images: list[ImageFile]
     image_of: Indices
-    found: Found
+    answers: ChunkAnswers
     errors: dict[int, ImageError] = field(default_factory=dict)
 
+    def add_errors(self, errors: Mapping[int, ImageError]) -> None:
+        """Note what is wrong with images, by place."""
+        self.errors |= errors
 
-_STATUS_ORDER = ("row_unreadable", "image_unreadable", "image_missing", "empty", "unsupported")
 
-
-def decide(plan: Plan) -> Scores:
-    """Decide on labels and statuses, once all of a chunk is fused."""
-    chunk, found = plan.chunk, plan.found
+def make_scores(plan: Plan) -> Scores:
+    """Derive labels and statuses, once all of a chunk is fused."""
+    chunk, answers = plan.chunk, plan.answers
     is_missing = np.fromiter((image is MISSING for image in chunk.images), dtype=bool, count=chunk.rows)
     lost = {place for place, error in plan.errors.items() if isinstance(error, ImageMissingError)}
     is_missing |= np.isin(plan.image_of, list(lost))
@@ -197,24 +117,24 @@ def decide(plan: Plan) -> Scores:
     image_errors = {int(post): str(plan.errors[int(plan.image_of[post])]) for post in np.flatnonzero(is_broken)}
     _log_problems(chunk, image_errors)
     has_nothing = (plan.text_of == NONE) & (plan.image_of == NONE)
-    is_scored = found.uses_text | found.uses_image
+    is_scored = answers.uses_text | answers.uses_image
     statuses = np.select(
         [chunk.unreadable, is_broken, is_missing, has_nothing, ~is_scored],
         [STATUSES.index(name) for name in _STATUS_ORDER],
         default=STATUSES.index("ok"),
     )
     modalities = np.select(
-        [found.uses_text & found.uses_image, found.uses_text, found.uses_image],
-        [MODALITIES.index(name) for name in ("text+image", "text", "image")],
-        default=MODALITIES.index("none"),
+        [answers.uses_text & answers.uses_image, answers.uses_text, answers.uses_image],
+        [USED_MODALITIES.index(name) for name in ("text+image", "text", "image")],
+        default=USED_MODALITIES.index("none"),
     )
-    labels = np.where(is_scored, found.probabilities.argmax(axis=1), NO_LABEL)
+    labels = np.where(is_scored, answers.probabilities.argmax(axis=1), NO_LABEL)
     return Scores(
-        found.probabilities,
+        answers.probabilities,
         labels,
         modalities.astype(np.int64),
         statuses.astype(np.int64),
-        found.to_views(),
+        answers.to_views(),
         image_errors,
     )
 
@@ -222,7 +142,7 @@ def decide(plan: Plan) -> Scores:
 def find_items(
     items: Sequence[Item | None], left_out: npt.NDArray[np.bool_], *, distinct: bool
 ) -> tuple[list[Item], Indices]:
-    """Find the (distinct) items in order, and for each post the place of its own (NONE where it has none)."""
+    """Return the (distinct) items in order, and for each post the place of its own (NONE where it has none)."""
     places: dict[Item, int] = {}
     found: list[Item] = []
     index = np.full(len(items), NONE, dtype=np.int64)
@@ -235,10 +155,16 @@ def find_items(
     return found, index
 
 
-def number_rows(positions: Indices) -> tuple[Indices, Indices]:
-    """Find the positions that occur, in order, and for each post its row among them (NONE stays)."""
-    own = np.unique(positions[positions != NONE])
-    return own, np.where(positions == NONE, NONE, np.searchsorted(own, positions))
+def number_rows(places: Indices) -> tuple[Indices, Indices]:
+    """Return the places that occur, in order, and for each post its row among them (NONE stays)."""
+    own = np.unique(places[places != NONE])
+    return own, np.where(places == NONE, NONE, np.searchsorted(own, places))
+
+
+def slice_indices(indices: Indices, size: int) -> Iterator[Indices]:
+    """Yield `size` of the indices at a time."""
+    for start in range(0, len(indices), size):
+        yield indices[start : start + size]
 
 
 def _log_problems(chunk: Chunk, image_errors: Mapping[int, str]) -> None:

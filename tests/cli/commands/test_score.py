@@ -165,7 +165,7 @@ def test_views_of_a_model_without_heads(capsys, tmp_path):
         code, message = fail(capsys, "score", "posts.csv", "--model", "bare", "--views", *more)
         assert code == 2
         assert message == (
-            "--views needs a model with heads for text and for images, and tiny has none: leave --views away, or train "
+            "--views needs a model with heads for text and for images, and tiny has none: drop --views, or train "
             "a model with --heads text,image."
         )
 
@@ -337,7 +337,7 @@ def test_a_name_clash(capsys):
     code, message = fail(capsys, "score", "posts.csv")
     assert code == 2
     assert message.startswith(
-        "The input has a column named 'status' already: choose names for the added columns with --prefix"
+        "The input already has a column named 'status': rename the added columns with --prefix"
     )
 
 

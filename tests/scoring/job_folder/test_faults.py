@@ -258,7 +258,7 @@ def test_a_worker_that_dies_ends_the_job_and_the_job_goes_on_later(options, monk
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no decoder processes")
 def test_decoders_that_something_kills_cost_nothing(options, monkeypatch, tmp_path):
-    monkeypatch.setattr("sentimm.scoring.pipeline.decoder_pool._HAS_PROCESSES", True)
+    monkeypatch.setattr("sentimm.scoring.pipeline.decoder_pool.ISOLATED", True)
     corpora.make_posts(10 * ROWS).write_csv(tmp_path / "posts.csv")
     started = []
 
