@@ -1,4 +1,4 @@
-"""What this machine offers to run a model on: CPU threads, NVIDIA GPUs, and why CUDA can't be used where it can't."""
+"""What this machine offers to run a model on: CPU threads, NVIDIA GPUs, and why CUDA can't be used."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class CudaProblem:
 
 
 def check_onnxruntime() -> None:
-    """Check that ONNX Runtime is whole.
+    """Check that ONNX Runtime is intact.
 
     Raises:
         DeviceError: it is not: uninstalling one of its two packages takes the other's files along.
@@ -50,13 +50,13 @@ def check_onnxruntime() -> None:
 def find_cuda_problem() -> CudaProblem | None:
     """Look for what keeps CUDA from working, without loading a model: ONNX Runtime's build, then the driver.
 
-    None says that nothing was found; whether the NVIDIA libraries load shows only in a session.
+    None: nothing was found; whether the NVIDIA libraries load shows only in a session.
     """
     return _check_package() or _check_driver()
 
 
 def explain_failed_session() -> CudaProblem:
-    """Say why ONNX Runtime could not place a session on CUDA, although `find_cuda_problem` found nothing.
+    """Explain why ONNX Runtime could not place a session on CUDA, although `find_cuda_problem` found nothing.
 
     Call it after the failure only: loading the provider's library before ONNX Runtime does breaks it.
     """
@@ -87,7 +87,7 @@ def find_installed(distribution: str) -> str | None:
 
 
 def find_hiding_package() -> str | None:
-    """Say, in a sentence, whether `onnxruntime` is installed beside `onnxruntime-gpu`, whose CUDA it can hide."""
+    """Return a warning where `onnxruntime` is installed beside `onnxruntime-gpu`, whose CUDA it can hide."""
     plain, gpu = find_installed("onnxruntime"), find_installed("onnxruntime-gpu")
     if plain is None or gpu is None:
         return None
@@ -198,7 +198,7 @@ def _check_driver() -> CudaProblem | None:
 
 
 def has_driver() -> bool:
-    """Say whether this machine has an NVIDIA driver."""
+    """Return whether this machine has an NVIDIA driver."""
     return _load_driver() is not None
 
 

@@ -1,4 +1,4 @@
-"""What the text and image graphs give for some texts or images, in arrays, and what the fusion is handed of it."""
+"""The outputs of the text and image graphs, in arrays, and the rows of them that the fusion takes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Encoded:
             self.lengths[rows] = other.lengths
 
     def head(self, rows: int) -> Encoded:
-        """Give the first rows."""
+        """Return the first rows."""
         return Encoded(
             self.features[:rows],
             None if self.sequence is None else self.sequence[:rows],

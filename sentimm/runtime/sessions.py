@@ -91,7 +91,7 @@ def _number_gpu(device: str) -> int:
 
 
 def _find_reason_for_cpu(bundle: Bundle, precision: str) -> str | None:
-    """Say why `auto` does not even try CUDA, None where it should."""
+    """Return why `auto` does not even try CUDA, None where it should."""
     if precision == "int8":
         return "int8 runs on CPUs only"
     if not set(bundle.precisions) & set(_PREFERENCES["cuda"]):

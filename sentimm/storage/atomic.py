@@ -124,6 +124,16 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into an OutputError that says that `path` can't be read."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and not is_remote(path) else error.strerror or str(error)
+        raise OutputError(f"{path} can't be read: {reason}.") from error
+
+
+@contextmanager
 def _uploading(path: Path) -> Iterator[Path]:
     with writing(path), tempfile.TemporaryDirectory(prefix="sentimm-") as folder:
         _reach_step()

@@ -28,9 +28,8 @@ from sentimm.corpus import Chunk, CorpusReader, Survey, open_images, read_chunk
 from sentimm.errors import ClusterError, SentimmError, TableError
 from sentimm.events import Counts
 from sentimm.options import ScoreOptions
-from sentimm.scoring.job_folder.context import read_posts
 from sentimm.scoring.job_folder.earlier_answers import EarlierAnswers
-from sentimm.scoring.job_folder.fingerprint import InputStates, check_unchanged
+from sentimm.scoring.job_folder.inputs import InputStates, check_unchanged, read_posts
 from sentimm.scoring.job_folder.parts import PartWriter, stage_path
 from sentimm.scoring.output.columns import OutputColumns
 from sentimm.scoring.output.problems import list_problems
@@ -47,7 +46,7 @@ class ClusterJob:
     Attributes:
         directory: the working directory, from which relative paths start.
         folder: the job folder.
-        output: what the job writes in the end; where it retries, what is there already.
+        output: what the job writes in the end; where it retries, the finished output.
         survey, options, columns, metadata, inputs: as the driver has them.
         device, precision: what workers run on.
         by_reference: they read the posts from the tables; else from what was staged.
@@ -80,7 +79,7 @@ class _Part:
         return self.start <= row < self.start + self.rows
 
     def wait(self) -> dict[str, Any]:
-        """Say what became of it, when it is done."""
+        """Wait until it is done; return what became of it."""
         try:
             return {"start": self.start, **self.answer.result(), "error": ""}
         except SentimmError as error:
@@ -88,7 +87,7 @@ class _Part:
 
 
 class PartWorker:
-    """Scores parts, in a process of a cluster; one that can't begin says why in place of every part."""
+    """Scores parts, in a process of a cluster; one that can't start reports why in place of every part."""
 
     def __init__(self, job: ClusterJob, threads: int) -> None:
         self._failure: SentimmError | None = None
@@ -105,8 +104,8 @@ class PartWorker:
             os.chdir(job.directory)
         except OSError as error:
             raise ClusterError(
-                f"{platform.node()} has no folder {job.directory}, in which the command was given: give it in one that "
-                "all machines have."
+                f"{platform.node()} has no folder {job.directory}, in which the command was run: run it in a folder "
+                "that all machines have."
             ) from error
         self._job = job
         bundle = load_bundle(job.options.model)
@@ -114,7 +113,7 @@ class PartWorker:
         if any(job.metadata[name] != value for name, value in own.items()):
             raise ClusterError(
                 f"{platform.node()} has another model, or another version of sentimm ({__version__}), than the machine "
-                f"on which the command was given ({job.metadata['version']}): make them the same."
+                f"on which the command was run ({job.metadata['version']}): make them the same."
             )
         size = None if job.options.batch_size == "auto" else job.options.batch_size
         engine = Engine(bundle, device=job.device, precision=job.precision, threads=threads, batch_size=size)

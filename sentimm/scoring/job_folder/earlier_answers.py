@@ -1,4 +1,4 @@
-"""Scoring again only those posts of a finished output that lacked something, such as an image that is there now."""
+"""Scoring again only the posts of a finished output that lacked something, such as an image that exists now."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sentimm.storage import is_folder
 
 
 class EarlierAnswers:
-    """The answers in a finished output, of which those with some statuses are to be found anew.
+    """The answers in a finished output, of which those with some statuses are scored again.
 
     Args:
         output: the file or folder.
@@ -64,7 +64,7 @@ class EarlierAnswers:
         self._opened = None
 
     def keep(self, chunk: Chunk, frame: pl.DataFrame, scores: Scores) -> tuple[pl.DataFrame, Scores]:
-        """Put the answers that are kept into `frame` and `scores`, those of a chunk that `leave_out` gave."""
+        """Put the answers that are kept into `frame` and `scores`, those of a chunk from `leave_out`."""
         answers = self._answers.pop(chunk.start)
         again = self._find_again(answers)
         self.retried += int(again.sum())

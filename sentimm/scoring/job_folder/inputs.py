@@ -1,53 +1,20 @@
-"""What a job has to do, and where: what scoring in one process and on a cluster begin with."""
+"""The inputs of a job while it runs: their posts, and whether they are still what the survey saw."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sentimm.bundle.bundle import Bundle, Precision
-from sentimm.corpus import Chunk, CorpusReader, Survey
-from sentimm.errors import SentimmError
-from sentimm.options import ScoreOptions
-from sentimm.scoring.job_folder.earlier_answers import EarlierAnswers
-from sentimm.scoring.job_folder.fingerprint import InputStates, check_unchanged
-from sentimm.scoring.job_folder.folder import JobFolder
-from sentimm.scoring.output.columns import OutputColumns
+from sentimm.corpus import Chunk, CorpusReader
+from sentimm.errors import SentimmError, TableError
+from sentimm.storage import find_state, is_remote, map_remote
 
-if TYPE_CHECKING:
-    from sentimm.runtime.engine import Engine
-    from sentimm.scoring.cluster.ray_cluster import Cluster
+InputStates = dict[Path, tuple[Any, ...] | None]
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where posts are scored: in this process, by `engine`, or on a `cluster`."""
-
-    device: str
-    precision: Precision
-    bundle: Bundle
-    engine: Engine | None = None
-    cluster: Cluster | None = None
-
-
-@dataclass(frozen=True)
-class Work:
-    """What there is to do."""
-
-    folder: JobFolder
-    survey: Survey
-    columns: OutputColumns
-    metadata: dict[str, Any]
-    inputs: InputStates
-    problems: Path
-    options: ScoreOptions
-    earlier: EarlierAnswers | None
-
-
-def read_posts(reader: CorpusReader, rows: int, inputs: InputStates) -> Iterator[Chunk]:
-    """Read so many posts of `inputs`, as one chunk or, where they are large, some.
+def read_posts(reader: CorpusReader, rows: int, states: InputStates) -> Iterator[Chunk]:
+    """Read so many posts of inputs that had these `states`, as one chunk or, where they are large, some.
 
     Raises:
         TableError, OSError: they can't be read, or an input changed.
@@ -56,8 +23,44 @@ def read_posts(reader: CorpusReader, rows: int, inputs: InputStates) -> Iterator
         try:
             chunk = reader.read(rows)
         except (SentimmError, OSError):
-            check_unchanged(inputs, inputs)  # says more
+            check_unchanged(states, states)  # explains more
             raise
-        assert chunk is not None, "the reader gives as many posts as the survey counted"
+        assert chunk is not None, "the reader returns as many posts as the survey counted"
         rows -= chunk.rows
         yield chunk
+
+
+def read_states(paths: Iterable[Path]) -> InputStates:
+    """Read size and time of the inputs that are files; the posts of a folder are those that the survey counted."""
+    return _read_all([path for path in paths if is_remote(path) or not path.is_dir()])
+
+
+def check_unchanged(states: InputStates, read: Collection[Path]) -> None:
+    """Check that size and time of the inputs are still as they were.
+
+    Args:
+        states: how they were.
+        read: those that were read lately: remote ones, each of which costs a request, are looked at only if among them.
+
+    Raises:
+        TableError: one is not.
+    """
+    looked_at = [path for path in states if path in read or not is_remote(path)]
+    for path, state in _read_all(looked_at).items():
+        if states[path] != state:
+            raise TableError(
+                f"{path} changed while it was being scored: restore it and run the same command again, or score it as "
+                "it is now with --overwrite."
+            )
+
+
+def _read_all(paths: Sequence[Path]) -> InputStates:
+    states = map_remote(_read_state, paths) if any(map(is_remote, paths)) else map(_read_state, paths)
+    return dict(zip(paths, states, strict=True))
+
+
+def _read_state(path: Path) -> tuple[Any, ...] | None:
+    try:
+        return find_state(path)
+    except OSError as error:  # of a server
+        raise TableError(f"{path} can't be read: {error.strerror or error}.") from error

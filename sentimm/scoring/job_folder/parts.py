@@ -29,7 +29,7 @@ from sentimm.scoring.output.columns import OutputColumns, add_counts
 from sentimm.scoring.output.parquet_files import FileFacts, is_whole, read_facts, write_file
 from sentimm.scoring.output.problems import count_problems, holds_problems, write_problems
 from sentimm.storage import Entry, is_remote, list_folder, map_remote, read_bytes
-from sentimm.storage.atomic import TEMPORARY, commit_file, remove_file, writing
+from sentimm.storage.atomic import TEMPORARY, commit_file, reading, remove_file
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class PartLine:
     """The line of a part in object storage.
 
     Attributes:
-        job: tells the job, and the columns of its output.
+        job: a hash of the job's fingerprint and the columns of its output.
         bytes: of the part.
         rows: its posts.
         counts: what they count up to.
@@ -82,7 +82,7 @@ class PartLine:
     time: float
 
     def find_facts(self, fingerprint: Fingerprint, schema: pa.Schema) -> FileFacts | None:
-        """Give what the part says of itself; None where it is one of another job."""
+        """Return what the part says of itself; None where it belongs to another job."""
         if self.job != _digest(fingerprint, schema):
             return None
         return FileFacts(self.rows, fingerprint, self.counts, schema)
@@ -163,7 +163,7 @@ class FinishedParts:
         Raises:
             OutputError: the folder can't be read or written.
         """
-        with writing(self._folder):
+        with reading(self._folder):
             entries = [entry for entry in list_folder(self._folder) if PART.fullmatch(entry.name)]
             read = partial(self._read_facts, is_complete=is_complete)
             found = (map_remote if is_remote(self._folder) else map)(read, entries)
@@ -197,7 +197,7 @@ class FinishedParts:
 def _is_whole(part: Part, is_complete: bool) -> bool:
     if is_remote(part.path):  # its line says so
         return True
-    with writing(part.path):
+    with reading(part.path):
         if not is_whole(part.path):
             return False
         # Those of a complete job may be gone: its problems are published.

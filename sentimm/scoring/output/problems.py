@@ -16,7 +16,7 @@ from sentimm.events import Counts
 from sentimm.scoring.output.parquet_files import read_frames
 from sentimm.scoring.scores import STATUSES, Scores
 from sentimm.storage import RemoteFile, exists, hide_secrets, is_remote, read_bytes
-from sentimm.storage.atomic import commit_file, remove_file, writing
+from sentimm.storage.atomic import commit_file, reading, remove_file
 
 # `row` counts from 0 over the whole output, `file` is the image, or the table whose record it is.
 _SCHEMA = {
@@ -116,7 +116,7 @@ def check_problems(path: Path) -> None:
         JobConflictError: something is there that sentimm did not write.
         OutputError: it can't be read.
     """
-    with writing(path):
+    with reading(path):
         if not exists(path) and (is_remote(path) or not path.is_symlink()):
             return
         is_file = is_remote(path) or path.is_file()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,10 @@ from sentimm.corpus import MISSING, Chunk, ImageFile
 from sentimm.corpus.labels import NO_LABEL
 from sentimm.errors import ImageError, ImageMissingError
 from sentimm.metrics.conflict import measure_conflict
-from sentimm.runtime.engine import Views
 from sentimm.scoring.scores import STATUSES, USED_MODALITIES, Scores, ViewScores
+
+if TYPE_CHECKING:
+    from sentimm.runtime.engine import Views
 
 Indices = npt.NDArray[np.int64]
 Item = TypeVar("Item")

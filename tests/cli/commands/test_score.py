@@ -97,7 +97,7 @@ def test_the_best_batch_sizes_are_found_once_and_kept_in_the_job(capsys, monkeyp
     monkeypatch.setattr("sentimm.runtime.batch_sizes.find_batch_sizes", find)
     command = ("score", "posts.csv", "--images", "images", "--batch-size", "auto")
     with monkeypatch.context() as stopping:
-        stopping.setattr("sentimm.scoring.job_folder.folder.JobFolder.finish", stop)
+        stopping.setattr("sentimm.scoring.job_folder.folder.Job.finish", stop)
         _, _, err = run(capsys, *command)
     assert "Batches of 3 texts and 1 image, the fastest here." in err
     job = json.loads(Path("posts.scored.parquet.job/job.json").read_text())
