@@ -441,7 +441,7 @@ def test_a_web_server_that_goes_down_stops_the_job_which_goes_on_later(web, corp
 def test_what_cannot_be_reached_or_written_is_said(corpus, tiny_bundle, monkeypatch):
     with pytest.raises(UsageError, match="lies in object storage"):
         score(corpus / "posts.csv", "https://example.org/out.parquet", tiny_bundle)
-    with pytest.raises(UsageError, match="Nothing is known of names such as nowhere://"):
+    with pytest.raises(UsageError, match="Unsupported URL nowhere://"):
         to_path("nowhere://posts/posts.csv")
     monkeypatch.setitem(sys.modules, "upath", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'sentimm\[cloud\]'"):

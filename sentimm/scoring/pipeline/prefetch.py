@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from sentimm.errors import ImageUnreachableError, StorageError
 from sentimm.images import read_image
-from sentimm.storage import CONNECTIONS, RemoteFile, answers, giving_up_on
+from sentimm.storage import CONNECTIONS, RemoteFile, giving_up_on, is_reachable
 
 _AHEAD = 2 * CONNECTIONS  # images that are there, or on their way
 _AHEAD_BYTES = 256 << 20  # of all those; what is on its way is taken to be as large as the largest that came lately
@@ -65,7 +65,7 @@ class Prefetcher:
             try:
                 return read_image(image) if future is None else future.result()
             except ImageUnreachableError as error:
-                if self._given_up.is_set() or answers(image):
+                if self._given_up.is_set() or is_reachable(image):
                     raise
                 raise StorageError(
                     f"{image} {error}, and its server does not answer. What was scored is kept: run the same command "
