@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,8 @@ from sentimm.scoring.output.failure_limit import FailureLimit
 from sentimm.scoring.output.problems import count_problems, name_problems
 from sentimm.scoring.pipeline.chunk_scorer import Encodings
 from sentimm.scoring.scores import check_views
-from sentimm.storage import exists, is_remote, read_bytes
-from sentimm.storage.atomic import commit_file, writing
+from sentimm.storage import exists, read_bytes, store_of
+from sentimm.storage.atomic import publish_file, reading, write_file
 
 _log = logging.getLogger(__name__)
 
@@ -120,8 +120,7 @@ def _find_list(problems: Path, output: Path) -> Path | None:
     """Return the list of problems of a finished output, copied to where it is wanted now; None where there is none."""
     first = name_problems(output)
     if not exists(problems) and exists(first):
-        with commit_file(problems) as temporary:
-            temporary.write_bytes(read_bytes(first))
+        write_file(problems, read_bytes(first))
     return problems if exists(problems) else None
 
 
@@ -171,17 +170,12 @@ def _spool_stdin(folder: Path) -> Path:
     """
     if sys.stdin is None:
         raise InputError("Standard input (-) is closed: name a file.")
-    with ExitStack() as stack:
-        here = (
-            Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sentimm-"))) if is_remote(folder) else folder
-        )
+    with store_of(folder).scratch_folder(folder) as here:
         spooled = spool_stdin(sys.stdin.buffer, here / "stdin-new.ndjson")
-        with writing(spooled), spooled.open("rb") as file:
+        with reading(spooled), spooled.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         path = folder / f"stdin-{digest[:16]}.ndjson"
-        with commit_file(path, temporary=spooled) as temporary:
-            if temporary != spooled:
-                spooled.replace(temporary)
+        publish_file(spooled, path)
     return path
 
 

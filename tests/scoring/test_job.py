@@ -23,7 +23,7 @@ from sentimm.scoring.job_folder.output_paths import default_output
 from sentimm.scoring.job_folder.progress import read_progress
 from sentimm.scoring.local import ChunkSize
 from sentimm.scoring.output.problems import name_problems
-from sentimm.storage import atomic as commit
+from sentimm.storage import steps as storage_steps
 from tests.scoring.output.test_columns import many_types
 from tests.support import corpora
 from tests.support.tiny_bundles import make_bundle
@@ -325,7 +325,7 @@ def test_a_full_disk_is_one_sentence_and_the_job_goes_on_later(options, monkeypa
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("sentimm.scoring.job_folder.parts.write_file", write_nothing)
+        patch.setattr("sentimm.scoring.job_folder.parts.write_parquet", write_nothing)
         with pytest.raises(OutputError, match=r"part-000000000000\.parquet can't be written: No space left on device"):
             run(options)
     assert not list(job_folder(options).glob("*.tmp"))
@@ -465,7 +465,7 @@ def kill_at(monkeypatch, step: int) -> None:
         if next(steps) == step:
             raise Killed
 
-    monkeypatch.setattr(commit, "_reach_step", reach_step)
+    monkeypatch.setattr(storage_steps, "on_step", reach_step)
 
 
 @pytest.mark.slow

@@ -439,7 +439,7 @@ def test_a_web_server_that_goes_down_stops_the_job_which_goes_on_later(web, corp
 
 
 def test_what_cannot_be_reached_or_written_is_said(corpus, tiny_bundle, monkeypatch):
-    with pytest.raises(UsageError, match="lies in object storage"):
+    with pytest.raises(UsageError, match="use a local path, or object storage"):
         score(corpus / "posts.csv", "https://example.org/out.parquet", tiny_bundle)
     with pytest.raises(UsageError, match="Unsupported URL nowhere://"):
         to_path("nowhere://posts/posts.csv")

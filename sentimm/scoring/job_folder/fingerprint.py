@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sentimm.errors import TableError
 from sentimm.images import IMAGE_SUFFIXES
 from sentimm.options import ScoreOptions
-from sentimm.storage import find_state, hide_secrets, is_folder, is_remote, list_folder, map_remote
+from sentimm.storage import find_state, hide_secrets, is_folder, is_remote, list_folder, map_files
 
 if TYPE_CHECKING:
     from sentimm.bundle.bundle import Bundle
@@ -43,7 +43,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
     """
     corpus = options.corpus
     paths = [source.path for source in survey.sources]
-    inputs = list((map_remote if any(map(is_remote, paths)) else map)(_describe_input, paths))
+    inputs = list(map_files(_describe_input, paths))
     if options.inputs == ("-",):
         # Standard input is spooled anew by every command: its time says nothing.
         inputs = [described | {"name": "standard input", "modified_ns": 0} for described in inputs]

@@ -12,7 +12,7 @@ from sentimm.events import Counts
 from sentimm.scoring.job_folder.fingerprint import Fingerprint
 from sentimm.scoring.output.columns import add_counts
 from sentimm.scoring.output.parquet_files import FileFacts, read_facts
-from sentimm.storage import exists, is_folder, is_remote, list_folder, map_remote
+from sentimm.storage import is_folder, is_regular, lexists, list_folder, map_files
 from sentimm.storage.atomic import reading, remove_file, remove_folder
 
 # Empty, as Spark's and Hadoop's: polars reads a folder with an empty file beside the parts, and refuses it with
@@ -47,8 +47,7 @@ def read_all_facts(parts: Sequence[Path]) -> list[FileFacts]:
     Raises:
         OSError: one can't be read.
     """
-    found = map_remote(read_facts, parts) if any(map(is_remote, parts)) else map(read_facts, parts)
-    return [facts for facts in found if facts is not None]
+    return [facts for facts in map_files(read_facts, parts) if facts is not None]
 
 
 def read_output(output: Path) -> FinishedOutput | None:
@@ -61,9 +60,9 @@ def read_output(output: Path) -> FinishedOutput | None:
     with reading(output):
         if is_folder(output):
             return _read_folder(output)
-        if not exists(output) and (is_remote(output) or not output.is_symlink()):
+        if not lexists(output):
             return None
-        facts = read_facts(output) if (is_remote(output) or output.is_file()) and is_single_file(output) else None
+        facts = read_facts(output) if is_regular(output) and is_single_file(output) else None
     if facts is None:
         raise _not_ours(output, "was not written by sentimm")
     return FinishedOutput(facts.fingerprint, facts.rows, facts.counts, complete=True)

@@ -54,7 +54,7 @@ from sentimm.scoring.job_folder.job_file import (
 from sentimm.scoring.job_folder.lock import JobLock, lock_job
 from sentimm.scoring.job_folder.parts import FinishedParts, Part, PartWriter, part_path
 from sentimm.scoring.output.columns import OutputColumns
-from sentimm.scoring.output.parquet_files import FileFacts, read_facts, regroup_parts, write_file
+from sentimm.scoring.output.parquet_files import FileFacts, read_facts, regroup_parts, write_parquet
 from sentimm.scoring.output.problems import publish_problems
 from sentimm.storage import exists, is_folder, list_folder
 from sentimm.storage.atomic import commit_file, commit_folder, reading, remove_file, rename_folder, writing
@@ -273,7 +273,7 @@ class Job:
     def _assemble_file(self, assembled: Callable[[int], None]) -> None:
         tables = regroup_parts([part.path for part in self.parts], assembled)
         with commit_file(self.output, temporary=self.path / FINAL) as temporary:
-            write_file(temporary, tables, self._schema, self._metadata, self.parts.counts)
+            write_parquet(temporary, tables, self._schema, self._metadata, self.parts.counts)
             written = read_facts(temporary)
             if written is None or written.rows != self.parts.rows:
                 raise OutputError(

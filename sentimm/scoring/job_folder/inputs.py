@@ -8,7 +8,7 @@ from typing import Any
 
 from sentimm.corpus import Chunk, CorpusReader
 from sentimm.errors import SentimmError, TableError
-from sentimm.storage import find_state, is_remote, map_remote
+from sentimm.storage import find_state, is_remote, map_files
 
 InputStates = dict[Path, tuple[Any, ...] | None]
 
@@ -55,8 +55,7 @@ def check_unchanged(states: InputStates, read: Collection[Path]) -> None:
 
 
 def _read_all(paths: Sequence[Path]) -> InputStates:
-    states = map_remote(_read_state, paths) if any(map(is_remote, paths)) else map(_read_state, paths)
-    return dict(zip(paths, states, strict=True))
+    return dict(zip(paths, map_files(_read_state, paths), strict=True))
 
 
 def _read_state(path: Path) -> tuple[Any, ...] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -11,8 +12,8 @@ from pathlib import Path
 
 from sentimm.scoring.job_folder.fingerprint import Fingerprint
 from sentimm.scoring.job_folder.finished_output import PART, SUCCESS, list_parts, read_all_facts
-from sentimm.storage import is_remote, list_folder, map_remote, read_bytes
-from sentimm.storage.atomic import commit_file, reading, remove_file, remove_folder
+from sentimm.storage import is_remote, list_folder, map_files, read_bytes
+from sentimm.storage.atomic import reading, remove_file, remove_folder, write_file
 
 JOB = "job.json"
 LOCK = "lock"
@@ -90,8 +91,7 @@ def write_job(folder: Path, job: JobFacts) -> None:
     Raises:
         OutputError: it can't be written.
     """
-    with commit_file(folder / JOB) as temporary:
-        temporary.write_text(json.dumps(asdict(job), indent=1, ensure_ascii=False), encoding="utf-8")
+    write_file(folder / JOB, json.dumps(asdict(job), indent=1, ensure_ascii=False).encode())
 
 
 def is_ours(name: str) -> bool:
@@ -143,9 +143,6 @@ def remove_chosen(folder: Path, is_chosen: Callable[[str], bool]) -> None:
     """
     with reading(folder):
         paths = [folder / entry.name for entry in list_folder(folder) if is_chosen(entry.name)]
-    if not is_remote(folder):
-        for path in paths:
-            remove_file(path)
-        return
-    for is_line in (True, False):  # a part without a line does not count
-        map_remote(remove_file, [path for path in paths if (_LINE.fullmatch(path.name) is not None) == is_line])
+    for is_line in (True, False):  # first the lines of object storage: a part without one does not count
+        chosen = [path for path in paths if (_LINE.fullmatch(path.name) is not None) == is_line]
+        deque(map_files(remove_file, chosen), maxlen=0)

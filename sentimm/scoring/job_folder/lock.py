@@ -20,7 +20,7 @@ from typing import IO, Any, Protocol
 from sentimm.errors import JobConflictError
 from sentimm.scoring.job_folder.job_file import LOCK
 from sentimm.storage import is_remote, read_bytes
-from sentimm.storage.atomic import commit_file, reading, remove_file, writing
+from sentimm.storage.atomic import reading, remove_file, write_file, writing
 
 try:
     import fcntl
@@ -122,8 +122,7 @@ class RemoteLock:
 
     def _write(self) -> None:
         content = json.dumps({"token": self._token, "host": platform.node(), "time": time.time()})
-        with commit_file(self._path) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+        write_file(self._path, content.encode())
         self._renewed = time.monotonic()
 
     def _is_another_s(self) -> bool:

@@ -26,10 +26,10 @@ from sentimm.events import Counts
 from sentimm.scoring.job_folder.fingerprint import Fingerprint
 from sentimm.scoring.job_folder.finished_output import PART
 from sentimm.scoring.output.columns import OutputColumns, add_counts
-from sentimm.scoring.output.parquet_files import FileFacts, is_whole, read_facts, write_file
+from sentimm.scoring.output.parquet_files import FileFacts, is_whole, read_facts, write_parquet
 from sentimm.scoring.output.problems import count_problems, holds_problems, write_problems
-from sentimm.storage import Entry, is_remote, list_folder, map_remote, read_bytes
-from sentimm.storage.atomic import TEMPORARY, commit_file, reading, remove_file
+from sentimm.storage import Entry, is_remote, list_folder, read_bytes, store_of
+from sentimm.storage.atomic import TEMPORARY, commit_file, reading, remove_file, write_file
 
 _log = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ class FinishedParts:
         with reading(self._folder):
             entries = [entry for entry in list_folder(self._folder) if PART.fullmatch(entry.name)]
             read = partial(self._read_facts, is_complete=is_complete)
-            found = (map_remote if is_remote(self._folder) else map)(read, entries)
+            found = list(store_of(self._folder).map_files(read, entries))
         for entry, facts in zip(entries, found, strict=True):
             path = self._folder / entry.name
             part = None if facts is None else Part(path, int(path.stem.removeprefix("part-")), facts)
@@ -245,7 +245,7 @@ class PartWriter:
         if part.problems is not None:
             write_problems(part.problems, problems, self._temporary(part.problems))
         with commit_file(part.path, self._temporary(part.path)) as temporary:
-            write_file(temporary, [table], table.schema, self._metadata, counts)
+            write_parquet(temporary, [table], table.schema, self._metadata, counts)
             size = temporary.stat().st_size
         if is_remote(part.path):
             line = PartLine(
@@ -255,8 +255,7 @@ class PartWriter:
                 counts,
                 time.time(),
             )
-            with commit_file(line_path(part.path)) as temporary:
-                temporary.write_text(json.dumps(asdict(line)), encoding="utf-8")
+            write_file(line_path(part.path), json.dumps(asdict(line)).encode())
         return part
 
     def _temporary(self, path: Path) -> Path:

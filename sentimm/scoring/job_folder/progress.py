@@ -14,7 +14,7 @@ from sentimm.scoring.job_folder.job_file import job_path, read_job
 from sentimm.scoring.job_folder.lock import is_locked
 from sentimm.scoring.job_folder.parts import read_line
 from sentimm.scoring.output.parquet_files import read_facts
-from sentimm.storage import exists, is_remote, map_remote
+from sentimm.storage import exists, is_remote, map_files
 from sentimm.storage.atomic import reading
 
 
@@ -64,7 +64,7 @@ def read_progress(output: Path) -> JobProgress:
         parts = list_parts(folder)
         has_lines = is_remote(folder) and not exists(folder / SUCCESS)
         look = _read_line if has_lines else _read_part
-        for rows, finished_at in (map_remote if is_remote(folder) else map)(look, parts):
+        for rows, finished_at in map_files(look, parts):
             if rows is not None:
                 found.append((finished_at, rows))
         running = is_locked(folder)

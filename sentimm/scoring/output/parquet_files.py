@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 
 from sentimm.events import Counts
 from sentimm.options import MAX_CHUNK_ROWS
-from sentimm.storage import is_remote, map_remote, open_file, read_bytes
+from sentimm.storage import load_source, map_files, open_source
 
 ROW_GROUP_ROWS = MAX_CHUNK_ROWS
 _ROW_GROUP_BYTES = 512 << 20  # a row group of images as bytes has fewer rows
@@ -34,7 +33,7 @@ class FileFacts:
     schema: pa.Schema
 
 
-def write_file(
+def write_parquet(
     path: Path, tables: Iterable[pa.Table], schema: pa.Schema, metadata: Mapping[str, Any], counts: Counts
 ) -> None:
     """Write `tables` to the Parquet file `path`, one row group each, with `metadata` and `counts` in its footer.
@@ -123,7 +122,7 @@ def read_frames(paths: Sequence[Path]) -> Iterator[pl.DataFrame]:
     """
     for first in range(0, len(paths), _AT_ONCE):
         some = paths[first : first + _AT_ONCE]
-        yield from map_remote(read_frame, some) if any(map(is_remote, some)) else map(read_frame, some)
+        yield from map_files(read_frame, some)
 
 
 @contextmanager
@@ -134,7 +133,7 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
         OSError, pa.ArrowInvalid: it can't be read.
     """
     with ExitStack() as stack:
-        source = stack.enter_context(open_file(path)) if is_remote(path) else path
+        source = stack.enter_context(open_source(path))
         yield stack.enter_context(pq.ParquetFile(source, page_checksum_verification=True))
 
 
@@ -161,5 +160,4 @@ def read_frame(path: Path) -> pl.DataFrame:
     Raises:
         OSError, pl.exceptions.PolarsError: it can't be read.
     """
-    source = BytesIO(read_bytes(path)) if is_remote(path) else path
-    return pl.read_parquet(source, hive_partitioning=False, glob=False)
+    return pl.read_parquet(load_source(path), hive_partitioning=False, glob=False)

@@ -15,7 +15,7 @@ from sentimm.errors import JobConflictError
 from sentimm.events import Counts
 from sentimm.scoring.output.parquet_files import read_frames
 from sentimm.scoring.scores import STATUSES, Scores
-from sentimm.storage import RemoteFile, exists, hide_secrets, is_remote, read_bytes
+from sentimm.storage import RemoteFile, exists, hide_secrets, is_regular, lexists, load_source, read_bytes
 from sentimm.storage.atomic import commit_file, reading, remove_file
 
 # `row` counts from 0 over the whole output, `file` is the image, or the table whose record it is.
@@ -102,8 +102,7 @@ def holds_problems(path: Path, number: int) -> bool:
     if not exists(path):
         return False
     try:
-        source = pa.BufferReader(read_bytes(path)) if is_remote(path) else path
-        table: pa.Table = pq.read_table(source, page_checksum_verification=True)
+        table: pa.Table = pq.read_table(load_source(path), page_checksum_verification=True)
     except (pa.ArrowException, OSError):
         return False
     return bool(table.num_rows == number)
@@ -117,10 +116,9 @@ def check_problems(path: Path) -> None:
         OutputError: it can't be read.
     """
     with reading(path):
-        if not exists(path) and (is_remote(path) or not path.is_symlink()):
+        if not lexists(path):
             return
-        is_file = is_remote(path) or path.is_file()
-        if is_file and read_bytes(path, len(_HEADER) + 1) == f"{_HEADER}\n".encode():
+        if is_regular(path) and read_bytes(path, len(_HEADER) + 1) == f"{_HEADER}\n".encode():
             return
     raise JobConflictError(
         f"{path} already exists and is not a list of problems by sentimm: name another file with --problems, or move "

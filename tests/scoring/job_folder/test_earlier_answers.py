@@ -16,7 +16,7 @@ from sentimm.scoring.job import run_job
 from sentimm.scoring.job_folder.job_file import job_path
 from sentimm.scoring.job_folder.progress import read_progress
 from sentimm.scoring.output.problems import name_problems
-from sentimm.storage import atomic as commit
+from sentimm.storage import steps as storage_steps
 from tests.support import corpora, kills
 
 ROWS = 40
@@ -134,7 +134,7 @@ def test_a_stop_at_any_step_is_made_good(options, images, tmp_path, monkeypatch)
                 raise Killed
 
         with monkeypatch.context() as patch:
-            patch.setattr(commit, "_reach_step", reach_step)
+            patch.setattr(storage_steps, "on_step", reach_step)
             try:
                 run(options, retry=BOTH, chunk_rows=24)
                 break

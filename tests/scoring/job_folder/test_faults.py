@@ -23,7 +23,7 @@ from sentimm.runtime.engine import Engine
 from sentimm.scoring.job import run_job
 from sentimm.scoring.output.problems import name_problems
 from sentimm.scoring.pipeline import chunk_scorer as pipeline
-from sentimm.storage import atomic as commit
+from sentimm.storage import steps as storage_steps
 from tests.support import corpora
 
 ROWS = 40
@@ -85,7 +85,7 @@ def test_a_disk_that_fails_at_any_step_is_one_sentence_and_the_job_goes_on_later
                 raise OSError(number, os.strerror(number))
 
         with monkeypatch.context() as patch:
-            patch.setattr(commit, "_reach_step", reach_step)
+            patch.setattr(storage_steps, "on_step", reach_step)
             try:
                 run(options, chunk_rows=16)
                 break
@@ -383,8 +383,8 @@ def test_a_list_of_problems_takes_nothing_away_that_is_not_ours(options, tmp_pat
     (tmp_path / "diary.csv").write_text("dear diary\n")
     (tmp_path / "folder").mkdir()
     for path, words in (
-        (tmp_path / "diary.csv", "does not list problems"),
-        (tmp_path / "folder", "does not list problems"),
+        (tmp_path / "diary.csv", "is not a list of problems"),
+        (tmp_path / "folder", "is not a list of problems"),
         (Path(options.inputs[0]), "can't be written to .*posts.csv, which"),
         (options.output, "can't be written to .*scored.parquet, which"),
         (tmp_path / "nowhere" / "odd.csv", "There is no folder"),

@@ -12,7 +12,7 @@ from sentimm.corpus.labels import NO_LABEL
 from sentimm.errors import UsageError
 from sentimm.events import Counts
 from sentimm.scoring.output.columns import OutputColumns, add_counts
-from sentimm.scoring.output.parquet_files import read_facts, regroup_parts, write_file
+from sentimm.scoring.output.parquet_files import read_facts, regroup_parts, write_parquet
 from sentimm.scoring.scores import Scores, ViewScores
 
 LABELS = ("negative", "neutral", "positive")
@@ -95,7 +95,7 @@ def test_a_file_is_zstd_with_string_dictionaries_and_our_metadata(tmp_path):
     columns = OutputColumns({"id": pl.Int64()}, LABELS)
     frame = columns.add_scores(pl.DataFrame({"id": list(range(50))}), scores_of(50))
     metadata = {"bundle": "tiny", "fingerprint": {"a": 1}}
-    write_file(tmp_path / "x.parquet", [frame.to_arrow()], columns.arrow_schema, metadata, columns.count(frame))
+    write_parquet(tmp_path / "x.parquet", [frame.to_arrow()], columns.arrow_schema, metadata, columns.count(frame))
     file = pq.ParquetFile(tmp_path / "x.parquet")
     sentiment = file.metadata.row_group(0).column(1)
     assert sentiment.compression == "ZSTD"
@@ -144,10 +144,10 @@ def test_parts_are_regrouped_with_all_types_kept(tmp_path):
     schema = frame.to_arrow().schema
     parts = [tmp_path / f"{index}.parquet" for index in range(3)]
     for part, rows in zip(parts, (frame, other, frame), strict=True):
-        write_file(part, [rows.to_arrow()], schema, {"fingerprint": {}}, NOTHING)
+        write_parquet(part, [rows.to_arrow()], schema, {"fingerprint": {}}, NOTHING)
     told: list[int] = []
     tables = regroup_parts(parts, told.append, rows=4)
-    write_file(tmp_path / "all.parquet", tables, schema, {"fingerprint": {}}, NOTHING)
+    write_parquet(tmp_path / "all.parquet", tables, schema, {"fingerprint": {}}, NOTHING)
     metadata = pq.read_metadata(tmp_path / "all.parquet")
     assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [4, 4, 1]
     assert told == [4, 8, 9]
