@@ -22,7 +22,8 @@ from sentimm.bundle.bundle import load_bundle
 from sentimm.corpus import CorpusReader, survey_corpus
 from sentimm.errors import BundleError, InputError, SentimmError
 from sentimm.options import CorpusOptions
-from sentimm.scoring.pipeline.decoder_pool import Decoder, DecoderPool
+from sentimm.scoring.pipeline.decoder import Decoder
+from sentimm.scoring.pipeline.decoder_pool import DecoderPool
 from tests.support.awkward_images import FORMATS, encode
 from tests.support.tiny_bundles import make_bundle
 

@@ -13,7 +13,6 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ import numpy.typing as npt
 from sentimm.bundle.bundle import Bundle, Precision
 from sentimm.errors import BundleError, DeviceError, OutOfMemoryError, UsageError
 from sentimm.options import Modality
-from sentimm.runtime.encoded import Encoded
+from sentimm.runtime.encoded import Encoded, Views
 from sentimm.runtime.sessions import place_bundle
 from sentimm.runtime.temperatures import apply_temperatures, is_finite
 from sentimm.text import pad_tokens
@@ -41,18 +40,6 @@ _CUDA_TOKEN_STEP = 8  # lengths are padded up to multiples of it: few shapes to 
 
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Views:
-    """What a model with both heads says of posts, and what its heads say of their text and of their image alone.
-
-    All are calibrated probabilities, float32 (posts, labels), NaN where a post has nothing of that kind.
-    """
-
-    probabilities: npt.NDArray[np.float32]
-    text: npt.NDArray[np.float32]
-    image: npt.NDArray[np.float32]
 
 
 class Engine:

@@ -48,7 +48,8 @@ def main(*arguments: int) -> None:
 
 
 if __name__ == "__main__":  # a process whose decoder is at work when it is killed itself
-    from sentimm.scoring.pipeline.decoder_pool import DecoderLimits, DecoderPool
+    from sentimm.scoring.pipeline.decoder import DecoderLimits
+    from sentimm.scoring.pipeline.decoder_pool import DecoderPool
 
     with DecoderPool(8, 1, limits=DecoderLimits(seconds=2, code=CODE)) as pool, pool.borrow() as decoder:
         process = decoder.start()

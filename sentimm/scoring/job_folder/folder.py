@@ -1,15 +1,5 @@
 """The job folder, `<output>.job/`: its lock, its finished parts, and how they become the output.
 
-    tweets.scored.parquet.job/
-        job.json                     what the job is: fingerprint, posts, when it started
-        lock                         held (flock) by the process that works on it
-        stdin-<hash>.ndjson          what came from standard input
-        part-000000000000.parquet    the posts from 0 on, scored; the next part is named after its first post
-        part-000000000000.problems.parquet  those of them that have a problem, where there are any; written first
-        staged-000000000000.parquet  the posts of a part, for the workers of a cluster
-        part-000000000000.json       in object storage, the line without which the part does not count; written last
-        *.tmp                        being written; worthless after a crash
-
 What is not in a part is to be scored, also where a damaged part has left a gap. Every change is made of the steps of
 `storage.atomic`, so that a kill between any two of them loses at most the part that was being scored.
 """
@@ -41,7 +31,7 @@ from sentimm.scoring.job_folder.job_file import (
     FINAL,
     LOCK,
     JobFacts,
-    is_ours,
+    check_ours,
     job_path,
     read_job,
     read_own,
@@ -56,7 +46,7 @@ from sentimm.scoring.job_folder.parts import FinishedParts, Part, PartWriter, pa
 from sentimm.scoring.output.columns import OutputColumns
 from sentimm.scoring.output.parquet_files import FileFacts, read_facts, regroup_parts, write_parquet
 from sentimm.scoring.output.problems import publish_problems
-from sentimm.storage import exists, is_folder, list_folder
+from sentimm.storage import exists, is_folder
 from sentimm.storage.atomic import commit_file, commit_folder, reading, remove_file, rename_folder, writing
 
 
@@ -72,12 +62,7 @@ def open_job_folder(output: Path) -> Iterator[JobFolder]:
     with writing(path):
         if not is_folder(path):
             commit_folder(path)
-        names = [entry.name for entry in list_folder(path)]
-    for name in names:
-        if not is_ours(name):
-            raise JobConflictError(
-                f"{path} holds {name}, which sentimm did not write: choose another name with -o, or move it away."
-            )
+    check_ours(path)
     folder = JobFolder(output, lock_job(path))
     try:
         yield folder

@@ -1,4 +1,15 @@
-"""The files of a job folder: what they are called, what job.json says, and removing them."""
+"""The files of a job folder: what they are called, what job.json says, and removing them.
+
+tweets.scored.parquet.job/
+job.json                     what the job is: fingerprint, posts, when it started
+lock                         held (flock) by the process that works on it
+stdin-<hash>.ndjson          what came from standard input
+part-000000000000.parquet    the posts from 0 on, scored; the next part is named after its first post
+part-000000000000.problems.parquet  those of them that have a problem, where there are any; written first
+staged-000000000000.parquet  the posts of a part, for the workers of a cluster
+part-000000000000.json       in object storage, the line without which the part does not count; written last
+*.tmp                        being written; worthless after a crash
+"""
 
 from __future__ import annotations
 
@@ -10,6 +21,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from sentimm.errors import JobConflictError
 from sentimm.scoring.job_folder.fingerprint import Fingerprint
 from sentimm.scoring.job_folder.finished_output import PART, SUCCESS, list_parts, read_all_facts
 from sentimm.storage import is_remote, list_folder, map_files, read_bytes
@@ -94,9 +106,20 @@ def write_job(folder: Path, job: JobFacts) -> None:
     write_file(folder / JOB, json.dumps(asdict(job), indent=1, ensure_ascii=False).encode())
 
 
-def is_ours(name: str) -> bool:
-    """Return whether a file of this name in a job folder is sentimm's."""
-    return _OURS.fullmatch(name) is not None
+def check_ours(folder: Path) -> None:
+    """Check that a job folder holds files of sentimm alone.
+
+    Raises:
+        JobConflictError: it holds others.
+        OutputError: it can't be read.
+    """
+    with reading(folder):
+        names = [entry.name for entry in list_folder(folder)]
+    for name in names:
+        if not _OURS.fullmatch(name):
+            raise JobConflictError(
+                f"{folder} holds {name}, which sentimm did not write: choose another name with -o, or move it away."
+            )
 
 
 def remove_job_files(folder: Path, *, keep_stdin: bool = False) -> None:

@@ -26,7 +26,7 @@ from sentimm.metrics.conflict import measure_conflict
 from sentimm.scoring.scores import STATUSES, USED_MODALITIES, Scores, ViewScores
 
 if TYPE_CHECKING:
-    from sentimm.runtime.engine import Views
+    from sentimm.runtime.encoded import Views
 
 Indices = npt.NDArray[np.int64]
 Item = TypeVar("Item")

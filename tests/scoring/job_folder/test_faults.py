@@ -266,7 +266,7 @@ def test_decoders_that_something_kills_cost_nothing(options, monkeypatch, tmp_pa
         started.append(process := real(*arguments, **keywords))
         return process
 
-    monkeypatch.setattr("sentimm.scoring.pipeline.decoder_pool.subprocess.Popen", note)
+    monkeypatch.setattr("sentimm.scoring.pipeline.decoder.subprocess.Popen", note)
 
     seen = []
 

@@ -20,7 +20,8 @@ from sentimm.images import decode_image
 from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring.job import run_job
 from sentimm.scoring.pipeline import decoder_pool as decoders
-from sentimm.scoring.pipeline.decoder_pool import DecoderLimits, DecoderPool
+from sentimm.scoring.pipeline.decoder import Decoder, DecoderLimits
+from sentimm.scoring.pipeline.decoder_pool import DecoderPool
 from tests.support import bad_decoder, corpora
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no decoder processes")
@@ -41,7 +42,7 @@ def make_file(shade: int) -> bytes:
     return file.getvalue()
 
 
-def check(decoder: decoders.Decoder, *contents: bytes) -> None:
+def check(decoder: Decoder, *contents: bytes) -> None:
     np.testing.assert_array_equal(decoder.pixels, [decode_image(content, SIZE) for content in contents])
 
 
