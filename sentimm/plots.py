@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from sentimm.storage.atomic import commit_file
 from sentimm.training.comparison.results import Comparison, Spread
 
 if TYPE_CHECKING:
@@ -24,21 +25,21 @@ def escape_text(text: str) -> str:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, with boxes in the place of characters that matplotlib's font lacks.
+    """Write a figure as PNG, durably, with boxes in the place of characters that matplotlib's font lacks.
 
     Raises:
-        OSError: `path` can't be written.
+        OutputError: `path` can't be written.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), commit_file(path) as temporary:
         warnings.filterwarnings("ignore", "Glyph .* missing from")
-        figure.savefig(path, format="png", dpi=120)
+        figure.savefig(temporary, format="png", dpi=120)
 
 
 def draw_confusion(matrix: npt.NDArray[np.int64], labels: Sequence[str], path: Path) -> None:
     """Draw a confusion matrix, int64 (true labels, answers): shares of each true label, with the posts.
 
     Raises:
-        OSError: `path` can't be written.
+        OutputError: `path` can't be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -66,7 +67,7 @@ def draw_stages(stages: Sequence[tuple[str, float]], rates: Sequence[tuple[str, 
     """Draw the CPU-milliseconds that each stage takes for a post as bars, and rates in posts per second beside them.
 
     Raises:
-        OSError: `path` can't be written.
+        OutputError: `path` can't be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -91,7 +92,7 @@ def draw_comparison(found: Comparison, path: Path) -> None:
     """Draw each model's accuracy as bars, best and last epoch, with standard deviations, and the paper's as a mark.
 
     Raises:
-        OSError: `path` can't be written.
+        OutputError: `path` can't be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

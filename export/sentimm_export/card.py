@@ -14,6 +14,7 @@ from sentimm.bundle.bundle import Bundle, Precision
 from sentimm.errors import InputError
 from sentimm.metrics.intervals import Interval
 from sentimm.metrics.report import Report
+from sentimm.storage.atomic import write_file
 from sentimm.training.run_folder import Run
 from sentimm_export.calibration import Finding
 from sentimm_export.parity import Parity
@@ -90,7 +91,7 @@ def write_card(
     sections |= {heading: body for heading, body in written.items() if heading}
     parts = [f"## {heading}\n\n{body}" if heading else body for heading, body in sections.items()]
     text = f"# {bundle.name}\n\n" + "\n\n".join(parts) + "\n"
-    (bundle.path / "MODEL_CARD.md").write_text(text, encoding="utf-8")
+    write_file(bundle.path / "MODEL_CARD.md", text.encode())
 
 
 def _introduce(bundle: Bundle, run: Run) -> Iterator[str]:

@@ -16,8 +16,10 @@ from typing import Any
 
 import sentimm
 from sentimm.bundle.bundle import PRECISIONS, Bundle, Precision, load_bundle, write_manifest
+from sentimm.bundle.manifest import MANIFEST
 from sentimm.errors import OutputError, UsageError
 from sentimm.models.fusion import SentimentModel
+from sentimm.storage.atomic import rename_folder
 from sentimm.training.run_folder import Run, StoredPosts, Weights, open_run, read_posts
 from sentimm_export.calibration import describe_findings, examine_bundle, list_temperatures, list_unfitted
 from sentimm_export.card import read_sections, write_card
@@ -94,7 +96,7 @@ def export_run(options: ExportOptions, tell: Callable[[str], None]) -> Exported:
         raise UsageError(
             f"{options.output} is there already: name another folder with -o, or replace it with --overwrite."
         )
-    if options.output.exists() and not (options.output / "bundle.json").is_file():
+    if options.output.exists() and not (options.output / MANIFEST).is_file():
         raise UsageError(f"{options.output} is not a bundle, so --overwrite will not replace it: name another folder.")
     notes: list[str] = []
     if options.composed is not None:
@@ -119,7 +121,7 @@ def export_run(options: ExportOptions, tell: Callable[[str], None]) -> Exported:
         folder.chmod(0o755)
         if options.output.exists():
             shutil.rmtree(options.output)
-        folder.rename(options.output)
+        rename_folder(folder, options.output, last=MANIFEST)
     except OSError as error:
         raise OutputError(f"The bundle can't be written to {options.output}: {error.strerror or error}.") from error
     finally:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import hashlib
 import json
-import os
 import shutil
 import stat
 import tempfile
@@ -25,6 +24,7 @@ from sentimm.bundle.graph_checks import check_graph
 from sentimm.bundle.manifest import FORMAT, MANIFEST, MOST_BYTES, REMEDY, Fields, parse_manifest
 from sentimm.errors import BundleError, BundleNotFoundError
 from sentimm.storage import download, is_remote, read_bytes, to_path
+from sentimm.storage.atomic import TEMPORARY, sync_file, write_file
 
 if TYPE_CHECKING:
     from sentimm.text import TextTokenizer
@@ -155,10 +155,11 @@ def write_manifest(folder: Path, fields: Mapping[str, Any]) -> None:
 
     Raises:
         BundleError: `folder` holds a folder or a link, or `fields` do not describe what is in it.
+        OutputError: it can't be written.
     """
     files: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.iterdir()):
-        if path.name in _UNLISTED or path.name == f"{MANIFEST}.part":
+        if path.name in _UNLISTED or path.name == MANIFEST + TEMPORARY:
             continue
         if path.is_symlink() or not path.is_file():
             raise BundleError(f"{path} is not a plain file: a bundle's files lie flat in its folder.")
@@ -166,12 +167,9 @@ def write_manifest(folder: Path, fields: Mapping[str, Any]) -> None:
     manifest = {"format": FORMAT, **fields, "files": files}
     content = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
     _read_bundle(folder, parse_manifest(folder, content.encode()), digest="")
-    part = folder / f"{MANIFEST}.part"
-    with part.open("w", encoding="utf-8") as file:
-        file.write(content + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / MANIFEST)
+    for name in files:
+        sync_file(folder / name)
+    write_file(folder / MANIFEST, f"{content}\n".encode())
 
 
 def _fetch(folder: Path) -> Path:

@@ -98,9 +98,11 @@ class LocalStore(Store):
         return nullcontext(folder)
 
     def make_folder(self, path: Path) -> None:
+        new = [each for each in (path, *path.parents) if not each.exists()]
         path.mkdir(parents=True)
         reach_step()
-        sync_folder(path.parent)
+        for each in new:
+            sync_folder(each.parent)
 
     def rename_folder(self, path: Path, target: Path, last: str) -> None:
         sync_folder(path)
@@ -124,7 +126,7 @@ class LocalStore(Store):
 
 def sync_file(path: Path) -> None:
     """Bring the content of a file to disk."""
-    with path.open("rb+") as file:
+    with path.open("rb+" if os.name == "nt" else "rb") as file:  # it may be read-only
         os.fsync(file.fileno())
 
 

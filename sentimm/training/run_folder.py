@@ -14,14 +14,13 @@
     trainer.pt              all that resuming needs: weights in training, optimiser, position
     initial.safetensors     weights before the first epoch; goes when that is done
 
-Every file is written under a temporary name and renamed.
+Every file is written durably: a run can be resumed after a kill or a power loss at any moment.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,10 +34,11 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from sentimm.errors import ImageError, RunError, RunNotFoundError
+from sentimm.errors import ImageError, OutputError, RunError, RunNotFoundError
 from sentimm.images import decode_image
 from sentimm.models.encoders import ImageEncoder, ImageEncoderConfig, TextEncoder, TextEncoderConfig
 from sentimm.models.fusion import FusionConfig, SentimentModel
+from sentimm.storage.atomic import commit_file, write_file
 
 FORMAT = 1
 _LABELS = ("label", "text_label", "image_label")  # in the order of `StoredPosts`
@@ -85,7 +85,7 @@ class Run:
             "options": self.options,
             "provenance": self.provenance,
         }
-        replace_file(self.path / "config.json", (json.dumps(fields, indent=1) + "\n").encode())
+        write_file(self.path / "config.json", (json.dumps(fields, indent=1) + "\n").encode())
 
     def build_model(self, weights: Weights | None = None) -> SentimentModel:
         """Build the model, with the saved weights where they are named.
@@ -196,14 +196,21 @@ def save_scores(scores: npt.NDArray[np.float32], path: Path) -> None:
     """Save scores of posts, float32 (posts, labels)."""
     buffer = io.BytesIO()
     np.save(buffer, scores, allow_pickle=False)
-    replace_file(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())
 
 
 def save_weights(model: torch.nn.Module, path: Path) -> None:
-    """Save a model's tensors as safetensors."""
-    temporary = path.with_name(path.name + ".tmp")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, temporary)
-    temporary.replace(path)
+    """Save a model's tensors as safetensors, durably.
+
+    Raises:
+        OutputError: they can't be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with commit_file(path) as temporary:
+        try:
+            save_file(tensors, temporary)
+        except SafetensorError as error:
+            raise OutputError(f"{path} can't be written: {error}.") from error
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
@@ -252,9 +259,8 @@ def write_posts(posts: StoredPosts, path: Path) -> None:
         },
         schema={"text": pl.String, "image": pl.Binary} | dict.fromkeys(_LABELS, pl.Int64),
     )
-    temporary = path.with_name(path.name + ".tmp")
-    frame.write_parquet(temporary)
-    temporary.replace(path)
+    with commit_file(path) as temporary:
+        frame.write_parquet(temporary)
 
 
 def read_posts(path: Path, size: int | None) -> StoredPosts:
@@ -277,21 +283,11 @@ def read_posts(path: Path, size: int | None) -> StoredPosts:
         raise RunError(f"{path} is not there or damaged: train again, or restore the file.") from error
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that the file is the old one or the new one, whole, at any moment."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
 def save_state(state: Mapping[str, Any], path: Path) -> None:
     """Save what resuming needs: tensors, numbers, strings, lists and dicts."""
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
-    replace_file(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import torch
 from accelerate import Accelerator
 
 import sentimm
-from sentimm.errors import InputError, OutputError, UsageError
+from sentimm.errors import InputError, UsageError
 from sentimm.models.fusion import SentimentModel
+from sentimm.storage.atomic import commit_folder, write_file
 from sentimm.text import NORMALIZATION
 from sentimm.training.data.prepare import TrainingData, check_posts, load_data, make_batchers, store_posts
 from sentimm.training.events import PostsLoaded, TrainingListener
@@ -23,7 +24,7 @@ from sentimm.training.learning.processes import agree_on, make_accelerator
 from sentimm.training.learning.teacher import ask_teacher, check_lessons, open_teacher
 from sentimm.training.model import check_options, load_model
 from sentimm.training.options import TrainOptions
-from sentimm.training.run_folder import Run, load_state, load_weights, open_run, replace_file, save_weights
+from sentimm.training.run_folder import Run, load_state, load_weights, open_run, save_weights
 
 Loader = Callable[[TrainOptions], TrainingData]
 
@@ -95,15 +96,13 @@ def _choose_folder(path: Path | None, fusion: str) -> Path:
 def _write_start(
     run: Run, model: SentimentModel, tokenizer: bytes | None, data: TrainingData, options: TrainOptions
 ) -> None:
-    try:
-        run.path.mkdir(parents=True, exist_ok=True)
-        if tokenizer is not None:
-            replace_file(run.tokenizer, tokenizer)
-        store_posts(run, data, options)
-        save_weights(model, run.path / "initial.safetensors")
-        run.write_config()
-    except OSError as error:
-        raise OutputError(f"The run can't be written to {run.path}: {error.strerror or error}.") from error
+    if not run.path.is_dir():
+        commit_folder(run.path)
+    if tokenizer is not None:
+        write_file(run.tokenizer, tokenizer)
+    store_posts(run, data, options)
+    save_weights(model, run.path / "initial.safetensors")
+    run.write_config()
 
 
 def resume_run(

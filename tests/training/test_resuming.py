@@ -16,6 +16,7 @@ from sentimm.training.learning.loop import TrainingLoop
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run, TrainingStopped, load_state, open_run
 from sentimm.training.train import resume_run, start_run
+from tests.support.power import ForgetfulDisk
 from tests.support.training_runs import losses, same_weights, train
 from tests.training.learning.test_processes import ROOT, arguments
 
@@ -155,3 +156,23 @@ def test_a_state_of_another_run_is_refused(options: TrainOptions, tmp_path: Path
     with pytest.raises(RunError, match="is not there or damaged"):
         resume_run(tmp_path / "run", lambda _: None)
     assert open_run(tmp_path / "run").read_metrics() == []
+
+
+@pytest.mark.slow
+def test_a_power_loss_leaves_a_run_that_goes_on(options: TrainOptions, tmp_path: Path) -> None:
+    disk = ForgetfulDisk(tmp_path / "run")
+    with disk.watched():
+        start_run(replace(options, fusion="bert", epochs=2), tmp_path / "run", lambda _: None)
+    begun = [left for left in disk.losses if "config.json" in left]
+    assert begun[-1]["last.safetensors"] and "initial.safetensors" not in begun[-1]
+    goes_on = 0
+    for number, left in enumerate(begun):
+        path = tmp_path / str(number)
+        path.mkdir()
+        for name, content in left.items():
+            (path / name).write_bytes(content)
+        try:
+            resume_run(path, lambda _: None, lambda: True)
+        except TrainingStopped:
+            goes_on += 1
+    assert goes_on > 5

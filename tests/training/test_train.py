@@ -179,7 +179,7 @@ def test_devices_and_folders_that_can_not_be_used_are_named(options: TrainOption
         ({"feature_cache": tmp_path / "file"}, "run", UsageError, "--feature-cache .*file is a file: name a folder"),
         ({"image_cache": tmp_path / "file"}, "run", UsageError, "--image-cache .*file is a file: name a folder"),
         ({}, "file", UsageError, "file is a file: name a folder with -o"),
-        ({}, "file/run", OutputError, "The run can't be written to .*file/run: Not a directory"),
+        ({}, "file/run", OutputError, "file/run can't be written: Not a directory"),
     ):
         with pytest.raises(error, match=message):
             start_run(replace(options, **changes), tmp_path / path, lambda _: None)  # type: ignore[arg-type]

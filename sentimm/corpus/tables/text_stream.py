@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -11,7 +10,7 @@ from typing import BinaryIO, cast
 import numpy as np
 import pyarrow as pa
 
-from sentimm.errors import InputError, OutputError, TableError
+from sentimm.errors import TableError
 from sentimm.storage import is_remote, open_file, read_bytes
 
 # Constant, so that memory does not grow with the file; at 200 bytes a record some 20,000 records.
@@ -76,34 +75,6 @@ class _Cleaner:
             return data
         self.damaged = True
         return data.decode(errors="replace").encode()
-
-
-def spool_stdin(stream: BinaryIO, path: Path) -> Path:
-    """Write what comes from `stream` (NDJSON) to `path`, whole or not at all, and give the path back.
-
-    `path` has a suffix of NDJSON, such as .ndjson, as its format goes by it.
-
-    Raises:
-        InputError: nothing came.
-        OutputError: the file can't be written.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            while data := stream.read(BLOCK_BYTES):
-                file.write(data)
-            size = file.tell()
-            file.flush()
-            os.fsync(file.fileno())
-        if size == 0:
-            temporary.unlink()
-            raise InputError("Nothing came from standard input: pipe NDJSON into it, one post a line.")
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} can't be written ({error.strerror or error}): standard input is kept there."
-        ) from error
-    return path
 
 
 def describe_foreign(path: Path) -> str | None:

@@ -23,6 +23,7 @@ import sentimm
 from sentimm.errors import JobConflictError, OutputError, RunError, UsageError
 from sentimm.models.fusion import FUSIONS
 from sentimm.plots import draw_comparison
+from sentimm.storage.atomic import commit_folder, remove_file, write_file
 from sentimm.training.comparison.results import (
     Comparison,
     EpochFigures,
@@ -38,7 +39,7 @@ from sentimm.training.events import ComparedRun, ComparisonListener, ImagesHashe
 from sentimm.training.learning.validation import count_confusion
 from sentimm.training.model import check_options, load_model
 from sentimm.training.options import CompareOptions, TrainOptions
-from sentimm.training.run_folder import Run, Weights, is_run, open_run, replace_file
+from sentimm.training.run_folder import Run, Weights, is_run, open_run
 from sentimm.training.train import resume_run, start_run
 
 FORMAT = 1
@@ -81,7 +82,7 @@ def compare_models(
     Raises:
         UsageError: options that don't go together, or a folder that holds something else.
         JobConflictError: the folder holds a comparison with other options or posts.
-        OutputError: the folder can't be written to.
+        OutputError: the folder can't be written.
         TrainingStopped: `should_stop` said so; the same call goes on.
         InputError, ColumnError, TableError, DeviceError, TrainingError, RunError: see `start_run`.
     """
@@ -174,7 +175,7 @@ class _Work:
             shutil.rmtree(path, ignore_errors=True)  # of a run that ended before it began
             run = start_run(self._choose(cell), path, self._tell, self._should_stop, self._load)
         # Twice the size of the weights, for each run, and of no use any more.
-        (path / "trainer.pt").unlink(missing_ok=True)
+        remove_file(path / "trainer.pt")
         return run
 
     def measure(self, cell: Cell, run: Run) -> RunFigures:
@@ -290,11 +291,9 @@ def _claim_folder(folder: Path, base: TrainOptions, posts: LabelledPosts, valida
     }
     file = folder / "comparison.json"
     if not file.is_file():
-        try:
-            (folder / "runs").mkdir(parents=True, exist_ok=True)
-            replace_file(file, (json.dumps(own, indent=1) + "\n").encode())
-        except OSError as error:
-            raise OutputError(f"{folder} can't be written to: {error.strerror or error}.") from error
+        if not (folder / "runs").is_dir():
+            commit_folder(folder / "runs")
+        write_file(file, (json.dumps(own, indent=1) + "\n").encode())
         return
     try:
         noted = json.loads(file.read_text(encoding="utf-8"))
@@ -322,11 +321,6 @@ def _describe_options(base: TrainOptions) -> dict[str, Any]:
 
 def _write_results(found: Comparison, folder: Path) -> None:
     content = json.dumps({"format": FORMAT, **asdict(found)}, indent=1, ensure_ascii=False) + "\n"
-    try:
-        replace_file(folder / "results.json", content.encode())
-        replace_file(folder / "table.md", render_markdown(found).encode())
-        temporary = folder / "comparison.png.tmp"
-        draw_comparison(found, temporary)
-        temporary.replace(folder / "comparison.png")
-    except OSError as error:
-        raise OutputError(f"{folder} can't be written to: {error.strerror or error}.") from error
+    write_file(folder / "results.json", content.encode())
+    write_file(folder / "table.md", render_markdown(found).encode())
+    draw_comparison(found, folder / "comparison.png")

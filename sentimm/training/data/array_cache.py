@@ -1,4 +1,4 @@
-"""Arrays that are kept in files for other runs: made once, under a temporary name, and then loaded or mapped."""
+"""Arrays cached in files for other runs: made once, then loaded or mapped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from sentimm.errors import OutputError
+from sentimm.storage.atomic import publish_file, writing
 
 Array = npt.NDArray[Any]
 
@@ -38,7 +38,7 @@ def keep_array(path: Path, make: Callable[[], Array]) -> Array:
     if (kept := load_array(path)) is not None:
         return kept
     values = make()
-    with _replacing(path) as temporary, _writing(path):
+    with _replacing(path) as temporary, writing(path):
         np.save(temporary, values)
     return values
 
@@ -54,31 +54,22 @@ def map_array(path: Path, dtype: type[np.generic], shape: tuple[int, ...], fill:
     if (kept := load_array(path, mapped=True)) is not None:
         return kept
     with _replacing(path) as temporary:
-        with _writing(path):
+        with writing(path):
             values = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
         fill(values)
-        with _writing(path):
+        with writing(path):
             values.flush()
     return np.lib.format.open_memmap(path, mode="r")
 
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Give the temporary name, of this process alone, of a file that appears whole as `path`, or not at all."""
+    """Yield a temporary file of this process alone, which becomes `path` durably when the block ends well."""
     temporary = path.with_suffix(f".{uuid4().hex[:8]}.tmp.npy")
-    with _writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
-        with _writing(path):
-            temporary.replace(path)
+        publish_file(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{path.parent} can't be written to: {error.strerror or error}.") from error

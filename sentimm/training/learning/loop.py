@@ -17,6 +17,7 @@ from accelerate.utils import set_seed
 
 from sentimm.errors import RunError, TrainingError
 from sentimm.models.fusion import SentimentModel
+from sentimm.storage.atomic import remove_file, write_file
 from sentimm.training.data.batches import Batch
 from sentimm.training.data.prepare import Batchers
 from sentimm.training.events import BatchTrained, EpochTrained, StoppedEarly, TrainingListener
@@ -30,7 +31,6 @@ from sentimm.training.run_folder import (
     Run,
     TrainingStopped,
     count_stale,
-    replace_file,
     save_scores,
     save_state,
     save_weights,
@@ -206,7 +206,7 @@ class TrainingLoop:
         self.epoch, self.step, self.sums = self.epoch + 1, 0, dict.fromkeys(_SUMS, 0.0)
         if self.accelerator.is_main_process:
             lines = "".join(json.dumps(record) + "\n" for record in self.records)
-            replace_file(self.run.path / "metrics.ndjson", lines.encode())
+            write_file(self.run.path / "metrics.ndjson", lines.encode())
         self._save_state()
         if time.monotonic() - self._drawn_s >= _DRAW_EVERY_S or done.epoch == done.epochs:
             self._draw()
@@ -236,7 +236,7 @@ class TrainingLoop:
         }
         save_state(state, self.run.path / "trainer.pt")
         if self.epoch > 1:
-            (self.run.path / "initial.safetensors").unlink(missing_ok=True)
+            remove_file(self.run.path / "initial.safetensors")
 
     def _load(self, state: dict[str, Any]) -> None:
         try:

@@ -375,7 +375,7 @@ def test_standard_input_is_spooled(tmp_path: Path) -> None:
     path = spool_stdin(io.BytesIO(b'{"text": "a"}\n{"text": "b"}\n'), tmp_path / "stdin.ndjson")
     assert read_all(path).texts.to_list() == ["a", "b"]
     assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(InputError, match="Nothing came from standard input"):
+    with pytest.raises(InputError, match="Standard input is empty"):
         spool_stdin(io.BytesIO(b""), tmp_path / "empty.ndjson")
     with pytest.raises(OutputError, match="can't be written"):
         spool_stdin(io.BytesIO(b"{}"), tmp_path / "nowhere" / "stdin.ndjson")
