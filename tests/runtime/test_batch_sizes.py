@@ -16,7 +16,7 @@ def engine(tiny_bundle, monkeypatch) -> Engine:
 
 
 def rate_by(monkeypatch, rates: dict[int, float]) -> list[int]:
-    """Let each batch size have a rate instead of measuring it; sizes without one are too large."""
+    """Set the rate of each batch size instead of measuring it; sizes without one are too large."""
     tried: list[int] = []
 
     def measure(encode, size, workers):

@@ -365,7 +365,7 @@ def test_a_store_that_is_down_is_one_sentence(stored, corpus, tiny_bundle):
     with stored.failing(Faults(closed=1)):
         with pytest.raises(InputError, match=r"s3://posts/images can't be read"):
             score(corpus / "posts.csv", corpus / "out.parquet", tiny_bundle, "s3://posts/images")
-        with pytest.raises(OutputError, match=r"s3://posts/out\.parquet.* can't be written"):
+        with pytest.raises(OutputError, match=r"s3://posts/out\.parquet.* can't be read"):
             score(corpus / "posts.csv", "s3://posts/out.parquet", tiny_bundle)
         with pytest.raises(BundleError, match=r"s3://posts/bundle/bundle\.json can't be read"):
             score(corpus / "posts.csv", corpus / "out.parquet", "s3://posts/bundle")

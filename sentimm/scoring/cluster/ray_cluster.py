@@ -41,7 +41,7 @@ from sentimm.scoring.pipeline.chunk_scorer import Encodings
 
 _MOST_CORES = 16  # of a worker: as many threads of the pipeline
 _CONNECT_SECONDS = 10
-_BY_REFERENCE = ("parquet", "arrow", "webdataset")  # tables that can be begun in their middle, or hold the images
+_BY_REFERENCE = ("parquet", "arrow", "webdataset")  # tables that can be read from their middle on, or hold the images
 _IN_FLIGHT = 3  # tasks of a worker: of two the parts are on their way, and one waits, that it never has nothing to do
 _LARGEST_TASK = 64  # parts: Ray takes some 10 ms for a task, whatever it holds
 _TASKS_PER_WORKER = 4  # and as many parts as a worker does while it is at one: the last tasks are small

@@ -125,13 +125,13 @@ class ChunkScorer:
         The next chunk is read and being encoded when one is yielded. `advance` hears, in the calling thread, which
         share of the chunk that comes next is done.
         """
-        begun: deque[Unit] = deque()
+        under_way: deque[Unit] = deque()
         for unit in self._begin_units(chunks):
-            begun.append(unit)
-            if len(begun) > _AHEAD:
-                yield from self._end(begun.popleft(), advance)
-        while begun:
-            yield from self._end(begun.popleft(), advance)
+            under_way.append(unit)
+            if len(under_way) > _AHEAD:
+                yield from self._end(under_way.popleft(), advance)
+        while under_way:
+            yield from self._end(under_way.popleft(), advance)
 
     def _begin_units(self, chunks: Iterable[Chunk]) -> Iterator[Unit]:
         for chunk in chunks:

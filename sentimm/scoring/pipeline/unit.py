@@ -26,7 +26,7 @@ class Unit:
     done (`wait`), `conclude` adds what was reused, and `select` returns what is fused.
 
     Args:
-        number: units are numbered, begun and ended in order.
+        number: units are numbered, started and ended in order.
         plan: their chunk's.
         posts: those of the chunk that are in the unit.
         share: of the chunk's units that are ended with this one.

@@ -329,7 +329,7 @@ def test_an_output_that_cannot_be_written(capsys):
 def test_an_output_that_is_no_parquet(capsys, name):
     code, message = fail(capsys, "score", "posts.csv", "-o", name)
     assert code == 2
-    assert message.startswith(f"-o {name}: sentimm writes Parquet, into a file *.parquet or into a folder")
+    assert message.startswith(f"-o {name}: sentimm writes Parquet, to a file *.parquet or to a folder")
 
 
 def test_a_name_clash(capsys):

@@ -50,7 +50,7 @@ def run(options: ScoreOptions, tell=lambda event: None, **changes):
 
 
 def check(options: ScoreOptions) -> None:
-    """Give the command again, and look whether every row comes out once."""
+    """Run the command again, and check that every row comes out once."""
     run(options)
     scored = pl.read_parquet(options.output, glob=False)
     posts = corpora.make_posts(ROWS)

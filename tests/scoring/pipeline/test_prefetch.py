@@ -27,13 +27,13 @@ class Server:
         monkeypatch.setattr(fetching, "read_image", self._read)
 
     def give(self, answer: bytes | ImageError) -> None:
-        """Give this for what was asked for so far."""
+        """Answer what was asked for so far with this."""
         with self._changed:
             self.answers.update(dict.fromkeys(self.asked, answer))
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Give nothing for all that is asked for from now on."""
+        """Answer all that is asked for from now on with nothing."""
         with self._changed:
             self._has_ended = True
             self._changed.notify_all()
