@@ -46,7 +46,11 @@ def commit_file(path: Path, temporary: Path | None = None) -> Iterator[Path]:
         store = store_of(path)
         reach_step()
         with store.stage(path, temporary) as staged:
-            yield staged
+            try:
+                yield staged
+            except BaseException:
+                staged.unlink(missing_ok=True)  # a full disk needs the room
+                raise
             reach_step()
             store.publish(staged, path)
             reach_step()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -78,14 +78,8 @@ class LocalStore(Store):
     def map_files(self, function: Callable[[Argument], Result], arguments: Iterable[Argument]) -> Iterable[Result]:
         return map(function, arguments)
 
-    @contextmanager
-    def stage(self, path: Path, temporary: Path | None = None) -> Iterator[Path]:
-        staged = temporary or path.with_name(path.name + TEMPORARY)
-        try:
-            yield staged
-        except BaseException:
-            staged.unlink(missing_ok=True)  # a full disk needs the room
-            raise
+    def stage(self, path: Path, temporary: Path | None = None) -> AbstractContextManager[Path]:
+        return nullcontext(temporary or path.with_name(path.name + TEMPORARY))
 
     def publish(self, staged: Path, path: Path) -> None:
         sync_file(staged)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from sentimm.storage.paths import CONNECTIONS, RemoteFile, locate, reach, to_path
-from sentimm.storage.retrying import ask, find_status
+from sentimm.storage.retrying import find_status, retry
 from sentimm.storage.steps import reach_step
 from sentimm.storage.store import Argument, Entry, Result, Store
 
@@ -29,9 +29,9 @@ class ObjectStore(Store):
     is_remote = True
 
     def open_file(self, path: Path) -> BinaryIO:
-        size = ask(path, lambda: self.find_size(path))
+        size = retry(path, lambda: self.find_size(path))
         if size is None:
-            return ask(path, lambda: _fetch(path))
+            return retry(path, lambda: _fetch(path))
         return cast(BinaryIO, io.BufferedReader(_Ranges(path, size), _BUFFER_BYTES))
 
     @contextmanager
@@ -55,7 +55,7 @@ class ObjectStore(Store):
                 raise
             return content
 
-        return ask(folder, read)
+        return retry(folder, read)
 
     def download(self, path: Path, target: Path) -> None:
         with self.open_file(path) as file, target.open("wb") as copied:
@@ -84,7 +84,7 @@ class ObjectStore(Store):
     def find_mode(self, path: Path) -> int:
         found = self._describe(path)
         if found is None:
-            raise FileNotFoundError(errno.ENOENT, "it is not there")
+            raise FileNotFoundError(errno.ENOENT, "not found")
         return stat.S_IFDIR if found["type"] == "directory" else stat.S_IFREG
 
     def find_state(self, path: Path) -> tuple[Any, ...] | None:
@@ -99,7 +99,7 @@ class ObjectStore(Store):
     def list_folder(self, path: Path) -> list[Entry]:
         own = locate(path).rstrip("/")
         try:
-            listed = ask(path, lambda: reach(path).ls(own, detail=True))
+            listed = retry(path, lambda: reach(path).ls(own, detail=True))
         except FileNotFoundError:
             return []
         entries = [
@@ -112,11 +112,11 @@ class ObjectStore(Store):
     def find_matches(self, pattern: str) -> list[Path]:
         """Find the files that match a pattern, in the order of their names."""
         path = to_path(pattern)
-        found = ask(path, lambda: reach(path).glob(locate(path)))
+        found = retry(path, lambda: reach(path).glob(locate(path)))
         return [to_path(reach(path).unstrip_protocol(name)) for name in sorted(found)]
 
     def map_files(self, function: Callable[[Argument], Result], arguments: Iterable[Argument]) -> list[Result]:
-        with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="ask") as pool:
+        with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="request") as pool:
             return list(pool.map(function, arguments))
 
     @contextmanager
@@ -135,11 +135,11 @@ class ObjectStore(Store):
             if (found := reach(target).info(locate(target))["size"]) != source.stat().st_size:
                 raise OSError(errno.EIO, f"{found} of {source.stat().st_size} bytes arrived")
 
-        ask(target, put)
+        retry(target, put)
 
     def copy(self, source: Path, target: Path) -> None:
         """Copy a file inside the store."""
-        ask(target, lambda: reach(target).cp_file(locate(source), locate(target)))
+        retry(target, lambda: reach(target).cp_file(locate(source), locate(target)))
 
     @contextmanager
     def scratch_folder(self, folder: Path) -> Iterator[Path]:
@@ -164,7 +164,7 @@ class ObjectStore(Store):
             with suppress(FileNotFoundError):
                 reach(path).rm_file(locate(path))
 
-        ask(path, rm)
+        retry(path, rm)
 
     def remove_folder(self, path: Path) -> None:
         pass
@@ -182,7 +182,7 @@ class ObjectStore(Store):
 
     def _describe(self, path: Path) -> dict[str, Any] | None:
         try:
-            return ask(path, lambda: self.inquire(path))
+            return retry(path, lambda: self.inquire(path))
         except FileNotFoundError:
             return None
 
@@ -235,7 +235,7 @@ class _Ranges(io.RawIOBase):
                 raise OSError(errno.EIO, f"{len(data)} of {end - start} bytes arrived")
             return data
 
-        data = ask(self._path, read)
+        data = retry(self._path, read)
         self._position = end
         return data
 

@@ -104,7 +104,7 @@ class Store(ABC):
 
     @abstractmethod
     def stage(self, path: Path, temporary: Path | None = None) -> AbstractContextManager[Path]:
-        """Yield the local file to write before it is published as `path`; it is removed where the block fails."""
+        """Yield the path of a local file, to be written and then published as `path`."""
 
     @abstractmethod
     def publish(self, staged: Path, path: Path) -> None:

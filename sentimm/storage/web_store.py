@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from sentimm.storage.object_store import ObjectStore, locate_file
 from sentimm.storage.paths import RemoteFile, locate, reach
-from sentimm.storage.retrying import ask
+from sentimm.storage.retrying import retry
 
 
 class WebStore(ObjectStore):
@@ -17,7 +17,7 @@ class WebStore(ObjectStore):
         if most is None:
             return super().read_bytes(path)
         folder, url = locate_file(path)
-        return ask(folder, lambda: _read_head(folder, url, most)[0])
+        return retry(folder, lambda: _read_head(folder, url, most)[0])
 
     def inquire(self, path: Path) -> dict[str, Any]:
         try:

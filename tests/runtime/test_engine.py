@@ -558,7 +558,7 @@ def test_external_data_outside_the_folder_is_refused(rewrite, tmp_path):
                     entry.value = "../image.weights"
         (folder / "image.onnx").write_bytes(model.SerializeToString())
 
-    assert "lies in '../image.weights', which is no file of weights of the bundle" in rewrite(lead_out)
+    assert "lies in '../image.weights', which is not one of the bundle's weight files" in rewrite(lead_out)
 
 
 def test_pixels_of_another_shape_are_a_clear_error(engine):

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from sentimm.scoring.job_folder.output_paths import default_output
 from sentimm.scoring.job_folder.progress import read_progress
 from sentimm.scoring.local import ChunkSize
 from sentimm.scoring.output.problems import name_problems
-from sentimm.storage import steps as storage_steps
+from sentimm.storage.steps import watching_steps
 from tests.scoring.output.test_columns import many_types
 from tests.support import corpora
 from tests.support.tiny_bundles import make_bundle
@@ -458,20 +458,20 @@ class Killed(BaseException):
     """Stands for a kill in tests that stay in this process."""
 
 
-def kill_at(monkeypatch, step: int) -> None:
+def killed_at(step: int) -> AbstractContextManager[None]:
     steps = iter(range(1, 10_000))
 
     def reach_step() -> None:
         if next(steps) == step:
             raise Killed
 
-    monkeypatch.setattr(storage_steps, "on_step", reach_step)
+    return watching_steps(reach_step)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_a_stop_at_any_step_of_the_commit_is_made_good(options, tmp_path, monkeypatch, name, overwrite):
+def test_a_stop_at_any_step_of_the_commit_is_made_good(options, tmp_path, name, overwrite):
     options = replace(options, output=tmp_path / name, chunk_rows=12)
     run(options)
     expected = read(options.output)
@@ -480,8 +480,7 @@ def test_a_stop_at_any_step_of_the_commit_is_made_good(options, tmp_path, monkey
     for step in range(1, 200):
         if not overwrite:
             remove(options.output)
-        with monkeypatch.context() as patch:
-            kill_at(patch, step)
+        with killed_at(step):
             try:
                 run(options, overwrite=overwrite)
                 break
@@ -503,15 +502,13 @@ def remove(output: Path) -> None:
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.integers(0, 30), kills=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 12)), max_size=4))
-def test_any_kills_and_part_sizes_give_every_row_once(options, tmp_path, monkeypatch, rows, kills):
+def test_any_kills_and_part_sizes_give_every_row_once(options, tmp_path, rows, kills):
     remove(options.output)
     corpora.make_posts(rows).write_csv(tmp_path / "posts.csv")
     options = replace(options, corpus=replace(options.corpus, allow_missing=True))
     for step, chunk_rows in kills:
-        with monkeypatch.context() as patch:
-            kill_at(patch, step)
-            with suppress(Killed):
-                run(options, chunk_rows=chunk_rows)
+        with killed_at(step), suppress(Killed):
+            run(options, chunk_rows=chunk_rows)
     run(options)
     scored = read(options.output)
     assert scored["id"].cast(pl.String).to_list() == corpora.make_posts(rows)["id"].to_list()

@@ -36,7 +36,7 @@ from sentimm.scoring.job import run_job
 from sentimm.scoring.job_folder import lock
 from sentimm.scoring.job_folder.progress import read_progress
 from sentimm.storage import retrying, to_path
-from tests.scoring.test_job import Killed, kill_at
+from tests.scoring.test_job import Killed, killed_at
 from tests.support import corpora
 from tests.support.servers import Faults, MemoryStore, S3Server
 
@@ -198,11 +198,9 @@ def test_a_job_in_object_storage_that_is_killed_at_any_step_resumes_to_the_same_
     )
     step = 1
     while True:
-        with monkeypatch.context() as patch:
-            kill_at(patch, step)
-            with suppress(Killed):
-                run_job(options, lambda _event: None)
-                break
+        with killed_at(step), suppress(Killed):
+            run_job(options, lambda _event: None)
+            break
         run_job(options, lambda _event: None)
         assert read(store, output).equals(expected), f"killed at step {step}"
         assert not [key for key in store.list_keys() if ".job/" in key], f"killed at step {step}"

@@ -23,21 +23,21 @@ def test_asks_again_only_what_may_pass() -> None:
     answers: list[object] = [TimeoutError(), OSError(errno.EIO, "no"), 3]
     ask = partial(answer_in_turn, answers)
     path = Path("x")
-    assert retrying.ask(path, ask) == 3
+    assert retrying.retry(path, ask) == 3
     for code in "NoSuchUpload", "RequestTimeout":  # of a request whose first answer was lost, and of one that came late
         failure = FileNotFoundError("no")
         failure.__cause__ = make_refusal(code, 404)
         answers[:] = [failure, 3]
-        assert retrying.ask(path, ask) == 3
+        assert retrying.retry(path, ask) == 3
     failure = OSError(errno.EINVAL, "no")
     failure.__cause__ = make_refusal("InvalidRequest", 400)
     answers[:] = [failure, 3]
     with pytest.raises(OSError):
-        retrying.ask(path, ask)
+        retrying.retry(path, ask)
     assert answers == [3]
     answers[:] = [PermissionError(), 3]
     with pytest.raises(PermissionError):
-        retrying.ask(path, ask)
+        retrying.retry(path, ask)
     assert answers == [3]
 
 
@@ -53,7 +53,7 @@ def test_asks_nothing_again_once_nobody_waits(monkeypatch: pytest.MonkeyPatch) -
 
     def ask() -> None:
         with storage.giving_up_on(given_up):
-            retrying.ask(Path("x"), fail)
+            retrying.retry(Path("x"), fail)
 
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(ask)
@@ -66,7 +66,7 @@ def test_asks_nothing_again_once_nobody_waits(monkeypatch: pytest.MonkeyPatch) -
         pass
     answers: list[object] = [TimeoutError(), 3]
     monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.001)
-    assert retrying.ask(Path("x"), partial(answer_in_turn, answers)) == 3  # that was for the block alone
+    assert retrying.retry(Path("x"), partial(answer_in_turn, answers)) == 3  # that was for the block alone
 
 
 def make_refusal(code: str, status: int) -> Exception:
@@ -87,11 +87,11 @@ def test_what_google_refuses_is_not_asked_for_again(monkeypatch: pytest.MonkeyPa
 
     for error in (OSError("Forbidden: posts\nno"), HttpError({"code": 401, "message": "no"})):
         calls.clear()
-        with pytest.raises(PermissionError, match="refuses"):
-            retrying.ask(path, partial(fail, error))
+        with pytest.raises(PermissionError, match="access denied"):
+            retrying.retry(path, partial(fail, error))
         assert len(calls) == 1
     monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.001)
     calls.clear()
     with pytest.raises(OSError, match="busy"):
-        retrying.ask(path, partial(fail, HttpError({"code": 503, "message": "busy"})))
+        retrying.retry(path, partial(fail, HttpError({"code": 503, "message": "busy"})))
     assert len(calls) == retrying._ATTEMPTS

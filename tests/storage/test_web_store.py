@@ -123,7 +123,7 @@ class TestWeb:
             for question in storage.read_bytes, storage.open_file:
                 with pytest.raises(FileNotFoundError) as caught:
                     question(path)
-                assert caught.value.strerror == "it is not there"
+                assert caught.value.strerror == "not found"
         assert web.requests.total() <= 3
 
     @pytest.mark.parametrize("faults", [Faults(closed=1), Faults(refused=1), Faults(cut=1)])
@@ -164,7 +164,7 @@ class TestWeb:
 def test_a_server_answers_that_fails_for_the_folder_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def exists(path: Path) -> bool:
         if str(path).rstrip("/").endswith("folder"):
-            raise OSError(errno.EIO, "the server answers 500")
+            raise OSError(errno.EIO, "the server returned status 500")
         return False
 
     monkeypatch.setattr(files, "exists", exists)

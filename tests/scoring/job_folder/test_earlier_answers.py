@@ -16,7 +16,7 @@ from sentimm.scoring.job import run_job
 from sentimm.scoring.job_folder.job_file import job_path
 from sentimm.scoring.job_folder.progress import read_progress
 from sentimm.scoring.output.problems import name_problems
-from sentimm.storage import steps as storage_steps
+from sentimm.storage.steps import watching_steps
 from tests.support import corpora, kills
 
 ROWS = 40
@@ -117,7 +117,7 @@ def test_images_that_are_still_missing_stay_so_and_it_may_be_tried_again(options
 
 
 @pytest.mark.slow
-def test_a_stop_at_any_step_is_made_good(options, images, tmp_path, monkeypatch):
+def test_a_stop_at_any_step_is_made_good(options, images, tmp_path):
     shutil.copytree(tmp_path, tmp_path / "kept")
     before = pl.read_parquet(options.output)
     find_images(images)
@@ -133,8 +133,7 @@ def test_a_stop_at_any_step_is_made_good(options, images, tmp_path, monkeypatch)
             if next(steps) == step:
                 raise Killed
 
-        with monkeypatch.context() as patch:
-            patch.setattr(storage_steps, "on_step", reach_step)
+        with watching_steps(reach_step):
             try:
                 run(options, retry=BOTH, chunk_rows=24)
                 break

@@ -23,7 +23,7 @@ from sentimm.runtime.engine import Engine
 from sentimm.scoring.job import run_job
 from sentimm.scoring.output.problems import name_problems
 from sentimm.scoring.pipeline import chunk_scorer as pipeline
-from sentimm.storage import steps as storage_steps
+from sentimm.storage.steps import watching_steps
 from tests.support import corpora
 
 ROWS = 40
@@ -76,7 +76,7 @@ def once(kind: type, action, number: int = 1):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "stride"), [(errno.ENOSPC, 1), (errno.EIO, 6), (errno.EROFS, 7)])
-def test_a_disk_that_fails_at_any_step_is_one_sentence_and_the_job_goes_on_later(options, monkeypatch, number, stride):
+def test_a_disk_that_fails_at_any_step_is_one_sentence_and_the_job_goes_on_later(options, number, stride):
     for step in range(1, 200, stride):
         steps = iter(range(1, 10_000))
 
@@ -84,8 +84,7 @@ def test_a_disk_that_fails_at_any_step_is_one_sentence_and_the_job_goes_on_later
             if next(steps) == step:
                 raise OSError(number, os.strerror(number))
 
-        with monkeypatch.context() as patch:
-            patch.setattr(storage_steps, "on_step", reach_step)
+        with watching_steps(reach_step):
             try:
                 run(options, chunk_rows=16)
                 break
