@@ -42,8 +42,8 @@ def check_onnxruntime() -> None:
     """
     if not hasattr(ort, "InferenceSession"):
         raise DeviceError(
-            "The package onnxruntime is damaged, as it is after removing one of onnxruntime and onnxruntime-gpu where "
-            "both were installed: pip install --force-reinstall onnxruntime-gpu."
+            "The package onnxruntime is damaged, perhaps because one of onnxruntime and onnxruntime-gpu was removed "
+            "while both were installed: pip install --force-reinstall onnxruntime-gpu."
         )
 
 
@@ -92,8 +92,8 @@ def find_hiding_package() -> str | None:
     if plain is None or gpu is None:
         return None
     return (
-        f"The package onnxruntime {plain} is installed beside onnxruntime-gpu {gpu}: they share one folder, and CUDA "
-        f"disappears: {_INSTALL_GPU_PACKAGE}."
+        f"The package onnxruntime {plain} is installed beside onnxruntime-gpu {gpu}: they share one folder, and "
+        f"CUDA is lost: {_INSTALL_GPU_PACKAGE}."
     )
 
 
@@ -135,7 +135,7 @@ def choose_threads(asked: int | None) -> int:
 def _check_most(name: str, threads: int) -> int:
     most = max(_MOST_THREADS, 4 * count_cpus())
     if threads > most:
-        raise UsageError(f"{name} is {threads}, but more than {most} threads are of no use with {count_cpus()} CPUs.")
+        raise UsageError(f"{name} is {threads}, but more than {most} threads don't help on {count_cpus()} CPUs.")
     return threads
 
 

@@ -260,8 +260,8 @@ class Engine:
     ) -> npt.NDArray[np.float32]:
         if not is_finite(scores, present):
             raise BundleError(
-                f"The model {self.bundle.name} gives scores that are not finite in {self.precision} on {self.device}: "
-                "use another --precision, or export it again."
+                f"The model {self.bundle.name} produces scores that are not finite in {self.precision} on "
+                f"{self.device}: use another --precision, or export it again."
             )
         return apply_temperatures(scores, present, self.bundle.temperatures)
 

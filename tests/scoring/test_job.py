@@ -580,7 +580,7 @@ def test_outputs_that_could_not_be_written_in_the_end_are_refused_first(tiny_bun
     options = ScoreOptions(inputs=(str(tmp_path / "posts.csv"),), output=tmp_path / "link", model=tiny_bundle)
     for changes, message in (
         ({}, "is a link to a folder"),
-        ({"output": tmp_path / "real", "problems": tmp_path / "real" / "p.csv"}, "can't lie in the output"),
+        ({"output": tmp_path / "real", "problems": tmp_path / "real" / "p.csv"}, "can't be inside the output"),
         ({"output": tmp_path / "o\udce9"}, "is no UTF-8"),
     ):
         with pytest.raises((UsageError, InputError), match=message):

@@ -82,9 +82,7 @@ class Cluster:
             import ray
             import ray.data
         except ImportError as error:
-            raise MissingExtraError(
-                "`--ray` needs ray, which scoring on one machine does without: pip install 'sentimm[ray]'"
-            ) from error
+            raise MissingExtraError("--ray needs the package ray: pip install 'sentimm[ray]'") from error
         self._ray = ray
         self._is_ours = not ray.is_initialized()
         self._redirection = redirect_stdout(_ToLog())

@@ -127,7 +127,7 @@ def check_list(problems: Path, output: Path, options: ScoreOptions) -> None:
             )
     if any(_make_absolute(problems).startswith(f"{_make_absolute(own)}/") for own in (output, job_path(output))):
         raise UsageError(
-            f"The list of problems {problems} can't lie in the output: choose another name with --problems."
+            f"The list of problems {problems} can't be inside the output: choose another name with --problems."
         )
     if not is_remote(problems) and not problems.parent.is_dir() and problems.parent != output.parent:
         raise UsageError(

@@ -88,7 +88,7 @@ class Decoder:
             self._file = _open_memory(room)
             self._memory = mmap.mmap(self._file.fileno(), room)
         except OSError as error:
-            raise DecoderError(f"There is no memory to decode images in ({error.strerror or error}).") from error
+            raise DecoderError(f"There is no memory for decoding images ({error.strerror or error}).") from error
         self._close_file = weakref.finalize(self, self._file.close)
         self._rows = np.frombuffer(self._memory, np.uint8, pixels).reshape(rows, 3, size, size)
 
@@ -253,4 +253,4 @@ def _open_memory(size: int) -> IO[bytes]:
 
 def make_closed_error() -> DecoderError:
     """Return the error of a decoder that was stopped."""
-    return DecoderError("Images are not decoded any more: the scorer was closed.")
+    return DecoderError("The scorer was closed: it decodes no more images.")

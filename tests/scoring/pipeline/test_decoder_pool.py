@@ -149,7 +149,7 @@ def test_a_decoder_that_hangs_is_not_waited_for_at_the_end():
     wait_until(lambda: any(decoder.largest for decoder in pool.busy))
     pool.close()
     thread.join(10)
-    assert failures == ["Images are not decoded any more: the scorer was closed."]
+    assert failures == ["The scorer was closed: it decodes no more images."]
     with pytest.raises(DecoderError), pool.borrow():
         pass
 
