@@ -105,9 +105,7 @@ def test_a_name_clash(capsys):
     corpora.make_posts(2).with_columns(status=pl.lit("x")).write_csv("posts.csv")
     code, message = fail(capsys, "score", "posts.csv")
     assert code == 2
-    assert message.startswith(
-        "The input already has a column named 'status': rename the added columns with --prefix"
-    )
+    assert message.startswith("The input already has a column named 'status': rename the added columns with --prefix")
 
 
 @pytest.mark.parametrize(
