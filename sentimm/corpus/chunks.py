@@ -16,10 +16,10 @@ from sentimm.corpus.columns import (
     choose_ids_for_images,
     holds_bytes,
     require_column,
-    shorten_name,
 )
 from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageLookup, ImageSource, is_link, is_url, open_images
 from sentimm.corpus.tables.base import Problem
+from sentimm.corpus.wording import shorten_name
 from sentimm.errors import InputError
 from sentimm.options import CorpusOptions
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from sentimm.corpus.wording import list_names
 from sentimm.errors import ColumnError
 from sentimm.options import CorpusOptions
 
@@ -15,9 +16,6 @@ TEXT_NAMES = ("text", "tweet", "full_text", "content", "message", "body", "capti
 IMAGE_NAMES = ("image", "image_path", "image_file", "filename", "media", "photo")
 BYTES_NAMES = ("jpg", "png", "webp")  # of columns that hold images themselves, as img2dataset calls them
 ID_NAMES = ("id", "tweet_id", "post_id", "guid")
-
-_LISTED = 20  # columns in a message
-_LISTED_CHARS = 200  # of a name
 
 
 @dataclass(frozen=True)
@@ -109,17 +107,6 @@ def require_column(name: str, columns: Sequence[str], option: str) -> None:
     close = difflib.get_close_matches(name, columns, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     raise ColumnError(f"{option} names {name!r}, but the columns are {list_names(columns)}{hint}")
-
-
-def list_names(names: Sequence[str]) -> str:
-    """List columns for a person, the first twenty of many."""
-    listed = ", ".join(map(shorten_name, names[:_LISTED]))
-    return listed + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "") or "none"
-
-
-def shorten_name(name: str) -> str:
-    """Cut a name or a cell, which in a damaged file may be a megabyte, for a person."""
-    return name if len(name) <= _LISTED_CHARS else f"{name[:_LISTED_CHARS]}..."
 
 
 def _can_name(dtype: pl.DataType) -> bool:

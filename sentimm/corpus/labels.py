@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sentimm.corpus.columns import shorten_name
+from sentimm.corpus.wording import shorten_name
 from sentimm.errors import ColumnError
 from sentimm.options import SENTIMENTS
 

@@ -6,16 +6,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from sentimm.corpus.tables.formats import TYPED_FORMATS
 from sentimm.errors import InputError
 from sentimm.storage import Entry, list_folder, read_bytes
-
-TABLE_SUFFIXES = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".ipc": "arrow",
-}
 
 _BESIDE = (".json", ".md")  # what lies beside tables and is none
 _SPLITS, _STATE, _INFO = "dataset_dict.json", "state.json", "dataset_info.json"
@@ -40,7 +33,7 @@ def list_tables(folder: Path, entries: Sequence[Entry]) -> list[Path]:
         return [path for split in splits for path in _list_split(folder / split)]
     if _STATE in files and (named := _list_named(folder, _STATE, files)):
         return [folder / name for name in named]
-    tables = [name for name in files if name.lower().endswith(tuple(TABLE_SUFFIXES))]
+    tables = [name for name in files if name.lower().endswith(tuple(TYPED_FORMATS))]
     others = [name for name in files if name not in tables and not name.lower().endswith(_BESIDE)]
     if folders or others not in ([], ["_SUCCESS"]):
         return []

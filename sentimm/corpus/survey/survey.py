@@ -18,17 +18,19 @@ from sentimm.corpus.columns import (
     choose_columns,
     choose_ids_for_images,
     holds_bytes,
-    list_names,
     list_used,
 )
+from sentimm.corpus.file_names import require_utf8
 from sentimm.corpus.image_lookup import ImageLookup, is_url, open_images
-from sentimm.corpus.inputs.find import find_inputs, open_table, require_utf8
+from sentimm.corpus.inputs.find import find_inputs
 from sentimm.corpus.survey.column_types import TypeInference, merge_types
 from sentimm.corpus.survey.repeated_texts import RepeatCounter
 from sentimm.corpus.tables.base import Block, Problem, Table, head_block
 from sentimm.corpus.tables.delimited import DelimitedTable
+from sentimm.corpus.tables.open import open_table
 from sentimm.corpus.tables.shards import ShardTable
 from sentimm.corpus.tables.typed import TypedTable
+from sentimm.corpus.wording import list_names
 from sentimm.errors import ColumnError, InputError, TableError
 from sentimm.options import CorpusOptions
 from sentimm.storage import is_remote

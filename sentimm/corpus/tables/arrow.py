@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from sentimm.corpus.tables.base import Block
+from sentimm.corpus.tables.formats import ARROW_MAGIC, FEATHER_1_MAGIC
 from sentimm.corpus.tables.text_stream import describe_foreign
 from sentimm.corpus.tables.typed import TypedTable, first_line
 from sentimm.errors import TableError
 from sentimm.storage import is_remote, open_file, read_bytes
 
-_FILE_MAGIC, _FEATHER_1 = b"ARROW1", b"FEA1"
 _MARK = b"\xff\xff\xff\xff"  # begins each message of a stream; alone, with four zeros, it is the stream's end
 _END = _MARK + bytes(4)
 
@@ -64,7 +64,7 @@ class ArrowTable(TypedTable):
         """Open the file: its schema, and its record batches with (at least) these columns."""
         try:
             head = read_bytes(path, 8)
-            if head.startswith(_FEATHER_1):
+            if head.startswith(FEATHER_1_MAGIC):
                 raise TableError(
                     f"{path} is of Feather's first version, which is not read: write it again with "
                     "pyarrow.feather.write_feather."
@@ -74,7 +74,7 @@ class ArrowTable(TypedTable):
         except (pa.ArrowException, OSError) as error:
             raise TableError(f"{path} can't be read as Arrow: {first_line(error)}.") from error
         with source:
-            is_file = head.startswith(_FILE_MAGIC)
+            is_file = head.startswith(ARROW_MAGIC)
             open_ = pa.ipc.open_file if is_file else pa.ipc.open_stream
             try:
                 schema = open_(source).schema

@@ -16,10 +16,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
-from sentimm.corpus.columns import shorten_name
 from sentimm.corpus.tables.base import Block, Problem, cut_block, find_repeated, read_arrow
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, Records, RecordSplitter
 from sentimm.corpus.tables.text_stream import TextStream, describe_damage
+from sentimm.corpus.wording import shorten_name
 from sentimm.errors import TableError
 
 _DAMAGED = "has a quoted field that does not end at a delimiter, or a line that is too long"

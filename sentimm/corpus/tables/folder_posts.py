@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from sentimm.corpus.file_names import to_utf8
 from sentimm.corpus.image_lookup import is_inside, split_suffix
 from sentimm.corpus.tables.base import Block, Problem
 from sentimm.corpus.tables.delimited_records import MAX_RECORD_BYTES
@@ -67,7 +68,7 @@ class FolderTable:
             self.notes += (f"{path} has {what} not read.",)
         if others:
             what = "1 other file, which is" if len(others) == 1 else f"{len(others)} other files, which are"
-            self.notes += (f"{path} has {what} not read: {_to_utf8(min(others))}{', ...' if len(others) > 1 else ''}.",)
+            self.notes += (f"{path} has {what} not read: {to_utf8(min(others))}{', ...' if len(others) > 1 else ''}.",)
 
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
         """Give the rows from `start` on (see `Table`)."""
@@ -85,9 +86,9 @@ class FolderTable:
             texts.append(None if isinstance(content, TableError) else content)
         frame = pl.DataFrame(
             {
-                "id": pl.Series([_to_utf8(stem) for stem, _ in posts], dtype=pl.String),
+                "id": pl.Series([to_utf8(stem) for stem, _ in posts], dtype=pl.String),
                 "text": pl.Series(texts, dtype=pl.String),
-                "image": pl.Series([_to_utf8(name) or None for _, name in posts], dtype=pl.String),
+                "image": pl.Series([to_utf8(name) or None for _, name in posts], dtype=pl.String),
             }
         ).select(columns)
         if problems:
@@ -136,8 +137,3 @@ def _read_text(path: Path) -> str:
         if sum(map(len, parts)) > MAX_RECORD_BYTES:
             raise TableError("it is too long")
     return b"".join(parts).decode()
-
-
-def _to_utf8(name: str) -> str:
-    """Write a file name that is no UTF-8 as a string that polars takes; such a name finds no file again."""
-    return name.encode(errors="replace").decode()

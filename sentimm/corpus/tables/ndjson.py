@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from sentimm.corpus.file_names import to_utf8
 from sentimm.corpus.tables.base import Block, Problem
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, MAX_RECORD_BYTES
 from sentimm.corpus.tables.text_stream import TextStream, describe_damage
@@ -189,17 +190,12 @@ def _to_strings(name: str, values: list[Any]) -> tuple[pl.Series, frozenset[str]
     try:
         return pl.Series(name, values, dtype=pl.String), frozenset(kinds)
     except UnicodeEncodeError:
-        return pl.Series(name, [value and _clean(value) for value in values], dtype=pl.String), frozenset(kinds)
-
-
-def _clean(text: str) -> str:
-    """Replace halves of surrogate pairs, which JSON can write and UTF-8 can't."""
-    return text if text.isascii() else text.encode(errors="replace").decode()
+        return pl.Series(name, [value and to_utf8(value) for value in values], dtype=pl.String), frozenset(kinds)
 
 
 def _clean_key(key: str) -> str:
     """Make a key a name that a column can have."""
-    return _clean(key).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return to_utf8(key).replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _write_json(value: object) -> str:

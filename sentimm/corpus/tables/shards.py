@@ -11,6 +11,7 @@ from typing import IO, Any, cast
 
 import polars as pl
 
+from sentimm.corpus.file_names import to_utf8
 from sentimm.corpus.image_lookup import MISSING, Missing, split_suffix
 from sentimm.corpus.tables.base import Block, Problem
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, MAX_RECORD_BYTES
@@ -131,7 +132,7 @@ class ShardTable:
                     archive.members = []  # type: ignore[attr-defined]  # which would grow with the archive
                     if entry.isreg() and not entry.issparse():
                         count += 1
-                        yield _Member(_clean(entry.name.removeprefix("./")), entry.offset_data, entry.size)
+                        yield _Member(to_utf8(entry.name.removeprefix("./")), entry.offset_data, entry.size)
                 is_whole = _ends_at(file, archive.offset)
             except (tarfile.TarError, OSError, ValueError, RecursionError) as error:
                 if is_remote(self.path) and isinstance(error, OSError):  # its server fails, and not the shard
@@ -234,8 +235,3 @@ def _read_member(file: IO[bytes], member: _Member) -> bytes | None:
     file.seek(member.offset)
     content = file.read(member.size)
     return content if len(content) == member.size else None
-
-
-def _clean(name: str) -> str:
-    """Write a name that is no UTF-8 as a string that polars takes."""
-    return name.encode(errors="replace").decode()

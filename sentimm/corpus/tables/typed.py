@@ -9,9 +9,9 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from sentimm.corpus.columns import shorten_name
 from sentimm.corpus.tables.base import Block, find_repeated, read_arrow
 from sentimm.corpus.tables.text_stream import describe_damage
+from sentimm.corpus.wording import shorten_name
 from sentimm.errors import TableError
 
 _BLOCK_BYTES = 16 << 20  # decoded; images as bytes are a hundred kilobytes each

@@ -326,7 +326,7 @@ def test_inputs_that_are_not_there_are_clear_errors(tmp_path: Path) -> None:
         (["*.tsv"], f"No file matches '{tmp_path}/*.tsv'."),
         (["gone.csv"], "gone.csv is not there"),
         (["pipe.csv"], "pipe.csv is no regular file, and a table is read twice: write it to a file first."),
-        (["posts.xlsx"], f"The name of {tmp_path}/posts.xlsx does not tell its format: .csv, .tsv, .ndjson"),
+        (["posts.xlsx"], f"The format of {tmp_path}/posts.xlsx is unknown: its name must end in .csv, .tsv, .ndjson"),
         (["posts.csv", "p*s.csv"], f"{path} is named twice: each post would come out twice."),
     ):
         with pytest.raises(InputError) as raised:
