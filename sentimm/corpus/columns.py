@@ -60,11 +60,13 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
     id_, why_id = _choose("id", options.id_column, ID_NAMES, ids, list(types))
     ignored = None
     if text is not None and not _can_name(types[text]):
-        raise ColumnError(f"The column {text!r} holds {types[text]}, no text: name another one with --text-column.")
+        raise ColumnError(f"The column {text!r} holds {types[text]}, not text: choose another one with --text-column.")
     if image is not None and image not in names:
-        raise ColumnError(f"The column {image!r} holds {types[image]}, no image: name another one with --image-column.")
+        raise ColumnError(
+            f"The column {image!r} holds {types[image]}, not images: choose another one with --image-column."
+        )
     if id_ is not None and id_ not in ids:
-        raise ColumnError(f"The column {id_!r} holds {types[id_]}, no id: name another one with --id-column.")
+        raise ColumnError(f"The column {id_!r} holds {types[id_]}, not ids: choose another one with --id-column.")
     if options.only == "image":
         text = None
     if image and not has_folder and not holds_bytes(types[image]):
@@ -76,13 +78,13 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
         raise ColumnError(_explain_nothing(types, options))
     reasons = [why_text] if text else []
     reasons += [why_image] if image else []
-    reasons += [f"image: looked up in the folder by the id; {why_id}"] if by_id else []
+    reasons += [f"image: looked up in the folder by id; {why_id}"] if by_id else []
     return ColumnChoice(text, image, id_, by_id, ignored, tuple(reasons))
 
 
 def choose_ids_for_images(choice: ColumnChoice) -> ColumnChoice:
     """Make a choice that looks images up by id rather than by the names in a column."""
-    reason = f"image: looked up in the folder by the id in column {choice.id!r}; no name in {choice.image!r} is there."
+    reason = f"image: looked up in the folder by id (column {choice.id!r}); no name in column {choice.image!r} is there"
     reasons = (*(each for each in choice.reasons if not each.startswith("image")), reason)
     return replace(choice, image=None, by_id=True, reasons=reasons)
 
@@ -120,23 +122,24 @@ def _choose(
     """Choose the column that is `named`, which may be any that is `there`, or the first of `names` in `columns`."""
     if named is not None:
         require_column(named, there or columns, f"--{kind}-column")
-        return named, f"{kind}: column {named!r}, as --{kind}-column says."
+        return named, f"{kind}: column {named!r} (--{kind}-column)"
     plain = {column.strip().lower(): column for column in reversed(columns)}
     for name in names:
         column = name if name in columns else plain.get(name)
         if column is not None:
-            return column, f"{kind}: column {column!r}, the first there is of {', '.join(names)}."
+            return column, f"{kind}: column {column!r} (first match among {', '.join(names)})"
     return None, ""
 
 
 def _explain_nothing(types: Mapping[str, pl.DataType], options: CorpusOptions) -> str:
-    there = f"The columns are {list_names(list(types))}"
-    if options.only == "text":
-        return f"{there}, and none is a text: name it with --text-column."
+    columns = f"(columns: {list_names(list(types))})"
     if options.only == "image":
-        return f"{there}, and none gives an image: give --images, and --image-column or --id-column."
+        return f"No image column found {columns}: use --images, and --image-column or --id-column."
+    if options.only == "text":
+        return f"No text column found {columns}: name it with --text-column."
     if options.images is None:
-        return f"{there}, and none is a text: name it with --text-column (images need --images)."
+        return f"No text column found {columns}: name it with --text-column (images need --images)."
     return (
-        f"{there}, and none is a text, an image or an id: name one with --text-column, --image-column or --id-column."
+        f"No column of texts, images or ids found {columns}: name one with --text-column, --image-column or "
+        "--id-column."
     )

@@ -12,7 +12,7 @@ def require_utf8(name: str) -> None:
         InputError: it is not.
     """
     if any("\ud800" <= character <= "\udfff" for character in name):
-        raise InputError(f"The name of {name} is no UTF-8, as names in an output are: rename it.")
+        raise InputError(f"The name of {name} is not valid UTF-8, as an output requires: rename it.")
 
 
 def to_utf8(name: str) -> str:

@@ -12,7 +12,8 @@ from sentimm.corpus.chunks import Chunk, find_images, make_frame, read_names, re
 from sentimm.corpus.columns import list_used
 from sentimm.corpus.image_lookup import ImageLookup, open_images
 from sentimm.corpus.survey.column_types import convert_series
-from sentimm.corpus.survey.survey import ROW, SOURCE, Source, Survey, open_folders
+from sentimm.corpus.survey.survey import Source, Survey, open_folders
+from sentimm.corpus.survey.table_columns import ROW, SOURCE
 from sentimm.corpus.tables.base import Block, Table, head_block
 from sentimm.corpus.tables.open import open_table
 from sentimm.errors import TableError

@@ -43,7 +43,7 @@ def list_tables(folder: Path, entries: Sequence[Entry]) -> list[Path]:
 def _list_split(folder: Path) -> list[Path]:
     if not (tables := list_tables(folder, list_folder(folder))):
         raise InputError(
-            f"{folder} holds no Arrow files, and is a split of a dataset: copy it anew, or name the others."
+            f"{folder} is a split of a dataset but holds no Arrow files: copy it again, or name the other splits."
         )
     return tables
 
@@ -60,10 +60,10 @@ def _list_named(folder: Path, index: str, there: Sequence[str]) -> list[str]:
     for name in names:
         if name in ("", ".", "..") or set(name) & set("/\\\0"):
             raise InputError(
-                f"{folder / index} names {name!r}, which is no file of its folder: save the dataset again."
+                f"{folder / index} names {name!r}, which is not a file in its folder: save the dataset again."
             )
         if name not in there:
             raise InputError(
-                f"{str(folder / name)!r} is not there, which {index} names: copy it there, or save the dataset again."
+                f"{str(folder / name)!r}, which {index} names, is not there: copy it there, or save the dataset again."
             )
     return names

@@ -60,7 +60,7 @@ def find_inputs(inputs: Sequence[str]) -> Inputs:
     notes: list[str] = []
     for name in inputs:
         if not name.strip():
-            raise InputError("An INPUT is empty, as a shell variable that is not set is: name a table or a folder.")
+            raise InputError("An INPUT is empty, perhaps an unset shell variable: name a table or a folder.")
         require_utf8(name)
         names = None if not is_remote(name) and _is_there(Path(name)) else expand_braces(name)
         if names is None:
@@ -68,7 +68,7 @@ def find_inputs(inputs: Sequence[str]) -> Inputs:
             continue
         there, missing = _find_shards(name, list(names))
         paths += [path for each in there for path in _expand_name(each)]
-        notes += [f"{each} is not there, its posts are left out." for each in missing]
+        notes += [f"{each} is not there: its posts are left out." for each in missing]
     seen: set[str] = set()
     for path in paths:
         real = str(path) if is_remote(path) else os.path.realpath(path)
@@ -151,8 +151,8 @@ def _list_nested(folder: Path) -> list[Path]:
             below = _list_visible(path)
             if _holds_posts(below) and (table := next(iter(tables), None)):
                 raise InputError(
-                    f"{folder} holds a table beside a folder of images, and which is meant can't be known: name "
-                    f"{folder / table} and give --images {path}, or name {path}."
+                    f"{folder} holds a table beside a folder of images: pass {folder / table} with --images {path}, "
+                    f"or {path} alone."
                 )
             inside += [path] if _holds_posts(below) else list_tables(path, below)
         return inside

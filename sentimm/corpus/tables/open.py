@@ -35,7 +35,7 @@ def open_table(path: Path) -> Table:
     if stat.S_ISDIR(mode):
         return FolderTable(path)
     if not stat.S_ISREG(mode):
-        raise InputError(f"{path} is no regular file, and a table is read twice: write it to a file first.")
+        raise InputError(f"{path} is not a regular file, but a table is read twice: write it to a file first.")
     match _choose_format(path):
         case "parquet":
             return ParquetTable(path)

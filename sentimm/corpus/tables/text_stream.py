@@ -32,7 +32,7 @@ class TextStream:
         self._path = path
 
     def __iter__(self) -> Iterator[bytes]:
-        """Give the file's blocks, from its start."""
+        """Yield the file's blocks, from its start."""
         clean = _Cleaner()
         with _open_raw(self._path) as raw:
             while data := _read_raw(raw, self._path):
@@ -69,14 +69,14 @@ class _Cleaner:
 
 
 def describe_foreign(path: Path) -> str | None:
-    """Say what a file is by its first bytes, where that is no text and no compressed text; else None."""
+    """Return what a file is by its first bytes, where that is neither text nor compressed text; else None."""
     head = _read_head(path)
     return next((name for magic, name in FOREIGN_MAGIC.items() if head.startswith(magic)), None)
 
 
 def describe_damage(path: Path) -> str:
-    """Say that a file holds broken UTF-8."""
-    return f"{path} holds bytes that are no UTF-8; they are read as U+FFFD."
+    """Return the note that a file holds broken UTF-8."""
+    return f"{path} holds bytes that are not valid UTF-8: they are read as U+FFFD."
 
 
 def _find_incomplete(data: bytes) -> int:
@@ -92,7 +92,7 @@ def _find_incomplete(data: bytes) -> int:
 
 
 def _is_utf8(data: bytes) -> bool:
-    """Tell whether `data` is valid UTF-8: five times as fast as decoding it, as nothing is copied."""
+    """Check whether `data` is valid UTF-8: five times as fast as decoding it, as nothing is copied."""
     offsets = np.array([0, len(data)], dtype=np.int32)
     array = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
     try:
