@@ -8,8 +8,9 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -20,6 +21,21 @@ from tests.support.tiny_bundles import make_bundle
 
 settings.register_profile("ci", settings.get_profile("default"), print_blob=True)
 settings.load_profile("default")  # hypothesis itself loads another one where it finds CI
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Let reports hold what tests print of names that are no UTF-8: they are sent as UTF-8 from process to process."""
+    return make_printable((yield))
+
+
+def make_printable(value: Any) -> Any:
+    """Replace what UTF-8 can't hold in all strings of a report."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {make_printable(key): make_printable(each) for key, each in value.items()}
+    return type(value)(map(make_printable, value)) if isinstance(value, list | tuple) else value
 
 
 @pytest.fixture(scope="session")
