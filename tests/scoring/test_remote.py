@@ -38,7 +38,9 @@ from sentimm.scoring.job_folder import lock
 from sentimm.scoring.job_folder.progress import read_progress
 from sentimm.storage import retrying, to_path
 from tests.support import corpora
-from tests.support.servers import Faults, MemoryStore, S3Server
+from tests.support.faults import Faults
+from tests.support.file_systems import MemoryStore
+from tests.support.s3_server import S3Server
 from tests.support.steps import Killed, copying_steps
 
 ROWS = 48

@@ -23,7 +23,7 @@ import pytest
 from tests.support import cluster_driver, corpora, kills
 from tests.support.cluster_hearing import list_begun
 from tests.support.cluster_jobs import ROWS, arguments, begin_and_kill, check, make_corpus, score
-from tests.support.servers import Faults, find_free_port
+from tests.support.faults import Faults, find_free_port
 
 pytestmark = pytest.mark.slow
 POSIX = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
