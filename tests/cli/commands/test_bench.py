@@ -52,6 +52,7 @@ def test_columns_are_chosen_as_for_score(capsys, here):
     assert stages == ["preparing texts", "text graph", "fusion graph"]
 
 
+@pytest.mark.slow
 def test_without_an_input_posts_are_generated(capsys, here):
     code, out, _ = run(capsys, "bench", "--posts", "20", "--figure", "bench.png")
     assert code == 0

@@ -249,6 +249,7 @@ def test_a_worker_that_dies_ends_the_job_and_the_job_goes_on_later(options, monk
     check(options)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no decoder processes")
 def test_decoders_that_something_kills_cost_nothing(options, monkeypatch, tmp_path):
     monkeypatch.setattr("sentimm.scoring.pipeline.decoder_pool.ISOLATED", True)
