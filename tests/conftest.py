@@ -27,7 +27,7 @@ settings.load_profile("default")  # hypothesis itself loads another one where it
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Generator[None, Any, Any]:
-    """Let reports hold what tests print of names that are no UTF-8: they are sent as UTF-8 from process to process."""
+    """Replace what UTF-8 can't hold in reports, such as names of files: they are sent to another process."""
     return make_printable((yield))
 
 

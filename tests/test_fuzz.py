@@ -129,7 +129,7 @@ def test_a_damaged_image_is_pixels_or_a_reason(images: Images, seed: int) -> Non
 
 
 def passes_header(content: bytes) -> bool:
-    """Tell whether a file is taken for an image: whether its header can be read."""
+    """Return whether a file is taken for an image: whether its header can be read."""
     try:
         with Image.open(io.BytesIO(content)):
             return True
@@ -222,7 +222,7 @@ def test_a_damaged_manifest_is_refused_or_says_the_same(bundle: Path, seed: int)
 
 
 def change_manifest(content: bytes, chance: random.Random) -> bytes:
-    """Give another value to a field anywhere in a manifest, or take one away."""
+    """Set another value in a field anywhere in a manifest, or take one away."""
     manifest = json.loads(content)
     for _ in range(chance.randint(1, 3)):
         inside, key = manifest, chance.choice(list(manifest))

@@ -23,7 +23,7 @@ def make_corpus(folder: Path) -> Path:
 
 
 def arguments(corpus: Path, bundle: Path, output: Path, table: str = "posts.csv") -> list[str]:
-    """Give the arguments that score such a corpus, in 24 parts."""
+    """Return the arguments that score such a corpus, in 24 parts."""
     named = [str(corpus / table), "--images", str(corpus / "images"), "--model", str(bundle)]
     return [*named, "--chunk-rows", "50", "-o", str(output)]
 

@@ -48,12 +48,12 @@ class Trouble:
             self.requests: Counter[str] = Counter()
 
     def stop(self) -> None:
-        """Let nothing fail any more, and keep the counts."""
+        """End all faults, and keep the counts."""
         with self._lock:
             self._faults = Faults()
 
     def meet(self, method: str) -> tuple[str | None, bool]:
-        """Count a request and give the fault that it meets, and whether it is carried out all the same."""
+        """Count a request, and return the fault that it meets and whether it is carried out all the same."""
         with self._lock:
             self.requests[method] += 1
             draw, is_done = self._random.random(), self._random.random() < 0.5

@@ -8,7 +8,7 @@ BUCKET = "posts"
 
 
 def forget_file_systems() -> None:
-    """Let fsspec make its file systems anew: it keeps them, with the servers and keys that they found."""
+    """Make fsspec open its file systems anew: it keeps them, with the servers and keys that they found."""
     if "s3fs" in sys.modules:
         sys.modules["s3fs"].S3FileSystem.clear_instance_cache()
     if "fsspec.implementations.http" in sys.modules:

@@ -92,7 +92,7 @@ class S3Server:
 
     @contextmanager
     def failing(self, faults: Faults) -> Iterator[None]:
-        """Let requests fail for a while; the counts start anew and are kept afterwards."""
+        """Fail requests for a while; the counts start anew and are kept afterwards."""
         self._say({"do": "fail", "faults": asdict(faults)})
         try:
             yield

@@ -54,7 +54,7 @@ class WebServer:
 
     @contextmanager
     def failing(self, faults: Faults) -> Iterator[None]:
-        """Let requests fail for a while; the counts start anew and are kept afterwards."""
+        """Fail requests for a while; the counts start anew and are kept afterwards."""
         self._trouble.set(faults)
         try:
             yield

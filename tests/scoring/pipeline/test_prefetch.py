@@ -94,8 +94,8 @@ def test_large_images_are_asked_for_a_few_at_a_time_until_small_ones_come(monkey
 
 
 def test_nothing_is_asked_for_again_when_nobody_waits_any_more(monkeypatch, web):
-    monkeypatch.setattr(retrying, "_FIRST_WAIT", 600)
-    monkeypatch.setattr(retrying, "_LONGEST_WAIT", 600)
+    monkeypatch.setattr(retrying, "FIRST_WAIT_S", 600)
+    monkeypatch.setattr(retrying, "LONGEST_WAIT_S", 600)
     with web.failing(Faults(refused=1)):
         with Prefetcher() as fetcher:
             fetcher.expect([RemoteFile(f"{web.url}/{number}.png") for number in range(5)])

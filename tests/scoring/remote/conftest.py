@@ -16,8 +16,8 @@ from tests.support.stored_jobs import ROWS, score
 def impatient(monkeypatch):
     monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda *_, **__: 0.01)
     monkeypatch.setattr(lock, "RENEW_SECONDS", 0.0)
-    monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.01)
-    monkeypatch.setattr(retrying, "_LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(retrying, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(retrying, "LONGEST_WAIT_S", 0.05)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ import botocore.retryhandler
 from sentimm.cli.app import main
 from sentimm.storage import retrying
 botocore.retryhandler.delay_exponential = lambda *_, **__: 0.01
-retrying._FIRST_WAIT, retrying._LONGEST_WAIT = 0.01, 0.05
+retrying.FIRST_WAIT_S, retrying.LONGEST_WAIT_S = 0.01, 0.05
 main(sys.argv[1:])
 """
 
