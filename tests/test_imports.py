@@ -182,7 +182,7 @@ app({arguments!r}, standalone_mode=False)
 
 def test_libraries_take_no_more_threads_than_the_model() -> None:
     code = (
-        "from sentimm.cli.scoring_options import limit_threads; limit_threads(1); "
+        "from sentimm.cli.scoring import limit_threads; limit_threads(1); "
         "import polars; print(polars.thread_pool_size())"
     )
     # Without what commands that other tests ran in this process have set.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sentimm.cli.declare import parse_path
+from sentimm.option_fields import parse_location
 
 if TYPE_CHECKING:
     from sentimm.bundle.bundle import Bundle
@@ -19,7 +19,7 @@ def info(
     bundle: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[BUNDLE]", help="The bundle's folder.", show_default="the built-in model", parser=parse_path
+            metavar="[BUNDLE]", help="The bundle's folder.", show_default="the built-in model", parser=parse_location
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from sentimm.cli.declare import parse_path
+from sentimm.option_fields import parse_location
 
 
 def status(
     output: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The output that a `sentimm score` command writes.", parser=parse_path)
+        Path,
+        typer.Argument(metavar="OUT", help="The output that a `sentimm score` command writes.", parser=parse_location),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
