@@ -34,7 +34,9 @@ Change = Mapping[str, Any]  # of an OptionField, or of its Option
 def options_from(
     kind: type[Any], *, without: tuple[str, ...] = (), **changes: Change
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of a dataclass; it gets the dataclass as its first parameter, or behind `context`.
+    """Return a decorator that makes the fields of a dataclass a command's options.
+
+    The command gets the dataclass as its parameter `options`.
 
     The command's own further parameters are annotated with `option` too, or are what Typer knows.
 

@@ -41,7 +41,7 @@ def info(
 
 
 def _describe(bundle: Bundle) -> dict[str, Any]:
-    """Give all that is in a bundle as JSON knows it; file names without their folder."""
+    """Return all that is in a bundle as JSON knows it; file names without their folder."""
     fields = asdict(bundle)
     fields["path"] = str(bundle.path)
     if bundle.text is not None:
@@ -53,7 +53,7 @@ def _describe(bundle: Bundle) -> dict[str, Any]:
 
 
 def _list_facts(bundle: Bundle) -> list[tuple[str, list[str]]]:
-    """Put a bundle into words: a name and some lines for each fact."""
+    """Return a bundle in words: a name and some lines for each fact."""
     text, image, heads = bundle.text, bundle.image, bundle.fusion.heads
     facts: list[tuple[str, list[str]]] = [("Folder", [str(bundle.path)]), ("Digest", [bundle.digest])]
     if text is not None:

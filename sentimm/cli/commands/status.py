@@ -17,7 +17,7 @@ def status(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Tell how far a job is: done, running, or stopped.
+    """Show how far a job is: done, running, or stopped.
 
     Example: sentimm status tweets.scored.parquet
     """
