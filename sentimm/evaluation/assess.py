@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +80,10 @@ class Assessment:
     conflict: Interval | None
     conflict_posts: int
     conflict_differ: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as report.json and `sentimm evaluate --json` have them."""
+        return {"format": 1, **asdict(self)}
 
 
 def assess_corpus(options: EvaluateOptions, tell: Listener) -> Assessment:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,22 +33,10 @@ def info(
 
     loaded = load_bundle(bundle)
     if as_json:
-        print_json(_describe(loaded))
+        print_json(loaded.to_json())
     else:
         title = f"{loaded.name}: {' and '.join(loaded.modalities)} to {', '.join(loaded.labels)}"
         print_facts(title, _list_facts(loaded))
-
-
-def _describe(bundle: Bundle) -> dict[str, Any]:
-    """Return all that is in a bundle as JSON knows it; file names without their folder."""
-    fields = asdict(bundle)
-    fields["path"] = str(bundle.path)
-    if bundle.text is not None:
-        fields["text"]["tokenizer"] = bundle.text.tokenizer.name
-    fields["graphs"] = {
-        precision: {part: path.name for part, path in graphs.items()} for precision, graphs in bundle.graphs.items()
-    }
-    return fields
 
 
 def _list_facts(bundle: Bundle) -> list[tuple[str, list[str]]]:
