@@ -19,7 +19,7 @@ from sentimm.events import Counts, Event, JobFinished, Listener, ModelReady, Pos
 from sentimm.options import BenchOptions, CorpusOptions, ScoreOptions
 from sentimm.runtime.engine import Engine
 from sentimm.scoring.job import run_job
-from sentimm.scoring.output.columns import write_file
+from sentimm.scoring.output.parquet_files import write_parquet
 
 
 @dataclass(frozen=True)
@@ -157,5 +157,5 @@ def _time_writing(output: Path, target: Path, counts: Counts) -> float:
     """Write an output once more, and return the seconds that it took."""
     table = pl.read_parquet(output, glob=False).to_arrow()
     began = time.perf_counter()
-    write_file(target, [table], table.schema, {}, counts)
+    write_parquet(target, [table], table.schema, {}, counts)
     return time.perf_counter() - began

@@ -20,13 +20,13 @@ from sentimm.bundle.files import check_files, fetch_bundle, hash_file, measure_p
 from sentimm.bundle.graph_checks import check_graph
 from sentimm.bundle.manifest import FORMAT, MANIFEST, MOST_BYTES, REMEDY, Fields, parse_manifest
 from sentimm.errors import BundleError, BundleNotFoundError
+from sentimm.options import Modality
 from sentimm.storage import is_remote, to_path
 from sentimm.storage.atomic import TEMPORARY, sync_file, write_file
 
 if TYPE_CHECKING:
     from sentimm.text import TextTokenizer
 
-Modality: TypeAlias = Literal["text", "image"]
 Precision: TypeAlias = Literal["int8", "fp16", "fp32"]
 
 MODALITIES: tuple[Modality, ...] = ("text", "image")
