@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +57,7 @@ class ComparisonConsole:
         """Show the tables; `folder` is where they were written."""
         self._training.close()
         if self._as_json:
-            print_json({"format": 1, **asdict(found)})
+            print_json(found.to_json())
             return
         console = make_console(sys.stdout)
         console.width = max(console.width, _WIDTH)
