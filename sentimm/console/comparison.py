@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
-from sentimm.console.terminal import make_console, make_line, print_block, print_json
+from sentimm.console.terminal import make_console, make_line, make_table, print_block, print_json
 from sentimm.console.training import TrainingConsole
 from sentimm.training.comparison.results import Comparison, list_notes, list_tables
 from sentimm.training.events import ComparedRun, ComparisonEvent, ImagesHashed
@@ -66,9 +65,7 @@ class ComparisonConsole:
         for title, (header, *rows) in list_tables(found):
             console.print()
             console.print(make_line(title, "bold"), soft_wrap=True)
-            table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-            for number, name in enumerate(header):
-                table.add_column(make_line(name), justify="right" if number else "left", no_wrap=True)
+            table = make_table(*header)
             for row in rows:
                 table.add_row(*map(Text, row))
             print_block(console, table)

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sentimm.console.terminal import count_posts, make_console, make_line, print_block, print_json
+from sentimm.console.terminal import count_posts, make_console, make_line, make_table, print_block, print_json
 
 if TYPE_CHECKING:
     from sentimm.evaluation.assess import Assessment
@@ -98,7 +98,7 @@ def _draw_figures(report: Report) -> RenderableType:
 
 
 def _draw_labels(report: Report) -> RenderableType:
-    table = _make_table("label", "posts", "precision", "recall", "F1")
+    table = make_table("label", "posts", "precision", "recall", "F1")
     for each in report.labels:
         table.add_row(
             make_line(each.label),
@@ -110,7 +110,7 @@ def _draw_labels(report: Report) -> RenderableType:
 
 def _draw_confusion(report: Report) -> RenderableType:
     names = [each.label for each in report.labels]
-    table = _make_table("label \\ answer", *names)
+    table = make_table("label \\ answer", *names)
     for row, (name, counts) in enumerate(zip(names, report.confusion, strict=True)):
         cells = [Text(f"{count:,}", style="bold" if row == column else "") for column, count in enumerate(counts)]
         table.add_row(make_line(name), *cells)
@@ -118,7 +118,7 @@ def _draw_confusion(report: Report) -> RenderableType:
 
 
 def _draw_groups(title: str, reports: Mapping[str, Report]) -> RenderableType:
-    table = _make_table(title, "posts", "accuracy", "macro recall", "macro F1", "calibration")
+    table = make_table(title, "posts", "accuracy", "macro recall", "macro F1", "calibration")
     for name, report in reports.items():
         error = "" if report.calibration_error is None else f"{report.calibration_error:.3f}"
         figures = (report.accuracy, report.macro_recall, report.macro_f1)
@@ -131,10 +131,3 @@ def _draw_conflict(found: Assessment, area: Interval) -> Text:
         f"conflict finds the {found.conflict_differ:,} of {found.conflict_posts:,} posts whose text and image labels "
         f"differ with an area under the ROC curve of {area.value:.3f} ({area.low:.3f} to {area.high:.3f})."
     )
-
-
-def _make_table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    for number, name in enumerate(columns):
-        table.add_column(make_line(name), justify="right" if number else "left", no_wrap=True)
-    return table

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 BAR_WIDTH = 30  # cells
@@ -104,6 +105,14 @@ def make_line(text: str, style: str = "") -> Text:
 def make_lines(sentences: Iterable[str], style: str = "") -> list[Text]:
     """Make a line of each sentence."""
     return [make_line(sentence, style) for sentence in sentences]
+
+
+def make_table(*columns: str) -> Table:
+    """Make a table without lines: the first column to the left, figures to the right."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for number, name in enumerate(columns):
+        table.add_column(make_line(name), justify="right" if number else "left", no_wrap=True)
+    return table
 
 
 def draw_bar(share: float, color: str) -> Sequence[tuple[str, str]]:
