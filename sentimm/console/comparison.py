@@ -1,4 +1,4 @@
-"""How a comparison goes, and its tables."""
+"""The progress of a comparison, and its tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sentimm.training.run_folder import TrainingStopped
 
 _WIDTH = 120  # of the tables: in a narrower window their lines wrap, and no figure is cut off
-_STATES = {"new": "", "interrupted": ": going on", "finished": ": done already"}
+_STATES = {"new": "", "interrupted": ": resuming", "finished": ": already done"}
 
 
 class ComparisonConsole:
@@ -48,9 +48,10 @@ class ComparisonConsole:
         self._training.say(words)
 
     def stop(self, stop: TrainingStopped) -> None:
-        """Say where the comparison stopped and how to go on."""
+        """Show where the comparison stopped and how to resume it."""
         self._training.close()
-        self.say(f"Stopped in {stop.path.name}, epoch {stop.epoch}, after step {stop.step}: the same command goes on.")
+        where = f"{stop.path.name}, epoch {stop.epoch}, after step {stop.step}"
+        self.say(f"Stopped in {where}. To resume, run the same command again.")
 
     def finish(self, found: Comparison, folder: Path) -> None:
         """Show the tables; `folder` is where they were written."""

@@ -52,7 +52,7 @@ def test_a_stop_is_said_also_where_progress_is_not_shown(capsys: pytest.CaptureF
     console.tell(ComparedRun(2, 7, "ote-seed1", "interrupted"))
     console.stop(TrainingStopped(Path("out/runs/ote-seed1"), epoch=3, step=7))
     words = " ".join(capsys.readouterr().err.split())
-    assert words == "Stopped in ote-seed1, epoch 3, after step 7: the same command goes on."
+    assert words == "Stopped in ote-seed1, epoch 3, after step 7. To resume, run the same command again."
 
 
 @pytest.mark.parametrize(
