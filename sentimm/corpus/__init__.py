@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sentimm.corpus.chunks import Chunk, chunk_frame
 from sentimm.corpus.columns import ColumnChoice
+from sentimm.corpus.file_names import require_utf8
 from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageSource, Missing, is_url, open_images
-from sentimm.corpus.inputs.find import expand_inputs, require_utf8
+from sentimm.corpus.inputs.find import expand_inputs
 from sentimm.corpus.inputs.stdin import spool_stdin
 from sentimm.corpus.reader import CorpusReader, join_chunks
 from sentimm.corpus.staging import holds_rows, read_chunk, write_chunk

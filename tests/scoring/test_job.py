@@ -581,7 +581,7 @@ def test_outputs_that_could_not_be_written_in_the_end_are_refused_first(tiny_bun
     for changes, message in (
         ({}, "is a link to a folder"),
         ({"output": tmp_path / "real", "problems": tmp_path / "real" / "p.csv"}, "can't be inside the output"),
-        ({"output": tmp_path / "o\udce9"}, "is no UTF-8"),
+        ({"output": tmp_path / "o\udce9"}, "is not valid UTF-8"),
     ):
         with pytest.raises((UsageError, InputError), match=message):
             run_job(replace(options, **changes), lambda _: None)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sentimm.corpus import expand_inputs, require_utf8
+from sentimm.corpus.tables.formats import COMPRESSIONS, FORMATS
 from sentimm.errors import OutputError, UsageError
 from sentimm.options import ScoreOptions
 from sentimm.scoring.job_folder.finished_output import read_output
@@ -14,21 +15,7 @@ from sentimm.scoring.job_folder.job_file import job_path
 from sentimm.scoring.output.problems import PROBLEMS_SUFFIX, check_problems, name_problems
 from sentimm.storage import exists, is_remote, require_writable
 
-_COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
-_TABLES = (
-    ".csv",
-    ".tsv",
-    ".tab",
-    ".ndjson",
-    ".jsonl",
-    ".json",
-    ".parquet",
-    ".pq",
-    ".arrow",
-    ".feather",
-    ".ipc",
-    ".tar",
-)
+_COMPRESSED, _TABLES = tuple(COMPRESSIONS), tuple(FORMATS)
 
 
 def default_output(inputs: Sequence[str]) -> Path:
