@@ -170,7 +170,7 @@ def test_mistakes_are_told_in_a_sentence(
         ({"text": [" "], "label": ["positive"]}, "None of the 1 labelled posts of {table} has an answer"),
         (
             {"text": ["a"], "label": [""], "text_label": ["positive"]},
-            "No post of {table} has a label in the column 'label', which the answers are held against",
+            "No post of {table} has a label in the column 'label': name another one with --label-column.",
         ),
     ],
 )
@@ -195,7 +195,7 @@ def test_a_table_that_was_seen_as_a_whole_leaves_nothing(
     place = ("--images", corpus / "images", "--model", tiny_bundle)
     result = run(capsys, "evaluate", table, *place, "--without-seen", table)
     assert result.code == 2
-    assert f"no labelled post is left that does not occur in {table}" in result.err
+    assert f"occur in {table} too: none is left." in result.err
 
 
 def test_a_report_does_not_go_where_a_file_is(
