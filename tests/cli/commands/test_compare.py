@@ -36,7 +36,7 @@ def test_compare_prints_tables_and_goes_on_where_all_is_done(
     assert lines[-1] == f"Written to {tmp_path / 'out'}: table.md, results.json, comparison.png"
     again = run(capsys, *command, "--json")
     assert again.code == 0
-    assert "bert-seed1: done already" in again.err and "epoch 1/1" not in again.err
+    assert "bert-seed1: already done" in again.err and "epoch 1/1" not in again.err
     found = json.loads(again.out)
     assert found == json.loads((tmp_path / "out" / "results.json").read_text())
     assert [model["model"] for model in found["models"]] == ["bert", "native-combine"]
