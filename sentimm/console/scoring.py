@@ -1,4 +1,4 @@
-"""How a `score` job goes: progress on stderr, its result on stdout."""
+"""The progress of a `score` job on stderr, and its result on stdout."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _PLAIN_EVERY_S = 10.0  # between lines of progress where stderr is no terminal
 
 
 class ScoreConsole:
-    """Shows how a `score` job goes, and its result.
+    """Shows the progress of a `score` job, and its result.
 
     Args:
         quiet: show nothing.
