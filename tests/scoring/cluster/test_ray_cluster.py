@@ -67,7 +67,7 @@ def test_a_local_cluster_gives_the_same_rows_though_its_driver_and_then_its_work
     assert process.returncode == 0, err
     assert json.loads(out)["rows"] == ROWS  # and nothing else, though Ray prints what it lost
     assert "(raylet)" not in err
-    assert "On a Ray cluster of 1 node, in fp32, with" in err and "Going on where it stopped" in err
+    assert "On a Ray cluster of 1 node, in fp32, with" in err and "Resuming: " in err
     check(output, expected)
 
 
@@ -245,5 +245,5 @@ def test_a_job_goes_on_when_its_driver_is_killed(address, tiny_bundle, tmp_path)
     score(*arguments(corpus, tiny_bundle, expected, "posts.parquet"))
     own = [*arguments(corpus, tiny_bundle, output, "posts.parquet"), "--ray", address]
     begin_and_kill(output, *own)
-    assert "Going on where it stopped" in score(*own).stderr
+    assert "Resuming: " in score(*own).stderr
     check(output, expected)
