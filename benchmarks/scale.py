@@ -29,7 +29,7 @@ from sentimm.scoring.cluster import ray_cluster as cluster
 from sentimm.scoring.cluster.ray_cluster import Cluster
 from sentimm.scoring.cluster.worker import PartWorker
 from sentimm.scoring.job import run_job
-from sentimm.scoring.output.columns import regroup_parts, write_file
+from sentimm.scoring.output.parquet_files import regroup_parts, write_parquet
 from sentimm.scoring.pipeline.chunk_scorer import Encodings
 from tests.support.tiny_bundles import make_bundle
 
@@ -68,7 +68,7 @@ def measure_files(table: str, images: Path) -> None:
         run_job(ScoreOptions((table,), options, output, make_bundle(folder / "bundle")), lambda _event: None)
         tables, began = regroup_parts([output], lambda _rows: None), time.monotonic()
         again = folder / "again.parquet"
-        write_file(again, tables, pl.read_parquet(output).to_arrow().schema, {}, Counts({}, {}, {}))
+        write_parquet(again, tables, pl.read_parquet(output).to_arrow().schema, {}, Counts({}, {}, {}))
         print_files("put together", survey.rows, time.monotonic() - began, [again])
 
 

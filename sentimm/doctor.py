@@ -7,8 +7,9 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -62,6 +63,10 @@ class Checkup:
     model: str | None
     trial: str | None
     problems: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as `sentimm doctor --json` prints them."""
+        return asdict(self)
 
 
 def examine_machine() -> Checkup:

@@ -7,8 +7,9 @@ job there: what is committed stays, and the same command goes on from it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,10 @@ class Surveyed:
     repeated_texts: int
     unreadable: int
     notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as `sentimm score --dry-run --json` prints them."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,22 @@ class JobFinished:
     saved_texts: int = 0
     saved_images: int = 0
     problems: Path | None = None
+
+    def to_json(self, model: ModelReady | None) -> dict[str, Any]:
+        """Return what `sentimm score --json` prints; `model` scored the posts, None where nothing was scored."""
+        return {
+            "output": str(self.output),
+            "rows": self.rows,
+            "scored": self.scored,
+            "already_done": self.already,
+            "seconds": round(self.seconds, 3),
+            "posts_per_second": round(self.scored / self.seconds, 2) if self.seconds else None,
+            "saved_texts": self.saved_texts,
+            "saved_images": self.saved_images,
+            "problems": None if self.problems is None else str(self.problems),
+            **asdict(self.counts),
+            "model": None if model is None else asdict(model),
+        }
 
 
 Event = (

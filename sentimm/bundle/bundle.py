@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -20,13 +20,13 @@ from sentimm.bundle.files import check_files, fetch_bundle, hash_file, measure_p
 from sentimm.bundle.graph_checks import check_graph
 from sentimm.bundle.manifest import FORMAT, MANIFEST, MOST_BYTES, REMEDY, Fields, parse_manifest
 from sentimm.errors import BundleError, BundleNotFoundError
+from sentimm.options import Modality
 from sentimm.storage import is_remote, to_path
 from sentimm.storage.atomic import TEMPORARY, sync_file, write_file
 
 if TYPE_CHECKING:
     from sentimm.text import TextTokenizer
 
-Modality: TypeAlias = Literal["text", "image"]
 Precision: TypeAlias = Literal["int8", "fp16", "fp32"]
 
 MODALITIES: tuple[Modality, ...] = ("text", "image")
@@ -115,6 +115,16 @@ class Bundle:
     parity: Mapping[str, Any]
     provenance: Mapping[str, Any]
     digest: str  # SHA-256 of bundle.json, which holds those of all other files
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as `sentimm info --json` prints them; files are named without their folder."""
+        fields = asdict(self) | {"path": str(self.path)}
+        if self.text is not None:
+            fields["text"]["tokenizer"] = self.text.tokenizer.name
+        fields["graphs"] = {
+            precision: {part: path.name for part, path in graphs.items()} for precision, graphs in self.graphs.items()
+        }
+        return fields
 
     @property
     def precisions(self) -> tuple[Precision, ...]:

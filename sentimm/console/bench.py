@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -28,7 +27,7 @@ _MILLION = 1_000_000
 def print_benchmark(found: Benchmark, figure: Path | None, *, as_json: bool = False) -> None:
     """Print what a benchmark found, for a person or as one JSON object; `figure` is where it was drawn."""
     if as_json:
-        print_json(describe_benchmark(found))
+        print_json(found.to_json())
         return
     console = make_console(sys.stdout)
     corpus = "generated ones" if found.corpus == "generated" else f"of {found.corpus}"
@@ -40,20 +39,6 @@ def print_benchmark(found: Benchmark, figure: Path | None, *, as_json: bool = Fa
         console.print(make_line(line), soft_wrap=True)
     if figure is not None:
         console.print(make_line(f"Drawn in {figure}"), soft_wrap=True)
-
-
-def describe_benchmark(found: Benchmark) -> dict[str, Any]:
-    """Give a benchmark as JSON knows it."""
-    stages = [
-        asdict(stage) | {"items_per_second": stage.items_per_second, "ms_per_post": 1000 * stage.seconds_per_post}
-        for stage in found.stages
-    ]
-    derived = {
-        "share_of_limit": found.share,
-        "bottleneck": found.bottleneck.name,
-        "core_hours_per_million": found.core_hours_per_million,
-    }
-    return asdict(found) | {"stages": stages} | derived
 
 
 def _draw_stages(found: Benchmark) -> Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,7 @@ _FIGURES = (
 def print_assessment(found: Assessment, folder: Path | None, *, as_json: bool = False) -> None:
     """Print a report, for a person or as one JSON object; `folder` is where it was written."""
     if as_json:
-        print_json(describe_assessment(found))
+        print_json(found.to_json())
         return
     console = make_console(sys.stdout)
     console.print(make_line(f"{', '.join(found.inputs)} against {found.model}", "bold"), soft_wrap=True)
@@ -44,11 +43,6 @@ def print_assessment(found: Assessment, folder: Path | None, *, as_json: bool = 
     if folder is not None:
         console.print()
         console.print(make_line(f"Written to {folder}: report.json, confusion.png"), soft_wrap=True)
-
-
-def describe_assessment(found: Assessment) -> dict[str, object]:
-    """Give a report as JSON knows it."""
-    return {"format": 1, **asdict(found)}
 
 
 def _list_posts(found: Assessment) -> list[str]:

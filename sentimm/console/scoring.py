@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -122,13 +120,13 @@ class ScoreConsole:
         """Show the result of a dry run."""
         self.close()
         if self._as_json:
-            print_json(survey)
+            print_json(survey.to_json())
         elif not self._quiet:
             print_block(make_console(sys.stdout), draw_survey(survey))
 
     def _show_result(self, done: JobFinished) -> None:
         if self._as_json:
-            print_json(self._describe_result(done))
+            print_json(done.to_json(self._model))
             return
         if self._quiet:
             return
@@ -149,21 +147,6 @@ class ScoreConsole:
         if not done.already:
             console.print()
             console.print(make_line(f"Written to {done.output}"), soft_wrap=True)
-
-    def _describe_result(self, done: JobFinished) -> dict[str, Any]:
-        return {
-            "output": str(done.output),
-            "rows": done.rows,
-            "scored": done.scored,
-            "already_done": done.already,
-            "seconds": round(done.seconds, 3),
-            "posts_per_second": round(done.scored / done.seconds, 2) if done.seconds else None,
-            "saved_texts": done.saved_texts,
-            "saved_images": done.saved_images,
-            "problems": None if done.problems is None else str(done.problems),
-            **asdict(done.counts),
-            "model": asdict(self._model) if self._model else None,
-        }
 
     def _advance(self, what: str, rows: int, total: int | None) -> None:
         if self._quiet:

@@ -7,8 +7,7 @@ import logging
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +66,9 @@ def make_file_log_handler(path: Path) -> logging.Handler:
     return handler
 
 
-def print_json(value: object) -> None:
-    """Print a dataclass, or what JSON knows, as one JSON object on stdout."""
-    content = value if isinstance(value, dict) else asdict(value)  # type: ignore[call-overload]
-    written = json.dumps(content, ensure_ascii=not _is_utf8(sys.stdout), default=str)
+def print_json(fields: Mapping[str, Any]) -> None:
+    """Print one JSON object as one line on stdout."""
+    written = json.dumps(fields, ensure_ascii=not _is_utf8(sys.stdout))
     print("".join(_escape(character) if _is_unsafe(character) else character for character in written))
 
 

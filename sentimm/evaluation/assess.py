@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +31,8 @@ from sentimm.metrics.conflict import conflict_auc
 from sentimm.metrics.intervals import Interval
 from sentimm.metrics.report import Report, measure_answers, measure_probabilities
 from sentimm.options import EvaluateOptions
-from sentimm.scoring.output.columns import MODALITIES, STATUSES
 from sentimm.scoring.pipeline.chunk_scorer import ChunkScorer
+from sentimm.scoring.scores import STATUSES, USED_MODALITIES
 
 Flags = npt.NDArray[np.bool_]
 
@@ -79,6 +80,10 @@ class Assessment:
     conflict: Interval | None
     conflict_posts: int
     conflict_differ: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as report.json and `sentimm evaluate --json` have them."""
+        return {"format": 1, **asdict(self)}
 
 
 def assess_corpus(options: EvaluateOptions, tell: Listener) -> Assessment:
@@ -189,7 +194,7 @@ def _conclude(
         seen=left_out.seen,
         images_compared=left_out.images_compared,
         report=measure(counted),
-        modalities=_measure_groups(MODALITIES, answers.modalities, counted, measure),
+        modalities=_measure_groups(USED_MODALITIES, answers.modalities, counted, measure),
         statuses=_measure_groups(STATUSES, answers.statuses, counted, measure),
         alone=_measure_alone(answers, labels),
         conflict=conflict_auc(answers.conflict[both], text_label, image_label),

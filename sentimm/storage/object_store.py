@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from sentimm.storage.paths import CONNECTIONS, RemoteFile, locate, reach, to_path
+from sentimm.storage.paths import CONNECTIONS, RemoteFile, file_system_of, name_in_store, to_path
 from sentimm.storage.retrying import find_status, retry
 from sentimm.storage.steps import reach_step
 from sentimm.storage.store import Argument, Entry, Result, Store
@@ -43,12 +43,12 @@ class ObjectStore(Store):
         return io.BytesIO(self.read_bytes(path))
 
     def read_bytes(self, path: Path | RemoteFile, most: int | None = None) -> bytes:
-        folder, url = locate_file(path)
+        folder, url = split_url(path)
         limits = {} if most is None else {"start": 0, "end": most}
 
         def read() -> bytes:
             try:
-                content: bytes = reach(folder).cat_file(url, **limits)
+                content: bytes = file_system_of(folder).cat_file(url, **limits)
             except Exception as error:
                 if limits and find_status(error) == 416:  # no byte of an empty file is in the range
                     return b""
@@ -97,9 +97,9 @@ class ObjectStore(Store):
         return str(path)
 
     def list_folder(self, path: Path) -> list[Entry]:
-        own = locate(path).rstrip("/")
+        own = name_in_store(path).rstrip("/")
         try:
-            listed = retry(path, lambda: reach(path).ls(own, detail=True))
+            listed = retry(path, lambda: file_system_of(path).ls(own, detail=True))
         except FileNotFoundError:
             return []
         entries = [
@@ -112,8 +112,8 @@ class ObjectStore(Store):
     def find_matches(self, pattern: str) -> list[Path]:
         """Find the files that match a pattern, in the order of their names."""
         path = to_path(pattern)
-        found = retry(path, lambda: reach(path).glob(locate(path)))
-        return [to_path(reach(path).unstrip_protocol(name)) for name in sorted(found)]
+        found = retry(path, lambda: file_system_of(path).glob(name_in_store(path)))
+        return [to_path(file_system_of(path).unstrip_protocol(name)) for name in sorted(found)]
 
     def map_files(self, function: Callable[[Argument], Result], arguments: Iterable[Argument]) -> list[Result]:
         with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="request") as pool:
@@ -131,15 +131,15 @@ class ObjectStore(Store):
         """Copy a local file to `target`, whole or not at all."""
 
         def put() -> None:
-            reach(target).put_file(str(source), locate(target))
-            if (found := reach(target).info(locate(target))["size"]) != source.stat().st_size:
+            file_system_of(target).put_file(str(source), name_in_store(target))
+            if (found := file_system_of(target).info(name_in_store(target))["size"]) != source.stat().st_size:
                 raise OSError(errno.EIO, f"{found} of {source.stat().st_size} bytes arrived")
 
         retry(target, put)
 
     def copy(self, source: Path, target: Path) -> None:
         """Copy a file inside the store."""
-        retry(target, lambda: reach(target).cp_file(locate(source), locate(target)))
+        retry(target, lambda: file_system_of(target).cp_file(name_in_store(source), name_in_store(target)))
 
     @contextmanager
     def scratch_folder(self, folder: Path) -> Iterator[Path]:
@@ -162,7 +162,7 @@ class ObjectStore(Store):
     def remove(self, path: Path) -> None:
         def rm() -> None:
             with suppress(FileNotFoundError):
-                reach(path).rm_file(locate(path))
+                file_system_of(path).rm_file(name_in_store(path))
 
         retry(path, rm)
 
@@ -172,26 +172,26 @@ class ObjectStore(Store):
     def explain(self, error: OSError) -> str:
         return error.strerror or str(error)
 
-    def inquire(self, path: Path) -> dict[str, Any]:
+    def request_info(self, path: Path) -> dict[str, Any]:
         """Request what the server knows of a path, once; the errors are the file system's own."""
-        return cast("dict[str, Any]", reach(path).info(locate(path)))
+        return cast("dict[str, Any]", file_system_of(path).info(name_in_store(path)))
 
     def find_size(self, path: Path) -> int | None:
         """Request the size of a file, once; None where it can't be read in ranges of bytes."""
-        return self.inquire(path).get("size")
+        return self.request_info(path).get("size")
 
     def _describe(self, path: Path) -> dict[str, Any] | None:
         try:
-            return retry(path, lambda: self.inquire(path))
+            return retry(path, lambda: self.request_info(path))
         except FileNotFoundError:
             return None
 
 
-def locate_file(path: Path | RemoteFile) -> tuple[Path, str]:
+def split_url(path: Path | RemoteFile) -> tuple[Path, str]:
     """Return a path with the file's file system, and the file's name there."""
     if isinstance(path, RemoteFile):  # its name may hold what has a meaning in a URL of fsspec's
         return to_path(path.url.rpartition("/")[0]), path.url
-    return path, locate(path)
+    return path, name_in_store(path)
 
 
 class _Ranges(io.RawIOBase):
@@ -230,7 +230,7 @@ class _Ranges(io.RawIOBase):
             return b""
 
         def read() -> bytes:
-            data: bytes = reach(self._path).cat_file(locate(self._path), start=start, end=end)
+            data: bytes = file_system_of(self._path).cat_file(name_in_store(self._path), start=start, end=end)
             if len(data) != end - start:
                 raise OSError(errno.EIO, f"{len(data)} of {end - start} bytes arrived")
             return data
@@ -244,7 +244,7 @@ def _fetch(path: Path) -> BinaryIO:
     """Copy a file to a temporary one of this machine, and open that."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 (whoever reads closes it)
     try:
-        reach(path).get_file(locate(path), file)
+        file_system_of(path).get_file(name_in_store(path), file)
         file.seek(0)
     except BaseException:
         file.close()

@@ -107,11 +107,11 @@ def _find_options(protocol: str) -> dict[str, Any]:
     return options
 
 
-def reach(path: Path) -> Any:
+def file_system_of(path: Path) -> Any:
     """Return the file system of a remote path."""
     return cast(Any, path).fs
 
 
-def locate(path: Path) -> str:
+def name_in_store(path: Path) -> str:
     """Return the name that a remote path has in its file system."""
     return cast(str, cast(Any, path).path)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-from sentimm.storage.object_store import ObjectStore, locate_file
-from sentimm.storage.paths import RemoteFile, locate, reach
+from sentimm.storage.object_store import ObjectStore, split_url
+from sentimm.storage.paths import RemoteFile, file_system_of, name_in_store
 from sentimm.storage.retrying import retry
 
 
@@ -16,12 +16,12 @@ class WebStore(ObjectStore):
     def read_bytes(self, path: Path | RemoteFile, most: int | None = None) -> bytes:
         if most is None:
             return super().read_bytes(path)
-        folder, url = locate_file(path)
+        folder, url = split_url(path)
         return retry(folder, lambda: _read_head(folder, url, most)[0])
 
-    def inquire(self, path: Path) -> dict[str, Any]:
+    def request_info(self, path: Path) -> dict[str, Any]:
         try:
-            return super().inquire(path)
+            return super().request_info(path)
         except FileNotFoundError as error:
             if isinstance(error.__cause__, Exception):  # fsspec raises this one whatever went wrong
                 raise error.__cause__ from None
@@ -29,7 +29,7 @@ class WebStore(ObjectStore):
 
     def find_size(self, path: Path) -> int | None:
         size = super().find_size(path)
-        has_ranges = not size or _read_head(path, locate(path), 1)[1]
+        has_ranges = not size or _read_head(path, name_in_store(path), 1)[1]
         return size if has_ranges else None
 
 
@@ -37,7 +37,7 @@ def _read_head(folder: Path, url: str, most: int) -> tuple[bytes, bool]:
     """Read the first bytes of a file; also return whether the server sent a range, and not the whole file."""
     from fsspec.asyn import sync
 
-    file_system = reach(folder)
+    file_system = file_system_of(folder)
 
     async def read() -> tuple[bytes, bool]:
         session = await file_system.set_session()

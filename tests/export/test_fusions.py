@@ -10,17 +10,20 @@ import numpy as np
 import pytest
 import torch
 from sentimm_export import graphs
-from sentimm_export.exporter import ExportOptions, export_run
+from sentimm_export.exporter import export_run
+from sentimm_export.options import ExportOptions
 from sentimm_export.parity import NEIGHBOUR_TOLERANCE
 from torch import nn
 
 from sentimm.bundle.bundle import PRECISIONS, Precision
 from sentimm.errors import UsageError
-from sentimm.models.encoders import load_image_encoder, load_text_encoder
-from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel
+from sentimm.models.image_encoder import load_image_encoder
+from sentimm.models.sentiment_model import FUSIONS, FusionConfig, SentimentModel
+from sentimm.models.text_encoder import load_text_encoder
 from sentimm.runtime.engine import Engine
 from sentimm.text import NORMALIZATION
-from sentimm.training.run_folder import Run, StoredPosts, save_weights, write_posts
+from sentimm.training.run_folder import Run, save_weights
+from sentimm.training.stored_posts import StoredPosts, write_posts
 from tests.support.tiny_models import WORDS, make_image_encoder, make_text_encoder
 
 pytestmark = pytest.mark.slow

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from sentimm.errors import InputError, JobConflictError, OutputError, TableError, UsageError
 from sentimm.events import JobFinished, JobStarted, PartCommitted, PostsScored, Surveyed
 from sentimm.options import CorpusOptions, ScoreOptions
-from sentimm.scoring import job
 from sentimm.scoring.job import run_job, survey_job
-from sentimm.scoring.job_folder.folder import JobFolder
+from sentimm.scoring.job_folder.folder import open_job_folder
 from sentimm.scoring.job_folder.output_paths import default_output
 from sentimm.scoring.job_folder.progress import read_progress
+from sentimm.scoring.local import ChunkSize
 from sentimm.scoring.output.problems import name_problems
 from sentimm.storage.steps import watching_steps
 from tests.scoring.output.test_columns import many_types
@@ -297,7 +297,7 @@ def test_a_part_that_is_damaged_is_scored_again_and_the_others_are_kept(options,
 
 
 def test_two_processes_cannot_write_one_job(options):
-    with JobFolder(options.output), pytest.raises(JobConflictError, match="Another process is working on"):
+    with open_job_folder(options.output), pytest.raises(JobConflictError, match="Another process is working on"):
         run(options)
     assert not job_folder(options).exists()
     assert run(options).scored == ROWS
@@ -325,7 +325,7 @@ def test_a_full_disk_is_one_sentence_and_the_job_goes_on_later(options, monkeypa
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("sentimm.scoring.job_folder.parts.write_file", write_nothing)
+        patch.setattr("sentimm.scoring.job_folder.parts.write_parquet", write_nothing)
         with pytest.raises(OutputError, match=r"part-000000000000\.parquet can't be written: No space left on device"):
             run(options)
     assert not list(job_folder(options).glob("*.tmp"))
@@ -431,7 +431,7 @@ def test_the_default_output_is_named_after_the_input(inputs, name):
 
 
 def test_parts_grow_until_they_take_some_seconds():
-    size = job._ChunkSize(None)
+    size = ChunkSize(None)
     sizes = []
     for _ in range(8):
         sizes.append(size.rows)
@@ -441,7 +441,7 @@ def test_parts_grow_until_they_take_some_seconds():
     assert size.rows == 7500
     size.adapt(7500, 0.001)
     size.adapt(30000, 0.001)
-    assert size.rows == job._MOST_ROWS
+    assert size.rows == 16_384
 
 
 def test_an_input_that_changes_while_it_is_read_is_an_error(options, tmp_path):
@@ -449,7 +449,7 @@ def test_an_input_that_changes_while_it_is_read_is_an_error(options, tmp_path):
         if isinstance(event, JobStarted):
             corpora.make_posts(5).write_csv(tmp_path / "posts.csv")
 
-    with pytest.raises(TableError, match=r"posts\.csv changed while it was scored\. Put back .* --overwrite"):
+    with pytest.raises(TableError, match=r"posts\.csv changed while it was being scored: restore it .* --overwrite"):
         run_job(options, tell)
     assert not options.output.exists()
 
@@ -580,7 +580,7 @@ def test_outputs_that_could_not_be_written_in_the_end_are_refused_first(tiny_bun
     options = ScoreOptions(inputs=(str(tmp_path / "posts.csv"),), output=tmp_path / "link", model=tiny_bundle)
     for changes, message in (
         ({}, "is a link to a folder"),
-        ({"output": tmp_path / "real", "problems": tmp_path / "real" / "p.csv"}, "can't lie in the output"),
+        ({"output": tmp_path / "real", "problems": tmp_path / "real" / "p.csv"}, "can't be inside the output"),
         ({"output": tmp_path / "o\udce9"}, "is not valid UTF-8"),
     ):
         with pytest.raises((UsageError, InputError), match=message):
@@ -598,6 +598,6 @@ def test_a_new_job_leaves_the_problems_of_another_one_alone(tiny_bundle, tmp_pat
     run_job(options, lambda _: None)
     listed = (tmp_path / "problems.csv").read_text()
     assert run_job(options, lambda _: None).already
-    with pytest.raises(UsageError, match=r"problems\.csv is there already, and .*two\.parquet is not"):
+    with pytest.raises(UsageError, match=r"problems\.csv already exists, and .*two\.parquet does not"):
         run_job(replace(options, output=tmp_path / "two.parquet"), lambda _: None)
     assert (tmp_path / "problems.csv").read_text() == listed

@@ -139,7 +139,7 @@ def test_a_run_goes_on_from_another_folder_but_not_on_other_posts(
     assert names == [[f"{tmp_path.name}/posts.csv", "a/posts.csv"]] * options.epochs
     assert resume_run(tmp_path / "run", events.append).is_finished() and events == []  # nothing is left to do
     table.write_text(table.read_text().replace("positive", "negative", 1))
-    with pytest.raises(InputError, match=rf"other was begun on other posts than {table}, .*a/posts\.csv and their"):
+    with pytest.raises(InputError, match=rf"was started on other posts: {table}, .*a/posts\.csv or their images"):
         resume_run(tmp_path / "other", lambda _: None)
 
 
@@ -150,10 +150,10 @@ def test_a_state_of_another_run_is_refused(options: TrainOptions, tmp_path: Path
     with pytest.raises(TrainingStopped):
         start_run(replace(options, width=36), tmp_path / "other", lambda _: None, stop_after(1))
     (tmp_path / "other" / "trainer.pt").replace(tmp_path / "run" / "trainer.pt")
-    with pytest.raises(RunError, match=r"trainer\.pt is not this run's"):
+    with pytest.raises(RunError, match=r"trainer\.pt belongs to another run"):
         resume_run(tmp_path / "run", lambda _: None)
     (tmp_path / "run" / "trainer.pt").write_bytes(b"torn")
-    with pytest.raises(RunError, match="is not there or damaged"):
+    with pytest.raises(RunError, match="is missing or damaged"):
         resume_run(tmp_path / "run", lambda _: None)
     assert open_run(tmp_path / "run").read_metrics() == []
 

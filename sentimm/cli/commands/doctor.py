@@ -25,7 +25,7 @@ def doctor(
 
     checkup = examine_machine()
     if as_json:
-        print_json(checkup)
+        print_json(checkup.to_json())
     else:
         title = "Scoring works here." if checkup.works else "Scoring does not work here."
         print_facts(title, _list_facts(checkup))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sentimm.cli.declare import parse_path
+from sentimm.option_fields import parse_location
 
 if TYPE_CHECKING:
     from sentimm.bundle.bundle import Bundle
@@ -19,7 +18,7 @@ def info(
     bundle: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[BUNDLE]", help="The bundle's folder.", show_default="the built-in model", parser=parse_path
+            metavar="[BUNDLE]", help="The bundle's folder.", show_default="the built-in model", parser=parse_location
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -34,26 +33,14 @@ def info(
 
     loaded = load_bundle(bundle)
     if as_json:
-        print_json(_describe(loaded))
+        print_json(loaded.to_json())
     else:
         title = f"{loaded.name}: {' and '.join(loaded.modalities)} to {', '.join(loaded.labels)}"
         print_facts(title, _list_facts(loaded))
 
 
-def _describe(bundle: Bundle) -> dict[str, Any]:
-    """Give all that is in a bundle as JSON knows it; file names without their folder."""
-    fields = asdict(bundle)
-    fields["path"] = str(bundle.path)
-    if bundle.text is not None:
-        fields["text"]["tokenizer"] = bundle.text.tokenizer.name
-    fields["graphs"] = {
-        precision: {part: path.name for part, path in graphs.items()} for precision, graphs in bundle.graphs.items()
-    }
-    return fields
-
-
 def _list_facts(bundle: Bundle) -> list[tuple[str, list[str]]]:
-    """Put a bundle into words: a name and some lines for each fact."""
+    """Return a bundle in words: a name and some lines for each fact."""
     text, image, heads = bundle.text, bundle.image, bundle.fusion.heads
     facts: list[tuple[str, list[str]]] = [("Folder", [str(bundle.path)]), ("Digest", [bundle.digest])]
     if text is not None:

@@ -1,4 +1,4 @@
-"""Arrays cached in files for other runs: made once, then loaded or mapped."""
+"""A cache of arrays in files, for later runs: computed once, then loaded or mapped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 
 
 def load_array(path: Path, *, mapped: bool = False) -> Array | None:
-    """Load or map the array in `path`; None where it is not there, or cut off and to be made again."""
+    """Load or map the array in `path`; None where there is none, or it is truncated."""
     if not path.is_file():
         return None
     try:
@@ -29,30 +29,30 @@ def load_array(path: Path, *, mapped: bool = False) -> Array | None:
         return None
 
 
-def keep_array(path: Path, make: Callable[[], Array]) -> Array:
-    """Load the array in `path`; where it is not there, `make` it and save it first.
+def load_or_compute(path: Path, compute: Callable[[], Array]) -> Array:
+    """Load the array in `path`, or compute and save it.
 
     Raises:
         OutputError: it can't be saved.
     """
-    if (kept := load_array(path)) is not None:
-        return kept
-    values = make()
+    if (values := load_array(path)) is not None:
+        return values
+    values = compute()
     with _replacing(path) as temporary, writing(path):
         np.save(temporary, values)
     return values
 
 
-def map_array(path: Path, dtype: type[np.generic], shape: tuple[int, ...], fill: Callable[[Array], None]) -> Array:
-    """Map the array in `path`; where it is not there, `fill` makes it first.
+def map_or_compute(path: Path, dtype: type[np.generic], shape: tuple[int, ...], fill: Callable[[Array], None]) -> Array:
+    """Map the array in `path` into memory; where there is none, create it and `fill` it.
 
     Raises:
         OutputError: it can't be saved.
     """
     if not np.prod(shape):
-        return np.zeros(shape, dtype=dtype)  # which can't be mapped
-    if (kept := load_array(path, mapped=True)) is not None:
-        return kept
+        return np.zeros(shape, dtype=dtype)  # an empty file can't be mapped
+    if (cached := load_array(path, mapped=True)) is not None:
+        return cached
     with _replacing(path) as temporary:
         with writing(path):
             values = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)

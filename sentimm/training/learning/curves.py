@@ -1,4 +1,4 @@
-"""Pictures of a run: how loss and figures went, and what the best epoch confused."""
+"""The charts of a run: loss and figures over the epochs, and the confusion matrix of the best epoch."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def test_doctor_fails_where_there_is_no_model(capsys, no_model, tmp_path):
     code, out, err = run(capsys)
     assert (code, err) == (1, "")
     assert out.startswith("Scoring does not work here.\n")
-    assert f"The model that ships with sentimm is not in {tmp_path / 'default'}" in out
+    assert f"The model that ships with sentimm is missing from {tmp_path / 'default'}" in out
 
 
 def test_doctor_fails_where_the_model_is_damaged(capsys, monkeypatch, tmp_path):

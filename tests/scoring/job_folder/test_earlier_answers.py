@@ -173,9 +173,7 @@ def test_an_unfinished_retry_does_not_touch_the_output(options, images):
 
 
 def test_there_must_be_something_to_retry(options, tmp_path):
-    with pytest.raises(
-        UsageError, match=r"no finished output .*none(\.parquet)? to retry: give the command without --retry"
-    ):
+    with pytest.raises(UsageError, match=r"no finished output .*none(\.parquet)? to retry: leave out --retry"):
         run(options, output=tmp_path / "none.parquet", retry=BOTH)
     with pytest.raises(JobConflictError, match="--prefix was not given and is x_"):
         run(options, corpus=replace(options.corpus, prefix="x_"), retry=BOTH)

@@ -1,4 +1,4 @@
-"""What held-out posts say of a bundle: how good it is, and the temperatures that make its probabilities true."""
+"""Held-out posts: a bundle's metrics on them, and the temperatures that calibrate its probabilities."""
 
 from __future__ import annotations
 
@@ -14,79 +14,79 @@ from sentimm.metrics.calibration import Calibration, calibrate
 from sentimm.metrics.intervals import Interval
 from sentimm.metrics.report import Report, measure_probabilities
 from sentimm.runtime.engine import Engine
-from sentimm.training.run_folder import StoredPosts
+from sentimm.training.stored_posts import StoredPosts
 from sentimm_export.parity import score_posts
 
-# The standard error of a temperature over so many posts is some 15%; over fewer it does more harm than good.
+# A temperature over 50 posts has a standard error of some 15%; over fewer it does more harm than good.
 _MIN_POSTS = 50
 _BATCH = 32
 _TINY = 1e-30  # below it a probability has no logarithm in float32
 
-Ints = npt.NDArray[np.int64]
+Int64Array = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What the held-out posts of one kind say; `calibration` is None where they are fewer than 50."""
+class HeldOutResult:
+    """The metrics and the temperature of one kind of post; `calibration` is None below 50 posts."""
 
     report: Report
     calibration: Calibration | None
 
 
-def examine_bundle(bundle: Bundle, posts: StoredPosts) -> dict[str, Finding]:
-    """Measure the answers to each kind of post that the model reads, with its most exact graphs, and fit temperatures.
+def measure_held_out(bundle: Bundle, posts: StoredPosts) -> dict[str, HeldOutResult]:
+    """Measure the answers to each kind of post that the model reads, in its best precision, and fit temperatures.
 
-    A post with text and image is also asked for one side alone, and that answer held against the label of that side
-    where a head gives it, else against the post's. The temperatures that `bundle` has already must be 1.
+    A post with text and image is also scored with one side alone, and that answer compared with the label of that side
+    where a head gives it, else with the post's. The temperatures of `bundle` must be 1.
 
     Returns:
-        what was found, by kind (`text+image`, `text`, `image`), for those that there are labelled posts of.
+        the results by kind (`text+image`, `text`, `image`), of those with labelled posts.
     """
     engine = Engine(bundle, device="cpu", precision=_choose_precision(bundle), batch_size=_BATCH)
-    found = {}
+    results = {}
     for kind in bundle.temperatures:
-        asked, true = _ask(posts, kind, bundle)
+        shown, true = _restrict(posts, kind, bundle)
         rows = np.flatnonzero(true >= 0)
         if not len(rows):
             continue
-        probabilities = score_posts(engine, _select(asked, rows))
+        probabilities = score_posts(engine, _select(shown, rows))
         scores = np.log(np.maximum(probabilities, _TINY))
-        found[kind] = Finding(
+        results[kind] = HeldOutResult(
             measure_probabilities(true[rows], probabilities, bundle.labels),
             calibrate(scores, true[rows]) if len(rows) >= _MIN_POSTS else None,
         )
-    return found
+    return results
 
 
-def describe_findings(found: Mapping[str, Finding], bundle: Bundle) -> dict[str, Any]:
-    """Turn findings into what bundle.json holds among its metrics: `held_out` and `calibration`, by kind of post.
+def describe_results(results: Mapping[str, HeldOutResult], bundle: Bundle) -> dict[str, Any]:
+    """Return the metrics of bundle.json: `held_out` and `calibration`, by kind of post.
 
     `<figure>_95` is the interval that holds 95% of the bootstrap samples.
     """
     figures: dict[str, Any] = {"precision": _choose_precision(bundle)}
-    for kind, each in found.items():
+    for kind, each in results.items():
         figures[kind] = {"posts": each.report.posts}
         for name in ("accuracy", "macro_f1", "macro_recall"):
             interval: Interval = getattr(each.report, name)
             figures[kind] |= {name: interval.value, f"{name}_95": [interval.low, interval.high]}
-    fitted = {kind: asdict(each.calibration) for kind, each in found.items() if each.calibration is not None}
+    fitted = {kind: asdict(each.calibration) for kind, each in results.items() if each.calibration is not None}
     fields = {"held_out": figures, "calibration": fitted}
     return {name: _round(each) for name, each in fields.items() if each}
 
 
-def list_temperatures(found: Mapping[str, Finding]) -> dict[str, float]:
-    """Give the temperatures that were fitted, by kind of post."""
+def list_temperatures(results: Mapping[str, HeldOutResult]) -> dict[str, float]:
+    """Return the fitted temperatures by kind of post."""
     return {
-        kind: round(each.calibration.temperature, 4) for kind, each in found.items() if each.calibration is not None
+        kind: round(each.calibration.temperature, 4) for kind, each in results.items() if each.calibration is not None
     }
 
 
-def list_unfitted(bundle: Bundle, found: Mapping[str, Finding]) -> list[str]:
-    """Say which kinds of posts keep the temperature 1."""
+def list_unfitted(bundle: Bundle, results: Mapping[str, HeldOutResult]) -> list[str]:
+    """Return a note on each kind of post that keeps the temperature 1."""
     return [
-        f"the temperature of {kind} posts stays 1: the run keeps fewer than {_MIN_POSTS} held-out ones with a label"
+        f"the temperature of {kind} posts stays 1: the run has fewer than {_MIN_POSTS} labelled held-out ones"
         for kind in bundle.temperatures
-        if kind not in list_temperatures(found)
+        if kind not in list_temperatures(results)
     ]
 
 
@@ -99,25 +99,25 @@ def _round(value: Any) -> Any:
 
 
 def _choose_precision(bundle: Bundle) -> Precision:
-    """Choose fp32, else fp16, else int8."""
+    """Return fp32 where the bundle has it, else fp16, else int8."""
     return next(precision for precision in reversed(PRECISIONS) if precision in bundle.precisions)
 
 
-def _ask(posts: StoredPosts, kind: str, bundle: Bundle) -> tuple[StoredPosts, Ints]:
-    """Leave each post the modalities of `kind`, and give the label that it should then be answered with, or -1."""
+def _restrict(posts: StoredPosts, kind: str, bundle: Bundle) -> tuple[StoredPosts, Int64Array]:
+    """Return the posts with the modalities of `kind` alone, and their true labels, int64 (posts,) or -1."""
     has_text = np.fromiter(map(bool, posts.texts), bool, len(posts.texts))
     has_image = np.fromiter((image is not None for image in posts.images), bool, len(posts.images))
     if kind == "text+image":
         return posts, np.where(has_text & has_image, posts.labels, -1)
     if kind == "text":
-        asked, has, other, own = replace(posts, images=(None,) * len(has_text)), has_text, has_image, posts.text_labels
+        shown, has, other, own = replace(posts, images=(None,) * len(has_text)), has_text, has_image, posts.text_labels
     else:
-        asked, has, other, own = replace(posts, texts=("",) * len(has_text)), has_image, has_text, posts.image_labels
+        shown, has, other, own = replace(posts, texts=("",) * len(has_text)), has_image, has_text, posts.image_labels
     own = np.where(other, own, posts.labels) if kind in bundle.fusion.heads else posts.labels
-    return asked, np.where(has, own, -1)
+    return shown, np.where(has, own, -1)
 
 
-def _select(posts: StoredPosts, rows: Ints) -> StoredPosts:
+def _select(posts: StoredPosts, rows: Int64Array) -> StoredPosts:
     return StoredPosts(
         tuple(posts.texts[row] for row in rows),
         tuple(posts.images[row] for row in rows),

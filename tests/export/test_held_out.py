@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from sentimm_export.calibration import describe_findings, examine_bundle, list_unfitted
+from sentimm_export.held_out import describe_results, list_unfitted, measure_held_out
 from sentimm_export.parity import score_posts
 
 from sentimm.bundle.bundle import load_bundle
 from sentimm.runtime.engine import Engine
-from sentimm.training.run_folder import StoredPosts, read_posts, write_posts
+from sentimm.training.stored_posts import StoredPosts, read_posts, write_posts
 from tests.support.tiny_bundles import IMAGE_SIZE, make_bundle
 
 POSTS = 3000
@@ -73,7 +73,7 @@ def posts(bundle: Path) -> StoredPosts:
 
 
 def test_each_kind_of_post_gets_the_temperature_of_its_labels(bundle: Path, posts: StoredPosts) -> None:
-    found = examine_bundle(load_bundle(bundle), posts)
+    found = measure_held_out(load_bundle(bundle), posts)
     assert set(found) == set(TEMPERATURES)
     for kind, each in found.items():
         assert each.calibration is not None
@@ -90,23 +90,23 @@ def test_a_model_without_heads_is_held_against_the_labels_of_posts(tmp_path: Pat
     posts = make_posts()
     alone = draw_labels(score_posts(engine, replace(posts, images=(None,) * POSTS)), 2.0, 1)
     posts = replace(posts, labels=alone, text_labels=(alone + 1) % 3)
-    calibration = examine_bundle(bundle, posts)["text"].calibration
+    calibration = measure_held_out(bundle, posts)["text"].calibration
     assert calibration is not None and calibration.temperature == pytest.approx(2.0, rel=0.15)
 
 
 def test_few_posts_leave_the_temperature_as_it_is(bundle: Path, posts: StoredPosts) -> None:
     few = replace(posts, labels=np.where(np.arange(POSTS) < 49, posts.labels, -1))
-    found = examine_bundle(load_bundle(bundle), few)
+    found = measure_held_out(load_bundle(bundle), few)
     assert found["text+image"].report.posts == 49
     assert found["text+image"].calibration is None
     notes = list_unfitted(load_bundle(bundle), found)
-    assert notes[0].startswith("the temperature of text+image posts stays 1: the run keeps fewer than 50")
+    assert notes[0].startswith("the temperature of text+image posts stays 1: the run has fewer than 50 labelled")
 
 
 def test_the_manifest_names_the_precision_and_the_errors(tmp_path: Path, posts: StoredPosts) -> None:
     bundle = load_bundle(make_bundle(tmp_path / "bundle", precisions=("int8", "fp16")))
-    found = examine_bundle(bundle, posts)
-    fields = describe_findings(found, bundle)
+    found = measure_held_out(bundle, posts)
+    fields = describe_results(found, bundle)
     assert fields["held_out"]["precision"] == "fp16"
     calibration, figures = found["text"].calibration, fields["held_out"]["text"]
     assert calibration is not None

@@ -30,7 +30,7 @@ _HALF_STD = (1 / 255, 1 / 255, 1 / 255)
 class ImageBackbone(nn.Module):
     """A convolutional network without its classifier: uint8 (batch, 3, size, size) to (batch, channels, h, w).
 
-    `network` gives a list of maps, the last of which is the coarsest; `channels` are those of all of them.
+    `network` returns a list of maps, the last of which is the coarsest; `channels` counts those of all of them.
     """
 
     mean: Tensor
@@ -44,13 +44,13 @@ class ImageBackbone(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255, persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Give the last feature map, beside it those of finer levels, averaged to its size."""
+        """Return the last feature map and those of finer levels, averaged to its size: (batch, channels, h, w)."""
         *finer, last = self._list_maps(pixels)
         high, wide = last.shape[2:]
         return torch.cat([*(F.adaptive_avg_pool2d(each, (high, wide)) for each in finer), last], dim=1)
 
     def average(self, pixels: Tensor) -> Tensor:
-        """Give the averages of what `forward` gives, (batch, channels), each map's over its own cells."""
+        """Return the average of each map over its own cells: float (batch, channels)."""
         return torch.cat([each.mean(dim=(2, 3)) for each in self._list_maps(pixels)], dim=1)
 
     def _list_maps(self, pixels: Tensor) -> list[Tensor]:
@@ -59,18 +59,18 @@ class ImageBackbone(nn.Module):
 
 
 def parse_backbones(names: str) -> tuple[tuple[str, Path | None], ...]:
-    """Split what `--image-encoder` was given into (name, local state dict or None) pairs."""
+    """Split the value of `--image-encoder` into (name, local state dict or None) pairs."""
     return tuple(_parse_backbone(part.strip()) for part in names.split("+"))
 
 
 def build_backbone(name: str, *, pretrained: bool, weights: Path | None = None, levels: int = 1) -> ImageBackbone:
-    """Build a backbone by name, with its published weights or those of a local state dict where asked for.
+    """Build a backbone by name, with its published weights or those of a local state dict on request.
 
-    Of each of its last `levels` resolutions it gives the last map; 1: the network's last map alone.
+    It returns the last map of each of its last `levels` resolutions; 1: the network's last map alone.
 
     Raises:
         UsageError: there is no such model, or it has fewer levels.
-        InputError: the weights can't be had or don't fit.
+        InputError: the weights can't be loaded or don't fit.
     """
     if name.startswith("timm:"):
         return _build_timm(name.removeprefix("timm:"), pretrained, weights, levels)
@@ -79,8 +79,8 @@ def build_backbone(name: str, *, pretrained: bool, weights: Path | None = None, 
     if name == _HALF_RESNET:
         return _build_half_resnet(pretrained, weights, levels)
     raise UsageError(
-        f"--image-encoder {name!r} is not a known model: give one of {', '.join(_RESNETS)}, {_HALF_RESNET}, timm:NAME, "
-        "or NAME=FILE for a local state dict."
+        f"--image-encoder {name!r} is not a supported model: use one of {', '.join(_RESNETS)}, {_HALF_RESNET}, "
+        "timm:NAME, or NAME=FILE for a local state dict."
     )
 
 
@@ -94,7 +94,7 @@ def _parse_backbone(part: str) -> tuple[str, Path | None]:
         if guessed and guessed[1] in _RESNETS:
             return guessed[1], path
         raise UsageError(
-            f"--image-encoder {part!r} does not say which model the file holds: write NAME={part}, for example "
+            f"--image-encoder {part!r} does not tell which model the file holds: use NAME={part}, for example "
             f"resnet50={part} or timm:efficientnet_lite2={part}."
         )
     return part, None
@@ -124,17 +124,17 @@ def _build_resnet(name: str, pretrained: bool, weights: Path | None, levels: int
 
 
 class _ResNetTrunk(nn.Sequential):
-    """A ResNet's stages, of which some `given` ones are given."""
+    """A ResNet's stages; the outputs of those named in `returned` are returned."""
 
-    def __init__(self, given: tuple[str, ...]) -> None:
+    def __init__(self, returned: tuple[str, ...]) -> None:
         super().__init__()
-        self._given = given
+        self._returned = returned
 
     def forward(self, images: Tensor) -> list[Tensor]:
         maps = []
         for name, stage in self.named_children():
             images = stage(images)
-            if name in self._given:
+            if name in self._returned:
                 maps.append(images)
         return maps
 
@@ -153,19 +153,19 @@ class _TimmTrunk(nn.Module):
 
 
 def _wrap_timm(name: str, network: Any, levels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> ImageBackbone:
-    # What timm knows of each level; a network that can't give its maps has one.
-    known: list[dict[str, Any]] = [{}]
+    # timm's description of each level; a network that can't return its maps has one.
+    stages: list[dict[str, Any]] = [{}]
     if levels > 1 and hasattr(network, "forward_intermediates"):
-        known = list(network.feature_info)
-    _check_levels(name, levels, len(known))
-    finer = known[-levels:-1]
+        stages = list(network.feature_info)
+    _check_levels(name, levels, len(stages))
+    finer = stages[-levels:-1]
     channels = int(network.num_features) + sum(int(level["num_chs"]) for level in finer)
     return ImageBackbone(_TimmTrunk(network, levels), channels, mean, std)
 
 
-def _check_levels(name: str, levels: int, known: int) -> None:
-    if levels > known:
-        raise UsageError(f"--image-levels {levels}: the image encoder {name!r} has {known}.")
+def _check_levels(name: str, levels: int, available: int) -> None:
+    if levels > available:
+        raise UsageError(f"--image-levels {levels}: the image encoder {name!r} has {available}.")
 
 
 def _build_timm(name: str, pretrained: bool, weights: Path | None, levels: int) -> ImageBackbone:
@@ -173,7 +173,7 @@ def _build_timm(name: str, pretrained: bool, weights: Path | None, levels: int) 
 
     if not timm.is_model(name):
         close = ", ".join(timm.list_models(f"*{name[:8]}*")[:5]) or "see timm.list_models()"
-        raise UsageError(f"--image-encoder timm:{name} is not a model that timm knows (near it: {close}).")
+        raise UsageError(f"--image-encoder timm:{name} is not a model of timm (similar names: {close}).")
     published = pretrained and weights is None
     try:
         network = timm.create_model(name, pretrained=published, num_classes=0, global_pool="")
@@ -189,21 +189,21 @@ def _build_half_resnet(pretrained: bool, weights: Path | None, levels: int) -> I
     import timm
 
     if pretrained and weights is None:
-        raise InputError(f"No weights of {_HALF_RESNET!r} are published: give --image-encoder {_HALF_RESNET}=FILE.")
+        raise InputError(f"No weights of {_HALF_RESNET!r} are published: use --image-encoder {_HALF_RESNET}=FILE.")
     network: Any = timm.create_model("resnet50", channels=(32, 64, 128, 256), num_classes=0, global_pool="")
     network.maxpool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
     for layer in (network.layer2, network.layer3, network.layer4):
         layer[0].conv1.stride, layer[0].conv2.stride = (2, 2), (1, 1)
     if weights is not None:
         _load_local(network, weights, _HALF_RESNET)
-    # Caffe's networks see the pixels' own scale, less ImageNet's mean colour.
+    # Caffe's networks take pixels in their own scale, less ImageNet's mean colour.
     return _wrap_timm(_HALF_RESNET, network, levels, _HALF_MEAN, _HALF_STD)
 
 
 def _load_local(network: nn.Module, path: Path, name: str) -> None:
     """Load a state dict without running code; the classifier's weights may be missing or of another shape."""
     if not path.is_file():
-        raise InputError(f"The image encoder's weights {str(path)!r} are not there: check the path in --image-encoder.")
+        raise InputError(f"The image encoder's weights {str(path)!r} do not exist: check the path in --image-encoder.")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -221,8 +221,8 @@ def _load_local(network: nn.Module, path: Path, name: str) -> None:
     missing = sorted(trunk - fitting.keys())
     if missing:
         raise InputError(
-            f"The weights {str(path)!r} do not fit the image encoder {name!r}: {len(missing)} of its tensors are not "
-            f"there or have another shape, {missing[0]!r} for one."
+            f"The weights {str(path)!r} do not fit the image encoder {name!r}: {len(missing)} of its tensors are "
+            f"missing or have another shape, such as {missing[0]!r}."
         )
     network.load_state_dict(fitting, strict=False)
 
@@ -230,6 +230,6 @@ def _load_local(network: nn.Module, path: Path, name: str) -> None:
 def _unreachable(name: str, error: Exception) -> str:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return (
-        f"The pretrained weights of the image encoder {name!r} can't be downloaded ({reason}): give "
+        f"The pretrained weights of the image encoder {name!r} can't be downloaded ({reason}): use "
         f"--image-encoder {name}=PATH with a local state dict (.safetensors or .pth)."
     )

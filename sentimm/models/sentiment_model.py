@@ -1,4 +1,4 @@
-"""The model that joins encoders, fusion and heads.
+"""The model: encoders, a fusion and heads put together.
 
 Paper: "Multimodal Sentiment Analysis Based on BERT and ResNet", section 3. F_T and F_I are the encoders' feature
 vectors, H_T and H_I their sequences of hidden states, all of one width.
@@ -12,21 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from sentimm.errors import UsageError
-from sentimm.models.encoders import Encoded, ImageEncoder, TextEncoder
-from sentimm.models.fusions import FUSIONS, FusionConfig, Seen
+from sentimm.models.encoder_output import EncoderOutput
+from sentimm.models.fusions import FUSIONS, FusionConfig, ModalityInput
+from sentimm.models.image_encoder import ImageEncoder
+from sentimm.models.text_encoder import TextEncoder
 
-__all__ = ["FUSIONS", "FusionConfig", "Scores", "SentimentModel", "check_fusion"]
+__all__ = ["FUSIONS", "FusionConfig", "ModelOutput", "SentimentModel", "check_fusion"]
 
 
 _LEAST = 1e-12  # of a probability before its logarithm
 
 
-class Scores(NamedTuple):
+class ModelOutput(NamedTuple):
     """Class scores, float (posts, labels) each; those of the heads are None where there is no such head.
 
-    `scores` is the answer: `fused` for complete posts, and for posts of one modality that modality's head's where there
-    is one. `fused` is what the fusion says of every post, mixed for complete ones with what the heads make together
-    where the fusion is `composed`.
+    `scores` is the answer: `fused` for complete posts, and for posts of one modality the scores of its head where there
+    is one. `fused` is the fusion's output for every post; where the fusion is `composed`, that of complete posts is
+    mixed with what the heads make together.
     """
 
     scores: Tensor
@@ -36,11 +38,11 @@ class Scores(NamedTuple):
 
 
 def check_fusion(config: FusionConfig) -> None:
-    """Check that there is such a fusion, and that it can be made so.
+    """Check that the fusion exists and can be built as configured.
 
     Raises:
-        UsageError: there is none, its attention heads don't divide the width, it has no literal form, or there are not
-            both heads, or no neutral label, for it to be composed with.
+        UsageError: there is no such fusion, its attention heads don't divide the width, it has no literal form, or it
+            is composed without both heads or without a neutral label.
     """
     if config.name not in FUSIONS:
         raise UsageError(f"--fusion {config.name!r} is not one of {', '.join(FUSIONS)}.")
@@ -48,18 +50,18 @@ def check_fusion(config: FusionConfig) -> None:
     if not config.composed:
         return
     if config.literal:
-        raise UsageError("--literal is the paper's formula, which --composed is not: leave one of them away.")
+        raise UsageError("--literal is the paper's formula, and --composed changes it: leave one of them out.")
     if len(config.heads) < 2:
         raise UsageError(
-            "--composed needs both heads, and a fusion of text and image: give posts with a text_label and an "
-            "image_label, or with a text or an image alone, or leave it away."
+            "--composed needs both heads and a fusion of text and image: name posts with a text_label and an "
+            "image_label, or posts of a text or an image alone, or leave it out."
         )
     if config.neutral is None:
-        raise UsageError("--composed needs a label named `neutral`, which yields to the others: leave it away.")
+        raise UsageError("--composed needs a label named `neutral`, which yields to the others: leave --composed out.")
 
 
 def compose(text: Tensor, image: Tensor, neutral: int) -> Tensor:
-    """Give what the labels of a text and of an image make together: probabilities, (posts, labels).
+    """Return the probabilities of the label that a text's and an image's labels make together: float (posts, labels).
 
     Both are the same, or one of them is the label at index `neutral` and yields; pairs of two others that differ are
     left out. That is how MVSA's pairs of labels were made one (Xu and Mao, "MultiSentiNet", CIKM 2017).
@@ -106,74 +108,82 @@ class SentimentModel(nn.Module):
 
     def fuse(
         self,
-        text: Encoded | None,
-        image: Encoded | None,
+        text: EncoderOutput | None,
+        image: EncoderOutput | None,
         text_index: Tensor | None,
         image_index: Tensor | None,
-    ) -> Scores:
-        """Score posts, given distinct texts and images, encoded, and which of them each post has.
+    ) -> ModelOutput:
+        """Score posts from the encoded distinct texts and images and the rows of them that each post has.
 
         Args:
-            text: what the text encoder gave, None where the model has none.
-            image: what the image encoder gave, None where the model has none.
+            text: the text encoder's output, None where the model has none.
+            image: the image encoder's output, None where the model has none.
             text_index: int64 (posts,), a row of `text`, or the number of its rows where a post has no text.
             image_index: int64 (posts,), likewise for images.
         """
-        seen = self._see(text, image, text_index, image_index)
-        fused = self.fusion(*seen.values())
-        text_scores, image_scores = self._ask_heads(seen)
+        inputs = self._gather_inputs(text, image, text_index, image_index)
+        fused = self.fusion(*inputs.values())
+        text_scores, image_scores = self._apply_heads(inputs)
         if self.config.composed and text_scores is not None and image_scores is not None:
-            is_complete = seen["text"].present & seen["image"].present
-            fused = torch.where(is_complete, self._mix(fused, text_scores, image_scores), fused)
+            is_complete = inputs["text"].present & inputs["image"].present
+            fused = torch.where(is_complete, self._mix_with_heads(fused, text_scores, image_scores), fused)
         scores = fused
         if text_scores is not None:
-            scores = torch.where(seen["text"].present & ~seen["image"].present, text_scores, scores)
+            scores = torch.where(inputs["text"].present & ~inputs["image"].present, text_scores, scores)
         if image_scores is not None:
-            scores = torch.where(seen["image"].present & ~seen["text"].present, image_scores, scores)
-        return Scores(scores, fused, text_scores, image_scores)
+            scores = torch.where(inputs["image"].present & ~inputs["text"].present, image_scores, scores)
+        return ModelOutput(scores, fused, text_scores, image_scores)
 
-    def ask_heads(
-        self, text: Encoded | None, image: Encoded | None, text_index: Tensor | None, image_index: Tensor | None
+    def score_heads(
+        self,
+        text: EncoderOutput | None,
+        image: EncoderOutput | None,
+        text_index: Tensor | None,
+        image_index: Tensor | None,
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Give what the heads alone say of posts (see `fuse`): text_scores and image_scores, as in `Scores`."""
-        return self._ask_heads(self._see(text, image, text_index, image_index))
+        """Return the scores of the heads alone (see `fuse`): `text_scores` and `image_scores`, as in `ModelOutput`."""
+        return self._apply_heads(self._gather_inputs(text, image, text_index, image_index))
 
-    def _see(
-        self, text: Encoded | None, image: Encoded | None, text_index: Tensor | None, image_index: Tensor | None
-    ) -> dict[str, Seen]:
-        seen = {}
+    def _gather_inputs(
+        self,
+        text: EncoderOutput | None,
+        image: EncoderOutput | None,
+        text_index: Tensor | None,
+        image_index: Tensor | None,
+    ) -> dict[str, ModalityInput]:
+        inputs = {}
         for modality, encoded, index, missing in (
             ("text", text, text_index, self.missing_text),
             ("image", image, image_index, self.missing_image),
         ):
             if encoded is not None and index is not None:
-                seen[modality] = _gather(encoded, index, missing)
-        return seen
+                inputs[modality] = _gather(encoded, index, missing)
+        return inputs
 
-    def _mix(self, fused: Tensor, text_scores: Tensor, image_scores: Tensor) -> Tensor:
-        """Mix what the fusion says with what the heads make together: logarithms of probabilities."""
+    def _mix_with_heads(self, fused: Tensor, text_scores: Tensor, image_scores: Tensor) -> Tensor:
+        """Mix the fusion's answer with what the heads make together: log-probabilities, float32 (posts, labels)."""
         share, neutral = self.config.composed, self.config.neutral
         assert neutral is not None
         # In float32 whatever the encoders computed in: bf16 keeps 8 bits.
-        said, text, image = (torch.softmax(each.float(), dim=1) for each in (fused, text_scores, image_scores))
-        return torch.log(((1 - share) * said + share * compose(text, image, neutral)).clamp(min=_LEAST))
+        answer, text, image = (torch.softmax(each.float(), dim=1) for each in (fused, text_scores, image_scores))
+        return torch.log(((1 - share) * answer + share * compose(text, image, neutral)).clamp(min=_LEAST))
 
-    def _ask_heads(self, seen: dict[str, Seen]) -> tuple[Tensor | None, Tensor | None]:
+    def _apply_heads(self, inputs: dict[str, ModalityInput]) -> tuple[Tensor | None, Tensor | None]:
         return (
-            None if self.text_head is None else self.text_head(seen["text"].features),
-            None if self.image_head is None else self.image_head(seen["image"].features),
+            None if self.text_head is None else self.text_head(inputs["text"].features),
+            None if self.image_head is None else self.image_head(inputs["image"].features),
         )
 
 
-def _gather(encoded: Encoded, index: Tensor, missing: Tensor) -> Seen:
-    """Give each post its row of `encoded`, or `missing` (1, width) where `index` is the number of rows."""
+def _gather(encoded: EncoderOutput, index: Tensor, missing: Tensor) -> ModalityInput:
+    """Gather each post's row of `encoded`, or `missing` (1, width) where `index` is the number of rows."""
     features = torch.cat([encoded.features, missing])[index]
     present = (index < encoded.features.shape[0]).unsqueeze(1)
     if encoded.sequence is None:
-        return Seen(features, present)
+        return ModalityInput(features, present)
     rows, tokens = encoded.sequence.shape[:2]
     device = encoded.sequence.device
     sequence = torch.cat([encoded.sequence, missing.unsqueeze(1).expand(1, tokens, -1)])[index]
     mask = torch.ones(rows, tokens, dtype=torch.bool, device=device) if encoded.mask is None else encoded.mask.bool()
     only_first = (torch.arange(tokens, device=device) == 0).unsqueeze(0)
-    return Seen(features, present, sequence, torch.cat([mask, only_first])[index])
+    return ModalityInput(features, present, sequence, torch.cat([mask, only_first])[index])
