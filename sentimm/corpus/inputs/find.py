@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sentimm.corpus.file_names import require_utf8
 from sentimm.corpus.inputs.braces import expand_braces
 from sentimm.corpus.inputs.dataset_folders import list_tables
 from sentimm.corpus.tables.folder_posts import is_post_file
 from sentimm.corpus.tables.formats import find_format
 from sentimm.corpus.tables.open import explain_absence
+from sentimm.corpus.wording import require_utf8
 from sentimm.errors import InputError
 from sentimm.storage import (
     Entry,

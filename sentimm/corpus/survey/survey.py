@@ -11,7 +11,6 @@ import polars as pl
 
 from sentimm.corpus.chunks import explain_no_image
 from sentimm.corpus.columns import ColumnChoice, choose_columns
-from sentimm.corpus.file_names import require_utf8
 from sentimm.corpus.image_lookup import ImageLookup, open_images
 from sentimm.corpus.inputs.find import find_inputs
 from sentimm.corpus.survey.notes import note_damage, note_mixed_types, note_unused_images
@@ -19,6 +18,7 @@ from sentimm.corpus.survey.post_counter import PostCounter, Progress
 from sentimm.corpus.survey.table_columns import check_same_columns, collect_columns, find_schema
 from sentimm.corpus.tables.base import Problem, Table
 from sentimm.corpus.tables.open import open_table
+from sentimm.corpus.wording import require_utf8
 from sentimm.errors import ColumnError, InputError, TableError
 from sentimm.options import CorpusOptions
 from sentimm.storage import is_remote
