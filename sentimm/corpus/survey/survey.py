@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -26,11 +27,12 @@ from sentimm.storage import is_remote
 
 @dataclass(frozen=True)
 class Source:
-    """One INPUT: its path, its format and how many posts are read from it."""
+    """One INPUT: its path, its format, how many posts are read from it, and what to call it in messages."""
 
     path: Path
     format: str
     rows: int
+    name: str
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,21 @@ class Survey:
             first += source.rows
         return paths
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what `sentimm score --dry-run --json` prints."""
+        return {
+            "sources": [[source.name, source.format, source.rows] for source in self.sources],
+            "rows": self.rows,
+            "columns": [[name, str(dtype)] for name, dtype in self.schema.items()],
+            "reasons": list(self.choice.reasons),
+            "texts": self.texts,
+            "images_named": self.images_named,
+            "images_found": self.images_found,
+            "repeated_texts": self.repeated_texts,
+            "unreadable": self.unreadable,
+            "notes": list(self.notes),
+        }
+
 
 def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progress | None = None) -> Survey:
     """Survey the corpus that `inputs` (files, globs, folders) make; `progress` is told the rows seen, now and then.
@@ -95,7 +112,8 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
     schema = find_schema(tables, counter.inferences, columns, options)
     return Survey(
         sources=tuple(
-            Source(table.path, table.format, count) for table, count in zip(tables, counter.rows, strict=True)
+            Source(table.path, table.format, count, str(table.path))
+            for table, count in zip(tables, counter.rows, strict=True)
         ),
         rows=rows,
         schema=schema,
