@@ -235,7 +235,7 @@ def test_a_signal_stops_the_job_with_the_words_to_resume(capsys, monkeypatch, nu
         code, out, err = run(capsys, "score", "posts.csv", "--chunk-rows", 4)
     assert code == 128 + number
     assert out == ""
-    assert "Stopping after this step (once more: at once) ..." in err.splitlines()
+    assert "Stopping after this step (press again to stop at once) ..." in err.splitlines()
     assert err.splitlines()[-1] == (
         "Stopped. 8 of 16 posts are kept in posts.scored.parquet.job: the same command goes on from there."
     )
