@@ -1,4 +1,6 @@
-"""What a cluster's driver does, measured (docs/scale.md): scheduling parts, staging posts, putting an output together.
+"""What a cluster's driver does, measured: scheduling parts, staging posts, putting an output together.
+
+Results: docs/research/experiments/2026-11-25-a-billion-posts.md.
 
 python benchmarks/scale.py --parts 1000 10000 100000 --workers 16
 python benchmarks/scale.py --files TABLE.csv --images FOLDER

@@ -1,4 +1,4 @@
-"""The three graphs of a model in fp32, exported from PyTorch: text, image, fusion (see docs/architecture.md)."""
+"""The three graphs of a bundle in fp32, from the PyTorch model: text, image, fusion (docs/contributing/formats.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seven fusions of the paper by name; docs/models.md has their formulas, and what the paper leaves open."""
+"""The seven fusions of the paper by name; docs/research/models.md has their formulas and our choices."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 A unit is what is encoded and fused together: a chunk, or, where the fusion attends and a post brings a hundred vectors
 instead of two, a slice of a chunk, so that no more than a few slices' sequences are in memory. While the workers encode
 one unit, the calling thread ends the one before (fuses it; its caller writes it) and begins the next (reads it,
-normalises and tokenises its texts): see docs/architecture.md.
+normalises and tokenises its texts): see docs/contributing/pipeline.md.
 """
 
 from __future__ import annotations
