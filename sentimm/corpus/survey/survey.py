@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from sentimm.corpus.tables.open import open_table
 from sentimm.corpus.wording import require_utf8
 from sentimm.errors import ColumnError, InputError, TableError
 from sentimm.options import CorpusOptions
-from sentimm.storage import is_remote
+from sentimm.storage import find_real_name
 
 
 @dataclass(frozen=True)
@@ -97,9 +96,10 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         ColumnError: a column is not there, or the inputs' columns differ.
         TableError: an input can't be read.
     """
-    if options.images is not None and not is_remote(options.images):
-        require_utf8(os.path.realpath(options.images))
-    folder = None if options.images is None else open_images(options.images)
+    folder = None
+    if options.images is not None:
+        require_utf8(find_real_name(options.images))
+        folder = open_images(options.images)
     found = find_inputs(inputs)
     tables = [open_table(path) for path in found.paths]
     folders = open_folders(tables, folder)
