@@ -1,7 +1,7 @@
 """What the library tells while it works: plain facts, which `console` turns into words.
 
-A listener is a function of one event. It is called in the thread that runs the job, often; one that raises stops the
-job there: what is committed stays, and the same command goes on from it.
+A listener is a function of one event. It is called often, in the thread that runs the job. One that raises stops the
+job: what is committed stays, and the same command resumes it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # it would load polars, and the commands' help has no use for it
+    from sentimm.corpus import Survey
 
 
 @dataclass(frozen=True)
@@ -40,34 +43,9 @@ class SurveyProgress:
 
 @dataclass(frozen=True)
 class Surveyed:
-    """The survey is done: what the corpus holds and how it will be read.
+    """The survey is done: what the corpus holds and how it will be read."""
 
-    Attributes:
-        sources: file (or folder), format and posts of each input.
-        rows: posts to score.
-        columns: name and type of every column that is kept.
-        reasons: which columns were chosen and why, in sentences.
-        texts: posts with a text.
-        images_named, images_found: posts that name an image, and those whose image is there.
-        repeated_texts: posts whose text was seen before.
-        unreadable: records that can't be read as a row.
-        notes: what a person should know besides, in sentences.
-    """
-
-    sources: tuple[tuple[str, str, int], ...]
-    rows: int
-    columns: tuple[tuple[str, str], ...]
-    reasons: tuple[str, ...]
-    texts: int
-    images_named: int
-    images_found: int
-    repeated_texts: int
-    unreadable: int
-    notes: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all fields as `sentimm score --dry-run --json` prints them."""
-        return asdict(self)
+    survey: Survey
 
 
 @dataclass(frozen=True)

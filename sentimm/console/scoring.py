@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -35,6 +36,9 @@ from sentimm.events import (
     Surveyed,
     SurveyProgress,
 )
+
+if TYPE_CHECKING:
+    from sentimm.corpus import Survey
 
 _PLAIN_EVERY_S = 10.0  # between lines of progress where stderr is no terminal
 
@@ -91,12 +95,12 @@ class ScoreConsole:
                 self._say(_describe_batches(sizes, kept))
             case SurveyProgress(rows):
                 self._advance("Surveying", rows, None)
-            case Surveyed():
+            case Surveyed(survey):
                 self.close()
-                self._say(describe_survey(event))
-                for sentence in event.reasons:
+                self._say(describe_survey(survey))
+                for sentence in survey.choice.reasons:
                     self._say(f"  {sentence}", "dim")
-                for sentence in event.notes:
+                for sentence in survey.notes:
                     self._say(f"Note: {sentence}", "yellow")
             case JobStarted(rows=rows, done=done, damaged=damaged):
                 self._started, self._began, self._told = event, time.monotonic(), time.monotonic()
@@ -116,7 +120,7 @@ class ScoreConsole:
                 self.close()
                 self._show_result(event)
 
-    def show_survey(self, survey: Surveyed) -> None:
+    def show_survey(self, survey: Survey) -> None:
         """Show the result of a dry run."""
         self.close()
         if self._as_json:

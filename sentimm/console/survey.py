@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from sentimm.console.terminal import count_posts, make_line, make_lines
-from sentimm.events import Surveyed
+
+if TYPE_CHECKING:
+    from sentimm.corpus import Survey
 
 
-def describe_survey(survey: Surveyed) -> str:
+def describe_survey(survey: Survey) -> str:
     """Return a sentence on the posts."""
-    names = [name for name, _, _ in survey.sources]
+    names = [source.name for source in survey.sources]
     where = names[0] if len(names) == 1 else f"{len(names)} inputs"
     parts = [count_posts(survey.rows), f"{survey.texts:,} with text"]
     if survey.images_named:
@@ -20,14 +24,14 @@ def describe_survey(survey: Surveyed) -> str:
     return f"{where}: {', '.join(parts)}."
 
 
-def draw_survey(survey: Surveyed) -> RenderableType:
+def draw_survey(survey: Survey) -> RenderableType:
     """Draw all facts of a survey."""
     inputs = Table.grid(padding=(0, 2))
     inputs.add_column()
     inputs.add_column(style="dim")
     inputs.add_column(justify="right")
-    for name, format_, rows in survey.sources:
-        inputs.add_row(make_line(name), format_, count_posts(rows))
+    for source in survey.sources:
+        inputs.add_row(make_line(source.name), source.format, count_posts(source.rows))
     facts = Table.grid(padding=(0, 2))
     facts.add_column(justify="right")
     facts.add_column()
@@ -40,9 +44,9 @@ def draw_survey(survey: Surveyed) -> RenderableType:
     columns = Table.grid(padding=(0, 2))
     columns.add_column()
     columns.add_column(style="dim")
-    for name, type_ in survey.columns:
-        columns.add_row(make_line(name), make_line(type_))
-    parts: list[RenderableType] = [inputs, Text(), facts, Text(), *make_lines(survey.reasons)]
+    for name, dtype in survey.schema.items():
+        columns.add_row(make_line(name), make_line(str(dtype)))
+    parts: list[RenderableType] = [inputs, Text(), facts, Text(), *make_lines(survey.choice.reasons)]
     if survey.notes:
         parts += [Text(), *make_lines([f"Note: {note}" for note in survey.notes], "yellow")]
     return Group(*parts, Text(), Text("Columns in the output", style="bold"), columns)

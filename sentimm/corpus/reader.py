@@ -43,7 +43,7 @@ class CorpusReader:
         self._rest: Chunk | None = None
 
     def read(self, rows: int) -> Chunk | None:
-        """Give the next posts: `rows` of them, fewer at the end or where they are large; None at the end.
+        """Return the next posts: `rows` of them, fewer at the end or where they are large; None at the end.
 
         Raises:
             TableError: an input can't be read, or changed since the survey.
@@ -61,7 +61,7 @@ class CorpusReader:
         return join_chunks(taken) if taken else None
 
     def _read_pieces(self, start: int) -> Iterator[Chunk]:
-        """Give the posts from `start` on as chunks of the size in which the tables come."""
+        """Yield the posts from `start` on, in chunks as large as the tables' blocks."""
         folder = self._images
         if folder is None and self._options.images is not None:
             folder = open_images(self._options.images)

@@ -16,16 +16,13 @@ import pyarrow.parquet as pq
 from sentimm.bundle.bundle import Bundle
 from sentimm.corpus import Chunk, chunk_frame
 from sentimm.corpus.inputs.find import expand_inputs
-from sentimm.corpus.labels import NO_LABEL
+from sentimm.corpus.labels import IMAGE_LABEL, NO_LABEL, TEXT_LABEL, find_label_columns
 from sentimm.errors import ColumnError, InputError, TableError, UsageError
 from sentimm.evaluation.labelled_posts import (
-    IMAGE_LABEL,
-    TEXT_LABEL,
     LabelledChunk,
     LeftOut,
     choose_posts,
     count_input_rows,
-    find_label_columns,
     has_named_images,
     number_labels,
 )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sentimm.bundle.bundle import load_bundle
 from sentimm.corpus import leave_out_absent, survey_corpus
-from sentimm.corpus.labels import NO_LABEL
+from sentimm.corpus.labels import IMAGE_LABEL, LABEL, NO_LABEL, TEXT_LABEL
 from sentimm.errors import InputError
 from sentimm.evaluation.answers import (
     OWN_LABELS,
@@ -24,7 +24,7 @@ from sentimm.evaluation.answers import (
     needs_views,
     read_answers,
 )
-from sentimm.evaluation.labelled_posts import IMAGE_LABEL, LABEL, TEXT_LABEL, LabelledCorpus, LeftOut
+from sentimm.evaluation.labelled_posts import LabelledCorpus, LeftOut
 from sentimm.evaluation.seen import SeenPosts
 from sentimm.events import JobStarted, Listener, ModelReady, PostsScored, SurveyProgress
 from sentimm.metrics.conflict import conflict_auc

@@ -12,20 +12,19 @@ import polars as pl
 
 from sentimm.corpus import Chunk, ColumnChoice, CorpusReader, ImageFile, Survey
 from sentimm.corpus.inputs.find import expand_inputs
-from sentimm.corpus.labels import NO_LABEL, read_labels
-from sentimm.errors import ColumnError, InputError, UsageError
+from sentimm.corpus.labels import LABEL, NO_LABEL, find_label_columns, read_labels
+from sentimm.errors import InputError, UsageError
 from sentimm.evaluation.seen import SeenPosts
 from sentimm.options import EvaluateOptions
 
 _CHUNK_ROWS = 256  # scored at once: progress moves every few seconds
 
 Int64Array = npt.NDArray[np.int64]
-LABEL, TEXT_LABEL, IMAGE_LABEL = "label", "text_label", "image_label"
 
 
 @dataclass(frozen=True)
 class LabelledChunk:
-    """Posts with a label, and their labels by kind (LABEL, TEXT_LABEL, IMAGE_LABEL): int64 (posts,), or NO_LABEL."""
+    """Posts with a label, and their labels by kind (see LABEL_COLUMNS): int64 (posts,), or NO_LABEL."""
 
     chunk: Chunk
     labels: dict[str, Int64Array]
@@ -59,21 +58,6 @@ class LeftOut:
     seen_images: int = 0
     seen: int = 0
     images_compared: int | None = None
-
-
-def find_label_columns(table: str, columns: Sequence[str], label_column: str) -> dict[str, str]:
-    """Return the columns of labels by kind.
-
-    Raises:
-        ColumnError: the table has no `label_column`.
-    """
-    if label_column not in columns:
-        raise ColumnError(
-            f"{table} has no column {label_column!r} to compare with (it has {', '.join(columns)}): name the column of "
-            "labels with --label-column."
-        )
-    found = {LABEL: label_column}
-    return found | {kind: kind for kind in (TEXT_LABEL, IMAGE_LABEL) if kind in columns}
 
 
 def number_labels(

@@ -33,7 +33,7 @@ def test_labels_of_sides_are_found_where_they_are() -> None:
         "label": "mood",
         "text_label": "text_label",
     }
-    with pytest.raises(ColumnError, match=r"t has no column 'label' to compare with \(it has text\)"):
+    with pytest.raises(ColumnError, match=r"t has no column 'label' \(its columns: text\)"):
         find_label_columns("t", ["text"], "label")
 
 

@@ -144,7 +144,7 @@ def test_labels_may_be_numbers(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--label-column", "mood"], "has no column 'mood' to compare with (it has id, text, image, label, "),
+        (["--label-column", "mood"], "has no column 'mood' (its columns: id, text, image, label, "),
         (["--label-column", "id"], "is not one of the labels negative, neutral, positive: name the table's labels"),
         (["--label-column", "text"], "'happy day 0' in column 'text' is not one of the labels"),
         (["--labels", "good,bad"], "--labels names good, bad, but the model's labels are negative, neutral, positive"),
