@@ -13,8 +13,8 @@ from sentimm.bundle.manifest import MANIFEST
 from sentimm.errors import OutputError, UsageError
 from sentimm.models.sentiment_model import SentimentModel
 from sentimm.storage.atomic import rename_folder
+from sentimm.training.data.stored_posts import StoredPosts, read_posts
 from sentimm.training.run_folder import Run, open_run
-from sentimm.training.stored_posts import StoredPosts, read_posts
 from sentimm_export.bundle_graphs import quiet_exporters, write_precisions
 from sentimm_export.card import read_sections, write_card
 from sentimm_export.graphs import write_graphs

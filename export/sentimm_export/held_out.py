@@ -14,7 +14,7 @@ from sentimm.metrics.calibration import Calibration, calibrate
 from sentimm.metrics.intervals import Interval
 from sentimm.metrics.report import Report, measure_probabilities
 from sentimm.runtime.engine import Engine
-from sentimm.training.stored_posts import StoredPosts
+from sentimm.training.data.stored_posts import StoredPosts
 from sentimm_export.parity import score_posts
 
 # A temperature over 50 posts has a standard error of some 15%; over fewer it does more harm than good.

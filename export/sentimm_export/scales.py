@@ -15,8 +15,8 @@ from sentimm.errors import ImageError, InputError
 from sentimm.images import decode_image
 from sentimm.options import CorpusOptions
 from sentimm.text import TextTokenizer, normalize_texts, pad_tokens
+from sentimm.training.data.stored_posts import read_posts
 from sentimm.training.run_folder import Run
-from sentimm.training.stored_posts import read_posts
 from sentimm_export.smoothing import Feeds
 
 # Histograms of all activations are in memory at once; percentiles over texts settle early.

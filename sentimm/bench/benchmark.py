@@ -78,7 +78,7 @@ class Benchmark:
 
 
 def run_benchmark(options: BenchOptions, tell: Listener) -> Benchmark:
-    """Measure each stage and a job; `tell` hears how it goes.
+    """Measure each stage and a job; `tell` hears of the progress.
 
     Raises:
         InputError: the corpus has no posts, or none that the model can score; else as `survey_corpus`.

@@ -28,7 +28,7 @@ _ROUNDS = 2
 _MOST_IMAGES = 512  # whose pixels are in memory: 75 MB at 224 px
 _MOST_TEXTS = 4096
 
-Rows = npt.NDArray[np.int64]
+Int64Array = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _is_gpu(engine: Engine) -> bool:
     return engine.device != "cpu"
 
 
-def _time_batches(pool: ThreadPoolExecutor, work: Callable[[Rows], object], items: int, batch: int) -> float:
+def _time_batches(pool: ThreadPoolExecutor, work: Callable[[Int64Array], object], items: int, batch: int) -> float:
     """Spread batches of items over the pool, and return the seconds of the fastest round."""
     batches = [np.arange(start, min(start + batch, items)) for start in range(0, items, batch)]
     return _time(lambda: list(pool.map(work, batches)))

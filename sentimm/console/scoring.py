@@ -1,4 +1,4 @@
-"""How a `score` job goes: progress on stderr, its result on stdout."""
+"""The progress of a `score` job on stderr, and its result on stdout."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _PLAIN_EVERY_S = 10.0  # between lines of progress where stderr is no terminal
 
 
 class ScoreConsole:
-    """Shows how a `score` job goes, and its result.
+    """Shows the progress of a `score` job, and its result.
 
     Args:
         quiet: show nothing.
@@ -106,9 +106,9 @@ class ScoreConsole:
                 self._started, self._began, self._told = event, time.monotonic(), time.monotonic()
                 if damaged:
                     parts = "1 part is damaged: its" if damaged == 1 else f"{damaged} parts are damaged: their"
-                    self._say(f"{parts} posts are scored again.", "yellow")
+                    self._say(f"{parts} posts will be scored again.", "yellow")
                 if done:
-                    self._say(f"Going on where it stopped: {done:,} of {rows:,} posts are there.")
+                    self._say(f"Resuming: {done:,} of {rows:,} posts are done.")
                 self._advance("Scoring", done, rows)
             case PostsScored(rows) | PartCommitted(rows):
                 self._advance("Scoring", rows, self._started.rows if self._started else None)
@@ -147,7 +147,7 @@ class ScoreConsole:
         console.print()
         print_block(console, draw_counts(done.counts))
         if done.problems is not None:
-            console.print(make_line(f"  What is wrong with each is in {done.problems}", "dim"), soft_wrap=True)
+            console.print(make_line(f"  Each is listed with its reason in {done.problems}", "dim"), soft_wrap=True)
         if not done.already:
             console.print()
             console.print(make_line(f"Written to {done.output}"), soft_wrap=True)
@@ -207,13 +207,13 @@ def _make_progress(console: Console) -> Progress:
 
 def _describe_batches(sizes: Mapping[str, int], kept: bool) -> str:
     named = " and ".join(f"{size} {modality}{'s' if size > 1 else ''}" for modality, size in sizes.items())
-    return f"Batches of {named}, {'as found before' if kept else 'the fastest here'}."
+    return f"Batches of {named}, {'as measured before' if kept else 'the fastest here'}."
 
 
 def _describe_savings(done: JobFinished) -> str:
     saved = {"text": done.saved_texts, "image": done.saved_images}
-    named = [f"{number:,} {name}{'s' if number > 1 else ''}" for name, number in saved.items() if number]
-    return f"  Repeats: {' and '.join(named)} not encoded again"
+    named = [f"{number:,} repeated {name}{'s' if number > 1 else ''}" for name, number in saved.items() if number]
+    return f"  Reused the results of {' and '.join(named)}"
 
 
 def _describe_speed(done: JobFinished) -> str:

@@ -1,4 +1,4 @@
-"""What the survey of a corpus found."""
+"""The survey of a corpus: its inputs, posts and columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def describe_survey(survey: Survey) -> str:
-    """Say in a sentence what the posts are."""
+    """Return a sentence on the posts."""
     names = [source.name for source in survey.sources]
     where = names[0] if len(names) == 1 else f"{len(names)} inputs"
     parts = [count_posts(survey.rows), f"{survey.texts:,} with text"]
@@ -25,7 +25,7 @@ def describe_survey(survey: Survey) -> str:
 
 
 def draw_survey(survey: Survey) -> RenderableType:
-    """Draw what a survey found, in full."""
+    """Draw all facts of a survey."""
     inputs = Table.grid(padding=(0, 2))
     inputs.add_column()
     inputs.add_column(style="dim")
@@ -36,11 +36,11 @@ def draw_survey(survey: Survey) -> RenderableType:
     facts.add_column(justify="right")
     facts.add_column()
     facts.add_row(f"{survey.rows:,}", "posts to score")
-    facts.add_row(f"{survey.texts:,}", f"with a text, {survey.repeated_texts:,} of them repeated")
+    facts.add_row(f"{survey.texts:,}", f"with text, {survey.repeated_texts:,} of them repeated")
     if survey.images_named:
-        facts.add_row(f"{survey.images_named:,}", f"with an image, {survey.images_found:,} of these are there")
+        facts.add_row(f"{survey.images_named:,}", f"with an image, {survey.images_found:,} of them found")
     if survey.unreadable:
-        facts.add_row(f"{survey.unreadable:,}", "can't be read as a row")
+        facts.add_row(f"{survey.unreadable:,}", "unreadable rows")
     columns = Table.grid(padding=(0, 2))
     columns.add_column()
     columns.add_column(style="dim")
@@ -49,4 +49,4 @@ def draw_survey(survey: Survey) -> RenderableType:
     parts: list[RenderableType] = [inputs, Text(), facts, Text(), *make_lines(survey.choice.reasons)]
     if survey.notes:
         parts += [Text(), *make_lines([f"Note: {note}" for note in survey.notes], "yellow")]
-    return Group(*parts, Text(), Text("Columns that are kept", style="bold"), columns)
+    return Group(*parts, Text(), Text("Columns in the output", style="bold"), columns)

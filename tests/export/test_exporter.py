@@ -229,11 +229,11 @@ def test_checks_name_what_failed() -> None:
 
 
 def test_options_are_checked(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--precision takes int8, fp16, fp32"):
+    with pytest.raises(UsageError, match="--precision takes fp32, fp16, int8"):
         ExportOptions(tmp_path, tmp_path, precisions=("int4",))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="--share-weights"):
         ExportOptions(tmp_path, tmp_path, precisions=("fp32",), share_weights=True)
-    with pytest.raises(UsageError, match=r"--composed 1\.0 must be at least 0 and less than 1"):
+    with pytest.raises(UsageError, match=r"--composed is 1, but it must be at least 0 and less than 1"):
         ExportOptions(tmp_path, tmp_path, composed=1.0)
 
 

@@ -22,8 +22,8 @@ from sentimm.models.sentiment_model import FUSIONS, FusionConfig, SentimentModel
 from sentimm.models.text_encoder import load_text_encoder
 from sentimm.runtime.engine import Engine
 from sentimm.text import NORMALIZATION
+from sentimm.training.data.stored_posts import StoredPosts, write_posts
 from sentimm.training.run_folder import Run, save_weights
-from sentimm.training.stored_posts import StoredPosts, write_posts
 from tests.support.tiny_models import WORDS, make_image_encoder, make_text_encoder
 
 pytestmark = pytest.mark.slow

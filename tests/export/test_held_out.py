@@ -12,7 +12,7 @@ from sentimm_export.parity import score_posts
 
 from sentimm.bundle.bundle import load_bundle
 from sentimm.runtime.engine import Engine
-from sentimm.training.stored_posts import StoredPosts, read_posts, write_posts
+from sentimm.training.data.stored_posts import StoredPosts, read_posts, write_posts
 from tests.support.tiny_bundles import IMAGE_SIZE, make_bundle
 
 POSTS = 3000

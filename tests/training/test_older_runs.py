@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save_file
 
 from sentimm.models.sentiment_model import FusionConfig
+from sentimm.training.data.stored_posts import read_posts
 from sentimm.training.events import PostsLoaded, TrainingEvent
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import TrainingStopped, load_state, open_run
-from sentimm.training.stored_posts import read_posts
 from sentimm.training.train import resume_run, start_run
 from tests.support.training_runs import losses, train
 

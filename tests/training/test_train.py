@@ -14,11 +14,11 @@ from sentimm.errors import ColumnError, InputError, OutputError, RunError, RunNo
 from sentimm.training.data.batches import Batcher
 from sentimm.training.data.pictures import Pictures
 from sentimm.training.data.posts import _short_names, load_posts
+from sentimm.training.data.stored_posts import read_posts
 from sentimm.training.events import EpochTrained, PostsLoaded
 from sentimm.training.model import load_model
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import find_newest_run, open_run
-from sentimm.training.stored_posts import read_posts
 from sentimm.training.train import start_run
 from tests.support.tiny_models import IMAGE_SIZE
 from tests.support.training_runs import losses, same_weights, train, weights

@@ -53,7 +53,7 @@ def compare_models(
     Raises:
         UsageError: options that don't go together, or a folder that holds something else.
         JobConflictError: the folder holds a comparison with other options or posts.
-        OutputError: the folder can't be written to.
+        OutputError: the folder can't be written.
         TrainingStopped: `should_stop` returned true; the same call resumes.
         InputError, ColumnError, TableError, DeviceError, TrainingError, RunError: see `start_run`.
     """

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ def claim_folder(folder: Path, base: TrainOptions, posts: LabelledPosts, validat
     """Write comparison.json, or check that the one in the folder has the same options and posts.
 
     Raises:
-        OutputError: they can't be written.
+        OutputError: the folder can't be written.
         RunError: comparison.json is damaged.
         JobConflictError: it has other options or posts.
     """
@@ -105,9 +104,9 @@ def write_results(comparison: Comparison, folder: Path) -> None:
     """Write results.json, table.md and comparison.png.
 
     Raises:
-        OutputError: they can't be written.
+        OutputError: the folder can't be written.
     """
-    content = json.dumps({"format": FORMAT, **asdict(comparison)}, indent=1, ensure_ascii=False) + "\n"
+    content = json.dumps(comparison.to_json(), indent=1, ensure_ascii=False) + "\n"
     write_file(folder / "results.json", content.encode())
     write_file(folder / "table.md", render_markdown(comparison).encode())
     draw_comparison(comparison, folder / "comparison.png")

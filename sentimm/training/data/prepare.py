@@ -24,10 +24,10 @@ from sentimm.training.data.posts import (
     load_posts,
 )
 from sentimm.training.data.splits import split_fold, split_posts
+from sentimm.training.data.stored_posts import StoredPosts, write_posts
 from sentimm.training.events import FeaturesExtracted, ThumbnailsMade, TrainingListener
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run
-from sentimm.training.stored_posts import StoredPosts, write_posts
 
 _SCALE_POSTS = 256
 _HELD_OUT_POSTS = 1000

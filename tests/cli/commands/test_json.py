@@ -40,9 +40,9 @@ def read_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> object:
 
 
 @pytest.fixture(autouse=True)
-def fixed_machine(built_in: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def fixed_machine(built_in: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose facts do not depend on where the tests run."""
-    monkeypatch.setattr(batch_sizes, "_TRIAL_SECONDS", 0.01)
+    monkeypatch.setattr(batch_sizes, "TRIAL_SECONDS", 0.01)
     monkeypatch.setattr(devices, "find_installed", lambda name: None if name == "onnxruntime" else "1.0")
     monkeypatch.setattr(doctor, "_list_gpus", lambda: ("a GPU",))
     monkeypatch.setattr(doctor, "_find_reason_against_cuda", lambda bundle: "no driver")

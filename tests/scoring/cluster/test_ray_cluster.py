@@ -91,7 +91,7 @@ def test_a_local_cluster_gives_the_same_rows_though_its_driver_and_then_its_work
     assert process.returncode == 0, err
     assert json.loads(out)["rows"] == ROWS  # and nothing else, though Ray prints what it lost
     assert "(raylet)" not in err
-    assert "On a Ray cluster of 1 node, in fp32, with" in err and "Going on where it stopped" in err
+    assert "On a Ray cluster of 1 node, in fp32, with" in err and "Resuming: " in err
     check(output, expected)
 
 

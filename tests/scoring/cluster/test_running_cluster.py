@@ -175,5 +175,5 @@ def test_a_job_goes_on_when_its_driver_is_killed(address, corpus, tiny_bundle, t
     score(*arguments(corpus, tiny_bundle, expected, "posts.parquet"))
     own = [*arguments(corpus, tiny_bundle, output, "posts.parquet"), "--ray", address]
     begin_and_kill(output, *own)
-    assert "Going on where it stopped" in score(*own).stderr
+    assert "Resuming: " in score(*own).stderr
     check(output, expected)

@@ -205,6 +205,6 @@ def test_mistakes_are_found_before_anything_is_trained(
     ):
         refuse({"training": replace(compared.training, **changes)}, error, message)
     refuse({"models": ()}, UsageError, "--models needs one or more different models")
-    refuse({"seeds": 0}, UsageError, "--seeds must be at least 1")
+    refuse({"seeds": 0}, UsageError, "--seeds is 0, but it must be at least 1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     refuse({}, UsageError, "trains in one process")

@@ -36,7 +36,11 @@ class StoredPosts:
 
 
 def write_posts(posts: StoredPosts, path: Path) -> None:
-    """Write posts as Parquet, durably, and images as PNG: the exact pixels of the encoder's input."""
+    """Write posts as Parquet, and images as PNG: the exact pixels of the encoder's input.
+
+    Raises:
+        OutputError: they can't be written.
+    """
     frame = pl.DataFrame(
         {
             "text": list(posts.texts),
