@@ -1,4 +1,4 @@
-"""What the library tells while it works: plain facts, which `console` turns into words.
+"""What the library reports while it works: plain facts, which `console` puts into words.
 
 A listener is a function of one event. It is called often, in the thread that runs the job. One that raises stops the
 job: what is committed stays, and the same command resumes it.
@@ -28,7 +28,7 @@ class ModelReady:
 
 @dataclass(frozen=True)
 class BatchesChosen:
-    """`--batch-size auto` has found these sizes (by modality) best; or `kept` them from an earlier attempt."""
+    """`--batch-size auto` found these sizes (by modality) fastest, or has `kept` them from an earlier attempt."""
 
     sizes: Mapping[str, int]
     kept: bool
@@ -50,7 +50,7 @@ class Surveyed:
 
 @dataclass(frozen=True)
 class PostsStaged:
-    """`rows` posts are written to where the workers of a cluster find them."""
+    """`rows` posts are written where the workers of a cluster can read them."""
 
     rows: int
 
@@ -74,7 +74,7 @@ class PostsScored:
 
 @dataclass(frozen=True)
 class PartCommitted:
-    """A part is safely on disk: `rows` posts of the job are there so far."""
+    """A part is safely on disk: `rows` posts of the job are committed so far."""
 
     rows: int
 

@@ -41,7 +41,7 @@ class Chunk:
         images: ImageFile: the image; MISSING: one is named that is not there; None: none is named.
         unreadable: bool (posts,), the records that can't be read as a row.
         problems: these records, `row` counted in the corpus.
-        named: String columns `id` and `image`, what the posts give as such; None: it is not needed.
+        names: the posts' ids and the names of their images, String columns `id` and `image`; None: not needed.
     """
 
     start: int
@@ -50,7 +50,7 @@ class Chunk:
     images: list[ImageSource]
     unreadable: npt.NDArray[np.bool_]
     problems: tuple[Problem, ...] = ()
-    named: pl.DataFrame | None = None
+    names: pl.DataFrame | None = None
 
     @property
     def rows(self) -> int:
@@ -69,7 +69,7 @@ class Chunk:
             images=self.images[first : first + rows],
             unreadable=self.unreadable[first : first + rows],
             problems=tuple(each for each in self.problems if start <= each.row < end),
-            named=None if self.named is None else self.named.slice(first, rows),
+            names=None if self.names is None else self.names.slice(first, rows),
         )
 
 
@@ -165,7 +165,7 @@ def list_image_names(frame: pl.DataFrame, choice: ColumnChoice) -> list[str]:
 
 
 def read_names(frame: pl.DataFrame, choice: ColumnChoice) -> pl.DataFrame:
-    """Return what identifies the posts of a frame and their images (see `Chunk.named`)."""
+    """Return what identifies the posts of a frame and their images (see `Chunk.names`)."""
     nothing = pl.Series([None] * len(frame), dtype=pl.String)
     has_names = choice.image is not None and not holds_bytes(frame[choice.image].dtype)
     ids = _to_strings(frame[choice.id]) if choice.id is not None else nothing

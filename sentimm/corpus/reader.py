@@ -124,7 +124,7 @@ class CorpusReader:
             images=find_images(block.frame, self._survey.choice, folder),
             unreadable=unreadable,
             problems=tuple(replace(each, row=first + row + each.row, file=source.path) for each in block.problems),
-            named=read_names(block.frame, self._survey.choice),
+            names=read_names(block.frame, self._survey.choice),
         )
 
 
@@ -139,7 +139,7 @@ def join_chunks(chunks: Sequence[Chunk]) -> Chunk:
         images=[image for chunk in chunks for image in chunk.images],
         unreadable=np.concatenate([chunk.unreadable for chunk in chunks]),
         problems=tuple(problem for chunk in chunks for problem in chunk.problems),
-        named=pl.concat([chunk.named for chunk in chunks if chunk.named is not None]),
+        names=pl.concat([chunk.names for chunk in chunks if chunk.names is not None]),
     )
 
 

@@ -27,15 +27,15 @@ def write_chunk(path: Path, chunk: Chunk) -> None:
     problems = {problem.row - chunk.start: problem for problem in chunk.problems}
     found = [problems.get(row) for row in range(chunk.rows)]
     nothing = pl.DataFrame({"id": [None] * chunk.rows, "image": [None] * chunk.rows}, schema_overrides=_NAMED)
-    named = nothing if chunk.named is None else chunk.named
+    names = nothing if chunk.names is None else chunk.names
     columns = {
         "text": chunk.texts,
         "path": _strings([str(image) if isinstance(image, Path | RemoteFile) else None for image in chunk.images]),
         "bytes": pl.Series([image if isinstance(image, bytes) else None for image in chunk.images], dtype=pl.Binary),
         "is_missing": pl.Series([image is MISSING for image in chunk.images], dtype=pl.Boolean),
         "is_unreadable": pl.Series(chunk.unreadable),
-        "id": named["id"],
-        "image": named["image"],
+        "id": names["id"],
+        "image": names["image"],
         "reason": _strings([problem.reason if problem else None for problem in found]),
         "raw": _strings([problem.raw if problem else None for problem in found]),
         "file": _strings([str(problem.file) if problem and problem.file else None for problem in found]),
@@ -76,7 +76,7 @@ def read_chunk(path: Path, start: int) -> Chunk:
             for row, (reason, raw, file) in enumerate(records)
             if reason is not None
         ),
-        named=frame.select("id", "image"),
+        names=frame.select("id", "image"),
     )
 
 

@@ -29,7 +29,7 @@ def test_staged_posts_are_read_as_they_were(corpus) -> None:
     write_chunk(corpus / "staged.parquet", chunk)
     again = read_chunk(corpus / "staged.parquet", 100)
     assert again.frame.equals(chunk.frame)
-    assert again.texts.equals(chunk.texts) and again.named.equals(chunk.named)
+    assert again.texts.equals(chunk.texts) and again.names.equals(chunk.names)
     assert again.images == chunk.images and again.problems == chunk.problems
     assert (again.unreadable == chunk.unreadable).all() and again.start == 100
 

@@ -164,7 +164,7 @@ def test_a_store_that_is_down_is_one_sentence(stored, corpus, tiny_bundle):
             score(corpus / "posts.csv", "s3://posts/out.parquet", tiny_bundle)
         with pytest.raises(BundleError, match=r"s3://posts/bundle/bundle\.json can't be read"):
             score(corpus / "posts.csv", corpus / "out.parquet", "s3://posts/bundle")
-    with pytest.raises(BundleNotFoundError, match="s3://posts/nothing holds no"):
+    with pytest.raises(BundleNotFoundError, match="s3://posts/nothing has no bundle"):
         score(corpus / "posts.csv", corpus / "out.parquet", "s3://posts/nothing")
     with pytest.raises(InputError, match=r"s3://posts/nothing\.csv is not there"):
         score("s3://posts/nothing.csv", corpus / "out.parquet", tiny_bundle)
