@@ -19,8 +19,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from sentimm.scoring.output.problems import name_problems
-from tests.support import corpora, kills
-from tests.support.tiny_bundles import make_bundle
+from tests.support.failures import kills
+from tests.support.posts import corpora
+from tests.support.tiny.bundles import make_bundle
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.support.tiny_bundles import make_bundle
+from tests.support.tiny.bundles import make_bundle
 
 _DISTINCT = 5000
 _RUN = """

@@ -33,7 +33,7 @@ from sentimm.scoring.cluster.worker import PartWorker
 from sentimm.scoring.job import run_job
 from sentimm.scoring.output.parquet_files import regroup_parts, write_parquet
 from sentimm.scoring.pipeline.chunk_scorer import Encodings
-from tests.support.tiny_bundles import make_bundle
+from tests.support.tiny.bundles import make_bundle
 
 _COUNTS = [{"positive": 1}, {"text": 1}, {"ok": 1}]
 

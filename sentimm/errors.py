@@ -20,7 +20,7 @@
     ├── FailuresError                 1  more images can't be decoded than --max-failed allows
     ├── OutOfMemoryError              1  the machine or the GPU ran out of memory
     ├── ClusterError                  1  the Ray cluster failed
-    ├── OutputError                   1  an output can't be written
+    ├── OutputError                   1  an output, or what belongs to it, can't be read or written
     ├── TrainingError                 1  training can't continue
     └── ParityError                   1  an exported model answers differently from the trained one
 
@@ -115,7 +115,7 @@ class ClusterError(SentimmError):
 
 
 class OutputError(SentimmError):
-    """An output can't be written."""
+    """An output, or what belongs to it, can't be read or written."""
 
 
 class TrainingError(SentimmError):

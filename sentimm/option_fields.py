@@ -21,9 +21,9 @@ from sentimm.errors import UsageError
 class Panel(StrEnum):
     """Headings of a command's help, in the order in which they are shown."""
 
-    INPUT = "What is scored"
-    OUTPUT = "What is written"
-    COMPARISON = "What is compared"
+    INPUT = "Input"
+    OUTPUT = "Output"
+    COMPARISON = "Comparison"
     POSTS = "Posts"
     MODEL = "Model"
     LEARNING = "Learning"
@@ -68,7 +68,7 @@ class Bounds:
 
 
 def at_least(least: float, why: str = "") -> Bounds:
-    """Return the bounds of a number that has a lowest value."""
+    """Return the bounds of a number that has a lowest value; `why` is a clause for the error."""
     return Bounds(least=least, why=why)
 
 
@@ -121,6 +121,11 @@ class OptionField:
     option: Option
     kind: Any
     default: Any
+
+    @property
+    def is_required(self) -> bool:
+        """Whether it has no default, so that it must be given."""
+        return self.default is MISSING
 
     @property
     def flag(self) -> str:
@@ -234,8 +239,3 @@ def _require_name(name: str) -> Path:
 
 def _show(number: float) -> str:
     return str(number) if isinstance(number, int) else f"{number:g}"
-
-
-def is_missing(default: Any) -> bool:
-    """Return whether an option has no default, so that it must be given."""
-    return default is MISSING

@@ -125,10 +125,10 @@ class ScoreOptions:
         inputs: files, globs and folders of posts; "-" is NDJSON from standard input.
         corpus: how to read them.
         output: the Parquet file or folder to write; None: named after the input, in the working directory.
-        model: the bundle's folder; None: the embedded default.
+        model: the bundle's folder; None: the built-in one.
         device, precision: what to run on ("auto" chooses).
-        threads: threads of the model; None: as many as the machine has cores.
-        batch_size: posts in a batch of the model; None: the engine's choice; "auto": what is fastest in a trial.
+        threads: threads of the model; None: OMP_NUM_THREADS, else as many as the CPUs that this process may use.
+        batch_size: texts or images in a batch; None: the engine's choice; "auto": what is fastest in a trial.
         chunk_rows: posts in a part; None: what takes about 15 seconds.
         dedupe: encode each distinct text and image once.
         views: add what the model makes of text and image alone, and how far they are apart.
@@ -203,7 +203,7 @@ class ScoreOptions:
         str | None,
         option(
             Panel.RUNNING,
-            "Score on a Ray cluster: the one that is running, one of this machine's cores, or the one at an address.",
+            "Score on a Ray cluster: the one that is running, a new one on this machine, or the one at an address.",
             metavar="auto|local|ADDRESS",
             suggestions=("auto", "local"),
         ),
@@ -237,7 +237,8 @@ class ScoreOptions:
         check_options(self)
         if unknown := [status for status in self.retry if status not in RETRIABLE]:
             raise UsageError(
-                f"--retry takes the statuses {' and '.join(RETRIABLE)}, and not {unknown[0]!r}: others do not change."
+                f"--retry takes the statuses {' and '.join(RETRIABLE)}, not {unknown[0]!r}: others would come out "
+                "the same."
             )
         if self.retry and self.overwrite:
             raise UsageError("--retry keeps the answers that --overwrite would replace: give one of them.")
@@ -254,7 +255,7 @@ class EvaluateOptions:
         corpus: how to read them.
         without_seen: a table whose posts are left out.
         seen_images: the folder of its images; None: that of the inputs.
-        model: the bundle's folder; None: the embedded default, or the answers that are in the table.
+        model: the bundle's folder; None: the built-in one, or the answers that are in the table.
         device, precision, threads, batch_size: as in `ScoreOptions`.
 
     Raises:
@@ -301,7 +302,7 @@ class EvaluateOptions:
     def __post_init__(self) -> None:
         check_options(self)
         if "-" in self.inputs:
-            raise UsageError("Standard input (-) can't be evaluated, which reads its posts twice: give a file.")
+            raise UsageError("`evaluate` reads its posts twice, so it can't read standard input (-): give a file.")
         if self.seen_images is not None and self.without_seen is None:
             raise UsageError("--seen-images is the folder of the images of --without-seen, which was not given.")
 
@@ -333,6 +334,6 @@ class BenchOptions:
     def __post_init__(self) -> None:
         check_options(self)
         if "-" in self.inputs:
-            raise UsageError("Standard input (-) can't be used for `sentimm bench`, which reads its posts twice.")
+            raise UsageError("`bench` reads its posts twice, so it can't read standard input (-): give a file.")
         if self.corpus.images is not None and not self.inputs:
             raise UsageError("--images is the folder of a corpus's images: name its table too.")

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import settings
 
 from sentimm.scoring.pipeline import decoder_pool as decoders
-from tests.support.file_systems import MemoryStore, forget_file_systems
-from tests.support.s3_server import S3Server
-from tests.support.tiny_bundles import make_bundle
-from tests.support.web_server import WebServer
+from tests.support.stores.file_systems import MemoryStore, forget_file_systems
+from tests.support.stores.s3_server import S3Server
+from tests.support.stores.web_server import WebServer
+from tests.support.tiny.bundles import make_bundle
 
 settings.register_profile("ci", settings.get_profile("default"), print_blob=True)
 settings.load_profile("default")  # hypothesis itself loads another one where it finds CI

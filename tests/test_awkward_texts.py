@@ -17,9 +17,9 @@ import pytest
 
 from sentimm.console.terminal import printable
 from sentimm.text import TextTokenizer, normalize_texts
-from tests.support import corpora
 from tests.support.commands import run
-from tests.support.tiny_bundles import make_bundle, make_tokenizer
+from tests.support.posts import corpora
+from tests.support.tiny.bundles import make_bundle, make_tokenizer
 
 MEGABYTE = 1_000_000
 WHITE_SPACE = "".join(map(chr, filter(lambda code: chr(code).isspace(), range(0x110000))))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sentimm.errors import BundleError
 from sentimm.text import TextTokenizer, normalize_texts, pad_tokens
-from tests.support.tiny_bundles import make_tokenizer
+from tests.support.tiny.bundles import make_tokenizer
 
 
 def normalize(*texts: str | None) -> list[str | None]:

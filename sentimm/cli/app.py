@@ -125,16 +125,14 @@ def _sentimm(
     ] = False,
     verbose: Annotated[
         bool,
-        typer.Option(
-            "--verbose", "-v", help="Tell on stderr what happens inside.", expose_value=False, callback=_log_to_stderr
-        ),
+        typer.Option("--verbose", "-v", help="Log details to stderr.", expose_value=False, callback=_log_to_stderr),
     ] = False,
     log_file: Annotated[
         Path | None,
         typer.Option(
             "--log-file",
             metavar="FILE",
-            help="Append what happens inside to this file.",
+            help="Append the log to this file.",
             expose_value=False,
             callback=_log_to_file,
         ),

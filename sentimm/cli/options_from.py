@@ -17,7 +17,6 @@ from sentimm.option_fields import (
     Option,
     OptionField,
     Panel,
-    is_missing,
     list_fields,
     parse_location,
     parse_path,
@@ -107,7 +106,7 @@ def _change(field: OptionField, changes: Change) -> OptionField:
 
 
 def _make_parameter(field: OptionField) -> inspect.Parameter:
-    option, kind, is_required = field.option, _typer_kind(field), is_missing(field.default)
+    option, kind, is_required = field.option, _typer_kind(field), field.is_required
     more: dict[str, Any] = {"help": option.help, "metavar": option.metavar, "show_default": option.shown}
     choices = [*option.suggestions, *(typing.get_args(field.kind) if _is_choice(field.kind) else ())]
     if choices:
@@ -160,7 +159,7 @@ def _read(field: OptionField, value: Any) -> Any:
     if field.kind is bool:
         return not value if field.default is True else value
     if value is None:
-        return () if field.default == () else field.default if not is_missing(field.default) else None
+        return None if field.is_required else field.default
     if isinstance(value, list):
         return tuple(value)
     if not isinstance(value, str):

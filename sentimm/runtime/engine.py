@@ -114,7 +114,7 @@ class Engine:
         if spec is None:
             raise ValueError(f"the model {self.bundle.name} reads no texts")
         lengths = np.array([len(row) for row in rows], np.int64)
-        encoded = Encoded.reserve(len(rows), spec.width, self._count_tokens(lengths.max(initial=1)))
+        encoded = Encoded.reserve(len(rows), spec.width, self._sequence_length(lengths.max(initial=1)))
         # Texts of like length together: little padding. The longest first: memory is taken once, and reused.
         order = np.argsort(-lengths, kind="stable")
 
@@ -140,7 +140,7 @@ class Engine:
         spec = self.bundle.image
         if spec is None:
             raise ValueError(f"the model {self.bundle.name} reads no images")
-        encoded = Encoded.reserve(len(pixels), spec.width, self._count_tokens(spec.cells or 1))
+        encoded = Encoded.reserve(len(pixels), spec.width, self._sequence_length(spec.cells or 1))
         lengths = np.full(len(pixels), spec.cells or 1, np.int64)
 
         def encode(batch: slice) -> None:
@@ -181,11 +181,11 @@ class Engine:
         """Score posts as `fuse` does, and their texts and images alone, with the heads.
 
         Raises:
-            ValueError: the model has not got both heads; else as `fuse`.
+            ValueError: the model doesn't have both heads; else as `fuse`.
             BundleError: as `fuse`.
         """
         if len(self.bundle.fusion.heads) < 2:
-            raise ValueError(f"the model {self.bundle.name} has not got both heads")
+            raise ValueError(f"the model {self.bundle.name} doesn't have both heads")
         outputs = ["scores", "text_scores", "image_scores"]
         (scores, text_scores, image_scores), present = self._score(texts, images, text_index, image_index, outputs)
         return Views(
@@ -211,7 +211,7 @@ class Engine:
         indices: dict[Modality, npt.NDArray[np.int64]] = {}
         for modality in self.bundle.modalities:
             rows, index = given[modality]
-            rows = Encoded.reserve(0, self._width(modality), self._count_tokens(1)) if rows is None else rows
+            rows = Encoded.reserve(0, self._width(modality), self._sequence_length(1)) if rows is None else rows
             index = np.full(counts[0], len(rows), np.int64) if index is None else index
             if len(index) and (index.min() < 0 or index.max() > len(rows)):
                 raise ValueError(f"{modality}_index has rows outside 0 to {len(rows)}")
@@ -273,7 +273,7 @@ class Engine:
         features, sequence = self._run(modality, inputs, [f"{modality}_features", f"{modality}_sequence"])
         return Encoded(features, sequence, lengths)
 
-    def _count_tokens(self, tokens: int) -> int | None:
+    def _sequence_length(self, tokens: int) -> int | None:
         return int(tokens) if self.bundle.fusion.attends else None
 
     def _width(self, modality: str) -> int:

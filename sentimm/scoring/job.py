@@ -94,7 +94,7 @@ def _run_in_folder(
     tell(Surveyed(survey))
     columns = OutputColumns(survey.schema, bundle.labels, options.corpus.prefix, options.views)
     metadata = _describe_job(survey, bundle, backend, options)
-    check_unchanged(before, before)
+    check_unchanged(before)
     _log.info("%s: %d posts, columns %s", folder.output, survey.rows, dict(survey.schema))
     job = folder.begin(survey.rows, columns, metadata, overwrite=options.overwrite, retry=options.retry)
     if isinstance(job, FinishedOutput):

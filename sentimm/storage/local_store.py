@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterable
@@ -79,6 +80,8 @@ class LocalStore(Store):
         return map(function, arguments)
 
     def stage(self, path: Path, temporary: Path | None = None) -> AbstractContextManager[Path]:
+        if path.exists() and not path.is_file():  # a device, such as /dev/null, would be replaced
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         return nullcontext(temporary or path.with_name(path.name + TEMPORARY))
 
     def publish(self, staged: Path, path: Path) -> None:

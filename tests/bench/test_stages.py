@@ -11,7 +11,7 @@ from sentimm.corpus import chunk_frame
 from sentimm.options import CorpusOptions
 from sentimm.runtime import batch_sizes as batching
 from sentimm.runtime.engine import Engine
-from tests.support import corpora
+from tests.support.posts import corpora
 
 
 @pytest.fixture(autouse=True)

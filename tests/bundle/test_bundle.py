@@ -10,8 +10,8 @@ import pytest
 from sentimm.bundle.bundle import default_bundle_path, load_bundle, write_manifest
 from sentimm.bundle.manifest import FORMAT
 from sentimm.errors import BundleError, BundleNotFoundError
-from tests.support.power import ForgetfulDisk
-from tests.support.tiny_bundles import make_bundle
+from tests.support.failures.power import ForgetfulDisk
+from tests.support.tiny.bundles import make_bundle
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import polars as pl
 from sentimm.corpus import chunk_frame
 from sentimm.evaluation.seen import SeenPosts
 from sentimm.options import CorpusOptions
-from tests.support.labelled_corpus import draw
+from tests.support.posts.labelled_corpus import draw
 
 
 def test_posts_are_recognised_by_their_text_or_their_image(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from sentimm.models.sentiment_model import SentimentModel
 from sentimm.runtime.engine import Engine
 from sentimm.training.run_folder import Run, open_run, save_weights
 from sentimm.training.train import start_run
-from tests.support.tiny_bundles import make_bundle
-from tests.support.tiny_models import make_options
+from tests.support.tiny.bundles import make_bundle
+from tests.support.tiny.models import make_options
 
 pytestmark = pytest.mark.slow
 

@@ -24,7 +24,7 @@ from sentimm.runtime.engine import Engine
 from sentimm.text import NORMALIZATION
 from sentimm.training.data.stored_posts import StoredPosts, write_posts
 from sentimm.training.run_folder import Run, save_weights
-from tests.support.tiny_models import WORDS, make_image_encoder, make_text_encoder
+from tests.support.tiny.models import WORDS, make_image_encoder, make_text_encoder
 
 pytestmark = pytest.mark.slow
 

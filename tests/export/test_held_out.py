@@ -13,7 +13,7 @@ from sentimm_export.parity import score_posts
 from sentimm.bundle.bundle import load_bundle
 from sentimm.runtime.engine import Engine
 from sentimm.training.data.stored_posts import StoredPosts, read_posts, write_posts
-from tests.support.tiny_bundles import IMAGE_SIZE, make_bundle
+from tests.support.tiny.bundles import IMAGE_SIZE, make_bundle
 
 POSTS = 3000
 TEMPERATURES = {"text+image": 2.0, "text": 0.5, "image": 3.0}

@@ -10,7 +10,7 @@ from sentimm.errors import InputError, UsageError
 from sentimm.models.image_backbones import ImageBackbone, build_backbone, parse_backbones
 from sentimm.models.image_encoder import ImageEncoder, ImageEncoderConfig, load_image_encoder
 from sentimm.models.text_encoder import TextEncoder, load_text_encoder
-from tests.support.tiny_models import make_image_encoder, make_text_encoder
+from tests.support.tiny.models import make_image_encoder, make_text_encoder
 
 
 def load_text(folder: Path, **changes: object) -> tuple[TextEncoder, bytes]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.support.tiny_fusions import HEADS, WIDTH, array, fuse, make_encoded, make_model, of_post, softmax
+from tests.support.tiny.fusions import HEADS, WIDTH, array, fuse, make_encoded, make_model, of_post, softmax
 
 
 def attend(attention: nn.MultiheadAttention, queries: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 from sentimm.errors import UsageError
 from sentimm.models.encoder_output import EncoderOutput
 from sentimm.models.sentiment_model import FUSIONS, FusionConfig, SentimentModel, check_fusion
-from tests.support.tiny_fusions import (
+from tests.support.tiny.fusions import (
     BOTH,
     IMAGE_INDEX,
     LABELS,

@@ -12,7 +12,7 @@ from sentimm.options import CorpusOptions
 from sentimm.runtime import devices
 from sentimm.runtime.engine import Engine
 from sentimm.scoring.pipeline.chunk_scorer import ChunkScorer
-from tests.support import corpora
+from tests.support.posts import corpora
 
 pytestmark = pytest.mark.skipif(devices.find_cuda_problem() is not None, reason="needs an NVIDIA GPU")
 

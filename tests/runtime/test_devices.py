@@ -14,7 +14,7 @@ from sentimm.runtime import devices
 from sentimm.runtime import sessions as placement
 from sentimm.runtime.devices import CudaProblem
 from sentimm.runtime.engine import Engine
-from tests.support.tiny_bundles import make_bundle
+from tests.support.tiny.bundles import make_bundle
 
 
 @pytest.fixture(scope="module")

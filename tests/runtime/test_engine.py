@@ -9,7 +9,7 @@ from sentimm.errors import BundleError
 from sentimm.runtime.encoded import Encoded
 from sentimm.runtime.engine import Engine
 from sentimm.text import TextTokenizer
-from tests.support.tiny_bundles import IMAGE_SIZE, MAX_TOKENS, make_bundle
+from tests.support.tiny.bundles import IMAGE_SIZE, MAX_TOKENS, make_bundle
 
 TEXTS = ["I love this day", "sad", "the worst movie of my life, never again!", "ok", "what a great morning"]
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from sentimm.options import CorpusOptions, ScoreOptions
-from tests.support import corpora
-from tests.support.local_jobs import ROWS
+from tests.support.failures.local_jobs import ROWS
+from tests.support.posts import corpora
 
 
 @pytest.fixture

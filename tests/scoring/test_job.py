@@ -15,8 +15,8 @@ from sentimm.scoring.job import run_job, survey_job
 from sentimm.scoring.job_folder.output_paths import default_output
 from sentimm.scoring.local import ChunkSize
 from tests.scoring.output.test_columns import many_types
-from tests.support import corpora
-from tests.support.local_jobs import OUTPUTS, ROWS, job_folder, read, run, run_partly
+from tests.support.failures.local_jobs import OUTPUTS, ROWS, job_folder, read, run, run_partly
+from tests.support.posts import corpora
 
 ADDED = ["sentiment", "confidence", "p_negative", "p_neutral", "p_positive", "modality", "status"]
 

@@ -7,8 +7,8 @@ from sentimm import Scorer
 from sentimm.errors import BundleNotFoundError, ColumnError, InputError, UsageError
 from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring.job import run_job
-from tests.support import corpora
-from tests.support.tiny_bundles import make_bundle
+from tests.support.posts import corpora
+from tests.support.tiny.bundles import make_bundle
 
 
 @pytest.fixture

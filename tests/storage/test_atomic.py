@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from sentimm.storage.atomic import (
     writing,
 )
 from sentimm.storage.steps import watching_steps
-from tests.support.file_systems import MemoryStore
-from tests.support.power import ForgetfulDisk
+from tests.support.failures.power import ForgetfulDisk
+from tests.support.stores.file_systems import MemoryStore
 
 
 class Killed(BaseException):
@@ -116,3 +117,13 @@ def test_an_error_says_whether_something_was_read_or_written(tmp_path: Path) -> 
         raise OSError(errno.EIO, "no")
     with pytest.raises(OutputError, match=r"file can't be written: no\.$"), writing(tmp_path / "file"):
         raise OSError("no")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_what_is_no_regular_file_is_never_replaced(tmp_path: Path) -> None:
+    for make in (os.mkfifo, os.mkdir):
+        path = tmp_path / make.__name__
+        make(path)
+        with pytest.raises(OutputError, match="can't be written"):
+            write_file(path, b"figure")
+        assert path.exists() and not path.is_file()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sentimm.training.options import TrainOptions
-from tests.support.tiny_models import make_options
+from tests.support.tiny.models import make_options
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from sentimm.training.events import PostsLoaded, TrainingEvent
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import TrainingStopped, load_state, open_run
 from sentimm.training.train import resume_run, start_run
-from tests.support.training_runs import losses, train
+from tests.support.tiny.training_runs import losses, train
 
 _HIDDEN, _WIDTH, _LABELS = 4, 8, 2
 _BERT = {

@@ -16,8 +16,8 @@ from sentimm.training.learning.loop import TrainingLoop
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run, TrainingStopped, load_state, open_run
 from sentimm.training.train import resume_run, start_run
-from tests.support.power import ForgetfulDisk
-from tests.support.training_runs import losses, same_weights, train
+from tests.support.failures.power import ForgetfulDisk
+from tests.support.tiny.training_runs import losses, same_weights, train
 from tests.training.learning.test_processes import ROOT, arguments
 
 STEPS = 5  # of an epoch of the tiny corpus

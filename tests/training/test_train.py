@@ -20,8 +20,8 @@ from sentimm.training.model import load_model
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import find_newest_run, open_run
 from sentimm.training.train import start_run
-from tests.support.tiny_models import IMAGE_SIZE
-from tests.support.training_runs import losses, same_weights, train, weights
+from tests.support.tiny.models import IMAGE_SIZE
+from tests.support.tiny.training_runs import losses, same_weights, train, weights
 
 BOTH = ("text", "image")
 

@@ -10,7 +10,7 @@ import typer
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Look for what could keep scoring from working here, or a GPU from being used.
+    """Check whether scoring works here, and whether a GPU can be used.
 
     Scores a post with the built-in model to be sure; the exit code is 0 when that works, else 1.
 

@@ -23,7 +23,7 @@ def read_posts(reader: CorpusReader, rows: int, states: InputStates) -> Iterator
         try:
             chunk = reader.read(rows)
         except (SentimmError, OSError):
-            check_unchanged(states, states)  # explains more
+            check_unchanged(states)  # explains more
             raise
         assert chunk is not None, "the reader returns as many posts as the survey counted"
         rows -= chunk.rows
@@ -35,17 +35,18 @@ def read_states(paths: Iterable[Path]) -> InputStates:
     return _read_all([path for path in paths if is_remote(path) or not path.is_dir()])
 
 
-def check_unchanged(states: InputStates, read: Collection[Path]) -> None:
+def check_unchanged(states: InputStates, read: Collection[Path] | None = None) -> None:
     """Check that size and time of the inputs are still as they were.
 
     Args:
         states: how they were.
-        read: those that were read lately: remote ones, each of which costs a request, are looked at only if among them.
+        read: those that were read lately: of remote ones, which cost a request each, only these are asked for; None:
+            all.
 
     Raises:
         TableError: one is not.
     """
-    looked_at = [path for path in states if path in read or not is_remote(path)]
+    looked_at = [path for path in states if read is None or path in read or not is_remote(path)]
     for path, state in _read_all(looked_at).items():
         if states[path] != state:
             raise TableError(

@@ -94,7 +94,7 @@ class TrainingLoop:
         """Train the remaining epochs.
 
         Raises:
-            TrainingError: the loss is no longer a number.
+            TrainingError: the loss is not finite.
             TrainingStopped: `should_stop` returned true; the run can be resumed.
         """
         while self.epoch <= self.options.epochs:
@@ -126,7 +126,7 @@ class TrainingLoop:
             self.sums["seconds"] += time.monotonic() - started
             if not np.isfinite(loss):
                 raise TrainingError(
-                    f"The loss of epoch {self.epoch}, batch {self.step} is {loss}: train again with a smaller "
+                    f"The loss of epoch {self.epoch}, step {self.step} is {loss}: train again with a smaller "
                     "--learning-rate."
                 )
             epochs, mean = self.options.epochs, self.sums["loss"] / self.step

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import corpora
 from tests.support.commands import run
-from tests.support.labelled_corpus import make_labelled_corpus
+from tests.support.posts import corpora
+from tests.support.posts.labelled_corpus import make_labelled_corpus
 
 ROWS = 16
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sentimm.runtime import batch_sizes as batching
-from tests.support import corpora
 from tests.support.commands import run
+from tests.support.posts import corpora
 
 
 @pytest.fixture(autouse=True)

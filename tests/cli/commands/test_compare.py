@@ -9,7 +9,7 @@ from sentimm.console.comparison import ComparisonConsole
 from sentimm.training.events import ComparedRun, ImagesHashed
 from sentimm.training.run_folder import TrainingStopped
 from tests.support.commands import run
-from tests.support.tiny_models import make_corpus, make_image_encoder, make_text_encoder
+from tests.support.tiny.models import make_corpus, make_image_encoder, make_text_encoder
 
 
 @pytest.mark.slow

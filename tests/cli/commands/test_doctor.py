@@ -11,7 +11,7 @@ from sentimm.cli.app import main
 from sentimm.console.doctor import describe_int8
 from sentimm.runtime import devices
 from sentimm.runtime.devices import CudaProblem
-from tests.support.tiny_bundles import make_bundle
+from tests.support.tiny.bundles import make_bundle
 
 
 def run(capsys, *arguments) -> tuple[int, str, str]:

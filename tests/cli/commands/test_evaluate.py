@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.support.commands import run
-from tests.support.labelled_corpus import WORDS, draw, score_alone
-from tests.support.tiny_bundles import make_bundle
+from tests.support.posts.labelled_corpus import WORDS, draw, score_alone
+from tests.support.tiny.bundles import make_bundle
 
 
 def test_the_report_is_about_the_answers_that_score_gives(report: dict, corpus: Path, tiny_bundle: Path) -> None:

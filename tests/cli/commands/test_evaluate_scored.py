@@ -8,7 +8,7 @@ import pytest
 
 from sentimm.scoring.scorer import Scorer
 from tests.support.commands import run
-from tests.support.labelled_corpus import LABELS, WORDS, score_alone
+from tests.support.posts.labelled_corpus import LABELS, WORDS, score_alone
 
 
 def test_answers_under_a_prefix_are_found(

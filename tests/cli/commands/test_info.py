@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from sentimm.cli.app import main
-from tests.support.tiny_bundles import make_bundle
+from tests.support.tiny.bundles import make_bundle
 
 
 def run(capsys, *arguments) -> tuple[int, str, str]:

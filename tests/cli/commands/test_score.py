@@ -16,9 +16,9 @@ import pytest
 from sentimm.console.scoring import ScoreConsole
 from sentimm.errors import OutputError
 from sentimm.events import Counts, JobFinished, JobStarted, PostsScored
-from tests.support import corpora
 from tests.support.commands import fail, run
-from tests.support.tiny_bundles import make_bundle
+from tests.support.posts import corpora
+from tests.support.tiny.bundles import make_bundle
 
 ROWS = 16
 pytestmark = pytest.mark.usefixtures("here", "built_in")
@@ -273,7 +273,7 @@ def test_a_signal_while_standard_input_is_waited_for_stops_at_once(tiny_bundle):
     wait_until_read(process.stdin)
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 143
-    assert "Stopped before anything was scored" in process.stderr.read()
+    assert "Stopped before any post was scored" in process.stderr.read()
     process.stdin.close()
     process.stderr.close()
     assert not Path("stdin.scored.parquet.job").exists()

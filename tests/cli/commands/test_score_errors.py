@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.support import corpora
 from tests.support.commands import fail, run
-from tests.support.tiny_bundles import make_bundle
+from tests.support.posts import corpora
+from tests.support.tiny.bundles import make_bundle
 
 ROWS = 16
 pytestmark = pytest.mark.usefixtures("here", "built_in")

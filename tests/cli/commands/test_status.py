@@ -8,8 +8,8 @@ import pytest
 from sentimm.events import PartCommitted
 from sentimm.options import ScoreOptions
 from sentimm.scoring.job import run_job
-from tests.support import corpora
 from tests.support.commands import run
+from tests.support.posts import corpora
 
 
 class Stop(BaseException):

@@ -14,7 +14,7 @@ from sentimm.cli.commands.train import train
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import open_run
 from tests.support.commands import run
-from tests.support.tiny_models import make_corpus, make_image_encoder, make_text_encoder
+from tests.support.tiny.models import make_corpus, make_image_encoder, make_text_encoder
 
 
 def call(*arguments: object) -> int:

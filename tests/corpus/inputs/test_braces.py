@@ -7,7 +7,7 @@ import pytest
 from sentimm.corpus import expand_inputs
 from sentimm.corpus.inputs.braces import expand_braces
 from sentimm.errors import InputError
-from tests.support.reading import write
+from tests.support.posts.reading import write
 
 
 @pytest.mark.parametrize(

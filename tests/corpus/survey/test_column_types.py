@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sentimm.corpus.survey.column_types import TypeInference, convert_series
 from sentimm.corpus.tables.base import Block
-from tests.support.reading import read_all, write
+from tests.support.posts.reading import read_all, write
 
 NUMBERS = st.from_regex(r"[+-]?0?[0-9]{1,20}(\.[0-9]{0,3})?(e[0-9])?", fullmatch=True)
 CELLS = (

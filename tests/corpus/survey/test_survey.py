@@ -13,7 +13,7 @@ from sentimm.corpus import MISSING, chunk_frame, spool_stdin, survey_corpus
 from sentimm.corpus.survey.repeated_texts import RepeatCounter
 from sentimm.errors import ColumnError, InputError, OutputError, TableError
 from sentimm.options import CorpusOptions
-from tests.support.reading import read_all, read_chunks, survey, write
+from tests.support.posts.reading import read_all, read_chunks, survey, write
 
 
 @pytest.fixture

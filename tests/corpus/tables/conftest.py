@@ -10,7 +10,7 @@ import pytest
 from sentimm.events import Surveyed
 from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring.job import run_job
-from tests.support.scored_tables import Score, Scored
+from tests.support.posts.scored_tables import Score, Scored
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from sentimm.corpus.tables import typed
 from sentimm.errors import ColumnError, InputError, TableError
 from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring.job import run_job
-from tests.support.awkward_images import encode
-from tests.support.reading import read_all, read_chunks, survey, write
+from tests.support.posts.awkward_images import encode
+from tests.support.posts.reading import read_all, read_chunks, survey, write
 from tests.test_fuzz import damage
 
 

@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from sentimm.errors import InputError, TableError
-from tests.support.reading import write
-from tests.support.scored_tables import OK, Score, fail
+from tests.support.posts.reading import write
+from tests.support.posts.scored_tables import OK, Score, fail
 
 
 def _bind_socket(path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from sentimm.corpus.tables import ndjson
 from sentimm.errors import TableError
-from tests.support.reading import read_all, write
-from tests.support.scored_tables import BAD, EMPTY, OK, Score, fail
+from tests.support.posts.reading import read_all, write
+from tests.support.posts.scored_tables import BAD, EMPTY, OK, Score, fail
 
 
 def test_every_line_of_ndjson_has_its_row(tmp_path: Path, score: Score) -> None:

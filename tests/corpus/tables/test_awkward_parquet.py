@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from sentimm.errors import ColumnError, SentimmError, TableError
-from tests.support.reading import read_all, survey
-from tests.support.scored_tables import EMPTY, OK, Score, fail, write_parquet
+from tests.support.posts.reading import read_all, survey
+from tests.support.posts.scored_tables import EMPTY, OK, Score, fail, write_parquet
 
 
 def test_nested_columns_are_kept(tmp_path: Path, score: Score) -> None:

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from sentimm.errors import TableError
-from tests.support.reading import survey, write
-from tests.support.scored_tables import HEADER, OK, Score, fail
+from tests.support.posts.reading import survey, write
+from tests.support.posts.scored_tables import HEADER, OK, Score, fail
 
 POSTS = HEADER + b"".join(b"%d,post %d\n" % (row, row * 7919 % 65_537) for row in range(20_000))
 

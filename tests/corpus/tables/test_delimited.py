@@ -13,7 +13,7 @@ from sentimm.corpus.tables import delimited_records as records
 from sentimm.corpus.tables import text_stream as streams
 from sentimm.errors import TableError
 from sentimm.options import CorpusOptions
-from tests.support.reading import read_all, read_chunks, survey, write
+from tests.support.posts.reading import read_all, read_chunks, survey, write
 
 # Characters that parsers stumble over, and few others, so that they meet often.
 AWKWARD = st.text(st.sampled_from(list('ab",\n\r \t;é😭0\u2028\ufeff')), max_size=6)

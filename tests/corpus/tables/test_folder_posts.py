@@ -8,7 +8,7 @@ import pytest
 from sentimm.corpus import MISSING, expand_inputs
 from sentimm.corpus.tables import folder_posts as folders
 from sentimm.errors import InputError
-from tests.support.reading import read_all, read_chunks, survey, write
+from tests.support.posts.reading import read_all, read_chunks, survey, write
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sentimm.corpus.tables import ndjson
 from sentimm.corpus.tables import text_stream as streams
 from sentimm.errors import TableError
-from tests.support.reading import read_all, read_chunks, survey, write
+from tests.support.posts.reading import read_all, read_chunks, survey, write
 
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5)

@@ -11,7 +11,7 @@ import pytest
 from sentimm.corpus import MISSING, reader
 from sentimm.corpus.tables import typed
 from sentimm.errors import ColumnError, TableError
-from tests.support.reading import read_all, read_chunks, survey, write
+from tests.support.posts.reading import read_all, read_chunks, survey, write
 
 
 def write_posts(path: Path, rows: int = 50, group: int = 7) -> Path:

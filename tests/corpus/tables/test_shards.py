@@ -16,7 +16,7 @@ from sentimm.corpus import MISSING, Chunk, CorpusReader, survey_corpus
 from sentimm.errors import InputError, TableError
 from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring.job import run_job
-from tests.support.awkward_images import encode
+from tests.support.posts.awkward_images import encode
 from tests.test_fuzz import damage
 
 JPEG, PNG = encode("JPEG"), encode("PNG")

@@ -20,10 +20,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.support import cluster_driver, corpora, kills
-from tests.support.cluster_hearing import list_begun
-from tests.support.cluster_jobs import ROWS, arguments, begin_and_kill, check, make_corpus, score
-from tests.support.faults import Faults, find_free_port
+from tests.support.clusters import driver as cluster_driver
+from tests.support.clusters.hearing import list_begun
+from tests.support.clusters.jobs import ROWS, arguments, begin_and_kill, check, make_corpus, score
+from tests.support.failures import kills
+from tests.support.failures.faults import Faults, find_free_port
+from tests.support.posts import corpora
 
 pytestmark = pytest.mark.slow
 POSIX = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
@@ -82,7 +84,7 @@ def test_a_worker_and_then_a_node_that_are_lost_cost_no_row(corpus, expected, ti
         "chunk_rows": 50,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "tests.support.cluster_driver", json.dumps(given)],
+        [sys.executable, "-m", "tests.support.clusters.driver", json.dumps(given)],
         capture_output=True,
         text=True,
         timeout=200,
@@ -146,7 +148,7 @@ def test_two_machines_score_a_table(address, corpus, expected, tiny_bundle, tmp_
 
 def hear(address: str, folder: Path, workers: int) -> subprocess.Popen[str]:
     """Begin a job whose first part is committed when so many workers have begun."""
-    command = [sys.executable, "-m", "tests.support.cluster_hearing", address, str(folder), str(workers)]
+    command = [sys.executable, "-m", "tests.support.clusters.hearing", address, str(folder), str(workers)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -14,7 +14,7 @@ from sentimm.bundle.bundle import load_bundle
 from sentimm.corpus import CorpusReader, read_chunk, survey_corpus, write_chunk
 from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring.cluster.worker import PartWorker
-from tests.support.cluster_jobs import make_corpus
+from tests.support.clusters.jobs import make_corpus
 
 
 @pytest.fixture

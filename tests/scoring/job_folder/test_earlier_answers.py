@@ -15,8 +15,8 @@ from sentimm.scoring.job import run_job
 from sentimm.scoring.job_folder.job_file import job_path
 from sentimm.scoring.job_folder.progress import read_progress
 from sentimm.scoring.output.problems import name_problems
-from tests.support import corpora
-from tests.support.steps import Folder, copying_steps
+from tests.support.failures.steps import Folder, copying_steps
+from tests.support.posts import corpora
 
 ROWS = 40
 BOTH = ("image_missing", "image_unreadable")

@@ -23,8 +23,8 @@ from sentimm.runtime.engine import Engine
 from sentimm.scoring.job import run_job
 from sentimm.scoring.output.problems import name_problems
 from sentimm.scoring.pipeline import chunk_scorer as pipeline
-from tests.support import corpora
-from tests.support.steps import failing_at
+from tests.support.failures.steps import failing_at
+from tests.support.posts import corpora
 
 ROWS = 40
 PROBLEMS_HEADER = ["row", "id", "status", "file", "reason", "record"]

@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from sentimm.scoring.output.problems import name_problems
-from tests.support import corpora, kills
+from tests.support.failures import kills
+from tests.support.posts import corpora
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 

@@ -20,10 +20,10 @@ from sentimm.scoring.job import run_job
 from sentimm.scoring.job_folder.folder import open_job_folder
 from sentimm.scoring.job_folder.progress import read_progress
 from sentimm.scoring.output.problems import name_problems
-from tests.support import corpora
-from tests.support.local_jobs import OUTPUTS, ROWS, Stop, job_folder, read, remove, run, run_partly
-from tests.support.steps import Folder, Killed, copying_steps, killed_at
-from tests.support.tiny_bundles import make_bundle
+from tests.support.failures.local_jobs import OUTPUTS, ROWS, Stop, job_folder, read, remove, run, run_partly
+from tests.support.failures.steps import Folder, Killed, copying_steps, killed_at
+from tests.support.posts import corpora
+from tests.support.tiny.bundles import make_bundle
 
 pytestmark = pytest.mark.usefixtures("quick_decoding")
 

@@ -11,8 +11,8 @@ import pytest
 
 from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring.job import run_job
-from tests.support import awkward_images
-from tests.support.awkward_images import BAD, EITHER, GONE, GOOD
+from tests.support.posts import awkward_images
+from tests.support.posts.awkward_images import BAD, EITHER, GONE, GOOD
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="made of links and pipes")
 
@@ -62,10 +62,10 @@ def test_bombs_take_bounded_memory(tmp_path):
 import io, resource, sys
 from PIL import Image
 from sentimm.scoring.pipeline import decoder_pool as decoders
-from tests.support import awkward_images
+from tests.support.posts import awkward_images
 
 Image.MAX_IMAGE_PIXELS = None
-with decoders.Decoders(32, 4) as pool, pool.borrow() as decoder:
+with decoders.DecoderPool(32, 4) as pool, pool.borrow() as decoder:
     file = io.BytesIO()
     Image.new("RGBA", (10_900, 11_000), (200, 10, 10, 128)).save(file, "PNG", compress_level=1)
     files = [file.getvalue(), awkward_images.make_text_bomb()]

@@ -18,8 +18,8 @@ from sentimm.scoring.pipeline import chunk_scorer as pipeline
 from sentimm.scoring.pipeline.chunk_scorer import ChunkScorer
 from sentimm.scoring.pipeline.feature_cache import ENTRY_BYTES, FeatureCache, Slot
 from sentimm.scoring.scores import STATUSES, USED_MODALITIES, Scores
-from tests.support import corpora
-from tests.support.tiny_bundles import make_bundle
+from tests.support.posts import corpora
+from tests.support.tiny.bundles import make_bundle
 
 
 @dataclass

@@ -22,7 +22,8 @@ from sentimm.scoring.job import run_job
 from sentimm.scoring.pipeline import decoder_pool as decoders
 from sentimm.scoring.pipeline.decoder import Decoder, DecoderLimits
 from sentimm.scoring.pipeline.decoder_pool import DecoderPool
-from tests.support import bad_decoder, corpora
+from tests.support import bad_decoder
+from tests.support.posts import corpora
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no decoder processes")
 

@@ -11,7 +11,7 @@ from sentimm.errors import ImageError
 from sentimm.scoring.pipeline import prefetch as fetching
 from sentimm.scoring.pipeline.prefetch import Prefetcher
 from sentimm.storage import CONNECTIONS, RemoteFile, retrying
-from tests.support.faults import Faults
+from tests.support.failures.faults import Faults
 
 IMAGES = [RemoteFile(f"https://example.org/{number}.png") for number in range(200)]
 

@@ -7,9 +7,9 @@ import pytest
 
 from sentimm.scoring.job_folder import lock
 from sentimm.storage import retrying
-from tests.support import corpora
-from tests.support.s3_server import S3Server
-from tests.support.stored_jobs import ROWS, score
+from tests.support.failures.stored_jobs import ROWS, score
+from tests.support.posts import corpora
+from tests.support.stores.s3_server import S3Server
 
 
 @pytest.fixture

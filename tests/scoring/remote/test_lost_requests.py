@@ -18,9 +18,9 @@ from sentimm.scoring.job import run_job
 from sentimm.scoring.job_folder import lock
 from sentimm.scoring.job_folder.progress import read_progress
 from sentimm.storage import to_path
-from tests.support.faults import Faults
-from tests.support.steps import Killed, copying_steps
-from tests.support.stored_jobs import OUTPUTS, ROWS, make_options, read, score_stored, stored_options
+from tests.support.failures.faults import Faults
+from tests.support.failures.steps import Killed, copying_steps
+from tests.support.failures.stored_jobs import OUTPUTS, ROWS, make_options, read, score_stored, stored_options
 
 # The command, which waits as little between its attempts as the fixture `impatient` lets this process wait.
 IMPATIENT = """

@@ -26,9 +26,9 @@ from sentimm.errors import (
 from sentimm.events import PartCommitted, Surveyed
 from sentimm.scoring.job import run_job
 from sentimm.storage import to_path
-from tests.support import corpora
-from tests.support.faults import Faults
-from tests.support.stored_jobs import OUTPUTS, ROWS, make_options, read, score, score_stored
+from tests.support.failures.faults import Faults
+from tests.support.failures.stored_jobs import OUTPUTS, ROWS, make_options, read, score, score_stored
+from tests.support.posts import corpora
 
 pytestmark = pytest.mark.usefixtures("quick_decoding", "impatient")
 

@@ -15,8 +15,8 @@ from sentimm.errors import (
 )
 from sentimm.events import PartCommitted
 from sentimm.scoring.job import run_job
-from tests.support.faults import Faults
-from tests.support.stored_jobs import make_options, score
+from tests.support.failures.faults import Faults
+from tests.support.failures.stored_jobs import make_options, score
 
 pytestmark = pytest.mark.usefixtures("quick_decoding", "impatient")
 

@@ -17,7 +17,7 @@ from sentimm.training.events import BatchTrained, ComparedRun, ComparisonEvent, 
 from sentimm.training.options import CompareOptions, TrainOptions
 from sentimm.training.run_folder import TrainingStopped, open_run
 from sentimm.training.train import resume_run
-from tests.support.tiny_models import IMAGE_SIZE
+from tests.support.tiny.models import IMAGE_SIZE
 
 MODELS = ("ote", "cmac", "resnet")
 BOTH = ("text", "image")

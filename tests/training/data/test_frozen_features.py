@@ -20,7 +20,7 @@ from sentimm.training.data.prepare import load_data, make_batchers
 from sentimm.training.model import load_model
 from sentimm.training.run_folder import Run
 from sentimm.training.train import start_run
-from tests.support.tiny_models import IMAGE_SIZE, make_corpus, make_image_encoder, make_options, make_text_encoder
+from tests.support.tiny.models import IMAGE_SIZE, make_corpus, make_image_encoder, make_options, make_text_encoder
 
 CPU = torch.device("cpu")
 TOKENS = [np.array(row, dtype=np.int64) for row in ([2, 5, 6, 3], [2, 3], [2, 7, 8, 9, 10, 3])]

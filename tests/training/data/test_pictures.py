@@ -10,8 +10,8 @@ from sentimm.images import decode_image
 from sentimm.training.data.pictures import Pictures, augment_image
 from sentimm.training.data.posts import LabelledPosts, load_posts
 from sentimm.training.options import TrainOptions
-from tests.support.tiny_models import IMAGE_SIZE
-from tests.support.training_runs import losses, same_weights, train
+from tests.support.tiny.models import IMAGE_SIZE
+from tests.support.tiny.training_runs import losses, same_weights, train
 
 ROWS = np.arange(5, dtype=np.int64)
 

@@ -11,7 +11,7 @@ from sentimm.training.data.posts import LabelledPosts, load_posts
 from sentimm.training.data.prepare import load_data, split_for_model
 from sentimm.training.data.splits import split_fold, split_posts
 from sentimm.training.options import TrainOptions
-from tests.support.tiny_models import IMAGE_SIZE
+from tests.support.tiny.models import IMAGE_SIZE
 
 MODELS = ("ote", "bert", "resnet")
 

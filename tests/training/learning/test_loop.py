@@ -16,8 +16,8 @@ from sentimm.training.learning.objective import compute_class_weights
 from sentimm.training.learning.optimizer import freeze_statistics, make_optimizer, speed_up_convolutions
 from sentimm.training.model import load_model
 from sentimm.training.options import TrainOptions
-from tests.support.tiny_models import IMAGE_SIZE
-from tests.support.training_runs import losses, train, weights
+from tests.support.tiny.models import IMAGE_SIZE
+from tests.support.tiny.training_runs import losses, train, weights
 
 BOTH = ("text", "image")
 

@@ -14,7 +14,7 @@ from sentimm.training.learning.objective import Objective
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import open_run
 from sentimm.training.train import start_run
-from tests.support.training_runs import losses, train, weights
+from tests.support.tiny.training_runs import losses, train, weights
 
 ROOT = Path(__file__).parents[3]
 

@@ -23,8 +23,8 @@ from sentimm.training.model import load_model
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run
 from sentimm.training.train import resume_run, start_run
-from tests.support.tiny_models import IMAGE_SIZE
-from tests.support.training_runs import losses, same_weights, train
+from tests.support.tiny.models import IMAGE_SIZE
+from tests.support.tiny.training_runs import losses, same_weights, train
 
 BOTH = ("text", "image")
 

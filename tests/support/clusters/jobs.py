@@ -11,7 +11,8 @@ from pathlib import Path
 import polars as pl
 
 from sentimm.scoring.output.problems import name_problems
-from tests.support import corpora, kills
+from tests.support.failures import kills
+from tests.support.posts import corpora
 
 ROWS = 1200
 

@@ -34,11 +34,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.support.faults import CHANGING, DELAY, HOST, Faults, Trouble, hang_up, send_answer, send_half
+from tests.support.failures.faults import CHANGING, DELAY, HOST, Faults, Trouble, hang_up, send_answer, send_half
 
 BUCKET = "posts"
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 _SIGNED = "AWS4-HMAC-SHA256 Credential=testing/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 _SLOW_DOWN = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -53,7 +53,7 @@ class S3Server:
 
     def __enter__(self) -> S3Server:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.s3_server"],
+            [sys.executable, "-m", "tests.support.stores.s3_server"],
             cwd=_ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,

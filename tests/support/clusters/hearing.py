@@ -62,6 +62,6 @@ def main(address: str, folder: Path, workers: int) -> None:
 
 
 if __name__ == "__main__":
-    from tests.support.cluster_hearing import main as imported  # workers find the class by this name
+    from tests.support.clusters.hearing import main as imported  # workers find the class by this name
 
     imported(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

@@ -12,7 +12,7 @@ import pytest
 
 from sentimm.corpus import Survey
 from sentimm.errors import SentimmError
-from tests.support.reading import survey
+from tests.support.posts.reading import survey
 
 HEADER = b"id,text\n"
 OK, BAD, EMPTY = "ok", "row_unreadable", "empty"

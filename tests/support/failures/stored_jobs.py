@@ -10,8 +10,8 @@ import polars as pl
 from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring.job import run_job
 from sentimm.storage import to_path
-from tests.support.file_systems import MemoryStore
-from tests.support.s3_server import S3Server
+from tests.support.stores.file_systems import MemoryStore
+from tests.support.stores.s3_server import S3Server
 
 ROWS = 48
 OUTPUTS = ["scored.parquet", "scored"]

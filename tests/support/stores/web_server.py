@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from tests.support.faults import DELAY, HOST, Faults, Trouble, hang_up, send_answer, send_half
+from tests.support.failures.faults import DELAY, HOST, Faults, Trouble, hang_up, send_answer, send_half
 
 
 class WebServer:
