@@ -1,0 +1,343 @@
+"""Designs: which posts were drawn for a sheet, and how, so that their labels can speak for the whole corpus.
+
+A post is drawn by its permanent random number, which follows from the seed and the post's place in the corpus: of each
+stratum those with the smallest numbers are drawn. That is simple random sampling without replacement in each stratum
+(Ohlsson, "Coordination of samples using permanent random numbers", 1995), it takes one stream over the corpus, and a
+larger sheet of the same seed holds the smaller one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sentimm.errors import InputError, TableError, UsageError
+from sentimm.findings.estimators import Floats, Ints
+from sentimm.findings.scored import PLACE, Counts, Question, ScoredPosts, count_posts, divide, place_strata
+from sentimm.findings.strata import ALL_ALIKE, Strata, allocate, cut_cells, cut_strata
+from sentimm.storage.atomic import commit_file
+
+SUFFIX = ".design.parquet"
+
+_METADATA = b"sentimm.design"
+_FORMAT = 1
+_SPARE_DEVIATIONS, _SPARE_POSTS = 6, 30  # more candidates than are drawn, so that one stream suffices
+
+
+@dataclass(frozen=True)
+class SamplingFrame:
+    """A corpus as posts are drawn from it.
+
+    Attributes:
+        strata: how posts are told apart.
+        sizes: posts of each stratum, int64 (strata,).
+        means: their mean probabilities, float64 (strata, labels).
+        uncertainty: the mean of sqrt(sum of p (1 - p)), float64 (strata,).
+        variance: the mean of p (1 - p), float64 (strata, labels).
+        by, time, every: what tells cells apart, where cells are drawn apart.
+    """
+
+    strata: Strata
+    sizes: Ints
+    means: Floats
+    uncertainty: Floats
+    variance: Floats
+    by: str | None = None
+    time: str | None = None
+    every: str = "month"
+
+    @property
+    def question(self) -> Question:
+        """What tells cells apart."""
+        return Question(by=self.by, time=self.time, every=self.every)
+
+
+@dataclass(frozen=True)
+class Design:
+    """How the posts of a sheet were drawn.
+
+    Attributes:
+        posts: a row for each drawn post: `place` and `stratum`, Int64, and `p_<label>`, Float64; `sheet_id`, String, and
+            `source`, `row` and `content` once the sheet is made.
+        frame: the corpus.
+        labels: of the model.
+        seed: of the draw.
+        bundle, fingerprint: the model and the corpus; None: not stated.
+        is_random: False for sheets of posts chosen to train on, which say nothing of the corpus.
+    """
+
+    posts: pl.DataFrame
+    frame: SamplingFrame
+    labels: tuple[str, ...]
+    seed: int
+    bundle: str | None = None
+    fingerprint: str | None = None
+    is_random: bool = True
+
+    @property
+    def drawn(self) -> Ints:
+        """Drawn posts of each stratum, int64 (strata,)."""
+        return np.bincount(self.posts["stratum"].to_numpy(), minlength=len(self.frame.sizes))
+
+
+def make_frame(
+    scored: ScoredPosts, labels_wanted: int, question: Question, per_cell: int | None = None
+) -> SamplingFrame:
+    """Return the corpus as `labels_wanted` posts are to be drawn from it.
+
+    Args:
+        scored: the corpus.
+        labels_wanted: posts to draw.
+        question: the groups and periods that are asked about later.
+        per_cell: the fewest posts to draw of each group and period; None: they are not drawn apart.
+
+    Raises:
+        InputError: there are no posts.
+    """
+    keys = _list_keys(question) if per_cell is not None else []
+    counts = count_posts(divide(scored, question), len(scored.labels), keys)
+    if not counts.posts.sum():
+        raise InputError(f"{', '.join(scored.names[:3])} holds no post with an answer: there is nothing to draw from.")
+    if not keys:
+        strata = cut_strata(counts.posts[0], labels_wanted)
+        return _measure_frame(strata, counts, Question())
+    in_cell = counts.posts.sum(axis=(1, 2))
+    wanted = np.maximum(per_cell or 0, np.floor(labels_wanted * in_cell / in_cell.sum()).astype(np.int64))
+    return _measure_frame(cut_cells(counts.posts, counts.cells, wanted), counts, question)
+
+
+def choose_numbers(frame: SamplingFrame, labels_wanted: int, per_cell: int | None = None) -> Ints:
+    """Return how many posts to draw of each stratum, int64 (strata,).
+
+    Args:
+        frame: the corpus.
+        labels_wanted: of the whole sheet.
+        per_cell: the fewest of each cell; None: cells are not drawn apart.
+    """
+    if per_cell is None:
+        return allocate(frame.sizes, frame.uncertainty, labels_wanted)
+    found = np.zeros(len(frame.sizes), np.int64)
+    edges = [*frame.strata.firsts, len(frame.sizes)]
+    for first, end in zip(edges, edges[1:], strict=False):
+        own = frame.sizes[first:end]
+        wanted = max(per_cell, int(labels_wanted * own.sum() / frame.sizes.sum()))
+        few = end - first == 1
+        found[first:end] = np.minimum(own, wanted) if few else allocate(own, frame.uncertainty[first:end], wanted)
+    return found
+
+
+def draw_posts(scored: ScoredPosts, frame: SamplingFrame, numbers: Ints, seed: int) -> Design:
+    """Draw so many posts of each stratum, in one stream over the corpus."""
+    posts = divide(scored, frame.question)
+    chosen = _find_candidates(posts, frame, numbers, seed, spare=True)
+    if (_count_rows(chosen, len(numbers)) < numbers).any():  # once in many millions of draws
+        chosen = _find_candidates(posts, frame, numbers, seed, spare=False)
+    ranked = chosen.sort("random").with_columns(rank=pl.int_range(pl.len()).over("stratum"))
+    limits = pl.DataFrame({"stratum": np.arange(len(numbers)), "most": numbers})
+    drawn = ranked.join(limits, on="stratum").filter(pl.col("rank") < pl.col("most")).sort("place")
+    names = {f"f{k}": f"p_{label}" for k, label in enumerate(scored.labels)}
+    return Design(
+        drawn.select("place", "stratum", *names).rename(names),
+        frame,
+        scored.labels,
+        seed,
+        scored.bundle,
+        scored.fingerprint,
+    )
+
+
+def write_design(path: Path, design: Design) -> None:
+    """Write a design beside its sheet.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    sizes, drawn = design.frame.sizes, design.drawn
+    stratum = design.posts["stratum"].to_numpy()
+    posts = design.posts.with_columns(
+        N_h=pl.Series(sizes[stratum]),
+        n_h=pl.Series(drawn[stratum]),
+        weight=pl.Series(sizes[stratum] / drawn[stratum]),
+    )
+    facts = {
+        "format": _FORMAT,
+        "labels": design.labels,
+        "seed": design.seed,
+        "bundle": design.bundle,
+        "fingerprint": design.fingerprint,
+        "is_random": design.is_random,
+        "cells": design.frame.strata.cells,
+        "cuts": design.frame.strata.cuts,
+        "sizes": sizes.tolist(),
+        "means": design.frame.means.tolist(),
+        "uncertainty": design.frame.uncertainty.tolist(),
+        "variance": design.frame.variance.tolist(),
+        "by": design.frame.by,
+        "time": design.frame.time,
+        "every": design.frame.every,
+        "digest": _digest(posts),
+    }
+    table = posts.to_arrow()
+    table = table.replace_schema_metadata({_METADATA: json.dumps(facts)})
+    with commit_file(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_design(path: Path) -> Design:
+    """Read a design.
+
+    Raises:
+        InputError: it is not there.
+        TableError: it is no design, or was edited.
+    """
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"There is no design file {path}, which says how the posts of the sheet were drawn: put it beside the sheet."
+        ) from error
+    except (OSError, pa.ArrowException) as error:
+        raise TableError(f"{path} can't be read as Parquet: {error}.") from error
+    try:
+        facts: dict[str, Any] = json.loads((table.schema.metadata or {})[_METADATA])
+        posts = pl.from_arrow(table)
+        assert isinstance(posts, pl.DataFrame)
+        if facts["digest"] != _digest(posts):
+            raise TableError(f"{path} was edited after `sentimm sample` wrote it: restore the original file.")
+        strata = Strata(
+            tuple((group, period) for group, period in facts["cells"]),
+            tuple(None if cuts is None else tuple(map(tuple, cuts)) for cuts in facts["cuts"]),
+        )
+        frame = SamplingFrame(
+            strata,
+            np.array(facts["sizes"], np.int64),
+            *(np.array(facts[name], np.float64) for name in ("means", "uncertainty", "variance")),
+            facts["by"],
+            facts["time"],
+            facts["every"],
+        )
+        return Design(
+            posts.drop("N_h", "n_h", "weight"),
+            frame,
+            tuple(facts["labels"]),
+            facts["seed"],
+            facts["bundle"],
+            facts["fingerprint"],
+            facts["is_random"],
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise TableError(f"{path} is no design file that `sentimm sample` wrote.") from error
+
+
+def check_design(design: Design, scored: ScoredPosts, path: Path) -> None:
+    """Check that a design is of this corpus and model, and can speak for it.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not design.is_random:
+        raise UsageError(
+            f"{path} holds posts chosen for training (--for-training), which say nothing of the corpus: draw a sheet "
+            "without that option."
+        )
+    if design.labels != scored.labels:
+        raise UsageError(
+            f"{path} was drawn from posts with the labels {', '.join(design.labels)}; these have "
+            f"{', '.join(scored.labels)}: give the scored posts that the sheet was drawn from."
+        )
+    if design.fingerprint != scored.fingerprint:
+        raise UsageError(
+            f"{path} was drawn from another corpus, or one scored by another model, than {scored.names[0]}: give the "
+            "scored posts that it was drawn from, in the same order."
+        )
+
+
+def mix_numbers(places: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.uint64]:
+    """Return the permanent random number of each place: SplitMix64 (Steele, Lea and Flood, 2014) of place and seed."""
+    with np.errstate(over="ignore"):
+        start = np.uint64(int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:8], "little"))
+        mixed = start + (places + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return np.asarray(mixed ^ (mixed >> np.uint64(31)))
+
+
+def _find_candidates(
+    posts: pl.LazyFrame, frame: SamplingFrame, numbers: Ints, seed: int, *, spare: bool
+) -> pl.DataFrame:
+    labels = frame.means.shape[1]
+    share = np.ones(len(numbers))
+    if spare:
+        most = numbers + _SPARE_DEVIATIONS * np.sqrt(numbers) + _SPARE_POSTS
+        share = np.minimum(1.0, most / np.maximum(frame.sizes, 1))
+    largest = float(np.iinfo(np.uint64).max)
+    limits = [min(int(each * largest), np.iinfo(np.uint64).max) for each in share]
+    random = pl.col(PLACE).map_batches(
+        lambda places: pl.Series(mix_numbers(places.cast(pl.UInt64).to_numpy(), seed)),
+        return_dtype=pl.UInt64,
+        is_elementwise=True,
+    )
+    # The loosest limit first: it spares nearly all posts the question of their stratum.
+    return (
+        posts.with_columns(random.alias("random"))
+        .filter(pl.col("random") <= max(limits))
+        .with_columns(place_strata(frame.strata, labels).alias("stratum"))
+        .filter(
+            pl.col("random")
+            <= pl.col("stratum").replace_strict(
+                list(range(len(limits))), pl.Series(limits, dtype=pl.UInt64), return_dtype=pl.UInt64
+            )
+        )
+        .select(pl.col(PLACE).cast(pl.Int64).alias("place"), pl.col("stratum").cast(pl.Int64), "random", "^f[0-9]+$")
+        .collect(engine="streaming")
+    )
+
+
+def _count_rows(chosen: pl.DataFrame, strata: int) -> Ints:
+    return np.bincount(chosen["stratum"].to_numpy(), minlength=strata)
+
+
+def _list_keys(question: Question) -> list[str]:
+    return [name for name, asked in (("group", question.by), ("period", question.time)) if asked is not None]
+
+
+def _measure_frame(strata: Strata, counts: Counts, question: Question) -> SamplingFrame:
+    sizes = _add_up(strata, counts, counts.posts)[:, 0].astype(np.int64)
+    posts = np.maximum(sizes, 1)[:, None]
+    return SamplingFrame(
+        strata,
+        sizes,
+        _add_up(strata, counts, counts.p) / posts,
+        _add_up(strata, counts, counts.uncertainty)[:, 0] / posts[:, 0],
+        _add_up(strata, counts, counts.spread) / posts,
+        question.by,
+        question.time,
+        question.every,
+    )
+
+
+def _add_up(strata: Strata, counts: Counts, values: npt.NDArray[Any]) -> Floats:
+    """Add what was counted by cell, label and step up by stratum: float64 (strata, columns)."""
+    cells, labels, steps = counts.posts.shape
+    cell, label, step = (axis.ravel() for axis in np.indices((cells, labels, steps)))
+    stratum = strata.place(label, step, cell if strata != ALL_ALIKE and len(strata.cells) > 1 else None)
+    columns = values.reshape(cells * labels * steps, -1).astype(np.float64)
+    return np.stack(
+        [np.bincount(stratum, columns[:, k], minlength=len(strata)) for k in range(columns.shape[1])], axis=1
+    )
+
+
+def _digest(posts: pl.DataFrame) -> str:
+    ordered: Sequence[str] = sorted(posts.columns)
+    content = posts.select(ordered).write_csv(float_precision=9)
+    return hashlib.sha256(content.encode()).hexdigest()

@@ -1,0 +1,319 @@
+"""Shares of labels in a corpus, by group and period, with intervals from a labelled sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from sentimm.errors import UsageError
+from sentimm.findings.designs import Design, SamplingFrame
+from sentimm.findings.estimators import (
+    Estimate,
+    Floats,
+    Ints,
+    Population,
+    Sample,
+    choose_coefficient,
+    estimate_difference,
+    estimate_shares,
+    find_margins,
+)
+from sentimm.findings.scored import PLACE, Domains, Question, ScoredPosts, divide, find_cells, sum_population
+from sentimm.findings.strata import ALL_ALIKE, FEWEST_LABELS
+
+Compare = Literal["first", "previous", "all"]
+
+LEVEL = 0.95
+_FEWEST_IN_DOMAIN = 10  # labels, below which no interval of a group is given: nothing is there to see how labels vary
+
+
+@dataclass(frozen=True)
+class LabelledSample:
+    """Labels of drawn posts.
+
+    Attributes:
+        design: how they were drawn.
+        votes: a row for each labelled post of the design: `place`, Int64, and `y_<label>`, Float64, shares of votes that
+            sum to 1.
+    """
+
+    design: Design
+    votes: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What came of it.
+
+    Attributes:
+        table: `group, period, label, posts, labels, share, low, high, method, share_counted, share_mean_p, n_effective,
+            note`, a row for each domain and label; all posts first.
+        differences: `group, period, to_group, to_period, label, difference, low, high, note`; None: not asked for.
+        coefficient: lambda; None: without labels.
+        question: what was asked.
+        level: of the intervals.
+        notes: what a reader must know besides, in sentences.
+    """
+
+    table: pl.DataFrame
+    differences: pl.DataFrame | None
+    coefficient: float | None
+    question: Question
+    level: float = LEVEL
+    notes: tuple[str, ...] = ()
+
+    @property
+    def widest_margin(self) -> float | None:
+        """Half the width of the widest interval, in points; None: there is none."""
+        widths = (self.table["high"] - self.table["low"]).drop_nulls()
+        return None if not len(widths) else float(widths.max()) * 50  # type: ignore[arg-type]
+
+
+def estimate_corpus(
+    scored: ScoredPosts,
+    question: Question,
+    sample: LabelledSample,
+    *,
+    compare: Compare | None = None,
+    simultaneous: bool = False,
+) -> Shares:
+    """Estimate the shares of labels in all posts of a corpus, and in its groups and periods.
+
+    Args:
+        scored: the corpus.
+        question: which posts, and how they are divided.
+        sample: labels of posts that were drawn from the corpus.
+        compare: differences to the first domain, to the one before, or between all.
+        simultaneous: make the intervals so wide that all of them hold together with 95%.
+
+    Raises:
+        UsageError: the labels can't speak for the corpus.
+        InputError: no post is asked about.
+    """
+    frame = sample.design.frame
+    posts = divide(scored, question)
+    cells, domains = sum_population(posts, frame.strata, frame.sizes, frame.means, question)
+    drawn = _find_labelled(scored, question, sample, domains)
+    _check_strata(frame, drawn)
+    whole = Population(
+        cells.sizes,
+        cells.means,
+        *(each.sum(axis=1, keepdims=True) for each in (cells.posts, cells.p, cells.p_squared, cells.variance)),
+    )
+    inside = np.where(drawn.domain >= 0, 0, -1)
+    all_posts = Sample(drawn.stratum, inside, drawn.p, drawn.y)
+    coefficient = choose_coefficient(whole, all_posts)
+    estimates = [(whole, all_posts, domains.counted.sum(axis=0, keepdims=True), ((None, None),))]
+    if domains.has_groups or domains.has_periods:
+        estimates.append((cells, drawn, domains.counted, domains.cells))
+    pairs = _list_pairs(domains, compare)
+    rows = sum(len(names) for *_, names in estimates)
+    intervals = (rows + len(pairs)) * len(scored.labels) if simultaneous else 1
+    tables, last = [], None
+    for population, labelled, counted, names in estimates:
+        last = estimate_shares(population, labelled, coefficient)
+        alone = estimate_shares(population, labelled, 0.0)
+        tables.append(_tabulate(scored.labels, names, population, last, alone, counted, labelled, intervals))
+    assert last is not None
+    differences = _tabulate_differences(scored.labels, domains, last, drawn, pairs, intervals) if pairs else None
+    return Shares(pl.concat(tables), differences, coefficient, question, LEVEL, tuple(_note_strata(frame, drawn)))
+
+
+def count_corpus(scored: ScoredPosts, question: Question) -> Shares:
+    """Count a corpus by the model's labels, without any labels by hand: no interval can be given.
+
+    Raises:
+        InputError: no post is asked about.
+    """
+    labels = len(scored.labels)
+    population, domains = sum_population(
+        divide(scored, question), ALL_ALIKE, np.zeros(1, np.int64), np.zeros((1, labels)), question
+    )
+    p, posts = population.p.sum(axis=0), population.posts.sum(axis=0)
+    parts = [
+        (
+            p.sum(axis=0, keepdims=True),
+            posts.sum(keepdims=True),
+            domains.counted.sum(axis=0, keepdims=True),
+            ((None, None),),
+        )
+    ]
+    if domains.has_groups or domains.has_periods:
+        parts.append((p, posts, domains.counted, domains.cells))
+    rows = [
+        _make_row(names[d], label, int(size[d]), counted[d, k] / size[d], sums[d, k] / size[d])
+        for sums, size, counted, names in parts
+        for d in range(len(names))
+        for k, label in enumerate(scored.labels)
+    ]
+    return Shares(pl.DataFrame(rows, schema=_SCHEMA), None, None, question)
+
+
+_SCHEMA = {
+    "group": pl.String,
+    "period": pl.String,
+    "label": pl.String,
+    "posts": pl.Int64,
+    "labels": pl.Int64,
+    "share": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "method": pl.String,
+    "share_counted": pl.Float64,
+    "share_mean_p": pl.Float64,
+    "n_effective": pl.Float64,
+    "note": pl.String,
+}
+
+
+def _find_labelled(scored: ScoredPosts, question: Question, sample: LabelledSample, domains: Domains) -> Sample:
+    """Join the labels to the cells of their posts."""
+    places = sample.votes["place"]
+    posts = sample.design.posts.join(sample.votes, on="place", how="inner", maintain_order="left")
+    if not len(posts):
+        raise UsageError("The sheet has no labels yet: label some posts first.")
+    asked = divide(scored, question).filter(pl.col(PLACE).is_in(places.cast(pl.UInt32).implode()))
+    names = [name for name in ("group", "period", "inside") if name in asked.collect_schema().names()]
+    found = asked.select(pl.col(PLACE).cast(pl.Int64).alias("place"), *names).collect(engine="streaming")
+    joined = posts.join(found, on="place", how="left", maintain_order="left").with_columns(
+        pl.col("inside").fill_null(False)
+    )
+    p = posts.select(f"p_{label}" for label in scored.labels).to_numpy().astype(np.float64)
+    y = posts.select(f"y_{label}" for label in scored.labels).to_numpy().astype(np.float64)
+    return Sample(
+        posts["stratum"].to_numpy().astype(np.int64), find_cells(domains, joined), p, y / y.sum(axis=1, keepdims=True)
+    )
+
+
+def _check_strata(frame: SamplingFrame, sample: Sample) -> None:
+    """Check that every stratum has labels.
+
+    Raises:
+        UsageError: one has none, so that nothing is known of its posts.
+    """
+    labelled = np.bincount(sample.stratum, minlength=len(frame.sizes))
+    if missing := int(frame.sizes[labelled == 0].sum()):
+        raise UsageError(
+            f"No label speaks for {missing:,} of {int(frame.sizes.sum()):,} posts: of {int(((labelled == 0) & (frame.sizes > 0)).sum())} of the "
+            f"{len(frame.sizes)} kinds of posts that were drawn, none is labelled yet. Label the rest of the sheet."
+        )
+
+
+def _note_strata(frame: SamplingFrame, sample: Sample) -> list[str]:
+    labelled = np.bincount(sample.stratum, minlength=len(frame.sizes))
+    few = (labelled < np.minimum(frame.sizes, FEWEST_LABELS)) & (frame.sizes > 0)
+    if not few.any():
+        return []
+    return [
+        f"{int(few.sum())} of the {len(few)} kinds of posts that were drawn have fewer than {FEWEST_LABELS} labels "
+        f"(the least: {int(labelled[few].min())}): the intervals may be too narrow. Label the rest of the sheet."
+    ]
+
+
+def _tabulate(
+    labels: Sequence[str],
+    names: Sequence[tuple[str | None, str | None]],
+    population: Population,
+    found: Estimate,
+    alone: Estimate,
+    counted: Ints,
+    sample: Sample,
+    intervals: int,
+) -> pl.DataFrame:
+    drawn = np.bincount(sample.stratum, minlength=len(population.sizes))
+    margins = find_margins(found.strata_variance, drawn, LEVEL, intervals)
+    posts, p = population.posts.sum(axis=0), population.p.sum(axis=0)
+    rows = []
+    for d, name in enumerate(names):
+        for k, label in enumerate(labels):
+            row = _make_row(name, label, int(posts[d]), counted[d, k] / posts[d], p[d, k] / posts[d])
+            row |= {"labels": int(found.labels[d]), "method": "GREG"}
+            few = found.labels[d] < _FEWEST_IN_DOMAIN and found.labels[d] < posts[d]
+            if few:
+                row |= {"note": f"too few labels ({int(found.labels[d])}) for an interval: label more of this group"}
+            else:
+                share, margin = float(found.share[d, k]), float(margins[d, k])
+                variance = float(found.variance[d, k])
+                gain = float(alone.variance[d, k]) / variance if variance > 0 else None
+                row |= {
+                    "share": share,
+                    "low": max(0.0, share - margin),
+                    "high": min(1.0, share + margin),
+                    "n_effective": None if gain is None else float(found.labels[d]) * gain,
+                }
+            rows.append(row)
+    return pl.DataFrame(rows, schema=_SCHEMA)
+
+
+def _make_row(
+    name: tuple[str | None, str | None], label: str, posts: int, counted: float, mean: float
+) -> dict[str, object]:
+    row: dict[str, object] = dict.fromkeys(_SCHEMA)
+    return row | {
+        "group": name[0],
+        "period": name[1],
+        "label": label,
+        "posts": posts,
+        "labels": 0,
+        "method": "counted",
+        "share_counted": float(counted),
+        "share_mean_p": float(mean),
+    }
+
+
+def _list_pairs(domains: Domains, compare: Compare | None) -> list[tuple[int, int]]:
+    """List the domains that are compared: periods within a group, else groups."""
+    if compare is None:
+        return []
+    if not (domains.has_groups or domains.has_periods):
+        raise UsageError("--compare needs groups or periods: give --by or --time.")
+    numbers = range(len(domains.cells))
+    lines: list[list[int]] = [list(numbers)]
+    if domains.has_periods and domains.has_groups:
+        groups = dict.fromkeys(group for group, _ in domains.cells)
+        lines = [[n for n in numbers if domains.cells[n][0] == group] for group in groups]
+    if compare == "first":
+        return [(n, line[0]) for line in lines for n in line[1:]]
+    if compare == "previous":
+        return [(n, before) for line in lines for before, n in zip(line, line[1:], strict=False)]
+    return [(n, before) for line in lines for index, n in enumerate(line) for before in line[:index]]
+
+
+def _tabulate_differences(
+    labels: Sequence[str],
+    domains: Domains,
+    found: Estimate,
+    sample: Sample,
+    pairs: Sequence[tuple[int, int]],
+    intervals: int,
+) -> pl.DataFrame:
+    strata = len(found.strata_variance)
+    drawn = np.bincount(sample.stratum, minlength=strata)
+    rows = []
+    for first, second in pairs:
+        difference, variance = estimate_difference(found, first, second)
+        margins: Floats = find_margins(variance, drawn, LEVEL, intervals)
+        few = min(found.labels[first], found.labels[second]) < _FEWEST_IN_DOMAIN
+        for k, label in enumerate(labels):
+            value, margin = float(difference[k]), float(margins[k])
+            rows.append(
+                {
+                    "group": domains.cells[first][0],
+                    "period": domains.cells[first][1],
+                    "to_group": domains.cells[second][0],
+                    "to_period": domains.cells[second][1],
+                    "label": label,
+                    "difference": None if few else value,
+                    "low": None if few else max(-1.0, value - margin),
+                    "high": None if few else min(1.0, value + margin),
+                    "note": "too few labels for an interval" if few else None,
+                }
+            )
+    types = dict.fromkeys(("group", "period", "to_group", "to_period", "label", "note"), pl.String)
+    numbers = dict.fromkeys(("difference", "low", "high"), pl.Float64)
+    order = ("group", "period", "to_group", "to_period", "label", "difference", "low", "high", "note")
+    return pl.DataFrame(rows, schema={name: (types | numbers)[name] for name in order})
