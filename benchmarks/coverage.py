@@ -237,8 +237,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--every", type=int, default=1, help="run every so manyeth cell")
     parser.add_argument("-o", "--output", type=Path, help="write all results here, as JSON lines")
+    parser.add_argument("--model", choices=MODELS, help="the cells of this model alone")
     asked = parser.parse_args()
-    cells = list(list_cells())[:: asked.every]
+    cells = [cell for cell in list_cells() if asked.model in (None, cell.model)][:: asked.every]
     began = time.time()
     with ProcessPoolExecutor(asked.processes) as pool:
         size = len(cells)

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,8 @@ class Design:
     """How the posts of a sheet were drawn.
 
     Attributes:
-        posts: a row for each drawn post: `place` and `stratum`, Int64, and `p_<label>`, Float64; `sheet_id`, String, and
-            `source`, `row` and `content` once the sheet is made.
+        posts: a row for each drawn post: `place` and `stratum`, Int64, and `p_<label>`, Float64; once the sheet is made
+            also `sheet_id`, `source`, `row` and `content`.
         frame: the corpus.
         labels: of the model.
         seed: of the draw.
@@ -87,7 +88,7 @@ class Design:
     @property
     def drawn(self) -> Ints:
         """Drawn posts of each stratum, int64 (strata,)."""
-        return np.bincount(self.posts["stratum"].to_numpy(), minlength=len(self.frame.sizes))
+        return np.bincount(self.posts["stratum"].to_numpy(), minlength=len(self.frame.sizes)).astype(np.int64)
 
 
 def make_frame(
@@ -128,7 +129,7 @@ def choose_numbers(frame: SamplingFrame, labels_wanted: int, per_cell: int | Non
         return allocate(frame.sizes, frame.uncertainty, labels_wanted)
     found = np.zeros(len(frame.sizes), np.int64)
     edges = [*frame.strata.firsts, len(frame.sizes)]
-    for first, end in zip(edges, edges[1:], strict=False):
+    for first, end in pairwise(edges):
         own = frame.sizes[first:end]
         wanted = max(per_cell, int(labels_wanted * own.sum() / frame.sizes.sum()))
         few = end - first == 1
@@ -204,7 +205,8 @@ def read_design(path: Path) -> Design:
         table = pq.read_table(path)
     except FileNotFoundError as error:
         raise InputError(
-            f"There is no design file {path}, which says how the posts of the sheet were drawn: put it beside the sheet."
+            f"There is no design file {path}, which says how the sheet was drawn: put it beside the sheet, or name it with "
+            "--design."
         ) from error
     except (OSError, pa.ArrowException) as error:
         raise TableError(f"{path} can't be read as Parquet: {error}.") from error
@@ -221,7 +223,9 @@ def read_design(path: Path) -> Design:
         frame = SamplingFrame(
             strata,
             np.array(facts["sizes"], np.int64),
-            *(np.array(facts[name], np.float64) for name in ("means", "uncertainty", "variance")),
+            np.array(facts["means"], np.float64),
+            np.array(facts["uncertainty"], np.float64),
+            np.array(facts["variance"], np.float64),
             facts["by"],
             facts["time"],
             facts["every"],

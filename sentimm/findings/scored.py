@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 import polars as pl
@@ -409,5 +409,5 @@ def _open_frame(frame: pl.DataFrame | pl.LazyFrame) -> ScoredPosts:
 
 def _scan(files: Sequence[Path]) -> pl.LazyFrame:
     if not any(map(is_remote, files)):
-        return pl.scan_parquet(files, hive_partitioning=False, glob=False)
-    return pl.scan_parquet([open_file(file) for file in files], hive_partitioning=False)
+        return pl.scan_parquet(list(files), hive_partitioning=False, glob=False)
+    return pl.scan_parquet([cast(IO[bytes], open_file(file)) for file in files], hive_partitioning=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -26,6 +27,7 @@ from sentimm.findings.scored import PLACE, Domains, Question, ScoredPosts, divid
 from sentimm.findings.strata import ALL_ALIKE, FEWEST_LABELS
 
 Compare = Literal["first", "previous", "all"]
+Cells = Sequence[tuple[str | None, str | None]]
 
 LEVEL = 0.95
 _FEWEST_IN_DOMAIN = 10  # labels, below which no interval of a group is given: nothing is there to see how labels vary
@@ -37,8 +39,7 @@ class LabelledSample:
 
     Attributes:
         design: how they were drawn.
-        votes: a row for each labelled post of the design: `place`, Int64, and `y_<label>`, Float64, shares of votes that
-            sum to 1.
+        votes: a row for each labelled post of the design: `place`, Int64, and `y_<label>`, Float64, shares of votes.
     """
 
     design: Design
@@ -107,7 +108,9 @@ def estimate_corpus(
     inside = np.where(drawn.domain >= 0, 0, -1)
     all_posts = Sample(drawn.stratum, inside, drawn.p, drawn.y)
     coefficient = choose_coefficient(whole, all_posts)
-    estimates = [(whole, all_posts, domains.counted.sum(axis=0, keepdims=True), ((None, None),))]
+    estimates: list[tuple[Population, Sample, Ints, Cells]] = [
+        (whole, all_posts, domains.counted.sum(axis=0, keepdims=True), ((None, None),))
+    ]
     if domains.has_groups or domains.has_periods:
         estimates.append((cells, drawn, domains.counted, domains.cells))
     pairs = _list_pairs(domains, compare)
@@ -134,7 +137,7 @@ def count_corpus(scored: ScoredPosts, question: Question) -> Shares:
         divide(scored, question), ALL_ALIKE, np.zeros(1, np.int64), np.zeros((1, labels)), question
     )
     p, posts = population.p.sum(axis=0), population.posts.sum(axis=0)
-    parts = [
+    parts: list[tuple[Floats, Ints, Ints, Cells]] = [
         (
             p.sum(axis=0, keepdims=True),
             posts.sum(keepdims=True),
@@ -198,8 +201,8 @@ def _check_strata(frame: SamplingFrame, sample: Sample) -> None:
     labelled = np.bincount(sample.stratum, minlength=len(frame.sizes))
     if missing := int(frame.sizes[labelled == 0].sum()):
         raise UsageError(
-            f"No label speaks for {missing:,} of {int(frame.sizes.sum()):,} posts: of {int(((labelled == 0) & (frame.sizes > 0)).sum())} of the "
-            f"{len(frame.sizes)} kinds of posts that were drawn, none is labelled yet. Label the rest of the sheet."
+            f"No label speaks for {missing:,} of {int(frame.sizes.sum()):,} posts, as none of their kind is labelled: "
+            "label the rest of the sheet."
         )
 
 
@@ -216,7 +219,7 @@ def _note_strata(frame: SamplingFrame, sample: Sample) -> list[str]:
 
 def _tabulate(
     labels: Sequence[str],
-    names: Sequence[tuple[str | None, str | None]],
+    names: Cells,
     population: Population,
     found: Estimate,
     alone: Estimate,
@@ -279,7 +282,7 @@ def _list_pairs(domains: Domains, compare: Compare | None) -> list[tuple[int, in
     if compare == "first":
         return [(n, line[0]) for line in lines for n in line[1:]]
     if compare == "previous":
-        return [(n, before) for line in lines for before, n in zip(line, line[1:], strict=False)]
+        return [(n, before) for line in lines for before, n in pairwise(line)]
     return [(n, before) for line in lines for index, n in enumerate(line) for before in line[:index]]
 
 

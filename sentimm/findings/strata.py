@@ -67,7 +67,7 @@ ALL_ALIKE = Strata(((None, None),), (None,))
 
 def measure_uncertainty(p: Floats) -> Floats:
     """Return sqrt(sum_k p_k (1 - p_k)) of each post: float64 (posts,), of p, float64 (posts, labels)."""
-    return np.sqrt(np.maximum((p * (1 - p)).sum(axis=1), 0.0))
+    return np.asarray(np.sqrt(np.maximum((p * (1 - p)).sum(axis=1), 0.0)))
 
 
 def find_steps(uncertainty: Floats) -> Ints:

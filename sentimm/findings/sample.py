@@ -1,0 +1,169 @@
+"""Sheets of posts to label, drawn from a scored corpus so that their labels can speak for all of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from sentimm.corpus.chunks import chunk_frame
+from sentimm.corpus.image_lookup import ImageFile
+from sentimm.errors import ColumnError, ImageError, UsageError
+from sentimm.findings.designs import Design, SamplingFrame, choose_numbers, draw_posts, make_frame
+from sentimm.findings.scored import PLACE, Question, ScoredPosts
+from sentimm.findings.sheets.rows import SheetRow
+from sentimm.images import read_image
+from sentimm.options import CorpusOptions
+from sentimm.text import normalize_texts
+
+SheetFormat = Literal["csv", "excel", "label-studio", "doccano", "prodigy"]
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """What is drawn.
+
+    Attributes:
+        labels: posts to label.
+        question: groups and periods that will be asked about.
+        per_group: the fewest posts of each of them; None: they are not drawn apart.
+        images: the folder of the posts' images.
+        text_column, image_column: columns to use instead of the detected ones.
+        seed: the same seed draws the same posts.
+    """
+
+    labels: int = 400
+    question: Question = field(default_factory=Question)
+    per_group: int | None = None
+    images: Path | None = None
+    text_column: str | None = None
+    image_column: str | None = None
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A sheet to label, and how its posts were drawn; the rows are in the order in which they are labelled."""
+
+    rows: tuple[SheetRow, ...]
+    design: Design
+
+
+def draw_sheet(scored: ScoredPosts, options: SampleOptions) -> Sheet:
+    """Draw a sheet.
+
+    Raises:
+        InputError: there is nothing to draw from.
+        ColumnError: the posts have neither text nor image.
+    """
+    frame = make_frame(scored, options.labels, options.question, options.per_group)
+    numbers = choose_numbers(frame, options.labels, options.per_group)
+    return _make_sheet(scored, draw_posts(scored, frame, numbers, options.seed), options, earlier=None)
+
+
+def extend_sheet(scored: ScoredPosts, earlier: Design, options: SampleOptions) -> Sheet:
+    """Draw more posts of the corpus in the strata of an earlier sheet; the rows are the new contents alone.
+
+    `options.labels` is how many more.
+
+    Raises:
+        UsageError: all posts are in the sheet already.
+    """
+    drawn = earlier.drawn
+    wanted = int(drawn.sum()) + options.labels
+    numbers = np.maximum(drawn, choose_numbers(earlier.frame, wanted, None))
+    if (numbers == drawn).all():
+        raise UsageError("The sheet holds all posts that can be drawn: there is nothing to add.")
+    design = draw_posts(scored, earlier.frame, numbers, earlier.seed)
+    return _make_sheet(scored, design, options, earlier)
+
+
+def divide_rows(rows: Sequence[SheetRow], annotators: int, overlap: int, seed: int) -> list[list[SheetRow]]:
+    """Share rows out to people: `overlap` of them to all, the others to one each; each in an order of their own.
+
+    Raises:
+        UsageError: more are to overlap than there are.
+    """
+    if overlap > len(rows):
+        raise UsageError(f"--overlap is {overlap}, but the sheet has {len(rows)} rows: choose a smaller number.")
+    own = [[*rows[:overlap], *rows[overlap + number :: annotators]] for number in range(annotators)]
+    shuffled = []
+    for number, each in enumerate(own):
+        order = np.random.default_rng([seed, number]).permutation(len(each))
+        shuffled.append([each[index] for index in order])
+    return shuffled
+
+
+def _make_sheet(scored: ScoredPosts, design: Design, options: SampleOptions, earlier: Design | None) -> Sheet:
+    """Read the drawn posts, and number their contents."""
+    places = design.posts["place"]
+    found = scored.frame.filter(pl.col(PLACE).is_in(places.cast(pl.UInt32).implode())).collect(engine="streaming")
+    found = found.sort(PLACE)
+    texts, images = _read_contents(scored, found.drop(PLACE), options)
+    contents = _name_contents(texts, images)
+    ids = {} if earlier is None else dict(earlier.posts.select("content", "sheet_id").iter_rows())
+    known = set(ids.values())
+    new = [content for content in dict.fromkeys(contents) if content not in ids]
+    order = np.random.default_rng([options.seed, len(known)]).permutation(len(new))
+    for number, index in enumerate(order, len(known) + 1):
+        ids[new[index]] = f"s{number:04d}"
+    first = {content: row for row, content in reversed(list(enumerate(contents)))}
+    rows = tuple(SheetRow(ids[new[index]], texts[first[new[index]]], images[first[new[index]]]) for index in order)
+    source = found["source"] if "source" in found.columns else pl.Series([scored.names[0]] * len(found))
+    row = found["row"] if "row" in found.columns else found[PLACE]
+    posts = design.posts.with_columns(
+        sheet_id=pl.Series([ids[content] for content in contents], dtype=pl.String),
+        source=source.cast(pl.String),
+        row=row.cast(pl.Int64),
+        content=pl.Series(contents, dtype=pl.String),
+    )
+    return Sheet(rows, replace(design, posts=posts))
+
+
+def _read_contents(
+    scored: ScoredPosts, found: pl.DataFrame, options: SampleOptions
+) -> tuple[list[str | None], list[ImageFile | None]]:
+    """Read texts and images of posts, in the columns that `score` took."""
+    used = scored.options
+    asked = CorpusOptions(
+        images=options.images,
+        text_column=options.text_column or used.get("text_column"),
+        image_column=options.image_column or used.get("image_column"),
+        id_column=used.get("id_column"),
+        allow_missing=True,
+    )
+    try:
+        chunk, _ = chunk_frame(found, asked)
+    except ColumnError as error:
+        raise ColumnError(f"{error} A sheet shows the posts' texts: score with --columns that keep them.") from error
+    texts: list[str | None] = [text if text and text.strip() else None for text in chunk.texts.to_list()]
+    images = [image if isinstance(image, ImageFile) else None for image in chunk.images]
+    return texts, images
+
+
+def _name_contents(texts: Sequence[str | None], images: Sequence[ImageFile | None]) -> list[str]:
+    """Return a digest of each post's normalised text and image: the same for retweets."""
+    normalized = normalize_texts(pl.Series("text", texts, dtype=pl.String)).to_list()
+    names = []
+    for text, image in zip(normalized, images, strict=True):
+        digest = hashlib.sha256((text or "").encode())
+        digest.update(b"\0" + _read_content(image))
+        names.append(digest.hexdigest()[:32])
+    return names
+
+
+def _read_content(image: ImageFile | None) -> bytes:
+    if image is None:
+        return b""
+    try:
+        return image if isinstance(image, bytes) else read_image(image)
+    except ImageError:
+        return str(image).encode()
+
+
+__all__ = ["SampleOptions", "SamplingFrame", "Sheet", "divide_rows", "draw_sheet", "extend_sheet"]
