@@ -18,7 +18,7 @@ import pytest
 
 from sentimm import storage
 from sentimm.errors import MissingExtraError, UsageError
-from sentimm.storage import Entry, RemoteFile, retrying, files, to_path
+from sentimm.storage import Entry, RemoteFile, files, retrying, to_path
 from tests.support.servers import Faults, S3Server, WebServer, find_free_port, forget_file_systems
 
 RATE = 0.25

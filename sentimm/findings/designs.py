@@ -205,8 +205,8 @@ def read_design(path: Path) -> Design:
         table = pq.read_table(path)
     except FileNotFoundError as error:
         raise InputError(
-            f"There is no design file {path}, which says how the sheet was drawn: put it beside the sheet, or name it with "
-            "--design."
+            f"There is no design file {path}, which says how the sheet was drawn: put it beside the sheet, or name it "
+            "with --design."
         ) from error
     except (OSError, pa.ArrowException) as error:
         raise TableError(f"{path} can't be read as Parquet: {error}.") from error

@@ -129,7 +129,7 @@ def estimate_shares(population: Population, sample: Sample, coefficient: float) 
     overconfidence = _measure_overconfidence(sample, weights)
     inside = sample.domain >= 0
     domain = np.where(inside, sample.domain, 0)
-    weighted = np.bincount(domain[inside], weights[inside], minlength=domains)
+    weighted = np.bincount(domain[inside], weights[inside], minlength=domains).astype(np.float64)
     counts = np.bincount(domain[inside], minlength=domains).astype(np.int64)
     difference = sample.y - coefficient * sample.p
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -61,10 +61,16 @@ def read_sheets(sheets: Sequence[Path], design: Design) -> Labels:
         ColumnError, TableError: one can't be read, or has a label that nobody knows.
         UsageError: one person labelled a content twice, differently; or the ids are those of another sheet.
     """
-    judgements: list[tuple[Path, Judgement]] = []
-    for path in sheets:
-        for judgement in _read_sheet(path):
-            judgements.append((path, judgement))
+    return number_judgements([(path, each) for path in sheets for each in _read_sheet(path)], design)
+
+
+def number_judgements(judgements: Sequence[tuple[Path, Judgement]], design: Design) -> Labels:
+    """Number what people said, each with the sheet that it stands in.
+
+    Raises:
+        InputError, ColumnError, UsageError: as `read_sheets`.
+    """
+    sheets = list(dict.fromkeys(path for path, _ in judgements))
     ids = set(design.posts["sheet_id"].to_list())
     notes = []
     unknown = [judgement.sheet_id for _, judgement in judgements if judgement.sheet_id not in ids]

@@ -127,6 +127,7 @@ def allocate(sizes: Sequence[int] | Ints, uncertainty: Floats, labels_wanted: in
         left = labels_wanted - drawn[fixed].sum()
         free = ~fixed
         if left <= 0 or not share[free].sum() > 0:
+            drawn[free] = least[free]
             break
         drawn[free] = left * share[free] / share[free].sum()
         outside = free & ((drawn < least) | (drawn > posts))

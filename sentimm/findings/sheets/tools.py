@@ -139,8 +139,8 @@ def read_json(path: Path) -> list[Judgement]:
         judgements = _read_record(record) if isinstance(record, dict) else None
         if judgements is None:
             raise TableError(
-                f"{path}, record {number}: this is no export of Label Studio, doccano or Prodigy that holds the `sheet_id` "
-                "of `sentimm sample`."
+                f"{path}, record {number}: this is no export of Label Studio, doccano or Prodigy that holds the "
+                "`sheet_id` of `sentimm sample`."
             )
         found += judgements
     return found
