@@ -1,18 +1,76 @@
-"""What a command was asked to do: frozen dataclasses, with the checks that need no file and no model."""
+"""What a command was asked to do: frozen dataclasses, with the checks that need no file and no model.
+
+Each option is declared once, here, for the command line, the checks and the documentation alike (see `option_fields`).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from sentimm.errors import UsageError
+from sentimm.option_fields import Bounds, Panel, argument, at_least, check_options, option
 
 Modality = Literal["text", "image"]
 BatchSize = int | Literal["auto"]
 SENTIMENTS = ("negative", "neutral", "positive")  # the labels, unless others are named
 RETRIABLE = ("image_missing", "image_unreadable")  # statuses that may be others when a post is scored again
 MAX_CHUNK_ROWS = 100_000  # the most rows that a part, and a row group of the output, may have
+
+_DEVICES = ("auto", "cpu", "cuda")
+_PRECISIONS = ("auto", "fp32", "fp16", "int8")
+
+
+def parse_batch_size(value: str) -> BatchSize:
+    """Return the value of --batch-size.
+
+    Raises:
+        ValueError: it is neither a number nor `auto`.
+    """
+    try:
+        return "auto" if value == "auto" else int(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is neither a number nor auto") from None
+
+
+def parse_columns(value: str) -> tuple[str, ...]:
+    """Return names of columns, which may begin or end with a space."""
+    return tuple(name for name in value.split(",") if name)
+
+
+# What several commands take.
+BundleFolder = Annotated[
+    Path | None,
+    option(
+        Panel.RUNNING,
+        "The folder of a bundle, or its URL.",
+        metavar="BUNDLE",
+        shown="the built-in model",
+        is_url=True,
+    ),
+]
+Device = Annotated[str, option(Panel.RUNNING, "What to run on.", metavar="auto|cpu|cuda|cuda:N", suggestions=_DEVICES)]
+PrecisionName = Annotated[
+    str,
+    option(Panel.RUNNING, "How the model computes.", metavar="auto|fp32|fp16|int8", suggestions=_PRECISIONS),
+]
+Threads = Annotated[
+    int | None,
+    option(Panel.RUNNING, "CPU threads.", metavar="N", shown="all cores", bounds=at_least(1)),
+]
+EncoderBatchSize = Annotated[
+    BatchSize | None,
+    option(
+        Panel.RUNNING,
+        "Texts or images in a batch; auto: what is fastest in a trial.",
+        metavar="N|auto",
+        shown="by device",
+        bounds=at_least(1),
+        parse=parse_batch_size,
+        suggestions=("auto",),
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -28,25 +86,35 @@ class CorpusOptions:
         allow_missing: go on where no post finds its image.
         columns: the input columns to keep in the output; None: all.
         prefix: goes before the names of all columns that are added.
+
+    Raises:
+        UsageError: an option has a value that can't be used.
     """
 
-    images: Path | None = None
-    text_column: str | None = None
-    image_column: str | None = None
-    id_column: str | None = None
-    infer_types: bool = True
-    limit: int | None = None
-    only: Modality | None = None
-    allow_missing: bool = False
-    columns: tuple[str, ...] | None = None
-    prefix: str = ""
+    images: Annotated[
+        Path | None, option(Panel.INPUT, "The folder of the posts' images, or its URL.", metavar="DIR", is_url=True)
+    ] = None
+    text_column: Annotated[str | None, option(Panel.INPUT, "The column of texts.", metavar="C")] = None
+    image_column: Annotated[str | None, option(Panel.INPUT, "The column of image names.", metavar="C")] = None
+    id_column: Annotated[
+        str | None, option(Panel.INPUT, "The column of ids, by which images are found too.", metavar="C")
+    ] = None
+    infer_types: Annotated[bool, option(Panel.OUTPUT, "Keep all columns of text formats as strings.")] = True
+    limit: Annotated[int | None, option(Panel.INPUT, "Score the first N posts.", metavar="N", bounds=at_least(1))] = (
+        None
+    )
+    only: Annotated[Modality | None, option(Panel.INPUT, "Use this modality alone.")] = None
+    allow_missing: Annotated[bool, option(Panel.INPUT, "Continue even if no post finds its image.")] = False
+    columns: Annotated[
+        tuple[str, ...] | None,
+        option(Panel.OUTPUT, "The input's columns to keep.", metavar="C,...", shown="all", parse=parse_columns),
+    ] = None
+    prefix: Annotated[str, option(Panel.OUTPUT, "Goes before the names of the added columns.", metavar="P")] = ""
 
     def __post_init__(self) -> None:
-        _check_at_least(self.limit, 1, "--limit")
-        if self.only not in (None, "text", "image"):
-            raise UsageError(f"--only is {self.only!r}, but it must be text or image.")
+        check_options(self)
         if any("\ud800" <= character <= "\udfff" for character in self.prefix):
-            raise UsageError(f"--prefix is {self.prefix!r}, which is no UTF-8, as names of columns are.")
+            raise UsageError(f"--prefix is {self.prefix!r}, which is not valid UTF-8, as column names must be.")
 
 
 @dataclass(frozen=True)
@@ -69,43 +137,110 @@ class ScoreOptions:
         ray: the Ray cluster to score on: `auto`, `local` or an address; None: this process.
         max_failed: percent of the images that may be unreadable; None: all of them.
         problems: the CSV that lists posts with a problem; None: named after the output.
+
+    Raises:
+        UsageError: an option has a value that can't be used.
     """
 
-    inputs: tuple[str, ...]
+    inputs: Annotated[
+        tuple[str, ...],
+        argument(
+            "Tables of posts (CSV, TSV, NDJSON, Parquet, Arrow; globs, braces), WebDataset shards (.tar), a folder of "
+            "images and texts, of shards or of a saved Hugging Face dataset, here or in object storage (s3://...), or "
+            "- for NDJSON from standard input.",
+            metavar="INPUT...",
+            shown=False,
+        ),
+    ]
     corpus: CorpusOptions = field(default_factory=CorpusOptions)
-    output: Path | None = None
-    model: Path | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
-    batch_size: BatchSize | None = None
-    chunk_rows: int | None = None
-    dedupe: bool = True
-    views: bool = False
-    overwrite: bool = False
-    retry: tuple[str, ...] = ()
-    ray: str | None = None
-    max_failed: float | None = None
-    problems: Path | None = None
+    output: Annotated[
+        Path | None,
+        option(
+            Panel.OUTPUT,
+            "The file (.parquet) or folder to write.",
+            "--output",
+            "-o",
+            metavar="OUT",
+            shown="INPUT's name, .scored.parquet",
+            is_url=True,
+        ),
+    ] = None
+    model: BundleFolder = None
+    device: Device = "auto"
+    precision: PrecisionName = "auto"
+    threads: Threads = None
+    batch_size: EncoderBatchSize = None
+    chunk_rows: Annotated[
+        int | None,
+        option(
+            Panel.RUNNING,
+            "Posts in a part.",
+            metavar="N",
+            shown="about 15 seconds of work",
+            bounds=Bounds(least=1, most=MAX_CHUNK_ROWS),
+        ),
+    ] = None
+    dedupe: Annotated[
+        bool, option(Panel.RUNNING, "Encode repeated texts and images again each time, for measuring.")
+    ] = True
+    views: Annotated[
+        bool,
+        option(Panel.OUTPUT, "Add what text and image say alone: text_sentiment, image_sentiment, conflict."),
+    ] = False
+    overwrite: Annotated[
+        bool, option(Panel.OUTPUT, "Replace an existing output; it is removed when scoring begins.")
+    ] = False
+    retry: Annotated[
+        tuple[str, ...],
+        option(
+            Panel.OUTPUT,
+            "Of a finished output, score again only posts with these statuses (image_missing, image_unreadable).",
+            metavar="STATUS,...",
+            suggestions=RETRIABLE,
+        ),
+    ] = ()
+    ray: Annotated[
+        str | None,
+        option(
+            Panel.RUNNING,
+            "Score on a Ray cluster: the one that is running, one of this machine's cores, or the one at an address.",
+            metavar="auto|local|ADDRESS",
+            suggestions=("auto", "local"),
+        ),
+    ] = None
+    max_failed: Annotated[
+        float | None,
+        option(
+            Panel.RUNNING,
+            "Stop if more than PCT percent of the images can't be read.",
+            metavar="PCT",
+            shown="never",
+            bounds=Bounds(least=0, most=100, why="it is a percentage"),
+        ),
+    ] = None
+    problems: Annotated[
+        Path | None,
+        option(
+            Panel.OUTPUT,
+            "The CSV that lists the posts with a problem.",
+            metavar="FILE",
+            shown="OUT.problems.csv",
+            is_url=True,
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         if not self.inputs:
             raise UsageError("No INPUT was given: name a table of posts, or a folder of images.")
         if "-" in self.inputs and len(self.inputs) > 1:
             raise UsageError("Standard input (-) can't be combined with other inputs: give it alone.")
-        _check_at_least(self.threads, 1, "--threads")
-        _check_at_least(self.batch_size, 1, "--batch-size")
-        _check_at_least(self.chunk_rows, 1, "--chunk-rows")
-        if self.chunk_rows is not None and self.chunk_rows > MAX_CHUNK_ROWS:
-            raise UsageError(f"--chunk-rows is {self.chunk_rows}, but a part has at most {MAX_CHUNK_ROWS:,} rows.")
+        check_options(self)
         if unknown := [status for status in self.retry if status not in RETRIABLE]:
             raise UsageError(
                 f"--retry takes the statuses {' and '.join(RETRIABLE)}, and not {unknown[0]!r}: others do not change."
             )
         if self.retry and self.overwrite:
             raise UsageError("--retry keeps the answers that --overwrite would replace: give one of them.")
-        if self.max_failed is not None and not 0 <= self.max_failed <= 100:
-            raise UsageError(f"--max-failed is {self.max_failed:g}, but it is a percentage, from 0 to 100.")
 
 
 @dataclass(frozen=True)
@@ -114,34 +249,61 @@ class EvaluateOptions:
 
     Attributes:
         inputs: files and globs of labelled posts, or of posts that `score` labelled.
-        corpus: how to read them.
         label_column: the column of labels.
         labels: what the table's labels are; None: the model's. Each must be one of the model's.
-        model: the bundle's folder; None: the embedded default, or the answers that are in the table.
+        corpus: how to read them.
         without_seen: a table whose posts are left out.
         seen_images: the folder of its images; None: that of the inputs.
+        model: the bundle's folder; None: the embedded default, or the answers that are in the table.
         device, precision, threads, batch_size: as in `ScoreOptions`.
+
+    Raises:
+        UsageError: an option has a value that can't be used.
     """
 
-    inputs: tuple[str, ...]
+    inputs: Annotated[
+        tuple[str, ...],
+        argument(
+            "Tables of labelled posts; a Parquet file that `score` wrote is evaluated as it is.",
+            metavar="INPUT...",
+            shown=False,
+        ),
+    ]
     corpus: CorpusOptions = field(default_factory=CorpusOptions)
-    label_column: str = "label"
-    labels: tuple[str, ...] | None = None
-    model: Path | None = None
-    without_seen: str | None = None
-    seen_images: Path | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
-    batch_size: BatchSize | None = None
+    label_column: Annotated[str, option(Panel.INPUT, "The column of labels.", metavar="C")] = "label"
+    labels: Annotated[
+        tuple[str, ...] | None,
+        option(
+            Panel.INPUT,
+            "What the table's labels are, in the order of its numbers.",
+            metavar="A,B,...",
+            shown="the model's",
+        ),
+    ] = None
+    model: BundleFolder = None
+    without_seen: Annotated[
+        str | None,
+        option(
+            Panel.INPUT,
+            "Leave out posts whose text or image (by perceptual hash) occurs in this table.",
+            metavar="TRAIN",
+        ),
+    ] = None
+    seen_images: Annotated[
+        Path | None,
+        option(Panel.INPUT, "The folder of TRAIN's images.", metavar="DIR", shown="--images", is_url=True),
+    ] = None
+    device: Device = "auto"
+    precision: PrecisionName = "auto"
+    threads: Threads = None
+    batch_size: EncoderBatchSize = None
 
     def __post_init__(self) -> None:
+        check_options(self)
         if "-" in self.inputs:
             raise UsageError("Standard input (-) can't be evaluated, which reads its posts twice: give a file.")
         if self.seen_images is not None and self.without_seen is None:
             raise UsageError("--seen-images is the folder of the images of --without-seen, which was not given.")
-        _check_at_least(self.threads, 1, "--threads")
-        _check_at_least(self.batch_size, 1, "--batch-size")
 
 
 @dataclass(frozen=True)
@@ -153,25 +315,24 @@ class BenchOptions:
         corpus: how to read it.
         posts: how many of its first posts are used.
         model, device, precision, threads: as in `ScoreOptions`.
+
+    Raises:
+        UsageError: an option has a value that can't be used.
     """
 
-    inputs: tuple[str, ...] = ()
+    inputs: Annotated[
+        tuple[str, ...], argument("The corpus to measure with.", metavar="INPUT", shown="a generated one")
+    ] = ()
     corpus: CorpusOptions = field(default_factory=CorpusOptions)
-    posts: int = 1000
-    model: Path | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
+    posts: Annotated[int, option(Panel.INPUT, "Use the first N posts.", metavar="N", bounds=at_least(1))] = 1000
+    model: BundleFolder = None
+    device: Device = "auto"
+    precision: PrecisionName = "auto"
+    threads: Threads = None
 
     def __post_init__(self) -> None:
+        check_options(self)
         if "-" in self.inputs:
             raise UsageError("Standard input (-) can't be used for `sentimm bench`, which reads its posts twice.")
         if self.corpus.images is not None and not self.inputs:
             raise UsageError("--images is the folder of a corpus's images: name its table too.")
-        _check_at_least(self.threads, 1, "--threads")
-        _check_at_least(self.posts, 1, "--posts")
-
-
-def _check_at_least(value: int | str | None, lowest: int, option: str) -> None:
-    if isinstance(value, int) and value < lowest:
-        raise UsageError(f"{option} is {value}, but it must be at least {lowest}.")

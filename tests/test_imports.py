@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import ast
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,78 +20,19 @@ HEAVY_LIBRARIES = TRAINING_LIBRARIES | {
     "emoji",
 }
 
-# docs/architecture.md, "Who may import whom": each room, and the rooms that it may import.
-GROUP = [
-    "errors",
-    "options",
-    "events",
-    "storage",
-    "text",
-    "images",
-    "corpus",
-    "graphs",
-    "manifest",
-    "bundle",
-    "evaluation",
-]
-MAY_IMPORT: dict[str, set[str]] = {room: set(GROUP[:index]) for index, room in enumerate(GROUP)}
-MAY_IMPORT |= {
-    "scoring": set(GROUP),
-    "console": {"errors", "options", "events", "scoring.progress"},
-    "models": {"errors", "options", "events"},
-}
-MAY_IMPORT["training"] = set(GROUP) - {"graphs", "manifest", "bundle"} | {"models"}
-MAY_IMPORT["sentimm_export"] = set(GROUP) | {"models", "training", "scoring.encoded", "scoring.engine"}
-MAY_IMPORT["console.training"] = {"errors", "options", "events", "console", "training"}
-MAY_IMPORT["console.comparison"] = {"errors", "options", "events", "console", "training", "evaluation"}
-MAY_IMPORT["console.export"] = {"errors", "options", "events", "console", "sentimm_export"}
-MAY_IMPORT["console.evaluation"] = {"errors", "options", "events", "console", "evaluation", "scoring.assessment"}
-MAY_IMPORT["console.bench"] = {"errors", "options", "events", "console", "scoring.bench"}
-MAY_IMPORT["sentimm"] = {"bundle", "scoring"}  # lazily, for the public API
-MAY_IMPORT["__main__"] = {"cli"}
-MAY_IMPORT["cli"] = {*GROUP, "scoring", "console", "models", "training", "sentimm_export"}
-
-WITHOUT_TRAINING_LIBRARIES = {*GROUP, "scoring", "console", "console.bench", "console.evaluation"}
+# What a machine has that only scores. Who may import whom otherwise: the contracts of import-linter in pyproject.toml.
+SCORING_ROOMS = ("bench", "bundle", "console", "corpus", "evaluation", "metrics", "runtime", "scoring", "storage")
+TRAINING_CONSOLES = {"comparison", "export", "training"}
 
 
-def list_sources() -> list[Path]:
-    return [*(ROOT / "sentimm").rglob("*.py"), *(ROOT / "export" / "sentimm_export").rglob("*.py")]
-
-
-def module_name(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    parts = parts[1:] if parts[0] == "export" else parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def room_of(module: str) -> str:
-    """Give the room of a module of ours."""
-    parts = module.split(".")
-    if parts[0] == "sentimm_export" or len(parts) == 1:
-        return parts[0]
-    return own if (own := ".".join(parts[1:3])) in MAY_IMPORT else parts[1]
-
-
-def find_imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Give line and full name of every import in a file, `from a import b` as `a.b`, also inside functions."""
-    package = module_name(path).split(".")
-    if path.name != "__init__.py":
-        package = package[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
-
-
-def is_allowed(importer: str, imported: str) -> bool:
-    """Say whether a room may import a name of ours."""
-    if room_of(imported) == importer or imported in ("sentimm", "sentimm.__version__"):
-        return True
-    local = imported.removeprefix("sentimm.")
-    return any(f"{local}.".startswith(f"{room}.") for room in MAY_IMPORT[importer])
+def list_modules() -> list[str]:
+    """List the modules of what scores."""
+    package = ROOT / "sentimm"
+    paths = [path for room in SCORING_ROOMS for path in (package / room).rglob("*.py")]
+    paths = [path for path in paths if path.parent.name != "console" or path.stem not in TRAINING_CONSOLES]
+    paths += [path for path in package.glob("*.py") if path.name != "__main__.py"]
+    names = [path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in paths]
+    return [name.removesuffix(".__init__") for name in names]
 
 
 def run_fresh(code: str) -> set[str]:
@@ -104,29 +43,8 @@ def run_fresh(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("path", list_sources(), ids=module_name)
-def test_rooms_import_only_what_the_architecture_allows(path: Path) -> None:
-    room = room_of(module_name(path))
-    assert room in MAY_IMPORT, f"{room} is a new room: give it a place here and in docs/architecture.md"
-    ours = [found for found in find_imports(path) if found[1].partition(".")[0] in ("sentimm", "sentimm_export")]
-    assert [found for found in ours if not is_allowed(room, found[1])] == []
-
-
-@pytest.mark.parametrize("path", list_sources(), ids=module_name)
-def test_libraries_stay_in_their_rooms(path: Path) -> None:
-    room = room_of(module_name(path))
-    libraries = {name.partition(".")[0] for _, name in find_imports(path)}
-    if room in WITHOUT_TRAINING_LIBRARIES:
-        assert libraries & TRAINING_LIBRARIES == set()
-    if room.partition(".")[0] != "console":
-        assert "rich" not in libraries
-    if room not in ("cli", "__main__"):
-        assert "typer" not in libraries
-
-
 def test_what_scores_loads_no_training_library() -> None:
-    modules = [module_name(path) for path in list_sources()]
-    names = [name for name in modules if room_of(name) in WITHOUT_TRAINING_LIBRARIES]
+    names = list_modules()
     assert any(name.startswith("sentimm.scoring") for name in names)
     loaded = run_fresh(f"import importlib\nfor name in {names!r}: importlib.import_module(name)")
     assert loaded & TRAINING_LIBRARIES == set()
@@ -182,7 +100,7 @@ app({arguments!r}, standalone_mode=False)
 
 def test_libraries_take_no_more_threads_than_the_model() -> None:
     code = (
-        "from sentimm.cli.scoring_options import limit_threads; limit_threads(1); "
+        "from sentimm.cli.scoring import limit_threads; limit_threads(1); "
         "import polars; print(polars.thread_pool_size())"
     )
     # Without what commands that other tests ran in this process have set.

@@ -15,58 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import sentimm
-from sentimm.bundle.bundle import PRECISIONS, Bundle, Precision, load_bundle, write_manifest
+from sentimm.bundle.bundle import Bundle, Precision, load_bundle, write_manifest
 from sentimm.errors import OutputError, UsageError
 from sentimm.models.fusion import SentimentModel
-from sentimm.training.run_folder import Run, StoredPosts, Weights, open_run, read_posts
+from sentimm.training.run_folder import Run, StoredPosts, open_run, read_posts
 from sentimm_export.calibration import describe_findings, examine_bundle, list_temperatures, list_unfitted
 from sentimm_export.card import read_sections, write_card
 from sentimm_export.graphs import write_graphs
+from sentimm_export.options import ExportOptions
 from sentimm_export.parity import Parity, check_parity, compare_with_model, to_manifest
 from sentimm_export.precision import convert_to_fp16, quantize_image, quantize_text, share_weights
 from sentimm_export.scales import ScalePosts, keep_scale_posts, read_scale_posts
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What `sentimm export` was asked to do.
-
-    `share_weights` stores int8 weights once for int8 and fp16, which makes a bundle of both less than half as large.
-    `calibration` is a table of posts to find int8's scales with, in the place of those that the run keeps, and `images`
-    the folder of its images. `composed` is another share of what the heads make together than the run was trained
-    with. `card` is a file of hand-written sections for the model card.
-    """
-
-    run: Path
-    output: Path
-    precisions: tuple[Precision, ...] = ("fp32", "fp16", "int8")
-    weights: Weights = "best"
-    min_agreement: float = 0.97
-    share_weights: bool = False
-    calibration: Path | None = None
-    images: Path | None = None
-    composed: float | None = None
-    name: str | None = None
-    card: Path | None = None
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        """Check what one option says against the others.
-
-        Raises:
-            UsageError: an option has a value that can't be used.
-        """
-        unknown = set(self.precisions) - set(PRECISIONS)
-        if unknown or not self.precisions:
-            raise UsageError(f"--precision takes {', '.join(PRECISIONS)}, separated by commas.")
-        if self.share_weights and not {"int8", "fp16"} <= set(self.precisions):
-            raise UsageError("--share-weights shares the weights of int8 and fp16: name both in --precision.")
-        if self.images is not None and self.calibration is None:
-            raise UsageError("--images is the folder of the images of --calibration, which was not given.")
-        if self.composed is not None and not 0 <= self.composed < 1:
-            raise UsageError(f"--composed {self.composed} must be at least 0 and less than 1.")
-        if not 0 <= self.min_agreement <= 1:
-            raise UsageError(f"--min-agreement {self.min_agreement} must lie between 0 and 1.")
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def _add_log_handler(handler: logging.Handler) -> None:
 
 
 _COMMON = ("version", "verbose", "log_file")
-app = typer.Typer(cls=_LazyCommands, add_completion=False, no_args_is_help=True)
+app = typer.Typer(cls=_LazyCommands, no_args_is_help=True)
 
 
 @app.callback()

@@ -42,7 +42,7 @@ class StopRequest:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def __call__(self) -> bool:
-        """Say whether to stop."""
+        """Return whether to stop."""
         self._is_asked_for = True
         return self._received is not None
 
@@ -59,4 +59,4 @@ class StopRequest:
         if not self._is_asked_for:
             self._say("Stopped before the first step.")
             raise Stopped(self.exit_code)
-        self._say("Stopping after this step (once more: at once) ...")
+        self._say("Stopping after this step (press again to stop at once) ...")

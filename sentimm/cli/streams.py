@@ -50,7 +50,7 @@ class _Stream:
 
 @contextmanager
 def guard_streams() -> Iterator[None]:
-    """Let no failure of standard error be noticed, and tell of one of standard output in a sentence.
+    """Ignore failures of standard error, and report one of standard output in a sentence.
 
     Raises:
         OutputError: standard output could not be written to, and not because its reader (`| head`) had enough.

@@ -1,16 +1,42 @@
-"""What `sentimm train` was asked to do, with the paper's hyperparameters as defaults."""
+"""What `sentimm train` and `sentimm compare` were asked to do, with the paper's hyperparameters as defaults."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from sentimm.errors import UsageError
+from sentimm.option_fields import (
+    FRACTION,
+    POSITIVE,
+    SHARE,
+    Bounds,
+    Panel,
+    argument,
+    at_least,
+    check_options,
+    option,
+    split_numbers,
+)
 from sentimm.options import SENTIMENTS
 from sentimm.storage import is_remote
+
+FUSION_NAMES = ("ote", "cmac", "hstec", "native-cat", "native-combine", "bert", "resnet")
+DEFAULT_TEXT_ENCODER, DEFAULT_IMAGE_ENCODER = "bert-base-uncased", "resnet50"
+
+_BELOW_ONE = Bounds(least=0, below=1)
+_MAX_SEED = 1 << 63
+
+
+def parse_class_weights(value: str) -> tuple[float, ...] | Literal["balanced"]:
+    """Return the value of --class-weights: `balanced`, or numbers.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    return "balanced" if value == "balanced" else split_numbers(value)
 
 
 @dataclass(frozen=True)
@@ -22,79 +48,283 @@ class TrainOptions:
     no pretrained backbone; None: `learning_rate`. A step moves the weights by the gradient of `accumulate` batches of
     `batch_size` posts. `ema`: the decay of a moving average of the weights, which is what is validated and saved.
     `teacher`: a run whose answers are learnt beside the labels; `teacher_weight`: its share of each target, for
-    all inputs or one for each. `pooling` and `image_levels`: None is that of the run that the encoder is from, else the
-    mean, and 1.
+    all inputs or one for each. `text_encoder` and `image_encoder`: "" is that of `init`, else the paper's. `pooling`
+    and `image_levels`: None is that of the run that the encoder is from, else the mean, and 1.
 
     `split_seed`: given where models are compared. Posts are held out by it and not by `seed`, before those that lack
     the model's modality are left out; where there are `folds`, the part numbered `fold` (from 0) is held out.
+
+    Raises:
+        UsageError: an option has a value that can't be used.
     """
 
-    inputs: tuple[str, ...]
-    images: Path | None = None
-    val: str | None = None
-    val_fraction: float = 0.1
+    inputs: Annotated[tuple[str, ...], argument("Tables of labelled posts.", metavar="INPUT...", shown=False)]
+    images: Annotated[
+        Path | None, option(Panel.POSTS, "The folder of the posts' images, or its URL.", metavar="DIR", is_url=True)
+    ] = None
+    val: Annotated[
+        str | None, option(Panel.POSTS, "A table to validate with; else some posts are held out.", metavar="FILE")
+    ] = None
+    val_fraction: Annotated[
+        float,
+        option(
+            Panel.POSTS,
+            "How much of the posts to hold out; repeated texts and images stay on one side.",
+            bounds=FRACTION,
+        ),
+    ] = 0.1
     split_seed: int | None = None
-    folds: int | None = None
+    folds: Annotated[
+        int | None,
+        option(
+            Panel.COMPARISON,
+            "Validate with each of K parts of INPUT in turn; repeated texts and images stay in one.",
+            metavar="K",
+            shown="one split",
+            bounds=at_least(2),
+        ),
+    ] = None
     fold: int = 0
-    fusion: str = "ote"
-    literal: bool = False
-    text_encoder: str = "bert-base-uncased"
-    image_encoder: str = "resnet50"
-    init: Path | None = None
-    teacher: Path | None = None
-    teacher_weight: tuple[float, ...] = (0.5,)
-    heads: tuple[str, ...] | None = None
-    labels: tuple[str, ...] = SENTIMENTS
-    text_column: str | None = None
-    image_column: str | None = None
-    id_column: str | None = None
-    label_column: str = "label"
-    table_weights: tuple[float, ...] = ()
-    freeze: tuple[str, ...] = ()
-    feature_cache: Path | None = None
-    width: int = 384
-    pooling: Literal["mean", "cls"] | None = None
-    max_tokens: int = 96
-    image_size: int = 224
-    image_levels: int | None = None
-    bert_dropout: float = 0.1
-    dropout: float = 0.1
-    modality_dropout: float = 0.1
-    epochs: int = 20
-    batch_size: int = 16
-    learning_rate: float = 3e-5
-    image_lr: float | None = None
-    head_lr: float | None = None
-    accumulate: int = 1
-    weight_decay: float = 0.0
-    warmup: float = 0.0
-    label_smoothing: float = 0.0
-    class_weights: tuple[float, ...] | Literal["balanced"] = ()
-    ema: float | None = None
-    augment: bool = False
-    head_weight: float = 0.5
-    composed: float = 0.0
-    clip_norm: float = 1.0
-    patience: int | None = None
-    save_every_s: float = 300.0
-    image_cache: Path | None = None
-    metric: Literal["accuracy", "macro_f1", "macro_recall"] = "accuracy"
-    seed: int = 0
-    device: str = "auto"
-    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    labels: Annotated[
+        tuple[str, ...], option(Panel.POSTS, "The labels, in the order of the output.", metavar="A,B,...")
+    ] = SENTIMENTS
+    label_column: Annotated[str, option(Panel.POSTS, "The column of labels.", metavar="C")] = "label"
+    text_column: Annotated[str | None, option(Panel.POSTS, "The column of texts.", metavar="C")] = None
+    image_column: Annotated[str | None, option(Panel.POSTS, "The column of image names.", metavar="C")] = None
+    id_column: Annotated[str | None, option(Panel.POSTS, "The column of ids.", metavar="C")] = None
+    table_weights: Annotated[
+        tuple[float, ...],
+        option(
+            Panel.POSTS,
+            "How often an epoch sees each table's posts (0.1: a random tenth).",
+            metavar="W,...",
+            bounds=POSITIVE,
+        ),
+    ] = ()
+    fusion: Annotated[
+        str,
+        option(
+            Panel.MODEL,
+            "The model: ote, cmac, hstec, native-cat, native-combine, bert (text alone) or resnet (images alone).",
+            metavar="NAME",
+            suggestions=FUSION_NAMES,
+        ),
+    ] = "ote"
+    literal: Annotated[
+        bool,
+        option(Panel.MODEL, "Add up probabilities, as printed in the paper (cmac, hstec, native-combine)."),
+    ] = False
+    text_encoder: Annotated[
+        str,
+        option(
+            Panel.MODEL,
+            "A BERT by hub name, its folder, or a run to take it from.",
+            metavar="NAME|PATH",
+            shown=f"{DEFAULT_TEXT_ENCODER}, or that of --init",
+        ),
+    ] = ""
+    image_encoder: Annotated[
+        str,
+        option(
+            Panel.MODEL,
+            "resnet18 ... resnet152, timm:NAME, NAME=FILE for a local state dict, A+B for a pair, or a run.",
+            metavar="NAME|PATH",
+            shown=f"{DEFAULT_IMAGE_ENCODER}, or that of --init",
+        ),
+    ] = ""
+    init: Annotated[
+        Path | None, option(Panel.MODEL, "Start from the weights of this run, as far as they fit.", metavar="RUN")
+    ] = None
+    heads: Annotated[
+        tuple[str, ...] | None,
+        option(
+            Panel.MODEL,
+            "Heads for one modality alone.",
+            metavar="text,image",
+            shown="those that have labels",
+            suggestions=("text", "image", "text,image"),
+        ),
+    ] = None
+    composed: Annotated[
+        float,
+        option(
+            Panel.MODEL,
+            "Share of what the heads make together in answers to complete posts; neutral yields to the rest.",
+            bounds=_BELOW_ONE,
+        ),
+    ] = 0.0
+    freeze: Annotated[
+        tuple[str, ...],
+        option(
+            Panel.MODEL,
+            "Encoders to leave unchanged; their outputs are computed once.",
+            metavar="text,image",
+            suggestions=("text", "image", "text,image"),
+        ),
+    ] = ()
+    width: Annotated[int, option(Panel.MODEL, "Width of the feature vectors.", bounds=at_least(1))] = 384
+    pooling: Annotated[
+        Literal["mean", "cls"] | None,
+        option(
+            Panel.MODEL,
+            "How a text's vector is made.",
+            metavar="mean|cls",
+            shown="mean, or that of the run that the text encoder is from",
+        ),
+    ] = None
+    max_tokens: Annotated[
+        int,
+        option(
+            Panel.MODEL,
+            "Longer texts are cut.",
+            bounds=at_least(3, "every text begins and ends with a token of its own"),
+        ),
+    ] = 96
+    image_size: Annotated[int, option(Panel.MODEL, "Side of the square images, in pixels.", bounds=at_least(1))] = 224
+    image_levels: Annotated[
+        int | None,
+        option(
+            Panel.MODEL,
+            "From how many resolutions to use the image encoder's last map; 1: the coarsest only.",
+            shown="1, or that of the run that the image encoder is from",
+            bounds=at_least(1),
+        ),
+    ] = None
+    epochs: Annotated[int, option(Panel.LEARNING, "How often to go through the posts.", bounds=at_least(1))] = 20
+    batch_size: Annotated[
+        int, option(Panel.LEARNING, "Posts in a batch, which several processes share.", bounds=at_least(1))
+    ] = 16
+    accumulate: Annotated[
+        int,
+        option(
+            Panel.LEARNING,
+            "Batches in a step: the same as a batch that much larger, in less memory.",
+            bounds=at_least(1),
+        ),
+    ] = 1
+    learning_rate: Annotated[float, option(Panel.LEARNING, "Of the pretrained encoders.", bounds=POSITIVE)] = 3e-5
+    image_lr: Annotated[
+        float | None, option(Panel.LEARNING, "Of the image encoder.", shown="--learning-rate", bounds=POSITIVE)
+    ] = None
+    head_lr: Annotated[
+        float | None,
+        option(Panel.LEARNING, "Of all that is not pretrained.", shown="--learning-rate", bounds=POSITIVE),
+    ] = None
+    warmup: Annotated[
+        float, option(Panel.LEARNING, "Share of the steps in which rates rise; then they fall to 0.", bounds=SHARE)
+    ] = 0.0
+    clip_norm: Annotated[
+        float,
+        option(Panel.LEARNING, "Longest gradient; longer ones are cut to it.", bounds=Bounds(above=0, is_finite=False)),
+    ] = 1.0
+    class_weights: Annotated[
+        tuple[float, ...] | Literal["balanced"],
+        option(
+            Panel.LEARNING,
+            "Each label's weight in the loss; balanced: rare ones count more.",
+            metavar="W,...",
+            bounds=POSITIVE,
+            parse=parse_class_weights,
+            suggestions=("balanced",),
+        ),
+    ] = ()
+    head_weight: Annotated[float, option(Panel.LEARNING, "Weight of the heads in the loss.", bounds=at_least(0))] = 0.5
+    teacher: Annotated[
+        Path | None, option(Panel.LEARNING, "Also learn this run's answers, such as a larger encoder's.", metavar="RUN")
+    ] = None
+    teacher_weight: Annotated[
+        tuple[float, ...],
+        option(
+            Panel.LEARNING,
+            "Share of the teacher's answers in what is learnt; or one for each table.",
+            metavar="W,...",
+            bounds=SHARE,
+        ),
+    ] = (0.5,)
+    metric: Annotated[
+        Literal["accuracy", "macro_f1", "macro_recall"],
+        option(Panel.LEARNING, "What makes an epoch the best: accuracy, macro_f1, macro_recall.", metavar="NAME"),
+    ] = "accuracy"
+    patience: Annotated[
+        int | None,
+        option(
+            Panel.LEARNING,
+            "Stop after N epochs without improvement.",
+            metavar="N",
+            shown="never",
+            bounds=at_least(1),
+        ),
+    ] = None
+    seed: Annotated[
+        int,
+        option(Panel.LEARNING, "The same seed gives the same model.", bounds=Bounds(least=0, below=_MAX_SEED)),
+    ] = 0
+    augment: Annotated[
+        bool, option(Panel.REGULARISATION, "Train on parts of the images, mirrored and recoloured at random.")
+    ] = False
+    ema: Annotated[
+        float | None,
+        option(
+            Panel.REGULARISATION,
+            "Validate and save a moving average of the weights, with this decay (0.999).",
+            metavar="DECAY",
+            shown="the weights themselves",
+            bounds=FRACTION,
+        ),
+    ] = None
+    weight_decay: Annotated[float, option(Panel.REGULARISATION, "AdamW's.", bounds=at_least(0))] = 0.0
+    label_smoothing: Annotated[float, option(Panel.REGULARISATION, "Of the cross entropy.", bounds=SHARE)] = 0.0
+    bert_dropout: Annotated[float, option(Panel.REGULARISATION, "Inside the text encoder.", bounds=SHARE)] = 0.1
+    dropout: Annotated[float, option(Panel.REGULARISATION, "In projections and fusion.", bounds=SHARE)] = 0.1
+    modality_dropout: Annotated[
+        float,
+        option(
+            Panel.REGULARISATION, "Share of complete posts of which the fusion sees one modality alone.", bounds=SHARE
+        ),
+    ] = 0.1
+    save_every_s: Annotated[
+        float,
+        option(
+            Panel.RUNNING,
+            "Seconds after which to save what resuming needs, besides each epoch.",
+            "--save-every",
+            metavar="S",
+            bounds=at_least(0),
+        ),
+    ] = 300.0
+    feature_cache: Annotated[
+        Path | None, option(Panel.RUNNING, "Keep frozen encoders' outputs here, for several runs.", metavar="DIR")
+    ] = None
+    image_cache: Annotated[
+        Path | None, option(Panel.RUNNING, "Keep decoded images here: 150 kB each at 224 pixels.", metavar="DIR")
+    ] = None
+    device: Annotated[
+        str,
+        option(Panel.RUNNING, "Where to train.", metavar="auto|cpu|cuda|cuda:N", suggestions=("auto", "cpu", "cuda")),
+    ] = "auto"
+    mixed_precision: Annotated[
+        Literal["no", "bf16", "fp16"],
+        option(
+            Panel.RUNNING,
+            "Precision of the encoders' products: bf16 on CPUs with AMX and on GPUs, fp16 on GPUs only.",
+            metavar="no|bf16|fp16",
+        ),
+    ] = "no"
 
     def __post_init__(self) -> None:
-        """Check what one option says against the others.
-
-        Raises:
-            UsageError: an option has a value that can't be used.
-        """
+        for name, usual in (("text_encoder", DEFAULT_TEXT_ENCODER), ("image_encoder", DEFAULT_IMAGE_ENCODER)):
+            if not getattr(self, name):
+                object.__setattr__(self, name, usual if self.init is None else str(self.init))
+        check_options(self)
         self._check_lists()
-        self._check_numbers()
+        if self.folds is not None and self.val is not None:
+            raise UsageError(
+                "--folds validates with parts of INPUT in turn, and --val names a table: give one of them."
+            )
         if self.augment and "image" in self.freeze:
             raise UsageError(
                 "--augment changes the pictures in each epoch, and --freeze image computes the encoder's outputs once: "
-                "leave one of them away."
+                "give one of them."
             )
 
     def _check_lists(self) -> None:
@@ -103,8 +333,6 @@ class TrainOptions:
                 f"--table-weights names {len(self.table_weights)} weights for {len(self.inputs)} tables: "
                 "give one for each."
             )
-        if any(not 0 < weight < math.inf for weight in self.table_weights):
-            raise UsageError("--table-weights must all be greater than 0.")
         if self.teacher is None and self.teacher_weight != TrainOptions.teacher_weight:
             raise UsageError("--teacher-weight is a share of a teacher's answers: name the teacher with --teacher.")
         if len(self.teacher_weight) not in (1, len(self.inputs)):
@@ -116,72 +344,18 @@ class TrainOptions:
             raise UsageError(
                 "--labels needs two or more different labels, separated by commas; upper and lower case are the same."
             )
-        for option, values in (("--freeze", self.freeze), ("--heads", self.heads or ())):
+        for name, values in (("--freeze", self.freeze), ("--heads", self.heads or ())):
             unknown = set(values) - {"text", "image"}
             if unknown:
-                raise UsageError(f"{option} takes text, image or both, not {', '.join(sorted(unknown))}.")
-        if self.class_weights and self.class_weights != "balanced":
-            if len(self.class_weights) != len(self.labels):
-                raise UsageError(
-                    f"--class-weights names {len(self.class_weights)} weights for {len(self.labels)} labels: give one "
-                    "for each, or `balanced`."
-                )
-            if any(not isinstance(weight, float) or not 0 < weight < math.inf for weight in self.class_weights):
-                raise UsageError("--class-weights must all be greater than 0.")
-
-    def _check_numbers(self) -> None:
-        for option, count in (
-            ("--epochs", self.epochs),
-            ("--batch-size", self.batch_size),
-            ("--width", self.width),
-            ("--image-levels", 1 if self.image_levels is None else self.image_levels),
-            ("--accumulate", self.accumulate),
-            ("--patience", 1 if self.patience is None else self.patience),
-            ("--image-size", self.image_size),
-        ):
-            if count < 1:
-                raise UsageError(f"{option} must be at least 1.")
-        if self.max_tokens < 3:
-            raise UsageError("--max-tokens must be at least 3: every text begins and ends with a token of its own.")
-        if not 0 <= self.seed < 1 << 63:
-            raise UsageError(f"--seed {self.seed} must be at least 0 and less than {1 << 63}.")
-        if self.folds is not None and self.val is not None:
-            raise UsageError("--folds validates with parts of INPUT in turn, and --val names a table: leave one away.")
-        if self.folds is not None and self.folds < 2:
-            raise UsageError("--folds must be at least 2.")
-        if not 0 < self.val_fraction < 1:
-            raise UsageError(f"--val-fraction {self.val_fraction} must lie between 0 and 1.")
-        for option, rate in (
-            ("--learning-rate", self.learning_rate),
-            ("--image-lr", self.image_lr),
-            ("--head-lr", self.head_lr),
-        ):
-            if rate is not None and not 0 < rate < math.inf:
-                raise UsageError(f"{option} {rate} must be a number greater than 0.")
-        if not 0 <= self.composed < 1:
-            raise UsageError(f"--composed {self.composed} must be at least 0 and less than 1.")
-        for option, share in (
-            ("--dropout", self.dropout),
-            ("--bert-dropout", self.bert_dropout),
-            ("--modality-dropout", self.modality_dropout),
-            ("--label-smoothing", self.label_smoothing),
-            ("--warmup", self.warmup),
-            *(("--teacher-weight", share) for share in self.teacher_weight),
-        ):
-            if not 0 <= share <= 1:
-                raise UsageError(f"{option} {share} must lie between 0 and 1.")
-        for option, weight in (("--weight-decay", self.weight_decay), ("--head-weight", self.head_weight)):
-            if not 0 <= weight < math.inf:
-                raise UsageError(f"{option} {weight} must not be negative.")
-        if not self.clip_norm > 0:
-            raise UsageError(f"--clip-norm {self.clip_norm} must be greater than 0.")
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise UsageError(f"--ema {self.ema} must lie between 0 and 1, such as 0.999.")
-        if not self.save_every_s >= 0:
-            raise UsageError("--save-every must not be negative.")
+                raise UsageError(f"{name} takes text, image or both, not {', '.join(sorted(unknown))}.")
+        if self.class_weights and self.class_weights != "balanced" and len(self.class_weights) != len(self.labels):
+            raise UsageError(
+                f"--class-weights names {len(self.class_weights)} weights for {len(self.labels)} labels: give one "
+                "for each, or `balanced`."
+            )
 
     def to_plain(self) -> dict[str, Any]:
-        """Give the options as JSON can hold them, paths in full: a run is resumed from any folder."""
+        """Return the options as JSON can hold them, with full paths: a run is resumed from any folder."""
         plain = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in asdict(self).items()}
         plain["inputs"] = tuple(map(name_in_full, self.inputs))
         plain["val"] = None if self.val is None else name_in_full(self.val)
@@ -189,7 +363,7 @@ class TrainOptions:
 
     @staticmethod
     def from_plain(plain: Mapping[str, Any]) -> TrainOptions:
-        """Give back what `to_plain` gave, also after JSON made lists of its tuples."""
+        """Return the options of which `to_plain` made this, also after JSON made lists of its tuples."""
         stored: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()
         }
@@ -199,7 +373,7 @@ class TrainOptions:
 
 
 def name_in_full(table: str) -> str:
-    """Give a table's name as it is understood in any folder; what a link is called stays, as its suffix may matter."""
+    """Return a table's name as any folder understands it; a link keeps its own name, as its suffix may matter."""
     return table if is_remote(table) else str(Path(table).absolute())
 
 
@@ -210,21 +384,39 @@ class CompareOptions:
     `training` holds for all runs; its `fusion`, `seed`, `fold` and `split_seed` do not count, `literal` holds for the
     models that have a literal form, and `composed` for those that take text and image. `without_seen`: give the figures
     also without posts that were seen in training.
+
+    Raises:
+        UsageError: an option has a value that can't be used.
     """
 
     training: TrainOptions
-    folder: Path
-    models: tuple[str, ...]
-    seeds: int = 1
-    without_seen: bool = False
+    folder: Annotated[
+        Path,
+        option(
+            Panel.COMPARISON,
+            "Write the runs, table.md, results.json and comparison.png into this folder.",
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            shown=False,
+        ),
+    ]
+    models: Annotated[
+        tuple[str, ...],
+        option(Panel.COMPARISON, "The models to compare.", metavar="NAME,...", suggestions=FUSION_NAMES),
+    ] = ("bert", "resnet", "cmac", "hstec", "ote", "native-cat", "native-combine")  # as in the paper's Table 4
+    seeds: Annotated[
+        int, option(Panel.COMPARISON, "Train each model with the seeds 1 to N.", metavar="N", bounds=at_least(1))
+    ] = 1
+    without_seen: Annotated[
+        bool,
+        option(
+            Panel.COMPARISON,
+            "Also give the figures without validation posts whose text or image (by perceptual hash) is in training.",
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
-        """Check the numbers.
-
-        Raises:
-            UsageError: an option has a value that can't be used.
-        """
-        if self.seeds < 1:
-            raise UsageError("--seeds must be at least 1.")
+        check_options(self)
         if not self.models or len(set(self.models)) != len(self.models):
             raise UsageError("--models needs one or more different models, separated by commas.")

@@ -140,7 +140,7 @@ def test_what_can_not_be_printed_ends_nothing():
     gone = "sentimm.cli.app.main(['status', 'gone'])\n"
     assert call(gone, "2>/dev/full") == (2, "", "")
     assert call(gone, "2>&-") == (2, "", "")
-    loud = "sentimm.cli.app = lambda *_, **__: print('news' * 9999, file=sys.stderr, flush=True) or print('done')\n"
+    loud = "sentimm.cli.app.app = lambda *_, **__: print('news' * 9999, file=sys.stderr, flush=True) or print('done')\n"
     for stderr in ("/dev/full", "&-"):
         assert call(loud, f"2>{stderr}") == (0, "done\n", "")
 

@@ -10,7 +10,8 @@ import onnx
 import pytest
 import sentimm_export.exporter as exporter
 import torch
-from sentimm_export.exporter import Exported, ExportOptions, export_run
+from sentimm_export.exporter import Exported, export_run
+from sentimm_export.options import ExportOptions
 from sentimm_export.parity import NEIGHBOUR_TOLERANCE, Parity, check_parity
 from sentimm_export.precision import find_second_products
 from torch import nn

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from sentimm_export import graphs
-from sentimm_export.exporter import ExportOptions, export_run
+from sentimm_export.exporter import export_run
+from sentimm_export.options import ExportOptions
 from sentimm_export.parity import NEIGHBOUR_TOLERANCE
 from torch import nn
 

@@ -27,6 +27,16 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> Result:
     return Result(stop.value.code or 0, out, err)
 
 
+def fail(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    """Run a command that fails: its exit code, and its error message."""
+    code, out, err = run(capsys, *arguments)
+    assert out == ""
+    assert "Traceback" not in err
+    last = err.splitlines()[-1]
+    assert last.startswith("Error: ")
+    return code, last.removeprefix("Error: ")
+
+
 def _close_logs() -> None:
     log = logging.getLogger("sentimm")
     for handler in list(log.handlers):

@@ -5,66 +5,37 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from sentimm.cli import scoring_options as shared
-from sentimm.cli.declare import declare
-from sentimm.options import BenchOptions, CorpusOptions
+from sentimm.cli.options_from import options_from
+from sentimm.cli.scoring import AsJson, limit_threads
+from sentimm.option_fields import Panel, option
+from sentimm.options import BenchOptions
 
 if TYPE_CHECKING:
     from sentimm.bench.benchmark import Benchmark
 
 
+@options_from(BenchOptions, without=("infer_types", "limit", "columns", "prefix"))
 def bench(
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="INPUT", help="The corpus to measure with.", show_default="a generated one"),
-    ] = None,
-    images: shared.Images = None,
-    text_column: shared.TextColumn = None,
-    image_column: shared.ImageColumn = None,
-    id_column: shared.IdColumn = None,
-    only: shared.Only = None,
-    allow_missing: shared.AllowMissing = False,
-    posts: Annotated[int, declare(shared.INPUT, "Use the first N posts.", metavar="N")] = BenchOptions.posts,
-    model: shared.Model = None,
-    device: shared.Device = "auto",
-    precision: shared.Precision = "auto",
-    threads: shared.Threads = None,
+    options: BenchOptions,
+    *,
     figure: Annotated[
-        Path | None, declare(shared.OUTPUT, "Draw the result into this PNG.", metavar="FILE", show_default=False)
+        Path | None, option(Panel.OUTPUT, "Draw the result into this PNG.", metavar="FILE", shown=False)
     ] = None,
-    quiet: Annotated[bool, declare(shared.RUNNING, "No progress.", "--quiet", "-q")] = False,
-    as_json: shared.AsJson = False,
+    quiet: Annotated[bool, option(Panel.RUNNING, "No progress.", "-q")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure each stage of scoring alone, the limit that they set, and how near to it a whole job comes.
 
-    Takes about half a minute on two cores. Use posts of your own to know how long a corpus will take.
+    Takes about half a minute on two cores. Use your own posts to learn how long a corpus will take.
 
     Example: sentimm bench tweets.csv --images photos/
     """
-    options = BenchOptions(
-        inputs=tuple(inputs or ()),
-        corpus=CorpusOptions(
-            images=images,
-            text_column=text_column,
-            image_column=image_column,
-            id_column=id_column,
-            only=only,
-            allow_missing=allow_missing,
-        ),
-        posts=posts,
-        model=model,
-        device=device,
-        precision=precision,
-        threads=threads,
-    )
     if figure is not None:
         from sentimm.cli.extras import FIGURES, require
 
         require("sentimm bench --figure", FIGURES)
         _check_figure(figure)
-    shared.limit_threads(threads)
+    limit_threads(options.threads)
     from sentimm.bench.benchmark import run_benchmark
     from sentimm.console.bench import print_benchmark
     from sentimm.console.scoring import ScoreConsole

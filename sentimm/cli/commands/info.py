@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sentimm.cli.declare import parse_path
+from sentimm.option_fields import parse_location
 
 if TYPE_CHECKING:
     from sentimm.bundle.bundle import Bundle
@@ -19,7 +19,7 @@ def info(
     bundle: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[BUNDLE]", help="The bundle's folder.", show_default="the built-in model", parser=parse_path
+            metavar="[BUNDLE]", help="The bundle's folder.", show_default="the built-in model", parser=parse_location
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -41,7 +41,7 @@ def info(
 
 
 def _describe(bundle: Bundle) -> dict[str, Any]:
-    """Give all that is in a bundle as JSON knows it; file names without their folder."""
+    """Return all that is in a bundle as JSON knows it; file names without their folder."""
     fields = asdict(bundle)
     fields["path"] = str(bundle.path)
     if bundle.text is not None:
@@ -53,7 +53,7 @@ def _describe(bundle: Bundle) -> dict[str, Any]:
 
 
 def _list_facts(bundle: Bundle) -> list[tuple[str, list[str]]]:
-    """Put a bundle into words: a name and some lines for each fact."""
+    """Return a bundle in words: a name and some lines for each fact."""
     text, image, heads = bundle.text, bundle.image, bundle.fusion.heads
     facts: list[tuple[str, list[str]]] = [("Folder", [str(bundle.path)]), ("Digest", [bundle.digest])]
     if text is not None:

@@ -7,16 +7,17 @@ from typing import Annotated
 
 import typer
 
-from sentimm.cli.declare import parse_path
+from sentimm.option_fields import parse_location
 
 
 def status(
     output: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The output that a `sentimm score` command writes.", parser=parse_path)
+        Path,
+        typer.Argument(metavar="OUT", help="The output that a `sentimm score` command writes.", parser=parse_location),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Tell how far a job is: done, running, or stopped.
+    """Show how far a job is: done, running, or stopped.
 
     Example: sentimm status tweets.scored.parquet
     """

@@ -60,10 +60,10 @@ def test_a_stop_is_said_also_where_progress_is_not_shown(capsys: pytest.CaptureF
     [
         (["--models", "sum"], "--models: sum is not one of ote"),
         (["--models", ","], "--models needs one or more different models"),
-        (["--seeds", "0"], "--seeds must be at least 1"),
-        (["--folds", "1"], "--folds must be at least 2"),
-        (["--folds", "3", "--val", "val.csv"], "leave one away"),
-        (["--metric", "f1"], "--metric 'f1' is not one of accuracy"),
+        (["--seeds", "0"], "--seeds is 0, but it must be at least 1"),
+        (["--folds", "1"], "--folds is 1, but it must be at least 2"),
+        (["--folds", "3", "--val", "val.csv"], "give one of them"),
+        (["--metric", "f1"], "--metric is 'f1', but it must be one of accuracy"),
         ([], "gone.csv"),
     ],
 )

@@ -79,11 +79,11 @@ def test_other_label_sets_train_export_and_score_just_as_well(
 
 
 def test_every_option_of_a_run_is_an_option_of_the_commands() -> None:
-    own = {field.name for field in fields(TrainOptions)} | {"save_every"}
+    own = {field.name for field in fields(TrainOptions)}
     assert set(signature(train).parameters) - own == {"context", "output", "resume", "quiet"}
-    comparison = {"output", "models", "seeds", "without_seen", "quiet", "as_json"}
+    comparison = {"folder", "models", "seeds", "without_seen", "quiet", "as_json"}
     assert set(signature(compare).parameters) - own == comparison
-    assert own - set(signature(train).parameters) == {"save_every_s", "split_seed", "folds", "fold"}
+    assert own - set(signature(train).parameters) == {"split_seed", "folds", "fold"}
 
 
 def test_train_alone_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,13 +99,13 @@ def test_train_alone_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> N
         (["gone.csv"], "gone.csv"),
         (["posts.csv", "--label-column", "mood"], "no column 'mood' to learn from"),
         (["posts.csv", "--fusion", "sum"], "--fusion 'sum' is not one of ote"),
-        (["posts.csv", "--pooling", "max"], "--pooling 'max' is not one of mean, cls"),
-        (["posts.csv", "--table-weights", "x"], "--table-weights 'x' is not a list of numbers"),
-        (["posts.csv", "--resume", "runs/x"], "leave INPUT away"),
+        (["posts.csv", "--pooling", "max"], "--pooling is 'max', but it must be one of mean, cls"),
+        (["posts.csv", "--table-weights", "x"], "--table-weights: 'x' is not a list of numbers"),
+        (["posts.csv", "--resume", "runs/x"], "remove INPUT"),
         (["posts.csv", "--labels", "one"], "--labels needs two or more"),
-        (["posts.csv", "--augment", "--freeze", "image"], "leave one of them away"),
-        (["posts.csv", "--class-weights", "some"], "--class-weights 'some' is not a list of numbers"),
-        (["posts.csv", "--mixed-precision", "fp8"], "--mixed-precision 'fp8' is not one of no, bf16, fp16"),
+        (["posts.csv", "--augment", "--freeze", "image"], "give one of them"),
+        (["posts.csv", "--class-weights", "some"], "--class-weights: 'some' is not a list of numbers"),
+        (["posts.csv", "--mixed-precision", "fp8"], "--mixed-precision is 'fp8', but it must be one of no, bf16, fp16"),
         (["posts.csv", "--init", "gone", "--fusion", "bert"], "gone"),
     ],
 )
@@ -128,7 +128,7 @@ def test_mistakes_are_one_sentence(
 def test_resume_takes_no_other_options(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("train", "--resume", "runs/x", "--quiet", *given) == 2
     name = given[0].replace("-o", "--output")
-    assert f"leave {name} away. To train it differently, begin a new run with --init runs/x." in capsys.readouterr().err
+    assert f"remove {name}. To train it differently, start a new run with --init runs/x." in capsys.readouterr().err
     assert "runs/x is not a training run" in run(capsys, "train", "--resume", "runs/x", "--verbose", "--quiet").err
 
 

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support import corpora
+from tests.support.commands import run
+from tests.support.labelled_corpus import make_labelled_corpus
+
+ROWS = 16
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with posts.csv and images/."""
+    monkeypatch.chdir(tmp_path)
+    corpora.make_posts(ROWS).write_csv("posts.csv")
+    corpora.make_images(Path("images"))
+    return tmp_path
+
+
+@pytest.fixture
+def built_in(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path) -> None:
+    """The built-in model is the tiny one."""
+    monkeypatch.setattr("sentimm.bundle.bundle.default_bundle_path", lambda: tiny_bundle)
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_labelled_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture
+def report(corpus: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    result = run(
+        capsys, "evaluate", corpus / "posts.csv", "--images", corpus / "images", "--model", tiny_bundle, "--json"
+    )
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert isinstance(found, dict)
+    return found
