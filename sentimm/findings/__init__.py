@@ -52,12 +52,23 @@ def sample(
     """
     import polars as pl
 
-    from sentimm.findings.sample import SampleOptions, draw_sheet
-    from sentimm.findings.scored import Question, open_scored
+    from sentimm.findings.options import SampleOptions
+    from sentimm.findings.sample import draw_sheet
+    from sentimm.findings.scored import open_scored
 
-    question = Question(by=by, time=time, every=every)
     folder = None if images is None else Path(images)
-    sheet = draw_sheet(open_scored(scored), SampleOptions(labels, question, per_group, folder, seed=seed))
+    options = SampleOptions(
+        ("the frame",),
+        plan=True,  # nothing is written
+        labels=labels,
+        by=by,
+        time=time,
+        every=every,  # type: ignore[arg-type]  # checked there
+        per_group=per_group,
+        images=folder,
+        seed=seed,
+    )
+    sheet = draw_sheet(open_scored(scored), options)
     rows = [(row.sheet_id, row.text, None if row.image is None else str(row.image)) for row in sheet.rows]
     frame = pl.DataFrame(rows, schema=dict.fromkeys(("sheet_id", "text", "image"), pl.String), orient="row")
     return frame.with_columns(
@@ -96,7 +107,8 @@ def shares(
     """
     from sentimm.errors import UsageError
     from sentimm.findings.labels import join_labels, number_judgements
-    from sentimm.findings.scored import Question, open_scored
+    from sentimm.findings.question import Question
+    from sentimm.findings.scored import open_scored
     from sentimm.findings.shares import count_corpus, estimate_corpus
     from sentimm.findings.sheets.spreadsheets import read_rows
 

@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 
 from sentimm.errors import InputError, TableError, UsageError
 from sentimm.findings.estimators import Floats, Ints
-from sentimm.findings.scored import PLACE, Counts, Question, ScoredPosts, count_posts, divide, place_strata
+from sentimm.findings.question import Question
+from sentimm.findings.scored import PLACE, Counts, ScoredPosts, count_posts, divide, place_strata
 from sentimm.findings.strata import ALL_ALIKE, Strata, allocate, cut_cells, cut_strata
 from sentimm.storage.atomic import commit_file
 
@@ -105,7 +106,7 @@ def make_frame(
     Raises:
         InputError: there are no posts.
     """
-    keys = _list_keys(question) if per_cell is not None else []
+    keys = question.keys if per_cell is not None else ()
     counts = count_posts(divide(scored, question), len(scored.labels), keys)
     if not counts.posts.sum():
         raise InputError(f"{', '.join(scored.names[:3])} holds no post with an answer: there is nothing to draw from.")
@@ -309,10 +310,6 @@ def _find_candidates(
 
 def _count_rows(chosen: pl.DataFrame, strata: int) -> Ints:
     return np.bincount(chosen["stratum"].to_numpy(), minlength=strata)
-
-
-def _list_keys(question: Question) -> list[str]:
-    return [name for name, asked in (("group", question.by), ("period", question.time)) if asked is not None]
 
 
 def _measure_frame(strata: Strata, counts: Counts, question: Question) -> SamplingFrame:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -14,36 +12,13 @@ import polars as pl
 from sentimm.corpus.chunks import chunk_frame
 from sentimm.corpus.image_lookup import ImageFile
 from sentimm.errors import ColumnError, ImageError, UsageError
-from sentimm.findings.designs import Design, SamplingFrame, choose_numbers, draw_posts, make_frame
-from sentimm.findings.scored import PLACE, Question, ScoredPosts
+from sentimm.findings.designs import Design, choose_numbers, draw_posts, make_frame
+from sentimm.findings.options import SampleOptions
+from sentimm.findings.scored import PLACE, ScoredPosts
 from sentimm.findings.sheets.rows import SheetRow
 from sentimm.images import read_image
 from sentimm.options import CorpusOptions
 from sentimm.text import normalize_texts
-
-SheetFormat = Literal["csv", "excel", "label-studio", "doccano", "prodigy"]
-
-
-@dataclass(frozen=True)
-class SampleOptions:
-    """What is drawn.
-
-    Attributes:
-        labels: posts to label.
-        question: groups and periods that will be asked about.
-        per_group: the fewest posts of each of them; None: they are not drawn apart.
-        images: the folder of the posts' images.
-        text_column, image_column: columns to use instead of the detected ones.
-        seed: the same seed draws the same posts.
-    """
-
-    labels: int = 400
-    question: Question = field(default_factory=Question)
-    per_group: int | None = None
-    images: Path | None = None
-    text_column: str | None = None
-    image_column: str | None = None
-    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -164,6 +139,3 @@ def _read_content(image: ImageFile | None) -> bytes:
         return image if isinstance(image, bytes) else read_image(image)
     except ImageError:
         return str(image).encode()
-
-
-__all__ = ["SampleOptions", "SamplingFrame", "Sheet", "divide_rows", "draw_sheet", "extend_sheet"]

@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 
 from sentimm.errors import ColumnError, InputError, TableError, UsageError
 from sentimm.findings.estimators import LEAST_VARIANCE, Floats, Ints, Population
+from sentimm.findings.question import PERIODS, Question
 from sentimm.findings.strata import ALL_ALIKE, GRID, Strata
 from sentimm.storage import is_folder, is_remote, list_folder, open_file, to_path
 
-EVERY = {"day": "1d", "week": "1w", "month": "1mo", "quarter": "1q", "year": "1y"}
 PLACE = "__place"  # the number of a post in the corpus, from 0
 
-_PERIODS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y"}
+_FORMATS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y"}
 _METADATA = b"sentimm."
 
 
@@ -56,27 +56,6 @@ class ScoredPosts:
     def name_probabilities(self) -> list[str]:
         """Return the names of the columns of probabilities."""
         return [f"{self.prefix}p_{label}" for label in self.labels]
-
-
-@dataclass(frozen=True)
-class Question:
-    """Which posts are asked about, and how they are divided.
-
-    Attributes:
-        where: a condition in SQL that posts must meet.
-        by: a column whose values are groups.
-        time: a column of dates or times.
-        every: the length of a period: a key of EVERY.
-    """
-
-    where: str | None = None
-    by: str | None = None
-    time: str | None = None
-    every: str = "month"
-
-    def __post_init__(self) -> None:
-        if self.every not in EVERY:
-            raise UsageError(f"--every {self.every!r} is not one of {', '.join(EVERY)}.")
 
 
 @dataclass(frozen=True)
@@ -243,7 +222,7 @@ def sum_population(
         InputError: no post is asked about.
     """
     labels = means.shape[1]
-    keys = [name for name, asked in (("group", question.by), ("period", question.time)) if asked is not None]
+    keys = question.keys
     f = [pl.col(f"f{k}") for k in range(labels)]
     sums = [f[k].sum().alias(f"p{k}") for k in range(labels)]
     sums += [(f[k] * f[k]).sum().alias(f"q{k}") for k in range(labels)]
@@ -303,10 +282,10 @@ def _make_period(scored: ScoredPosts, column: str, every: str) -> pl.Expr:
         time = time.str.to_datetime(strict=False, time_zone="UTC")
     elif dtype not in (pl.Date, pl.Datetime):
         raise ColumnError(f"--time names {column!r}, which holds {dtype}, and no dates or times.")
-    start = time.dt.truncate(EVERY[every])
+    start = time.dt.truncate(PERIODS[every])
     if every == "quarter":
         return pl.concat_str(start.dt.year().cast(pl.String), pl.lit("-Q"), start.dt.quarter().cast(pl.String))
-    return start.dt.strftime(_PERIODS[every])
+    return start.dt.strftime(_FORMATS[every])
 
 
 def _read_condition(where: str | None) -> pl.Expr:

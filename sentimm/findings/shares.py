@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -23,10 +22,11 @@ from sentimm.findings.estimators import (
     estimate_shares,
     find_margins,
 )
-from sentimm.findings.scored import PLACE, Domains, Question, ScoredPosts, divide, find_cells, sum_population
+from sentimm.findings.options import Compare
+from sentimm.findings.question import Question
+from sentimm.findings.scored import PLACE, Domains, ScoredPosts, divide, find_cells, sum_population
 from sentimm.findings.strata import ALL_ALIKE, FEWEST_LABELS
 
-Compare = Literal["first", "previous", "all"]
 Cells = Sequence[tuple[str | None, str | None]]
 
 LEVEL = 0.95

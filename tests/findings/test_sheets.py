@@ -13,7 +13,8 @@ from PIL import Image
 from sentimm.errors import ColumnError, InputError, TableError, UsageError
 from sentimm.findings.designs import Design, check_design, read_design, write_design
 from sentimm.findings.labels import find_design, read_labelled_sample, read_sheets
-from sentimm.findings.sample import SampleOptions, Sheet, divide_rows, draw_sheet, extend_sheet
+from sentimm.findings.options import SampleOptions
+from sentimm.findings.sample import Sheet, divide_rows, draw_sheet, extend_sheet
 from sentimm.findings.scored import ScoredPosts, open_scored
 from sentimm.findings.sheets.rows import SheetRow, make_thumbnail
 from sentimm.findings.sheets.spreadsheets import COLUMNS, read_csv, write_csv, write_excel
@@ -28,7 +29,11 @@ def scored() -> ScoredPosts:
 
 @pytest.fixture(scope="module")
 def sheet(scored: ScoredPosts) -> Sheet:
-    return draw_sheet(scored, SampleOptions(labels=100))
+    return draw_sheet(scored, ask(labels=100))
+
+
+def ask(labels: int) -> SampleOptions:
+    return SampleOptions(("scored.parquet",), plan=True, labels=labels)
 
 
 def choose_label(row: SheetRow) -> str:
@@ -179,7 +184,7 @@ def test_several_people_and_their_overlap(sheet: Sheet, design: Path, tmp_path: 
 
 
 def test_more_of_the_same_sheet(scored: ScoredPosts, sheet: Sheet) -> None:
-    more = extend_sheet(scored, sheet.design, SampleOptions(labels=50))
+    more = extend_sheet(scored, sheet.design, ask(labels=50))
     before = dict(sheet.design.posts.select("place", "sheet_id").iter_rows())
     after = dict(more.design.posts.select("place", "sheet_id").iter_rows())
     assert {place: after[place] for place in before} == before
@@ -187,8 +192,8 @@ def test_more_of_the_same_sheet(scored: ScoredPosts, sheet: Sheet) -> None:
     assert {row.sheet_id for row in more.rows} == set(after.values()) - set(before.values())
     assert more.design.frame is sheet.design.frame
     with pytest.raises(UsageError, match="nothing to add"):
-        whole = draw_sheet(scored, SampleOptions(labels=10_000))
-        extend_sheet(scored, whole.design, SampleOptions(labels=5))
+        whole = draw_sheet(scored, ask(labels=10_000))
+        extend_sheet(scored, whole.design, ask(labels=5))
 
 
 def test_a_design_that_was_edited_or_is_of_another_corpus(scored: ScoredPosts, sheet: Sheet, tmp_path: Path) -> None:
