@@ -33,6 +33,7 @@ SUFFIX = ".design.parquet"
 
 _METADATA = b"sentimm.design"
 _FORMAT = 1
+_CHOICE = 10  # times as many unsure posts as are drawn to train on, so that they differ
 _SPARE_DEVIATIONS, _SPARE_POSTS = 6, 30  # more candidates than are drawn, so that one stream suffices
 
 
@@ -92,6 +93,19 @@ class Design:
         return np.bincount(self.posts["stratum"].to_numpy(), minlength=len(self.frame.sizes)).astype(np.int64)
 
 
+@dataclass(frozen=True)
+class LabelledSample:
+    """Labels of drawn posts.
+
+    Attributes:
+        design: how they were drawn.
+        votes: a row for each labelled post of the design: `place`, Int64, and `y_<label>`, Float64, shares of votes.
+    """
+
+    design: Design
+    votes: pl.DataFrame
+
+
 def make_frame(
     scored: ScoredPosts, labels_wanted: int, question: Question, per_cell: int | None = None
 ) -> SamplingFrame:
@@ -116,6 +130,30 @@ def make_frame(
     in_cell = counts.posts.sum(axis=(1, 2))
     wanted = np.maximum(per_cell or 0, np.floor(labels_wanted * in_cell / in_cell.sum()).astype(np.int64))
     return _measure_frame(cut_cells(counts.posts, counts.cells, wanted), counts, question)
+
+
+def frame_unsure(scored: ScoredPosts, labels_wanted: int) -> tuple[SamplingFrame, Ints]:
+    """Return the corpus cut between posts that the model is sure and unsure of, and how many to draw of each stratum.
+
+    Raises:
+        InputError: there are no posts.
+    """
+    counts = count_posts(divide(scored, Question()), len(scored.labels))
+    histogram = counts.posts[0]
+    if not histogram.sum():
+        raise InputError(f"{', '.join(scored.names[:3])} holds no post with an answer: there is nothing to draw from.")
+    each = -(-labels_wanted // len(histogram))
+    cuts = []
+    for row in histogram:
+        above = row[::-1].cumsum()[::-1]  # posts at least so unsure
+        enough = np.flatnonzero(above >= min(_CHOICE * each, int(row.sum())))
+        cuts.append((int(enough[-1]),) if len(enough) and enough[-1] > 0 and above[enough[-1]] < row.sum() else ())
+    strata = Strata(((None, None),), (tuple(cuts),))
+    frame = _measure_frame(strata, counts, Question())
+    numbers = np.zeros(len(strata), np.int64)
+    last = np.cumsum([len(steps) + 1 for steps in cuts]) - 1  # the most unsure of each label
+    numbers[last] = np.minimum(frame.sizes[last], each)
+    return frame, numbers
 
 
 def choose_numbers(frame: SamplingFrame, labels_wanted: int, per_cell: int | None = None) -> Ints:

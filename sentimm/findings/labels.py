@@ -11,8 +11,7 @@ import polars as pl
 
 from sentimm.corpus.labels import NO_LABEL, read_labels
 from sentimm.errors import InputError, UsageError
-from sentimm.findings.designs import SUFFIX, Design, read_design
-from sentimm.findings.shares import LabelledSample
+from sentimm.findings.designs import SUFFIX, Design, LabelledSample, read_design
 from sentimm.findings.sheets.rows import Judgement
 from sentimm.findings.sheets.spreadsheets import read_csv, read_excel
 from sentimm.findings.sheets.tools import read_json
@@ -38,19 +37,24 @@ class Labels:
 
 
 def find_design(sheets: Sequence[Path], named: Path | None = None) -> Path:
-    """Return the design file of sheets: the one that is named, or the one that lies beside the first.
+    """Return the design file of sheets: the one that is named, or the largest one that lies beside them.
 
-    `posts.csv`, `posts.anna.csv` and the folder `posts` have `posts.design.parquet`.
+    `posts.csv`, `posts.anna.csv` and what lies in the folder `posts` have `posts.design.parquet`. The design of a sheet
+    that was drawn to add to another one knows both.
     """
     if named is not None:
         return named
-    first = sheets[0]
-    stems = [first.name, first.stem]
+    candidates = [path for sheet in sheets for path in _list_designs(sheet)]
+    there = [path for path in dict.fromkeys(candidates) if path.exists()]
+    return max(there, key=lambda path: len(read_design(path).posts)) if there else candidates[0]
+
+
+def _list_designs(sheet: Path) -> list[Path]:
+    stems = [sheet.stem]
     while "." in stems[-1]:
         stems.append(stems[-1].rpartition(".")[0])
-    candidates = [first.with_name(stem + SUFFIX) for stem in stems]
-    candidates.append(first.parent.with_name(first.parent.name + SUFFIX))  # of a file in the sheet's folder
-    return next((path for path in candidates if path.exists()), candidates[min(1, len(candidates) - 1)])
+    beside = [sheet.with_name(stem + SUFFIX) for stem in stems]
+    return [*beside, sheet.absolute().parent.with_name(sheet.absolute().parent.name + SUFFIX)]
 
 
 def read_sheets(sheets: Sequence[Path], design: Design) -> Labels:
@@ -61,7 +65,7 @@ def read_sheets(sheets: Sequence[Path], design: Design) -> Labels:
         ColumnError, TableError: one can't be read, or has a label that nobody knows.
         UsageError: one person labelled a content twice, differently; or the ids are those of another sheet.
     """
-    return number_judgements([(path, each) for path in sheets for each in _read_sheet(path)], design)
+    return number_judgements([(path, each) for path in sheets for each in read_sheet(path)], design)
 
 
 def number_judgements(judgements: Sequence[tuple[Path, Judgement]], design: Design) -> Labels:
@@ -121,7 +125,13 @@ def read_labelled_sample(
     return join_labels(design, labels), labels, path
 
 
-def _read_sheet(path: Path) -> list[Judgement]:
+def read_sheet(path: Path) -> list[Judgement]:
+    """Read what people wrote into one sheet, of any format.
+
+    Raises:
+        InputError: it is not there.
+        ColumnError, TableError: it can't be read.
+    """
     if not path.exists():
         raise InputError(f"There is no sheet {path}.")
     if path.is_dir():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -12,9 +13,22 @@ import polars as pl
 from sentimm.corpus.chunks import chunk_frame
 from sentimm.corpus.image_lookup import ImageFile
 from sentimm.errors import ColumnError, ImageError, UsageError
-from sentimm.findings.designs import Design, choose_numbers, draw_posts, make_frame
+from sentimm.findings.designs import (
+    Design,
+    check_design,
+    choose_numbers,
+    draw_posts,
+    frame_unsure,
+    make_frame,
+    read_design,
+    write_design,
+)
+from sentimm.findings.labels import find_design
 from sentimm.findings.options import SampleOptions
-from sentimm.findings.scored import PLACE, ScoredPosts
+from sentimm.findings.power import Plan, count_labels, find_margin, list_plans, measure_variance
+from sentimm.findings.question import Question
+from sentimm.findings.scored import PLACE, ScoredPosts, count_posts, divide, open_scored
+from sentimm.findings.sheet_files import check_replaceable, name_design, name_sheets, write_sheet
 from sentimm.findings.sheets.rows import SheetRow
 from sentimm.images import read_image
 from sentimm.options import CorpusOptions
@@ -27,6 +41,92 @@ class Sheet:
 
     rows: tuple[SheetRow, ...]
     design: Design
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What one `sample` command did.
+
+    Attributes:
+        plans: what numbers of labels give; only these where nothing was written.
+        sheets: the files or folders that were written.
+        design: the design file.
+        contents: distinct contents to label.
+        posts: posts that were drawn.
+        margin: half the width of a 95% interval of the corpus that they are likely to give, in points; None: of a sheet
+            to train on.
+        corpus: posts of the corpus that have an answer.
+    """
+
+    plans: tuple[Plan, ...]
+    sheets: tuple[Path, ...] = ()
+    design: Path | None = None
+    contents: int = 0
+    posts: int = 0
+    margin: float | None = None
+    corpus: int = 0
+
+
+def run_sample(options: SampleOptions) -> Sampled:
+    """Draw a sheet, and write it with its design file; or only plan.
+
+    Raises:
+        SentimmError: see `open_scored`, `draw_sheet`, `check_replaceable` and `write_sheet`.
+    """
+    scored = open_scored(options.inputs)
+    if options.plan:
+        frame = make_frame(scored, options.labels, Question())
+        return Sampled(
+            tuple(list_plans(frame, _find_smallest(scored, options.question))), corpus=int(frame.sizes.sum())
+        )
+    assert options.output is not None
+    sheets, design = name_sheets(options.output, options.annotators), name_design(options.output)
+    for path in sheets:
+        check_replaceable(path)
+    sheet = _choose_draw(scored, options, design)
+    parts = [list(sheet.rows)]
+    if options.annotators:
+        parts = divide_rows(sheet.rows, len(options.annotators), options.overlap, options.seed)
+    write_design(design, sheet.design)
+    for path, rows in zip(sheets, parts, strict=True):
+        write_sheet(path, rows, scored.labels, options.sheet_format, design)
+    posts, corpus = len(sheet.design.posts), int(sheet.design.frame.sizes.sum())
+    margin = find_margin(posts, measure_variance(sheet.design.frame), corpus)
+    margin_or_none = None if options.for_training else margin
+    return Sampled((), tuple(sheets), design, len(sheet.rows), posts, margin_or_none, corpus)
+
+
+def _choose_draw(scored: ScoredPosts, options: SampleOptions, design: Path) -> Sheet:
+    """Draw what was asked for; `design` is where the new design will lie."""
+    if options.add is not None:
+        path = find_design([options.add], options.design)
+        earlier = read_design(path)
+        check_design(earlier, scored, path)
+        if path.absolute() == design.absolute():
+            raise UsageError(f"{options.output} is the sheet that is added to: name another one with -o.")
+        return extend_sheet(scored, earlier, options)
+    if options.for_training:
+        return draw_for_training(scored, options)
+    if options.margin is not None:
+        frame = make_frame(scored, options.labels, Question())
+        wanted = count_labels(options.margin, measure_variance(frame), int(frame.sizes.sum()))
+        options = replace(options, labels=wanted)
+    return draw_sheet(scored, options)
+
+
+def draw_for_training(scored: ScoredPosts, options: SampleOptions) -> Sheet:
+    """Draw posts that the model is unsure of, as many of each predicted label: to train on, not to estimate from."""
+    frame, numbers = frame_unsure(scored, options.labels)
+    design = draw_posts(scored, frame, numbers, options.seed)
+    return _make_sheet(scored, replace(design, is_random=False), options, earlier=None)
+
+
+def _find_smallest(scored: ScoredPosts, question: Question) -> float | None:
+    """Return the share of the posts that the smallest group or period has."""
+    if not question.keys:
+        return None
+    posts = count_posts(divide(scored, question), len(scored.labels), question.keys).posts.sum(axis=(1, 2))
+    return float(posts.min() / posts.sum())
 
 
 def draw_sheet(scored: ScoredPosts, options: SampleOptions) -> Sheet:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from sentimm.errors import UsageError
-from sentimm.findings.designs import Design, SamplingFrame
+from sentimm.findings.designs import LabelledSample, SamplingFrame, check_design
 from sentimm.findings.estimators import (
     Estimate,
     Floats,
@@ -22,28 +23,18 @@ from sentimm.findings.estimators import (
     estimate_shares,
     find_margins,
 )
-from sentimm.findings.options import Compare
+from sentimm.findings.labels import read_labelled_sample
+from sentimm.findings.options import Compare, SharesOptions
 from sentimm.findings.question import Question
-from sentimm.findings.scored import PLACE, Domains, ScoredPosts, divide, find_cells, sum_population
+from sentimm.findings.scored import PLACE, Domains, ScoredPosts, divide, find_cells, open_scored, sum_population
+from sentimm.findings.sheets.spreadsheets import write_workbook
 from sentimm.findings.strata import ALL_ALIKE, FEWEST_LABELS
+from sentimm.storage.atomic import commit_file
 
 Cells = Sequence[tuple[str | None, str | None]]
 
 LEVEL = 0.95
 _FEWEST_IN_DOMAIN = 10  # labels, below which no interval of a group is given: nothing is there to see how labels vary
-
-
-@dataclass(frozen=True)
-class LabelledSample:
-    """Labels of drawn posts.
-
-    Attributes:
-        design: how they were drawn.
-        votes: a row for each labelled post of the design: `place`, Int64, and `y_<label>`, Float64, shares of votes.
-    """
-
-    design: Design
-    votes: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -72,6 +63,69 @@ class Shares:
         """Half the width of the widest interval, in points; None: there is none."""
         widths = (self.table["high"] - self.table["low"]).drop_nulls()
         return None if not len(widths) else float(widths.max()) * 50  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one `shares` command found.
+
+    Attributes:
+        shares: the estimates.
+        scored: the posts.
+        labelled: rows of the sheets that have a label; None: no sheet.
+        unsure: judgements that were marked as unsure.
+    """
+
+    shares: Shares
+    scored: ScoredPosts
+    labelled: int | None = None
+    unsure: int = 0
+
+
+def run_shares(options: SharesOptions) -> Answer:
+    """Estimate what was asked, and write the table where that is wanted.
+
+    Raises:
+        SentimmError: see `open_scored`, `read_labelled_sample` and `estimate_corpus`.
+        OutputError: the table can't be written.
+    """
+    scored = open_scored(options.inputs)
+    if not options.labels:
+        answer = Answer(count_corpus(scored, options.question), scored)
+    else:
+        sample, labels, path = read_labelled_sample([Path(name) for name in options.labels], options.design)
+        check_design(sample.design, scored, path)
+        found = estimate_corpus(
+            scored, options.question, sample, compare=options.compare, simultaneous=options.simultaneous
+        )
+        found = replace(found, notes=(*labels.notes, *found.notes))
+        answer = Answer(found, scored, labels.votes["sheet_id"].n_unique(), labels.unsure)
+    if options.output is not None:
+        write_table(options.output, answer.shares)
+    return answer
+
+
+def write_table(path: Path, shares: Shares) -> None:
+    """Write shares as Parquet, CSV or Excel; differences into a second file, or a second sheet.
+
+    Raises:
+        MissingExtraError: xlsxwriter is not installed.
+        OutputError: it can't be written.
+    """
+    tables = {"shares": shares.table}
+    if shares.differences is not None:
+        tables["differences"] = shares.differences
+    suffix = path.suffix.lower()
+    if suffix == ".xlsx":
+        write_workbook(path, tables)
+        return
+    for name, table in tables.items():
+        target = path if name == "shares" else path.with_name(f"{path.stem}.{name}{path.suffix}")
+        with commit_file(target) as temporary:
+            if suffix == ".csv":
+                table.write_csv(temporary)
+            else:
+                table.write_parquet(temporary)
 
 
 def estimate_corpus(

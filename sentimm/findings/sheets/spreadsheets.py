@@ -6,10 +6,14 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sentimm.errors import ColumnError, MissingExtraError, TableError
 from sentimm.findings.sheets.rows import Judgement, SheetRow, make_thumbnail
 from sentimm.storage.atomic import commit_file
+
+if TYPE_CHECKING:
+    import polars as pl
 
 COLUMNS = ("sheet_id", "text", "image", "label", "unsure", "comment")
 
@@ -70,6 +74,24 @@ def write_excel(path: Path, rows: Sequence[SheetRow], labels: Sequence[str]) -> 
                 1, 3, last, 3, {"validate": "list", "source": list(labels), "error_message": "Choose a label."}
             )
             sheet.data_validation(1, 4, last, 4, {"validate": "list", "source": ["x"]})
+
+
+def write_workbook(path: Path, tables: Mapping[str, pl.DataFrame]) -> None:
+    """Write tables as the sheets of an Excel workbook.
+
+    Raises:
+        MissingExtraError: xlsxwriter is not installed.
+        OutputError: it can't be written.
+    """
+    try:
+        import xlsxwriter
+    except ImportError as error:
+        raise _needs_excel("written") from error
+    with commit_file(path) as temporary:
+        settings = {"strings_to_formulas": False, "strings_to_urls": False}
+        with xlsxwriter.Workbook(str(temporary), settings) as book:
+            for name, table in tables.items():
+                table.write_excel(book, name, autofit=True)
 
 
 def read_csv(path: Path) -> list[Judgement]:
