@@ -31,9 +31,10 @@ from torchvision.transforms import Compose, PILToTensor, Resize
 from transformers import PreTrainedTokenizerFast
 
 from sentimm.bundle.bundle import load_bundle
-from sentimm.models.encoders import ImageEncoder, ImageEncoderConfig, TextEncoder, TextEncoderConfig
-from sentimm.models.fusion import SentimentModel
 from sentimm.models.fusions import FusionConfig
+from sentimm.models.image_encoder import ImageEncoder, ImageEncoderConfig
+from sentimm.models.sentiment_model import SentimentModel
+from sentimm.models.text_encoder import TextEncoder, TextEncoderConfig
 from sentimm.text import normalize_texts
 from sentimm.training.run_folder import open_run
 

@@ -26,9 +26,9 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sentimm.models.encoders import ImageEncoder, load_image_encoder
-from sentimm.models.fusion import SentimentModel
 from sentimm.models.fusions import FusionConfig
+from sentimm.models.image_encoder import ImageEncoder, load_image_encoder
+from sentimm.models.sentiment_model import SentimentModel
 from sentimm.training.data.posts import LabelledPosts, decode_images, load_posts
 from sentimm.training.options import TrainOptions
 

@@ -13,19 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-IN_PROCESS = """
-import sentimm.scoring.pipeline.decoder_pool
-
-
-def decode(self, files):
-    for file in files:
-        self._rows[self.decoded] = sentimm.scoring.pipeline.decoder_pool.decode_image(file, self._size)
-        self.decoded += 1
-    return [None] * len(files)
-
-
-sentimm.scoring.pipeline.decoder_pool.Decoder.decode = decode
-"""
+IN_PROCESS = "import sentimm.scoring.pipeline.decoder_pool as pool; pool.ISOLATED = False; "
 SCORE = "import json, sys; from sentimm.cli.app import main; main(sys.argv[1:])"
 
 

@@ -1,4 +1,6 @@
-"""Kill jobs at random moments and give their commands again: every row once, each time (docs/reliability.md).
+"""Kill jobs at random moments and run their commands again: every row comes out once.
+
+Results: docs/contributing/reliability.md.
 
 python benchmarks/kill.py --kills 60 --seed 0
 

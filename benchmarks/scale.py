@@ -1,4 +1,6 @@
-"""What a cluster's driver does, measured (docs/scale.md): scheduling parts, staging posts, putting an output together.
+"""What a cluster's driver does, measured: scheduling parts, staging posts, putting an output together.
+
+Results: docs/research/experiments/2026-11-25-a-billion-posts.md.
 
 python benchmarks/scale.py --parts 1000 10000 100000 --workers 16
 python benchmarks/scale.py --files TABLE.csv --images FOLDER
@@ -29,7 +31,7 @@ from sentimm.scoring.cluster import ray_cluster as cluster
 from sentimm.scoring.cluster.ray_cluster import Cluster
 from sentimm.scoring.cluster.worker import PartWorker
 from sentimm.scoring.job import run_job
-from sentimm.scoring.output.columns import regroup_parts, write_file
+from sentimm.scoring.output.parquet_files import regroup_parts, write_parquet
 from sentimm.scoring.pipeline.chunk_scorer import Encodings
 from tests.support.tiny_bundles import make_bundle
 
@@ -68,7 +70,7 @@ def measure_files(table: str, images: Path) -> None:
         run_job(ScoreOptions((table,), options, output, make_bundle(folder / "bundle")), lambda _event: None)
         tables, began = regroup_parts([output], lambda _rows: None), time.monotonic()
         again = folder / "again.parquet"
-        write_file(again, tables, pl.read_parquet(output).to_arrow().schema, {}, Counts({}, {}, {}))
+        write_parquet(again, tables, pl.read_parquet(output).to_arrow().schema, {}, Counts({}, {}, {}))
         print_files("put together", survey.rows, time.monotonic() - began, [again])
 
 

@@ -1,4 +1,6 @@
-"""A long job over a dirty corpus, killed and given again ten times, against an undisturbed one (docs/reliability.md).
+"""A long job over a dirty corpus, killed and run again ten times, against one left alone.
+
+Results: docs/contributing/reliability.md.
 
 python benchmarks/soak.py                      1,000,000 posts through a tiny bundle
 python benchmarks/soak.py --default            50,000 posts through the built-in model

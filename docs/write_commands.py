@@ -1,4 +1,4 @@
-"""Writes docs/commands.md from the commands themselves: `python docs/write_commands.py` after a change to them.
+"""Write docs/reference/commands.md from the commands: run `python docs/write_commands.py` after changing one.
 
 It reads the functions' signatures and docstrings, of which Typer makes the help, and not Typer's own objects: those
 change from one version to the next.
@@ -20,7 +20,7 @@ from typer.models import ArgumentInfo, OptionInfo
 
 from sentimm.cli.app import COMMANDS, app
 
-FILE = Path(__file__).parent / "commands.md"
+FILE = Path(__file__).parent / "reference" / "commands.md"
 
 INTRODUCTION = """\
 # Commands
@@ -39,32 +39,32 @@ class Parameter:
     default: str
 
     def describe(self) -> str:
-        """Give the parameter's line in the documentation."""
+        """Return the parameter's line in the documentation."""
         spelling = " ".join(filter(None, [", ".join(self.names), self.value]))
         default = f" Default: `{self.default}`." if self.default else ""
         return f"- `{spelling}`: {_escape(self.help)}{default}"
 
 
 def list_commands() -> dict[str, Callable[..., Any]]:
-    """Give every command's function by name, in the order of the help."""
+    """Return every command's function by name, in the order of the help."""
     return {name: getattr(importlib.import_module(module), name) for name, module in COMMANDS.items()}
 
 
 def list_common() -> list[Parameter]:
-    """Give the options that every command takes."""
+    """Return the options that every command takes."""
     callback = app.registered_callback
     assert callback is not None and callback.callback is not None
     return [*list_parameters(callback.callback), Parameter(("--help",), "", "Show the help and stop.", "")]
 
 
 def list_parameters(function: Callable[..., Any]) -> list[Parameter]:
-    """Give what a command takes, but for what is hidden."""
+    """Return what a command takes, without hidden parameters."""
     hints = typing.get_type_hints(function, include_extras=True)
     return list(_read_parameters(inspect.signature(function), hints))
 
 
 def render_commands() -> str:
-    """Give what docs/commands.md should hold."""
+    """Return the text of docs/reference/commands.md."""
     sections = [INTRODUCTION]
     for name, function in list_commands().items():
         parameters = list_parameters(function)

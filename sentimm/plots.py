@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from sentimm.training.comparison.results import Comparison, Spread
+from sentimm.storage.atomic import commit_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,21 +24,21 @@ def escape_text(text: str) -> str:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, with boxes in the place of characters that matplotlib's font lacks.
+    """Write a figure as PNG, durably, with boxes in the place of characters that matplotlib's font lacks.
 
     Raises:
-        OSError: `path` can't be written.
+        OutputError: `path` can't be written.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), commit_file(path) as temporary:
         warnings.filterwarnings("ignore", "Glyph .* missing from")
-        figure.savefig(path, format="png", dpi=120)
+        figure.savefig(temporary, format="png", dpi=120)
 
 
 def draw_confusion(matrix: npt.NDArray[np.int64], labels: Sequence[str], path: Path) -> None:
     """Draw a confusion matrix, int64 (true labels, answers): shares of each true label, with the posts.
 
     Raises:
-        OSError: `path` can't be written.
+        OutputError: `path` can't be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -66,7 +66,7 @@ def draw_stages(stages: Sequence[tuple[str, float]], rates: Sequence[tuple[str, 
     """Draw the CPU-milliseconds that each stage takes for a post as bars, and rates in posts per second beside them.
 
     Raises:
-        OSError: `path` can't be written.
+        OutputError: `path` can't be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -84,41 +84,4 @@ def draw_stages(stages: Sequence[tuple[str, float]], rates: Sequence[tuple[str, 
         axes.invert_yaxis()
         axes.set_title(title, fontsize="medium")
         axes.spines[["top", "right"]].set_visible(False)
-    save_figure(figure, path)
-
-
-def draw_comparison(found: Comparison, path: Path) -> None:
-    """Draw each model's accuracy as bars, best and last epoch, with standard deviations, and the paper's as a mark.
-
-    Raises:
-        OSError: `path` can't be written.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    models = found.models
-    places = np.arange(len(models))
-    figure = Figure(figsize=(1.4 * len(models) + 2, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for shift, kind in ((-0.2, "best"), (0.2, "last")):
-        spreads: list[Spread] = [each.summary[kind]["accuracy"] for each in models]
-        heights = [100 * spread.mean for spread in spreads]
-        errors = [100 * (spread.sd or 0.0) for spread in spreads]
-        bars = axes.bar(places + shift, heights, 0.38, yerr=errors, capsize=3, label=f"{kind} epoch")
-        axes.bar_label(bars, [f"{height:.1f}" for height in heights], label_type="center", color="white", fontsize=8)
-    published = [(place, each.paper_accuracy) for place, each in enumerate(models) if each.paper_accuracy is not None]
-    axes.scatter(
-        [place - 0.2 for place, _ in published],
-        [100 * accuracy for _, accuracy in published],
-        marker="D",
-        color="black",
-        zorder=3,
-        label="paper, best epoch",
-    )
-    axes.set_xticks(places, [each.model for each in models], rotation=20)
-    axes.set_ylim(0, 100)
-    axes.set_ylabel("accuracy, %")
-    axes.grid(axis="y", alpha=0.3)
-    figure.legend(loc="outside upper right", ncols=3, fontsize="small", frameon=False)
     save_figure(figure, path)

@@ -27,7 +27,7 @@ def attending_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def quick_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decode images in this process, as on Windows: for tests of many jobs that are about something else."""
-    monkeypatch.setattr(decoders, "_HAS_PROCESSES", False)
+    monkeypatch.setattr(decoders, "ISOLATED", False)
 
 
 @pytest.fixture(scope="session")

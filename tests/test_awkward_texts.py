@@ -239,9 +239,9 @@ def test_log_records_of_names_that_are_no_utf8_are_written(capsys, here):
     name = os.fsdecode(b"p\xff.csv")
     Path(name).write_text("text\na\n")
     code, _, err = run(capsys, "score", name, "--log-file", "run.log", "--verbose")
-    assert code == 2 and "is no UTF-8" in err
+    assert code == 2 and "is not valid UTF-8" in err
     assert "Logging error" not in err and is_harmless(err)
-    assert "is no UTF-8" in Path("run.log").read_text(encoding="utf-8")
+    assert "is not valid UTF-8" in Path("run.log").read_text(encoding="utf-8")
     logging.getLogger("sentimm").info("nothing listens here: %s", name)
 
 

@@ -22,7 +22,8 @@ from sentimm.bundle.bundle import load_bundle
 from sentimm.corpus import CorpusReader, survey_corpus
 from sentimm.errors import BundleError, InputError, SentimmError
 from sentimm.options import CorpusOptions
-from sentimm.scoring.pipeline.decoder_pool import Decoder, Decoders
+from sentimm.scoring.pipeline.decoder import Decoder
+from sentimm.scoring.pipeline.decoder_pool import DecoderPool
 from tests.support.awkward_images import FORMATS, encode
 from tests.support.tiny_bundles import make_bundle
 
@@ -97,7 +98,7 @@ class Images:
 
 @pytest.fixture(scope="module")
 def images():
-    with Decoders(SIZE, 1) as pool, pool.borrow() as decoder:
+    with DecoderPool(SIZE, 1) as pool, pool.borrow() as decoder:
         found = Images(decoder)
         yield found
     counts = found.counts
@@ -113,7 +114,7 @@ def test_a_damaged_image_is_pixels_or_a_reason(images: Images, seed: int) -> Non
     content = damage(chance.choice(images.whole), chance, first=chance.choice((0, 0, 20, 60)))
     decoder.decoded = 0
     (error,) = decoder.decode([content])
-    images.processes.add(decoder._process.pid if decoder._process else -1)
+    images.processes.add(decoder.start().pid)
     images.counts["tried"] += 1
     images.counts["past the header"] += passes_header(content)
     if error is None:

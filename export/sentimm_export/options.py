@@ -89,4 +89,6 @@ class ExportOptions:
         if self.share_weights and not {"int8", "fp16"} <= set(self.precisions):
             raise UsageError("--share-weights shares the weights of int8 and fp16: name both in --precision.")
         if self.images is not None and self.calibration is None:
-            raise UsageError("--images is the folder of the images of --calibration, which was not given.")
+            raise UsageError(
+                "--images is the folder of the images of --calibration: name that table too, or leave --images out."
+            )

@@ -1,4 +1,4 @@
-"""The check of an export: answers as the trained model gives them, and for each post whatever its neighbours."""
+"""The check of an export: a bundle answers like the trained model, and each post regardless of its neighbours."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import torch
 from sentimm.bundle.bundle import Bundle, Precision
 from sentimm.errors import ParityError
 from sentimm.metrics.metrics import measure_labels
-from sentimm.models.fusion import SentimentModel
+from sentimm.models.sentiment_model import SentimentModel
 from sentimm.runtime.encoded import Encoded
 from sentimm.runtime.engine import Engine
 from sentimm.text import pad_tokens
-from sentimm.training.run_folder import StoredPosts
+from sentimm.training.data.stored_posts import StoredPosts
 
-# The design's first promise: how far a post's probabilities may move with its neighbours.
+# How far a post's probabilities may move with its neighbours (docs/architecture.md, the first promise).
 NEIGHBOUR_TOLERANCE: dict[Precision, float] = {"int8": 1e-3, "fp32": 1e-4, "fp16": 5e-3}
 _FP32_TOLERANCE = 1e-4
 _BATCH = 32
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
-Rows = list[Ints]
+Int64Array = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
+TokenRows = list[Int64Array]
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -34,9 +34,9 @@ Pixels = npt.NDArray[np.uint8]
 class Parity:
     """How one precision of a bundle compares with PyTorch over `posts` held-out posts.
 
-    `agreement` is the share of equal labels, `largest_difference` that of a probability; `neighbour_difference` is how
-    far a post's probabilities move between scoring it alone and in a batch with longer ones. The accuracies are over
-    the posts that have a label.
+    `agreement` is the share of equal labels, `largest_difference` the largest difference of a probability;
+    `neighbour_difference` is how far a post's probabilities move between scoring it alone and in a batch with longer
+    ones. The accuracies are over the labelled posts.
     """
 
     posts: int
@@ -49,27 +49,27 @@ class Parity:
 
 def compare_with_model(model: SentimentModel, bundle: Bundle, precision: Precision, posts: StoredPosts) -> Parity:
     """Score `posts` with the PyTorch model and with `precision` of the bundle, on the CPU."""
-    prepared = _Prepared(bundle, posts)
+    prepared = _PreparedPosts(bundle, posts)
     engine = Engine(bundle, device="cpu", precision=precision, batch_size=_BATCH)
     expected = prepared.score_in_pytorch(model)
-    found = prepared.score(engine)
+    actual = prepared.score(engine)
     return Parity(
         posts=len(posts.texts),
-        agreement=float((expected.argmax(axis=1) == found.argmax(axis=1)).mean()),
-        largest_difference=float(np.abs(expected - found).max()),
+        agreement=float((expected.argmax(axis=1) == actual.argmax(axis=1)).mean()),
+        largest_difference=float(np.abs(expected - actual).max()),
         neighbour_difference=_measure_neighbours(prepared, engine),
-        accuracy=_accuracy(posts, found),
-        accuracy_pytorch=_accuracy(posts, expected),
+        accuracy=_measure_accuracy(posts, actual),
+        accuracy_pytorch=_measure_accuracy(posts, expected),
     )
 
 
 def score_posts(engine: Engine, posts: StoredPosts) -> npt.NDArray[np.float32]:
     """Score `posts` with a bundle: probabilities, float32 (posts, labels), NaN where it reads nothing of a post."""
-    return _Prepared(engine.bundle, posts).score(engine)
+    return _PreparedPosts(engine.bundle, posts).score(engine)
 
 
 def check_parity(parity: Parity, precision: Precision, min_agreement: float) -> None:
-    """Refuse a precision whose answers are not the model's.
+    """Check that a precision answers like the model.
 
     Raises:
         ParityError: fp32 probabilities differ by more than 1e-4, another precision's labels agree less often than
@@ -82,9 +82,9 @@ def check_parity(parity: Parity, precision: Precision, min_agreement: float) -> 
         )
     if parity.agreement < min_agreement:
         raise ParityError(
-            f"The {precision} graphs give the trained model's label on {parity.agreement:.1%} of {parity.posts} "
-            f"held-out posts, fewer than {min_agreement:.0%}: nothing was written. Export without {precision}, give "
-            "more posts with --calibration, or accept it with --min-agreement."
+            f"The {precision} graphs predict the trained model's label on {parity.agreement:.1%} of {parity.posts} "
+            f"held-out posts, fewer than {min_agreement:.0%}: nothing was written. Export without {precision}, name "
+            "more posts with --calibration, or lower --min-agreement."
         )
     if parity.neighbour_difference > NEIGHBOUR_TOLERANCE[precision]:
         raise ParityError(
@@ -93,17 +93,17 @@ def check_parity(parity: Parity, precision: Precision, min_agreement: float) -> 
         )
 
 
-def to_manifest(parity: Parity) -> dict[str, Any]:
-    """Turn a comparison into what bundle.json holds."""
+def describe_parity(parity: Parity) -> dict[str, Any]:
+    """Return the fields of bundle.json."""
     return {key: round(value, 6) for key, value in asdict(parity).items()}
 
 
-class _Prepared:
-    """Posts as the graphs take them: `text_index` and `image_index` as in the fusion graph."""
+class _PreparedPosts:
+    """Posts as inputs of the graphs: tokens, pixels, and the fusion graph's `text_index` and `image_index`."""
 
     def __init__(self, bundle: Bundle, posts: StoredPosts) -> None:
         self.posts = len(posts.texts)
-        self.rows: Rows = []
+        self.tokens: TokenRows = []
         self.pad_id = 0
         texts = [row for row, text in enumerate(posts.texts) if text] if bundle.text is not None else []
         images = (
@@ -112,13 +112,13 @@ class _Prepared:
         if bundle.text is not None:
             tokenizer = bundle.text.load_tokenizer()
             self.pad_id = bundle.text.pad_id
-            self.rows = tokenizer.encode([posts.texts[row] for row in texts])
+            self.tokens = tokenizer.encode([posts.texts[row] for row in texts])
         size = 1 if bundle.image is None else bundle.image.size
         pixels = [image for image in posts.images if image is not None] if images else []
         self.pixels = np.stack(pixels) if pixels else np.zeros((0, 3, size, size), dtype=np.uint8)
         self.text_index = _index(len(posts.texts), texts) if bundle.text is not None else None
         self.image_index = _index(len(posts.texts), images) if bundle.image is not None else None
-        self.temperatures = _find_temperatures(bundle, posts)
+        self.temperatures = _list_temperatures(bundle, posts)
 
     def score(self, engine: Engine) -> npt.NDArray[np.float32]:
         """Score all posts with the bundle: probabilities, float32 (posts, labels)."""
@@ -135,8 +135,11 @@ class _Prepared:
         """Score all posts with the model: probabilities, float32 (posts, labels)."""
 
         def score(
-            texts: Rows | None, images: Pixels | None, text_index: Ints | None, image_index: Ints | None
-        ) -> Floats:
+            texts: TokenRows | None,
+            images: Pixels | None,
+            text_index: Int64Array | None,
+            image_index: Int64Array | None,
+        ) -> Float32Array:
             text = image = None
             if model.text is not None and texts is not None:
                 ids = map(torch.from_numpy, pad_tokens(texts, self.pad_id))
@@ -151,15 +154,15 @@ class _Prepared:
             return scores.softmax(dim=1).numpy()
 
     def _in_batches(
-        self, score: Callable[[Rows | None, Pixels | None, Ints | None, Ints | None], Floats]
+        self, score: Callable[[TokenRows | None, Pixels | None, Int64Array | None, Int64Array | None], Float32Array]
     ) -> npt.NDArray[np.float32]:
-        """Call `score` with the texts, images and indices of a batch of posts at a time, and join what it gives."""
+        """Call `score` with the texts, images and indices of each batch of posts, and join the results."""
         parts = []
         for start in range(0, self.posts, _BATCH):
             texts = images = text_index = image_index = None
             if self.text_index is not None:
-                chosen, text_index = _renumber(self.text_index[start : start + _BATCH], len(self.rows))
-                texts = [self.rows[row] for row in chosen]
+                chosen, text_index = _renumber(self.text_index[start : start + _BATCH], len(self.tokens))
+                texts = [self.tokens[row] for row in chosen]
             if self.image_index is not None:
                 chosen, image_index = _renumber(self.image_index[start : start + _BATCH], len(self.pixels))
                 images = self.pixels[chosen]
@@ -167,13 +170,14 @@ class _Prepared:
         return np.concatenate(parts)
 
 
-def _measure_neighbours(prepared: _Prepared, engine: Engine) -> float:
-    """Score the shortest texts and some images alone and in one full batch with others.
+def _measure_neighbours(prepared: _PreparedPosts, engine: Engine) -> float:
+    """Return how far probabilities move between texts or images scored alone and in one full batch.
 
-    Each time without the other modality, and beside one text or image that they all share.
+    The batch holds the shortest texts with the longest, or some images; each is scored without the other modality, and
+    with one text or image that all share.
     """
     worst = 0.0
-    rows = sorted(prepared.rows, key=len)
+    rows = sorted(prepared.tokens, key=len)
     texts = [*rows[: _BATCH // 2], *rows[_BATCH // 2 :][-(_BATCH // 2) :]]
     images = prepared.pixels[:_BATCH]
     nothing = (
@@ -184,19 +188,19 @@ def _measure_neighbours(prepared: _Prepared, engine: Engine) -> float:
         together = engine.encode_texts(texts)
         alone = [engine.encode_texts([row]) for row in texts]
         for image in [nothing[1]] + ([engine.encode_images(images[:1])] if len(images) else []):
-            found = [_fuse_all(engine, text, image, len(text)) for text in [together, *alone]]
-            worst = max(worst, float(np.abs(found[0] - np.concatenate(found[1:])).max()))
+            parts = [_fuse_all(engine, text, image, len(text)) for text in [together, *alone]]
+            worst = max(worst, float(np.abs(parts[0] - np.concatenate(parts[1:])).max()))
     if len(images) > 1:
         together = engine.encode_images(images)
         alone = [engine.encode_images(images[row : row + 1]) for row in range(len(images))]
         for text in [nothing[0]] + ([engine.encode_texts(texts[-1:])] if texts else []):
-            found = [_fuse_all(engine, text, image, len(image)) for image in [together, *alone]]
-            worst = max(worst, float(np.abs(found[0] - np.concatenate(found[1:])).max()))
+            parts = [_fuse_all(engine, text, image, len(image)) for image in [together, *alone]]
+            worst = max(worst, float(np.abs(parts[0] - np.concatenate(parts[1:])).max()))
     return worst
 
 
 def _fuse_all(engine: Engine, text: Encoded | None, image: Encoded | None, posts: int) -> npt.NDArray[np.float32]:
-    """Score posts that have a row each of what has as many rows, and share the one row, or none, of the other."""
+    """Score posts with a row each of the modality that has as many rows, and the one row, or none, of the other."""
     index = [
         None
         if encoded is None
@@ -208,21 +212,21 @@ def _fuse_all(engine: Engine, text: Encoded | None, image: Encoded | None, posts
     return engine.fuse(text, image, *index)
 
 
-def _find_temperatures(bundle: Bundle, posts: StoredPosts) -> npt.NDArray[np.float32]:
-    """Give each post's temperature, by the modalities that the model reads of it: float32 (posts,)."""
+def _list_temperatures(bundle: Bundle, posts: StoredPosts) -> npt.NDArray[np.float32]:
+    """Return each post's temperature, by the modalities that the model reads of it: float32 (posts,)."""
     names = [
         "+".join(
             name
-            for name, given in (("text", bool(text)), ("image", image is not None))
-            if given and name in bundle.modalities
+            for name, present in (("text", bool(text)), ("image", image is not None))
+            if present and name in bundle.modalities
         )
         for text, image in zip(posts.texts, posts.images, strict=True)
     ]
     return np.array([bundle.temperatures.get(name, 1.0) for name in names], dtype=np.float32)
 
 
-def _renumber(index: Ints, rows: int) -> tuple[Ints, Ints]:
-    """Give the rows that occur in `index`, and the index into them; the number of rows stands for none."""
+def _renumber(index: Int64Array, rows: int) -> tuple[Int64Array, Int64Array]:
+    """Return the rows that occur in `index`, and the index into these; the number of rows stands for none."""
     chosen, renumbered = np.unique(np.append(index, rows), return_inverse=True)
     return chosen[:-1], renumbered[:-1].astype(np.int64)
 
@@ -233,6 +237,6 @@ def _index(posts: int, present: list[int]) -> npt.NDArray[np.int64]:
     return index
 
 
-def _accuracy(posts: StoredPosts, probabilities: npt.NDArray[np.float32]) -> float:
+def _measure_accuracy(posts: StoredPosts, probabilities: npt.NDArray[np.float32]) -> float:
     labelled = posts.labels >= 0
     return measure_labels(posts.labels[labelled], probabilities[labelled].argmax(axis=1)).accuracy

@@ -1,4 +1,4 @@
-"""The posts that int8's scales are found with: those that a run keeps, or a table's."""
+"""The posts from which int8's scales are computed: those stored in a run, or those of a table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,25 +15,26 @@ from sentimm.errors import ImageError, InputError
 from sentimm.images import decode_image
 from sentimm.options import CorpusOptions
 from sentimm.text import TextTokenizer, normalize_texts, pad_tokens
-from sentimm.training.run_folder import Run, read_posts
+from sentimm.training.data.stored_posts import read_posts
+from sentimm.training.run_folder import Run
+from sentimm_export.smoothing import Feeds
 
-# Histograms of all activations are in memory at once: of texts the percentiles settle early.
+# Histograms of all activations are in memory at once; percentiles over texts settle early.
 _MOST_TEXTS = 192
 _MOST_IMAGES = 96
 _TEXT_BATCH = 32
 _IMAGE_BATCH = 8
 _CHUNK_ROWS = 256
 
-Feeds = list[dict[str, npt.NDArray[Any]]]
 Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class ScalePosts:
-    """What a model is run over to see its activations.
+    """Posts over which a model runs for the ranges of its activations.
 
     Attributes:
-        path: where it is from.
+        path: the file that they are from.
         texts: normalised, none of them empty.
         images: uint8 (3, size, size) each.
     """
@@ -43,8 +43,8 @@ class ScalePosts:
     texts: tuple[str, ...]
     images: tuple[Pixels, ...]
 
-    def feed_texts(self, run: Run) -> Feeds:
-        """Give the texts as the run's tokens, in batches of one common length, which the histograms' collector needs.
+    def make_text_feeds(self, run: Run) -> Feeds:
+        """Return the texts as tokens, in batches of one common length, as the collector of histograms needs them.
 
         Raises:
             InputError: there is no text.
@@ -59,8 +59,8 @@ class ScalePosts:
             for start in range(0, len(ids) - len(ids) % _TEXT_BATCH or len(ids), _TEXT_BATCH)
         ]
 
-    def feed_images(self) -> Feeds:
-        """Give the images in batches.
+    def make_image_feeds(self) -> Feeds:
+        """Return the images in batches.
 
         Raises:
             InputError: there is no image.
@@ -72,16 +72,16 @@ class ScalePosts:
 
     def _explain_missing(self, modality: str) -> InputError:
         return InputError(
-            f"{self.path} holds no {modality}, and int8 needs some for its scales: name posts that have one with "
+            f"{self.path} holds no {modality}, and int8 needs some for its scales: name other posts with "
             "--calibration FILE --images DIR, or leave int8 out with --precision fp32,fp16."
         )
 
 
-def keep_scale_posts(run: Run) -> ScalePosts:
-    """Give the posts that the run keeps.
+def load_scale_posts(run: Run) -> ScalePosts:
+    """Load the posts that the run stores.
 
     Raises:
-        RunError: their file is not there or damaged.
+        RunError: their file is missing or damaged.
     """
     path = run.path / "calibration.parquet"
     posts = read_posts(path, None if run.image is None else run.image.size)
@@ -91,7 +91,7 @@ def keep_scale_posts(run: Run) -> ScalePosts:
 
 
 def read_scale_posts(run: Run, table: Path, folder: Path | None) -> ScalePosts:
-    """Read the first texts and the first images that can be decoded of a table, whose images lie in `folder`.
+    """Read the first texts and the first readable images of a table, whose images are in `folder`.
 
     Raises:
         InputError, ColumnError, TableError: see `survey_corpus`.

@@ -1,15 +1,15 @@
-"""Smoothing a text graph before it is quantised: outliers of activations move into weights, or are left in float.
+"""Smoothing of a text graph before it is quantised: outliers of activations move into weights, or stay in float.
 
-A few channels of a transformer's hidden states are many times as large as the others, so one scale for all of them
-leaves most channels few steps. Dividing channel j by s_j and multiplying the weights' row j by it changes no answer:
+A few channels of a transformer's hidden states are many times as large as the others, so a common scale leaves most
+channels few steps. Dividing channel j by s_j and multiplying the weights' row j by it changes no answer:
 
     s_j = max|X_j| ** alpha / max|W_j| ** (1 - alpha)
 
 (SmoothQuant, Xiao et al. 2023, arXiv:2211.10438, equation 4). On the 6-layer BERT it cut the noise of the pooled
 vector from 25% to 7%, and labels that change with quantisation from 4.4% to 2.6%.
 
-Inputs of the second product of a feed-forward layer have outliers that this does not cure, in a few channels: those
-are multiplied in float apart, as in LLM.int8() (Dettmers et al. 2022, arXiv:2208.07339, section 3.2), but always the
+Inputs of the second product of a feed-forward layer have outliers in a few channels that this does not cure: those are
+multiplied separately in float, as in LLM.int8() (Dettmers et al. 2022, arXiv:2208.07339, section 3.2), but always the
 same channels, so that no scale depends on a batch.
 """
 
@@ -33,18 +33,18 @@ _OUTLIER_PERCENTILE = 99.99
 _SECOND_ALPHA = 0.35  # labels as in fp32 on 2,500 tweets: 97.8%; with 0.5 97.3%, without smoothing 96.9%
 
 
-def smooth_products(model: ModelProto, feeds: Feeds, kept: Collection[str]) -> None:
-    """Smooth, in place, the inputs of the graph's products with constant weights; those named in `kept` stay as is.
+def smooth_products(model: ModelProto, feeds: Feeds, excluded: Collection[str]) -> None:
+    """Smooth, in place, the inputs of the graph's products with constant weights, except those named in `excluded`.
 
     Args:
         model: an fp32 text graph.
         feeds: its inputs for some texts; positions that `attention_mask` leaves out don't count.
-        kept: products that will not be quantised.
+        excluded: products that will not be quantised.
     """
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     products: dict[str, list[NodeProto]] = {}
     for node in model.graph.node:
-        if node.op_type == "MatMul" and node.input[1] in weights and node.name not in kept:
+        if node.op_type == "MatMul" and node.input[1] in weights and node.name not in excluded:
             products.setdefault(node.input[0], []).append(node)
     magnitudes = _measure_channels(model, list(products), feeds) if products else {}
     multiplications: dict[str, NodeProto] = {}
@@ -83,7 +83,7 @@ def split_outliers(
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     inputs = [node.input[0] for node in model.graph.node if node.name in products]
     activations = _trace(model, inputs, feeds) if inputs else {}
-    kept: list[str] = []
+    float_products: list[str] = []
     ranges: dict[str, tuple[float, float]] = {}
     ordered: list[NodeProto] = []
     for node in model.graph.node:
@@ -107,36 +107,36 @@ def split_outliers(
             model.graph.initializer.append(numpy_helper.from_array(value, f"{node.name}_{suffix}"))
         smoothed, picked, apart, rest = (f"{output}_{part}" for part in ("smoothed", "picked", "apart", "rest"))
         node.input[0], node.output[0] = smoothed, rest
-        kept.append(f"{node.name}_apart")
+        float_products.append(f"{node.name}_apart")
         ordered += [
             helper.make_node("Mul", [name, f"{node.name}_factor"], [smoothed], name=f"{node.name}_smooth"),
             node,
             helper.make_node("Gather", [name, f"{node.name}_outliers"], [picked], name=f"{node.name}_pick", axis=-1),
-            helper.make_node("MatMul", [picked, f"{node.name}_outlier_weights"], [apart], name=kept[-1]),
+            helper.make_node("MatMul", [picked, f"{node.name}_outlier_weights"], [apart], name=float_products[-1]),
             helper.make_node("Add", [rest, apart], [output], name=f"{node.name}_join"),
         ]
         scaled = values * factor
         ranges[smoothed] = float(scaled.min()), float(scaled.max())
     del model.graph.node[:]
     model.graph.node.extend(ordered)
-    return kept, ranges
+    return float_products, ranges
 
 
 def _measure_channels(model: ModelProto, names: list[str], feeds: Feeds) -> dict[str, npt.NDArray[np.float64]]:
-    """Find how large each channel of the named tensors, float (batch, tokens, channels), gets."""
+    """Return the magnitude of each channel of the named tensors, float (batch, tokens, channels): float (channels,)."""
     traced = _trace(model, names, feeds)
     return {name: np.percentile(np.abs(values), _PERCENTILE, axis=0) for name, values in traced.items()}
 
 
 def _trace(model: ModelProto, names: list[str], feeds: Feeds) -> dict[str, npt.NDArray[np.float32]]:
-    """Give what the named tensors, float (batch, tokens, channels), are for real tokens: (all tokens, channels)."""
+    """Return the values of the named tensors for real tokens: float32 (all tokens, channels) each."""
     traced = ModelProto()
     traced.CopyFrom(model)
     traced.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
     session = InferenceSession(traced.SerializeToString(), providers=["CPUExecutionProvider"])
-    found: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
+    values_of: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
     for feed in feeds:
         real = feed["attention_mask"].astype(bool)
         for name, values in zip(names, session.run(names, feed), strict=True):
-            found[name].append(values[real])
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+            values_of[name].append(values[real])
+    return {name: np.concatenate(parts) for name, parts in values_of.items()}

@@ -21,7 +21,7 @@ from sentimm.events import Counts, Event, Listener, ModelReady, PostsScored, Sur
 from sentimm.options import BenchOptions, ScoreOptions
 from sentimm.runtime.engine import Engine
 from sentimm.scoring.job import run_job
-from sentimm.scoring.output.columns import write_file
+from sentimm.scoring.output.parquet_files import write_parquet
 
 # As in MVSA's posts: pixels of a photograph, words of a text, and how many are repeats.
 _PHOTOS = ((600, 600), (600, 800), (600, 450), (600, 337), (576, 1024), (600, 400))
@@ -147,7 +147,7 @@ def _write_again(output: Path, target: Path, counts: Counts) -> float:
     """Write an output once more, for the seconds that it takes."""
     table = pl.read_parquet(output, glob=False).to_arrow()
     began = time.perf_counter()
-    write_file(target, [table], table.schema, {}, counts)
+    write_parquet(target, [table], table.schema, {}, counts)
     return time.perf_counter() - began
 
 

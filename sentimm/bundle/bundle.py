@@ -2,34 +2,31 @@
 
 `bundle.json` names every other file with its size and SHA-256; loading checks all of them, so a bundle is either
 whole or a `BundleError`. All files lie flat in the folder as plain files: a name that leads out of it is refused, and
-so are links. What the graphs ask for is checked (`graphs`) before anything opens them.
+so are links. What the graphs ask for is checked (`graph_checks`) before anything opens them.
 """
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import json
 import os
-import shutil
-import stat
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from sentimm.bundle.files import check_files, fetch_bundle, hash_file, measure_plain_file
 from sentimm.bundle.graph_checks import check_graph
 from sentimm.bundle.manifest import FORMAT, MANIFEST, MOST_BYTES, REMEDY, Fields, parse_manifest
 from sentimm.errors import BundleError, BundleNotFoundError
-from sentimm.storage import download, is_remote, read_bytes, to_path
+from sentimm.options import Modality
+from sentimm.storage import is_remote, to_path
+from sentimm.storage.atomic import TEMPORARY, sync_file, write_file
 
 if TYPE_CHECKING:
     from sentimm.text import TextTokenizer
 
-Modality: TypeAlias = Literal["text", "image"]
 Precision: TypeAlias = Literal["int8", "fp16", "fp32"]
 
 MODALITIES: tuple[Modality, ...] = ("text", "image")
@@ -139,11 +136,11 @@ def load_bundle(path: Path | str | None = None) -> Bundle:
             does, or the format is a newer one.
     """
     folder = default_bundle_path() if path is None else to_path(path) if isinstance(path, str) else path
-    folder = _fetch(folder) if is_remote(folder) else folder
+    folder = fetch_bundle(folder) if is_remote(folder) else folder
     content = _read_manifest(folder, is_default=path is None)
     manifest = parse_manifest(folder, content)
     bundle = _read_bundle(folder, manifest, hashlib.sha256(content).hexdigest())
-    _check_files(folder, manifest.fields("files"))
+    check_files(folder, manifest.fields("files"), may_be_linked=_is_shipped(folder))
     _check_graphs(bundle)
     return bundle
 
@@ -151,68 +148,43 @@ def load_bundle(path: Path | str | None = None) -> Bundle:
 def write_manifest(folder: Path, fields: Mapping[str, Any]) -> None:
     """Write `bundle.json` in `folder`: `fields`, the format, and size and SHA-256 of every file there.
 
-    The bundle is complete once this returns; until then it has no manifest and can't be loaded.
+    It is written last and durably: a bundle that has a manifest is complete.
 
     Raises:
         BundleError: `folder` holds a folder or a link, or `fields` do not describe what is in it.
+        OutputError: it can't be written.
     """
     files: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.iterdir()):
-        if path.name in _UNLISTED or path.name == f"{MANIFEST}.part":
+        if path.name in _UNLISTED or path.name == MANIFEST + TEMPORARY:
             continue
         if path.is_symlink() or not path.is_file():
-            raise BundleError(f"{path} is not a plain file: a bundle's files lie flat in its folder.")
-        files[path.name] = {"sha256": _hash_file(path), "bytes": path.stat().st_size}
+            raise BundleError(f"{path} is not a plain file: a bundle holds no folders or links.")
+        files[path.name] = {"sha256": hash_file(path), "bytes": path.stat().st_size}
     manifest = {"format": FORMAT, **fields, "files": files}
     content = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
     _read_bundle(folder, parse_manifest(folder, content.encode()), digest="")
-    part = folder / f"{MANIFEST}.part"
-    with part.open("w", encoding="utf-8") as file:
-        file.write(content + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / MANIFEST)
-
-
-def _fetch(folder: Path) -> Path:
-    """Copy a bundle that is not on this machine to a temporary folder, which goes when the process ends."""
-    copied = Path(tempfile.mkdtemp(prefix="sentimm-"))
-    atexit.register(shutil.rmtree, copied, ignore_errors=True)
-    own = copied / (folder.name or "bundle")
-    own.mkdir()
-    path = folder / MANIFEST
-    try:
-        content = read_bytes(path, MOST_BYTES + 1)
-        (own / MANIFEST).write_bytes(content)
-        for name in parse_manifest(folder, content).fields("files").value:
-            if PurePosixPath(name).name == name:  # others are refused when the copy is checked
-                path = folder / name
-                with suppress(FileNotFoundError):
-                    download(path, own / name)
-    except FileNotFoundError:
-        raise BundleNotFoundError(
-            f"{folder} holds no {MANIFEST}, it is no model bundle: name a folder that `sentimm export` wrote."
-        ) from None
-    except OSError as error:
-        raise BundleError(f"{path} can't be read: {error.strerror or error}.") from error
-    return own
+    for name in files:
+        sync_file(folder / name)
+    write_file(folder / MANIFEST, f"{content}\n".encode())
 
 
 def _read_manifest(folder: Path, *, is_default: bool) -> bytes:
     path = folder / MANIFEST
     try:
-        if _measure_plain_file(path, folder) > MOST_BYTES:
-            raise BundleError(f"{path} is damaged: no manifest has more than {MOST_BYTES:,} bytes; {REMEDY}")
+        if measure_plain_file(path, may_be_linked=_is_shipped(folder)) > MOST_BYTES:
+            raise BundleError(f"{path} is damaged: a manifest has at most {MOST_BYTES:,} bytes; {REMEDY}")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
+        remedy = "name a folder that `sentimm export` wrote"
         if is_default:
-            message = f"The model that ships with sentimm is not in {folder}: install sentimm again, or name a --model."
+            message = f"The model that ships with sentimm is missing from {folder}: reinstall sentimm, or use --model."
         elif not folder.exists():
-            message = f"The model bundle {folder} is not there: name a folder that `sentimm export` wrote."
+            message = f"The model bundle {folder} is not there: {remedy}."
         elif not folder.is_dir():
-            message = f"{folder} is a file, not a model bundle: name the folder that `sentimm export` wrote."
+            message = f"{folder} is a file, not a model bundle: {remedy}."
         else:
-            message = f"{folder} holds no {MANIFEST}, it is no model bundle: name a folder that `sentimm export` wrote."
+            message = f"{folder} has no {MANIFEST}, so it is not a model bundle: {remedy}."
         raise BundleNotFoundError(message) from None
     except OSError as error:
         raise BundleError(f"{path} can't be read: {error.strerror or error}.") from error
@@ -291,36 +263,9 @@ def _is_flat(name: str) -> bool:
     return name not in ("", ".", "..", *_UNLISTED) and not set(name) & set("/\\:\0")
 
 
-def _check_files(folder: Path, files: Fields) -> None:
-    for name in files.value:
-        path = folder / name
-        entry = files.fields(name)
-        expected, size = entry.string("sha256"), entry.integer("bytes", 0)
-        try:
-            found = _measure_plain_file(path, folder)
-            if found != size:
-                raise BundleError(f"{path} is damaged: it has {found:,} bytes instead of {size:,}; {REMEDY}")
-            if _hash_file(path) != expected:
-                raise BundleError(f"{path} is damaged: its SHA-256 is not the one that {MANIFEST} names; {REMEDY}")
-        except FileNotFoundError:
-            raise BundleError(f"{path} is missing from the bundle: {REMEDY}") from None
-        except OSError as error:
-            raise BundleError(f"{path} can't be read: {error.strerror or error}.") from error
-
-
-def _measure_plain_file(path: Path, folder: Path) -> int:
-    """Give a file's size in bytes, without opening it: what is no plain file might wait, or lead elsewhere."""
-    found = path.lstat()
-    if stat.S_ISLNK(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink > 1 and not _is_shipped(folder)):
-        raise BundleError(f"{path} is a link: a bundle holds the files themselves, put a copy in its place.")
-    if not stat.S_ISREG(found.st_mode):
-        raise BundleError(f"{path} is not a plain file: {REMEDY}")
-    return found.st_size
-
-
 def _is_shipped(folder: Path) -> bool:
-    """Tell whether `folder` came with sentimm: installers may link its files to those of other environments."""
-    return folder.resolve() == default_bundle_path().resolve()
+    """Check whether `folder` came with sentimm: installers may link its files to those of other environments."""
+    return os.path.realpath(folder) == os.path.realpath(default_bundle_path())
 
 
 def _check_graphs(bundle: Bundle) -> None:
@@ -329,8 +274,3 @@ def _check_graphs(bundle: Bundle) -> None:
     weights = {name: size for name, size in bundle.files.items() if bundle.path / name not in others}
     for path in sorted(graphs):
         check_graph(path, weights)
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

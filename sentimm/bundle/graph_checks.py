@@ -79,18 +79,18 @@ def check_graph(path: Path, weights: Mapping[str, int]) -> None:
     try:
         # What ends in .ort ONNX Runtime reads as another format, in which nothing is checked here.
         if path.suffix != ".onnx" or path.stat().st_size > _MOST_BYTES:
-            raise BundleError(f"{path} is refused, graphs are files *.onnx of at most 2 GB: export the model again.")
+            raise BundleError(f"{path} is refused: a graph is an .onnx file of at most 2 GB; export the model again.")
         problem = next(_examine_model(ModelProto.FromString(path.read_bytes()), weights), None)
     except (DecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{path} can't be read as an ONNX model ({error}): export the model again.") from error
     if problem is not None:
         raise BundleError(
-            f"{path} is refused, {problem}: export the model again, or get the bundle from somebody you trust."
+            f"{path} is refused because {problem}: export the model again, or get the bundle from a source you trust."
         )
 
 
 def _examine_model(model: ModelProto, weights: Mapping[str, int]) -> Iterator[str]:
-    """Say what is wrong with a model, in words that go on a sentence; so do all that follow."""
+    """Yield what is wrong with a model, as ends of the sentence "PATH is refused because ..."; so do all below."""
     if model.functions or model.training_info:
         yield "it brings functions or training steps of its own"
     if any(opset.version < _OLDEST_OPSET for opset in model.opset_import if opset.domain in _DOMAINS):
@@ -141,36 +141,36 @@ def _examine_tensor(tensor: TensorProto, weights: Mapping[str, int]) -> Iterator
         yield f"{name} has elements of ONNX's type {tensor.data_type}, which sentimm does not use"
         return
     if any(size < 0 for size in tensor.dims) or _count(tensor.dims) > _MOST_ELEMENTS:
-        yield f"{name} has a shape that no tensor can have, {_show(list(tensor.dims))}"
+        yield f"{name} has an impossible shape, {_show(list(tensor.dims))}"
     width, _, field = _ELEMENTS[tensor.data_type]
     elements = math.prod(tensor.dims)
     stored = {name: len(getattr(tensor, name)) for name in _DATA if len(getattr(tensor, name))}
     if tensor.data_location == _EXTERNAL:
         if stored:
-            yield f"{name} lies in the graph and outside of it"
+            yield f"{name} is stored both in the graph and outside it"
         yield from _examine_external(tensor, elements * width, weights)
         return
     if tensor.external_data:
-        yield f"{name} lies in the graph, and yet names a file"
+        yield f"{name} is stored in the graph but names a file"
     if stored not in ([{"raw_data": elements * width}, {field: elements}] if elements else [{}]):
-        yield f"{name} does not hold the data that its shape {_show(list(tensor.dims))} takes"
+        yield f"{name} does not hold the data that its shape {_show(list(tensor.dims))} needs"
 
 
 def _examine_external(tensor: TensorProto, size: int, weights: Mapping[str, int]) -> Iterator[str]:
     name = f"its tensor {_show(tensor.name)}"
     entries = {entry.key: entry.value for entry in tensor.external_data}
     if len(entries) < len(tensor.external_data) or not {"location"} <= set(entries) <= {"location", "offset", "length"}:
-        yield f"{name} is not placed by one location, offset and length"
+        yield f"{name} does not have one location, offset and length"
         return
     location, offset, length = entries["location"], entries.get("offset", "0"), entries.get("length", str(size))
     if location not in weights:
-        yield f"{name} lies in {_show(location)}, which is no file of weights of the bundle"
+        yield f"{name} lies in {_show(location)}, which is not one of the bundle's weight files"
         return
     if not all(_WHOLE_NUMBER.fullmatch(str(number)) for number in (offset, length)):
-        yield f"{name} has an offset or a length that is no whole number, {_show(offset)} and {_show(length)}"
+        yield f"{name} has an offset or length that is not a whole number, {_show(offset)} and {_show(length)}"
         return
     if int(length) != size:
-        yield f"{name} holds {int(length):,} bytes, and its shape {_show(list(tensor.dims))} takes {size:,}"
+        yield f"{name} holds {int(length):,} bytes, but its shape {_show(list(tensor.dims))} needs {size:,}"
     if int(offset) + int(length) > weights[location]:
         yield f"{name} reaches beyond the end of {location}"
 
@@ -180,7 +180,7 @@ def _examine_sizes(node: NodeProto, constants: _Constants) -> Iterator[str]:
     given = [node.input[place] for place in _SIZES.get(node.op_type, ()) if place < len(node.input)]
     known = [constants[name] for name in given if name in constants]
     if any(values is None for values in known):
-        yield f"the sizes of a node {_show(node.op_type)} are not a few numbers in the graph"
+        yield f"the sizes of a node {_show(node.op_type)} are not a few constants in the graph"
         return
     sizes = [value for values in known for value in values or ()]
     if node.op_type == "Range" and len(sizes) == len(_SIZES["Range"]):

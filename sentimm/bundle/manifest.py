@@ -1,4 +1,4 @@
-"""`bundle.json`, the manifest of a bundle, read field by field: what is not as expected is one clear error."""
+"""`bundle.json`, the manifest of a bundle, read field by field: the first wrong field is the error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sentimm.errors import BundleError
 FORMAT = 1
 MANIFEST = "bundle.json"
 MOST_BYTES = 16 * 2**20  # far above what any manifest has
-REMEDY = "export the model again, or get the bundle afresh."
+REMEDY = "export the model again, or download the bundle again."
 
 _MOST_LEVELS = 32  # of objects and lists in each other
 
@@ -38,11 +38,11 @@ class Fields:
         self.value: dict[str, Any] = value
 
     def error(self, name: str, expected: str, found: object) -> BundleError:
-        """Say that something of the manifest is not as expected."""
+        """Return the error of a field that is not as expected."""
         shown = json.dumps(found, default=str)
         shown = shown if len(shown) <= 60 else shown[:57] + "..."
         return BundleError(
-            f"{self._folder / MANIFEST} is damaged: {name} should be {expected}, and is {shown}; {REMEDY}"
+            f"{self._folder / MANIFEST} is damaged: {name} should be {expected}, but is {shown}; {REMEDY}"
         )
 
     def _get(self, key: str, expected: str) -> Any:
@@ -116,7 +116,7 @@ class Fields:
         return tuple(value)
 
     def file(self, key: str, files: Fields) -> Path:
-        """Read the name of one of the bundle's `files`, and give its path."""
+        """Read the name of one of the bundle's `files`, and return its path."""
         name = self.string(key)
         if name not in files.value:
             raise self.error(self._full(key), 'a file listed under "files"', name)

@@ -10,7 +10,7 @@ from rich.table import Table
 from sentimm.console.terminal import make_console, printable
 
 if TYPE_CHECKING:
-    from sentimm_export.exporter import Exported
+    from sentimm_export.exporter import ExportResult
 
 
 class ExportConsole:
@@ -25,7 +25,7 @@ class ExportConsole:
         if not self._quiet:
             self._console.print(printable(step), style="dim")
 
-    def finish(self, exported: Exported) -> None:
+    def finish(self, exported: ExportResult) -> None:
         """Show the comparison and how to go on."""
         if not self._quiet:
             self._console.print(self._table(exported))
@@ -41,7 +41,7 @@ class ExportConsole:
         print(f"Bundle: {path}")
         print(f"Next: sentimm score tweets.csv --images photos/ --model {path}")
 
-    def _table(self, exported: Exported) -> Table:
+    def _table(self, exported: ExportResult) -> Table:
         table = Table(title="Against PyTorch, on held-out posts", title_justify="left")
         for column in (
             "precision",

@@ -16,7 +16,7 @@ from sentimm.training.events import (
     FeaturesExtracted,
     PostsLoaded,
     StoppedEarly,
-    TeacherAsked,
+    TeacherScored,
     ThumbnailsMade,
     TrainingEvent,
 )
@@ -55,7 +55,7 @@ class TrainingConsole:
             self.advance(f"frozen {event.modality} encoder", event.done, event.total)
         elif isinstance(event, ThumbnailsMade):
             self.advance("thumbnails", event.done, event.total)
-        elif isinstance(event, TeacherAsked):
+        elif isinstance(event, TeacherScored):
             self.advance("teacher", event.done, event.total)
         elif isinstance(event, BatchTrained):
             stage = f"epoch {event.epoch}/{event.epochs}"

@@ -16,10 +16,10 @@ from sentimm.corpus.columns import (
     choose_ids_for_images,
     holds_bytes,
     require_column,
-    shorten_name,
 )
 from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageLookup, ImageSource, is_link, is_url, open_images
 from sentimm.corpus.tables.base import Problem
+from sentimm.corpus.wording import shorten_name
 from sentimm.errors import InputError
 from sentimm.options import CorpusOptions
 
@@ -174,25 +174,25 @@ def read_names(frame: pl.DataFrame, choice: ColumnChoice) -> pl.DataFrame:
 def explain_no_image(folder: ImageLookup, names: Sequence[str], choice: ColumnChoice) -> str:
     """Say why none of the posts finds an image, and what to do, for the `names` that they give."""
     begin = f"No post finds an image in {folder.root}"
-    go_on = "; --allow-missing goes on without images."
+    go_on = "; use --allow-missing to continue without images."
     if not names and choice.image is None and not choice.by_id:
         return f"{begin}: no column gives a name or an id. Name one with --image-column or --id-column{go_on}"
     if not names:
         return f"{begin}: the column {choice.image or choice.id!r} is empty{go_on}"
     first = shorten_name(names[0])
     if all(map(is_url, names)):
-        return f"{begin}: the images are URLs (such as {first}), which are not fetched{go_on}"
+        return f"{begin}: the images are URLs (such as {first}), which are not downloaded{go_on}"
     if choice.by_id:
         return f"{begin}: there is no {first}.jpg or the like, looked up by the column {choice.id!r}{go_on}"
     base = names[0].replace("\\", "/").rpartition("/")[2]
     if base != names[0] and folder.find_by_name(base) is not MISSING:
         return (
-            f"{begin}: the posts name {first!r}, and {shorten_name(base)} lies in the folder itself. Give the folder "
-            f"that such names start from as --images{go_on}"
+            f"{begin}: the posts name {first!r}, but {shorten_name(base)} is in the folder itself. Pass the folder "
+            f"that these names start from as --images{go_on}"
         )
     named = f"{first!r} in the column {choice.image!r}"
     if is_link(folder.root, names[0]):
-        return f"{begin}: {named} is a link that leads out of it. Give the folder that it leads to as --images{go_on}"
+        return f"{begin}: {named} is a link that leads out of it. Pass the folder that it leads to as --images{go_on}"
     return f"{begin}: {named} is not there. Check that --images is the right folder{go_on}"
 
 

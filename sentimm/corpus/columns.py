@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from sentimm.corpus.wording import list_names
 from sentimm.errors import ColumnError
 from sentimm.options import CorpusOptions
 
@@ -15,9 +16,6 @@ TEXT_NAMES = ("text", "tweet", "full_text", "content", "message", "body", "capti
 IMAGE_NAMES = ("image", "image_path", "image_file", "filename", "media", "photo")
 BYTES_NAMES = ("jpg", "png", "webp")  # of columns that hold images themselves, as img2dataset calls them
 ID_NAMES = ("id", "tweet_id", "post_id", "guid")
-
-_LISTED = 20  # columns in a message
-_LISTED_CHARS = 200  # of a name
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,13 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
     id_, why_id = _choose("id", options.id_column, ID_NAMES, ids, list(types))
     ignored = None
     if text is not None and not _can_name(types[text]):
-        raise ColumnError(f"The column {text!r} holds {types[text]}, no text: name another one with --text-column.")
+        raise ColumnError(f"The column {text!r} holds {types[text]}, not text: choose another one with --text-column.")
     if image is not None and image not in names:
-        raise ColumnError(f"The column {image!r} holds {types[image]}, no image: name another one with --image-column.")
+        raise ColumnError(
+            f"The column {image!r} holds {types[image]}, not images: choose another one with --image-column."
+        )
     if id_ is not None and id_ not in ids:
-        raise ColumnError(f"The column {id_!r} holds {types[id_]}, no id: name another one with --id-column.")
+        raise ColumnError(f"The column {id_!r} holds {types[id_]}, not ids: choose another one with --id-column.")
     if options.only == "image":
         text = None
     if image and not has_folder and not holds_bytes(types[image]):
@@ -78,13 +78,13 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
         raise ColumnError(_explain_nothing(types, options))
     reasons = [why_text] if text else []
     reasons += [why_image] if image else []
-    reasons += [f"image: looked up in the folder by the id; {why_id}"] if by_id else []
+    reasons += [f"image: looked up in the folder by id; {why_id}"] if by_id else []
     return ColumnChoice(text, image, id_, by_id, ignored, tuple(reasons))
 
 
 def choose_ids_for_images(choice: ColumnChoice) -> ColumnChoice:
     """Make a choice that looks images up by id rather than by the names in a column."""
-    reason = f"image: looked up in the folder by the id in column {choice.id!r}; no name in {choice.image!r} is there."
+    reason = f"image: looked up in the folder by id (column {choice.id!r}); no name in column {choice.image!r} is there"
     reasons = (*(each for each in choice.reasons if not each.startswith("image")), reason)
     return replace(choice, image=None, by_id=True, reasons=reasons)
 
@@ -111,17 +111,6 @@ def require_column(name: str, columns: Sequence[str], option: str) -> None:
     raise ColumnError(f"{option} names {name!r}, but the columns are {list_names(columns)}{hint}")
 
 
-def list_names(names: Sequence[str]) -> str:
-    """List columns for a person, the first twenty of many."""
-    listed = ", ".join(map(shorten_name, names[:_LISTED]))
-    return listed + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "") or "none"
-
-
-def shorten_name(name: str) -> str:
-    """Cut a name or a cell, which in a damaged file may be a megabyte, for a person."""
-    return name if len(name) <= _LISTED_CHARS else f"{name[:_LISTED_CHARS]}..."
-
-
 def _can_name(dtype: pl.DataType) -> bool:
     """Tell whether values of this type can be written as a text, a name or an id."""
     return not (dtype.is_nested() or dtype in (pl.Duration, pl.Object))
@@ -133,23 +122,24 @@ def _choose(
     """Choose the column that is `named`, which may be any that is `there`, or the first of `names` in `columns`."""
     if named is not None:
         require_column(named, there or columns, f"--{kind}-column")
-        return named, f"{kind}: column {named!r}, as --{kind}-column says."
+        return named, f"{kind}: column {named!r} (--{kind}-column)"
     plain = {column.strip().lower(): column for column in reversed(columns)}
     for name in names:
         column = name if name in columns else plain.get(name)
         if column is not None:
-            return column, f"{kind}: column {column!r}, the first there is of {', '.join(names)}."
+            return column, f"{kind}: column {column!r} (first match among {', '.join(names)})"
     return None, ""
 
 
 def _explain_nothing(types: Mapping[str, pl.DataType], options: CorpusOptions) -> str:
-    there = f"The columns are {list_names(list(types))}"
-    if options.only == "text":
-        return f"{there}, and none is a text: name it with --text-column."
+    columns = f"(columns: {list_names(list(types))})"
     if options.only == "image":
-        return f"{there}, and none gives an image: give --images, and --image-column or --id-column."
+        return f"No image column found {columns}: use --images, and --image-column or --id-column."
+    if options.only == "text":
+        return f"No text column found {columns}: name it with --text-column."
     if options.images is None:
-        return f"{there}, and none is a text: name it with --text-column (images need --images)."
+        return f"No text column found {columns}: name it with --text-column (images need --images)."
     return (
-        f"{there}, and none is a text, an image or an id: name one with --text-column, --image-column or --id-column."
+        f"No column of texts, images or ids found {columns}: name one with --text-column, --image-column or "
+        "--id-column."
     )

@@ -210,8 +210,8 @@ class StoredImages(ImageFolder):
             return _Listing({entry.name for entry in list_folder(path) if not entry.is_folder}, set())
         except OSError as error:
             raise StorageError(
-                f"The image folder {path} can't be read ({error.strerror}). What was scored is kept, and the same "
-                "command goes on."
+                f"The image folder {path} can't be read ({error.strerror}). What was scored is kept: to resume, run "
+                "the same command again."
             ) from error
 
 
@@ -226,7 +226,7 @@ class WebImages:
         self.root = root
         if "?" in str(root):
             raise InputError(
-                f"--images {hide_secrets(root)} has a query, behind which no name can be put: leave it out."
+                f"--images {hide_secrets(root)} has a query, but names of images are appended to it: leave it out."
             )
         self._probes = 0
         self._is_right = False

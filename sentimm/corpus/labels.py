@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sentimm.corpus.columns import shorten_name
+from sentimm.corpus.wording import shorten_name
 from sentimm.errors import ColumnError
 from sentimm.options import SENTIMENTS
 
@@ -70,7 +70,7 @@ def _read_cells(values: pl.Series, table: str) -> pl.Series:
     """
     if values.dtype.is_nested() or values.dtype == pl.Binary:
         raise ColumnError(
-            f"{table}: the column {values.name!r} holds {values.dtype}, and a label is one name or number in each row."
+            f"{table}: the column {values.name!r} holds {values.dtype}, but a label is one name or number per row."
         )
     if values.dtype.is_float():
         values = values.fill_nan(None)

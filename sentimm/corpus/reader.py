@@ -11,10 +11,11 @@ import polars as pl
 from sentimm.corpus.chunks import Chunk, find_images, make_frame, read_names, read_texts
 from sentimm.corpus.columns import list_used
 from sentimm.corpus.image_lookup import ImageLookup, open_images
-from sentimm.corpus.inputs.find import open_table
 from sentimm.corpus.survey.column_types import convert_series
-from sentimm.corpus.survey.survey import ROW, SOURCE, Source, Survey, open_folders
+from sentimm.corpus.survey.survey import Source, Survey, open_folders
+from sentimm.corpus.survey.table_columns import ROW, SOURCE
 from sentimm.corpus.tables.base import Block, Table, head_block
+from sentimm.corpus.tables.open import open_table
 from sentimm.errors import TableError
 from sentimm.options import CorpusOptions
 from sentimm.storage import hide_secrets

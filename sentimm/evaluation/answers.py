@@ -31,8 +31,9 @@ from sentimm.evaluation.labelled_posts import (
 )
 from sentimm.evaluation.seen import SeenPosts
 from sentimm.options import SENTIMENTS, EvaluateOptions
-from sentimm.scoring.output.columns import MODALITIES, STATUSES, OutputColumns
+from sentimm.scoring.output.columns import OutputColumns
 from sentimm.scoring.pipeline.chunk_scorer import ChunkScorer
+from sentimm.scoring.scores import STATUSES, USED_MODALITIES
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -48,7 +49,7 @@ class Answers:
         true: the labels by kind, int64 (posts,), or NO_LABEL.
         answers: int64 (posts,), or NO_LABEL.
         probabilities: float32 (posts, labels), not looked at where there is no answer.
-        modalities, statuses: int64 (posts,), indices into MODALITIES and STATUSES.
+        modalities, statuses: int64 (posts,), indices into USED_MODALITIES and STATUSES.
         alone: answers to the `text` or the `image` alone, as `answers`.
         alone_probabilities: theirs; without those that are not known.
         conflict: float32 (posts,), NaN where there is none.
@@ -217,7 +218,7 @@ def read_answers(tables: ScoredTables, options: EvaluateOptions, seen: SeenPosts
         true=posts.labels,
         answers=_find_places(frame[prefix + "sentiment"], names),
         probabilities=frame.select(f"{prefix}p_{label}" for label in names).cast(pl.Float32).to_numpy(),
-        modalities=_find_places(frame[prefix + "modality"], MODALITIES),
+        modalities=_find_places(frame[prefix + "modality"], USED_MODALITIES),
         statuses=_find_places(frame[prefix + "status"], STATUSES),
         alone={
             modality: _find_places(frame[f"{prefix}{modality}_sentiment"], names)

@@ -30,8 +30,8 @@ from sentimm.metrics.conflict import conflict_auc
 from sentimm.metrics.intervals import Interval
 from sentimm.metrics.report import Report, measure_answers, measure_probabilities
 from sentimm.options import EvaluateOptions
-from sentimm.scoring.output.columns import MODALITIES, STATUSES
 from sentimm.scoring.pipeline.chunk_scorer import ChunkScorer
+from sentimm.scoring.scores import STATUSES, USED_MODALITIES
 
 Flags = npt.NDArray[np.bool_]
 
@@ -189,7 +189,7 @@ def _conclude(
         seen=left_out.seen,
         images_compared=left_out.images_compared,
         report=measure(counted),
-        modalities=_measure_groups(MODALITIES, answers.modalities, counted, measure),
+        modalities=_measure_groups(USED_MODALITIES, answers.modalities, counted, measure),
         statuses=_measure_groups(STATUSES, answers.statuses, counted, measure),
         alone=_measure_alone(answers, labels),
         conflict=conflict_auc(answers.conflict[both], text_label, image_label),

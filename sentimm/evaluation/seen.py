@@ -1,7 +1,6 @@
 """Posts that occur in another table: the same text once normalised, or an image that looks the same.
 
-Images are compared by perceptual hash (`imagehash.phash`: 64 bits of the lowest frequencies), so a copy that was
-resized or compressed again is found too.
+Images are compared by perceptual hash, so a copy that was resized or compressed again counts too.
 """
 
 from __future__ import annotations
@@ -11,18 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from sentimm.corpus import Chunk, CorpusReader, ImageFile, ImageSource, survey_corpus
-from sentimm.errors import ImageError
-from sentimm.images import decode_image
+from sentimm.corpus import Chunk, CorpusReader, survey_corpus
+from sentimm.corpus.similar_images import hash_image, is_like_any
 from sentimm.options import CorpusOptions
 from sentimm.text import normalize_texts
 
-# Of MVSA-Single's 800 validation images 36 lie within 2 bits of a training image, 37 within 6 to 10, 47 within 12, 125
-# within 14: copies are near, strangers begin at 12.
-_MAX_BITS = 8
-_SIDE = 128  # pixels that an image is decoded to before it is hashed
 _CHUNK_ROWS = 10_000
 
 Flags = npt.NDArray[np.bool_]
@@ -68,22 +61,3 @@ class SeenPosts:
         """Tell which posts have an image that looks like one of the table's, bool (posts,)."""
         own = self._pool.map(hash_image, chunk.images)
         return np.fromiter((is_like_any(each, self._hashes) for each in own), bool, chunk.rows)
-
-
-def is_like_any(own: int | None, hashes: npt.NDArray[np.uint64]) -> bool:
-    """Tell whether an image's hash is close to one of `hashes`, uint64 (images,); False where it has none."""
-    return own is not None and bool((np.bitwise_count(hashes ^ np.uint64(own)) <= _MAX_BITS).any())
-
-
-def hash_image(source: ImageSource) -> int | None:
-    """Hash an image by what it looks like, 64 bits; None where there is none that can be decoded."""
-    from imagehash import phash
-
-    if not isinstance(source, ImageFile):
-        return None
-    try:
-        pixels = decode_image(source, _SIDE)
-    except ImageError:
-        return None
-    bits = phash(Image.fromarray(pixels.transpose(1, 2, 0))).hash
-    return int.from_bytes(np.packbits(bits).tobytes())

@@ -1,1 +1,1 @@
-"""The models in PyTorch: encoders of one modality, and the fusions of the paper over them."""
+"""The models in PyTorch: encoders of text and image, and the fusions of the paper over them."""

@@ -11,12 +11,12 @@ import numpy as np
 from sentimm.errors import BundleError, DeviceError, OutOfMemoryError
 from sentimm.runtime.engine import Engine
 
-_SIZES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
+SIZES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
     "cpu": {"text": (4, 8, 16, 32), "image": (1, 2, 4, 8, 16)},
     "cuda": {"text": (32, 64, 128, 256, 512, 1024), "image": (8, 16, 32, 64, 128, 256)},
 }
-_TRIAL_SECONDS = 0.2
-_TOKENS = 24  # of a post, as MVSA has them
+TRIAL_SECONDS = 0.2
+TOKENS = 24  # of a post, as MVSA has them
 _WORTH = 1.03  # a larger batch takes more memory: it has to be faster by this
 _HOPELESS = 0.8  # of the best rate: larger batches are not tried any more
 _TOO_LARGE = (BundleError, DeviceError, OutOfMemoryError)
@@ -34,12 +34,12 @@ def find_batch_sizes(engine: Engine) -> dict[str, int]:
     found: dict[str, int] = {}
     for modality in engine.bundle.modalities:
         encode = _prepare(engine, modality)
-        found[modality] = _find_best(engine, modality, encode, _SIZES[kind][modality])
+        found[modality] = _find_best(engine, modality, encode, SIZES[kind][modality])
         while True:
             engine.use_batch_sizes(found)
             try:
                 encode(found[modality], True)
-                found[modality] = engine.batch_sizes[modality]  # less, where the engine had to go on with smaller ones
+                found[modality] = engine.batch_sizes[modality]  # less, where the engine had to use smaller ones
                 break
             except _TOO_LARGE:
                 if found[modality] == 1:
@@ -49,11 +49,11 @@ def find_batch_sizes(engine: Engine) -> dict[str, int]:
 
 
 def _prepare(engine: Engine, modality: str) -> Callable[[int, bool], object]:
-    """Give what encodes a number of texts or images: usual ones, or the longest."""
+    """Return a function that encodes a number of texts or images: usual ones, or the longest."""
     text, image = engine.bundle.text, engine.bundle.image
     if modality == "text":
         assert text is not None
-        lengths = {False: min(_TOKENS, text.max_tokens), True: text.max_tokens}
+        lengths = {False: min(TOKENS, text.max_tokens), True: text.max_tokens}
         rows = {longest: np.ones(length, np.int64) for longest, length in lengths.items()}
         return lambda size, longest: engine.encode_texts([rows[longest]] * size)
     assert image is not None
@@ -67,7 +67,7 @@ def _find_best(engine: Engine, modality: str, encode: Callable[[int, bool], obje
     for size in sizes:
         engine.use_batch_sizes({modality: size})
         try:
-            rate = _measure(lambda size=size: encode(size, False), size, engine.workers)  # type: ignore[misc]
+            rate = measure_rate(lambda size=size: encode(size, False), size, engine.workers)  # type: ignore[misc]
         except _TOO_LARGE:
             if size == sizes[0]:
                 raise
@@ -81,7 +81,7 @@ def _find_best(engine: Engine, modality: str, encode: Callable[[int, bool], obje
     return best
 
 
-def _measure(encode: Callable[[], object], size: int, workers: int) -> float:
+def measure_rate(encode: Callable[[], object], size: int, workers: int) -> float:
     """Measure how many rows per second so many workers encode together."""
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(lambda _: encode(), range(workers)))  # the first calls prepare memory and kernels
@@ -89,7 +89,7 @@ def _measure(encode: Callable[[], object], size: int, workers: int) -> float:
 
         def work(_: int) -> int:
             calls = 0
-            while time.perf_counter() - began < _TRIAL_SECONDS:
+            while time.perf_counter() - began < TRIAL_SECONDS:
                 encode()
                 calls += 1
             return calls

@@ -1,4 +1,4 @@
-"""What this machine offers to run a model on: CPU threads, NVIDIA GPUs, and why CUDA can't be used where it can't."""
+"""What this machine offers to run a model on: CPU threads, NVIDIA GPUs, and why CUDA can't be used."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ class CudaProblem:
 
 
 def check_onnxruntime() -> None:
-    """Check that ONNX Runtime is whole.
+    """Check that ONNX Runtime is intact.
 
     Raises:
         DeviceError: it is not: uninstalling one of its two packages takes the other's files along.
     """
     if not hasattr(ort, "InferenceSession"):
         raise DeviceError(
-            "The package onnxruntime is damaged, as it is after removing one of onnxruntime and onnxruntime-gpu where "
-            "both were installed: pip install --force-reinstall onnxruntime-gpu."
+            "The package onnxruntime is damaged, perhaps because one of onnxruntime and onnxruntime-gpu was removed "
+            "while both were installed: pip install --force-reinstall onnxruntime-gpu."
         )
 
 
 def find_cuda_problem() -> CudaProblem | None:
     """Look for what keeps CUDA from working, without loading a model: ONNX Runtime's build, then the driver.
 
-    None says that nothing was found; whether the NVIDIA libraries load shows only in a session.
+    None: nothing was found; whether the NVIDIA libraries load shows only in a session.
     """
     return _check_package() or _check_driver()
 
 
 def explain_failed_session() -> CudaProblem:
-    """Say why ONNX Runtime could not place a session on CUDA, although `find_cuda_problem` found nothing.
+    """Explain why ONNX Runtime could not place a session on CUDA, although `find_cuda_problem` found nothing.
 
     Call it after the failure only: loading the provider's library before ONNX Runtime does breaks it.
     """
@@ -87,13 +87,13 @@ def find_installed(distribution: str) -> str | None:
 
 
 def find_hiding_package() -> str | None:
-    """Say, in a sentence, whether `onnxruntime` is installed beside `onnxruntime-gpu`, whose CUDA it can hide."""
+    """Return a warning where `onnxruntime` is installed beside `onnxruntime-gpu`, whose CUDA it can hide."""
     plain, gpu = find_installed("onnxruntime"), find_installed("onnxruntime-gpu")
     if plain is None or gpu is None:
         return None
     return (
-        f"The package onnxruntime {plain} is installed beside onnxruntime-gpu {gpu}: they share one folder, and CUDA "
-        f"disappears: {_INSTALL_GPU_PACKAGE}."
+        f"The package onnxruntime {plain} is installed beside onnxruntime-gpu {gpu}: they share one folder, and "
+        f"CUDA is lost: {_INSTALL_GPU_PACKAGE}."
     )
 
 
@@ -135,7 +135,7 @@ def choose_threads(asked: int | None) -> int:
 def _check_most(name: str, threads: int) -> int:
     most = max(_MOST_THREADS, 4 * count_cpus())
     if threads > most:
-        raise UsageError(f"{name} is {threads}, but more than {most} threads are of no use with {count_cpus()} CPUs.")
+        raise UsageError(f"{name} is {threads}, but more than {most} threads don't help on {count_cpus()} CPUs.")
     return threads
 
 
@@ -198,7 +198,7 @@ def _check_driver() -> CudaProblem | None:
 
 
 def has_driver() -> bool:
-    """Say whether this machine has an NVIDIA driver."""
+    """Return whether this machine has an NVIDIA driver."""
     return _load_driver() is not None
 
 

@@ -1,4 +1,4 @@
-"""What the text and image graphs give for some texts or images, in arrays, and what the fusion is handed of it."""
+"""The outputs of a model's graphs, in arrays: of the encoders, and of a fusion with heads."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Encoded:
             self.lengths[rows] = other.lengths
 
     def head(self, rows: int) -> Encoded:
-        """Give the first rows."""
+        """Return the first rows."""
         return Encoded(
             self.features[:rows],
             None if self.sequence is None else self.sequence[:rows],
@@ -68,3 +68,15 @@ class Encoded:
         """Which tokens are real, int64 (rows, tokens); only with `sequence`."""
         assert self.sequence is not None and self.lengths is not None
         return (np.arange(self.sequence.shape[1]) < self.lengths[:, None]).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Views:
+    """What a model with both heads says of posts, and what its heads say of their text and of their image alone.
+
+    All are calibrated probabilities, float32 (posts, labels), NaN where a post has nothing of that kind.
+    """
+
+    probabilities: npt.NDArray[np.float32]
+    text: npt.NDArray[np.float32]
+    image: npt.NDArray[np.float32]

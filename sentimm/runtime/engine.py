@@ -1,8 +1,8 @@
 """The engine: a bundle's graphs on one device, from prepared posts to probabilities.
 
-The encoders see each distinct text and image once; the fusion gathers what they give by index. No answer depends on
+The encoders see each distinct text and image once; the fusion gathers their outputs by index. No answer depends on
 which posts share a batch: the graphs hold fixed scales, and padding is masked. All methods may be called from several
-threads at once: on CPUs that is how all cores are used (see `placement`), on CUDA one graph runs at a time, and the
+threads at once: on CPUs that is how all cores are used (see `sessions`), on CUDA one graph runs at a time, and the
 other threads prepare what it gets next.
 """
 
@@ -13,16 +13,17 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sentimm.bundle.bundle import Bundle, Modality, Precision
+from sentimm.bundle.bundle import Bundle, Precision
 from sentimm.errors import BundleError, DeviceError, OutOfMemoryError, UsageError
-from sentimm.runtime.encoded import Encoded
+from sentimm.options import Modality
+from sentimm.runtime.encoded import Encoded, Views
 from sentimm.runtime.sessions import place_bundle
+from sentimm.runtime.temperatures import apply_temperatures, is_finite
 from sentimm.text import pad_tokens
 
 # Rows of a batch, by device and graph. On CPUs small batches stay in a core's cache: two workers on two cores (VNNI)
@@ -41,18 +42,6 @@ _CUDA_TOKEN_STEP = 8  # lengths are padded up to multiples of it: few shapes to 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Views:
-    """What a model with both heads says of posts, and what its heads say of their text and of their image alone.
-
-    All are calibrated probabilities, float32 (posts, labels), NaN where a post has nothing of that kind.
-    """
-
-    probabilities: npt.NDArray[np.float32]
-    text: npt.NDArray[np.float32]
-    image: npt.NDArray[np.float32]
-
-
 class Engine:
     """Runs the graphs of a bundle.
 
@@ -63,7 +52,7 @@ class Engine:
         threads: CPU threads; None: OMP_NUM_THREADS, else the CPUs that this process may use.
         batch_size: rows of an encoder's batch; None: what suits the device.
 
-    Where the memory of the device or of the machine runs out, it goes on with smaller batches.
+    Where the memory of the device or of the machine runs out, batches get smaller.
 
     Attributes:
         device: where it runs: `cpu` or `cuda:N`.
@@ -240,7 +229,7 @@ class Engine:
         return found, {modality: indices[modality] < len(rows) for modality, rows in encoded.items()}
 
     def _work_in_batches(self, part: str, rows: int, work: Callable[[slice], None]) -> None:
-        """Let `work` do all rows in batches; where memory runs out, in smaller ones from then on."""
+        """Call `work` with all rows in batches; where memory runs out, in smaller ones from then on."""
         start = 0
         while start < rows:
             batch = slice(start, min(rows, start + self._batches[part]))
@@ -250,14 +239,14 @@ class Engine:
                 if batch.stop - start == 1:
                     raise
                 self._batches[part] = (batch.stop - start) // 2
-                _log.warning("%s It goes on with %d at a time.", error, self._batches[part])
+                _log.warning("%s Continuing with %d at a time.", error, self._batches[part])
             else:
                 start = batch.stop
 
     def _prepare_fusion(
         self, modality: Modality, rows: Encoded, index: npt.NDArray[np.int64]
     ) -> dict[str, npt.NDArray[Any]]:
-        """Give what the fusion graph takes of one modality: no more than the rows that the posts have."""
+        """Return what the fusion graph takes of one modality: no more than the rows that the posts have."""
         rows, index = rows.take(index)
         inputs: dict[str, npt.NDArray[Any]] = {f"{modality}_features": rows.features, f"{modality}_index": index}
         if rows.sequence is not None:
@@ -269,24 +258,12 @@ class Engine:
     def _calibrate(
         self, scores: npt.NDArray[np.float32], present: Mapping[Modality, npt.NDArray[np.bool_]]
     ) -> npt.NDArray[np.float32]:
-        """Turn scores into probabilities at the temperature of each post's modalities, or of those in `present`."""
-        nothing = np.zeros(len(scores), np.bool_)
-        text, image = present.get("text", nothing), present.get("image", nothing)
-        temperature = np.ones(len(scores), np.float32)
-        for name, posts in (("text+image", text & image), ("text", text & ~image), ("image", image & ~text)):
-            if name in self.bundle.temperatures:
-                temperature[posts] = self.bundle.temperatures[name]
-        known = text | image
-        if not np.isfinite(scores[known]).all():
+        if not is_finite(scores, present):
             raise BundleError(
-                f"The model {self.bundle.name} gives scores that are not finite in {self.precision} on {self.device}: "
-                "use another --precision, or export it again."
+                f"The model {self.bundle.name} produces scores that are not finite in {self.precision} on "
+                f"{self.device}: use another --precision, or export it again."
             )
-        scores = np.where(known[:, None], scores, 0).astype(np.float32) / temperature[:, None]
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-        probabilities: npt.NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
-        probabilities[~known] = np.nan
-        return probabilities
+        return apply_temperatures(scores, present, self.bundle.temperatures)
 
     def _encode(
         self, modality: Modality, inputs: dict[str, npt.NDArray[Any]], lengths: npt.NDArray[np.int64]
@@ -311,7 +288,7 @@ class Engine:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
                 raise OutOfMemoryError(
-                    f"The {part} graph finds no memory on {self.device} ({reason}): use fewer --threads, or another "
+                    f"The {part} graph ran out of memory on {self.device} ({reason}): use fewer --threads, or another "
                     "--device."
                 ) from error
             if self.device == "cpu":

@@ -91,7 +91,7 @@ def _number_gpu(device: str) -> int:
 
 
 def _find_reason_for_cpu(bundle: Bundle, precision: str) -> str | None:
-    """Say why `auto` does not even try CUDA, None where it should."""
+    """Return why `auto` does not even try CUDA, None where it should."""
     if precision == "int8":
         return "int8 runs on CPUs only"
     if not set(bundle.precisions) & set(_PREFERENCES["cuda"]):
@@ -117,7 +117,7 @@ def _place_on_cuda(bundle: Bundle, gpu: int, precision: str, threads: int, why: 
     names = devices.list_gpu_names()
     if gpu >= len(names):
         found = f"GPU{'s 0 to' if len(names) > 1 else ''} {len(names) - 1}" if names else "no GPU"
-        raise _CudaError(CudaProblem(f"there is no GPU {gpu}, CUDA sees {found}", "choose one that is there"))
+        raise _CudaError(CudaProblem(f"there is no GPU {gpu}, CUDA sees {found}", "choose another"))
     devices.preload_cuda_libraries()
     note = f"On cuda:{gpu} ({names[gpu]}) in {chosen}, {why}."
     placement = Placement(f"cuda:{gpu}", chosen, threads, note)
@@ -134,7 +134,7 @@ def choose_precision(bundle: Bundle, kind: str, precision: str) -> Precision:
         if candidate in bundle.precisions and precision in ("auto", candidate):
             return candidate
     raise DeviceError(
-        f"The model {bundle.name} can't run on CUDA: it has {', '.join(bundle.precisions)} graphs only, and CUDA needs "
+        f"The model {bundle.name} can't run on CUDA: it only has {', '.join(bundle.precisions)} graphs, and CUDA needs "
         "fp16 or fp32; use --device cpu, or export it with --precision fp16."
     )
 
@@ -223,7 +223,7 @@ def _check_graph(bundle: Bundle, part: str, path: Path, session: ort.InferenceSe
     if set(found) != set(inputs) or not set(outputs) <= set(results):
         raise BundleError(
             f"{path} is not the {part} graph that the manifest describes: it takes {', '.join(sorted(found))} and "
-            f"gives {', '.join(sorted(results))}; export the model again."
+            f"returns {', '.join(sorted(results))}; export the model again."
         )
     for name, size in (inputs | outputs).items():
         last = (found | results)[name][-1]

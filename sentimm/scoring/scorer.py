@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
+from typing import TypedDict, Unpack
 
 import polars as pl
 
@@ -14,6 +15,14 @@ from sentimm.runtime.engine import Engine
 from sentimm.scoring.output.columns import OutputColumns
 from sentimm.scoring.pipeline.chunk_scorer import ChunkScorer
 from sentimm.storage import to_path
+
+
+class ColumnNames(TypedDict, total=False):
+    """The columns to use, instead of those that are found."""
+
+    text_column: str | None
+    image_column: str | None
+    id_column: str | None
 
 
 class Scorer:
@@ -28,7 +37,7 @@ class Scorer:
         precision: "auto", "fp32", "fp16" or "int8".
         threads: threads of the model; None: as many as the machine has cores.
         batch_size: posts in a batch of the model; None: the engine's choice.
-        views: add what the model makes of text and image alone, and how far they are apart.
+        views: add the labels of text and image alone, and how far they are apart.
 
     Raises:
         BundleNotFoundError, BundleError: see `load_bundle`.
@@ -55,56 +64,52 @@ class Scorer:
         frame: pl.DataFrame,
         images: Path | str | None = None,
         *,
-        text_column: str | None = None,
-        image_column: str | None = None,
-        id_column: str | None = None,
         only: Modality | None = None,
         columns: str | tuple[str, ...] | None = None,
         prefix: str = "",
         allow_missing: bool = False,
+        **names: Unpack[ColumnNames],
     ) -> pl.DataFrame:
         """Score the posts of `frame`: its columns, and those that `sentimm score` adds, in the same order.
 
         Args:
             frame: posts; the columns of text, image and id are found as `sentimm score` finds them.
             images: the folder of the posts' images, or its URL.
-            text_column: the column to use for the text, instead of the one that is found.
-            image_column: the same for the image.
-            id_column: the same for the id.
             only: use this modality alone.
             columns: the columns to keep; None: all.
             prefix: goes before the names of the added columns.
-            allow_missing: go on where no post finds its image.
+            allow_missing: score also where no post finds its image.
+            names: `text_column`, `image_column`, `id_column`: the column to use, instead of the one that is found.
 
         Raises:
-            TypeError: `frame` is no polars DataFrame.
-            UsageError: an added column has the name of one that is there, or no such URL can be reached.
+            TypeError: `frame` is not a polars DataFrame, or a keyword is unknown.
+            UsageError: an added column has the name of an existing one, or no such URL can be reached.
             MissingExtraError: what is needed to reach it is not installed.
             InputError, ColumnError: see `chunk_frame`.
         """
+        if unknown := names.keys() - ColumnNames.__annotations__.keys():
+            raise TypeError(f"Scorer.score() got an unexpected keyword argument {min(unknown)!r}")
         if not isinstance(frame, pl.DataFrame):
             kind = f"{type(frame).__module__.partition('.')[0]}.{type(frame).__name__}"
             raise TypeError(
-                f"Scorer.score takes a polars DataFrame, not a {kind}: polars.from_pandas makes one of a frame of "
-                "pandas, and collect() of a LazyFrame."
+                f"Scorer.score takes a polars DataFrame, not a {kind}: convert a pandas frame with polars.from_pandas, "
+                "a LazyFrame with collect()."
             )
         options = CorpusOptions(
             images=to_path(images) if isinstance(images, str) else images,
-            text_column=text_column,
-            image_column=image_column,
-            id_column=id_column,
             only=only,
             columns=(columns,) if isinstance(columns, str) else columns,
             prefix=prefix,
             allow_missing=allow_missing,
+            **names,
         )
         chunk, _ = chunk_frame(frame, options)
         added = OutputColumns(dict(chunk.frame.schema), self.bundle.labels, prefix, self._views)
         return added.add_scores(chunk.frame, self._chunks.score(chunk, lambda _share: None))
 
     def close(self) -> None:
-        """Give the threads back; the scorer can't be used any more."""
-        self._chunks.__exit__()
+        """End the scorer's threads and processes; it can't be used any more."""
+        self._chunks.close()
 
     def __enter__(self) -> Scorer:
         return self

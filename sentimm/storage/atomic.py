@@ -1,159 +1,147 @@
-"""Writing so that a kill at any moment leaves either the old state or the new: temporary name, sync, rename, sync.
+"""Writing that leaves the old state or the new, whenever the process is killed or the power fails.
 
-Every step can be made the last one of the process: with SENTIMM_FAILPOINT=N it ends, as if killed, when it arrives at
-its Nth step. The tests of resuming use that; nobody else sets it.
+A file is written under a temporary name, synced, renamed, and its folder is synced. In object storage, which has no
+renames, it is written on this machine and uploaded as a whole.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sentimm.errors import OutputError
-from sentimm.storage import copy, is_remote, list_folder, map_remote, remove, upload
+from sentimm.storage.files import store_of
+from sentimm.storage.local_store import TEMPORARY, sync_file, sync_folder
+from sentimm.storage.steps import reach_step
 
-TEMPORARY = ".tmp"  # suffix of what is not committed yet
-
-_steps = 0
+__all__ = [
+    "TEMPORARY",
+    "commit_file",
+    "commit_folder",
+    "publish_file",
+    "reading",
+    "remove_file",
+    "remove_folder",
+    "rename_folder",
+    "sync_file",
+    "sync_folder",
+    "write_file",
+    "writing",
+]
 
 
 @contextmanager
 def commit_file(path: Path, temporary: Path | None = None) -> Iterator[Path]:
-    """Give a temporary path to write to; when the block ends well, what is there becomes `path`, for good.
+    """Yield a temporary file to write; when the block ends well, it becomes `path`, durably.
 
-    The temporary path is `path` with TEMPORARY behind it, unless another one on the same file system is given. In
-    object storage a file appears as a whole: there it is written on this machine first.
+    Args:
+        path: the file, which keeps its old content until then.
+        temporary: where to write, on the same file system; None: `path` with TEMPORARY behind it.
 
     Raises:
-        OutputError: something can't be written; nothing is under `path` then, or what was there before.
+        OutputError: the file can't be written.
     """
-    if is_remote(path):
-        with _uploading(path) as local:
-            yield local
-        return
-    temporary = temporary or path.with_name(path.name + TEMPORARY)
     with writing(path):
-        _reach_step()
-        try:
-            yield temporary
-        except BaseException:
-            temporary.unlink(missing_ok=True)  # a full disk needs the room
-            raise
-        _reach_step()
-        _sync(temporary)
-        _reach_step()
-        temporary.replace(path)
-        _reach_step()
-        sync_folder(path.parent)
-        _reach_step()
+        store = store_of(path)
+        reach_step()
+        with store.stage(path, temporary) as staged:
+            try:
+                yield staged
+            except BaseException:
+                staged.unlink(missing_ok=True)  # a full disk needs the room
+                raise
+            reach_step()
+            store.publish(staged, path)
+            reach_step()
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file, durably: at any moment `path` is the old file or the new one.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    with commit_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def publish_file(temporary: Path, path: Path) -> None:
+    """Make the local file `temporary` the file `path`, durably.
+
+    Raises:
+        OutputError: `path` can't be written.
+    """
+    with writing(path):
+        reach_step()
+        store_of(path).publish(temporary, path)
+        reach_step()
 
 
 def commit_folder(path: Path) -> None:
-    """Make the folder `path`, and those above it, for good."""
-    if is_remote(path):  # object storage has no folders
-        return
+    """Make the folder `path`, and those above it, durably.
+
+    Raises:
+        OutputError: it can't be made.
+    """
     with writing(path):
-        _reach_step()
-        path.mkdir(parents=True)
-        _reach_step()
-        sync_folder(path.parent)
-        _reach_step()
+        reach_step()
+        store_of(path).make_folder(path)
+        reach_step()
 
 
 def rename_folder(path: Path, target: Path, last: str) -> None:
-    """Rename the folder `path` to `target`, which does not exist, for good.
+    """Rename the folder `path` to `target`, which does not exist, durably.
 
-    In object storage each file is copied, `last` behind all others.
+    In object storage each file is copied, and `last` after all others.
+
+    Raises:
+        OutputError: `target` can't be written.
     """
-    if is_remote(path):
-        _move_objects(path, target, last)
-        return
     with writing(target):
-        sync_folder(path)
-        _reach_step()
-        path.rename(target)
-        _reach_step()
-        sync_folder(target.parent)
-        _reach_step()
+        store_of(path).rename_folder(path, target, last)
+        reach_step()
 
 
 def remove_file(path: Path) -> None:
-    """Remove the file `path`, where it is there."""
+    """Remove the file `path`, if it is there.
+
+    Raises:
+        OutputError: it can't be removed.
+    """
     with writing(path):
-        if is_remote(path):
-            remove(path)
-        else:
-            path.unlink(missing_ok=True)
-        _reach_step()
+        store_of(path).remove(path)
+        reach_step()
 
 
 def remove_folder(path: Path) -> None:
-    """Remove the empty folder `path`, for good."""
-    if is_remote(path):
-        return
+    """Remove the empty folder `path`, durably.
+
+    Raises:
+        OutputError: it can't be removed.
+    """
     with writing(path):
-        path.rmdir()
-        _reach_step()
-        sync_folder(path.parent)
-        _reach_step()
-
-
-def sync_folder(path: Path) -> None:
-    """Bring the names in the folder `path` to disk."""
-    if os.name == "nt":  # Windows has no handle on a folder that could be synced
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        store_of(path).remove_folder(path)
+        reach_step()
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block into an OutputError that names `path`."""
-    try:
+    """Turn an OSError of the block into an OutputError: `path` can't be written."""
+    with _explaining(path, "written"):
         yield
-    except OSError as error:
-        # Arrow's errors have a number, and words that name the temporary file.
-        reason = os.strerror(error.errno) if error.errno and not is_remote(path) else error.strerror or str(error)
-        raise OutputError(f"{path} can't be written: {reason}.") from error
 
 
 @contextmanager
-def _uploading(path: Path) -> Iterator[Path]:
-    with writing(path), tempfile.TemporaryDirectory(prefix="sentimm-") as folder:
-        _reach_step()
-        local = Path(folder, path.name)
-        yield local
-        _reach_step()
-        upload(local, path)
-        _reach_step()
+def reading(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into an OutputError: `path`, a file of an output or a job, can't be read."""
+    with _explaining(path, "read"):
+        yield
 
 
-def _move_objects(path: Path, target: Path, last: str) -> None:
-    with writing(target):
-        names = [entry.name for entry in list_folder(path) if entry.name != last]
-        map_remote(lambda name: copy(path / name, target / name), names)
-        _reach_step()
-        copy(path / last, target / last)
-        _reach_step()
-        map_remote(lambda name: remove(path / name), names)
-        _reach_step()
-        remove(path / last)
-        _reach_step()
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _reach_step() -> None:
-    global _steps
-    _steps += 1
-    if os.environ.get("SENTIMM_FAILPOINT") == str(_steps):
-        os._exit(86)
+@contextmanager
+def _explaining(path: Path, done: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path} can't be {done}: {store_of(path).explain(error)}.") from error

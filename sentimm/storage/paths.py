@@ -28,22 +28,24 @@ class RemoteFile:
         return self.url
 
 
-def is_remote(path: str | Path) -> bool:
-    """Tell whether a name, or a path that `to_path` made of it, is a URL."""
+def is_remote(path: str | Path | RemoteFile) -> bool:
+    """Check whether a name, or a path that `to_path` made of it, is a URL."""
     return _URL.match(path) is not None if isinstance(path, str) else not isinstance(path, Path)
 
 
-def is_web(path: Path) -> bool:
-    """Tell whether a path leads to a web server, whose folders can't be listed."""
+def is_web(path: str | Path | RemoteFile) -> bool:
+    """Check whether a name or path leads to a web server, whose folders can't be listed."""
+    if isinstance(path, str | RemoteFile):
+        return str(path).split(":")[0].lower() in _WEB
     return is_remote(path) and cast(Any, path).protocol in _WEB
 
 
 def to_path(name: str) -> Path:
-    """Make the path of a file or folder, local or remote.
+    """Return the path of a file or folder, local or remote.
 
     Raises:
-        MissingExtraError: what is needed to reach it is not installed.
-        UsageError: nothing of the kind can be reached.
+        MissingExtraError: a package that reaches it is not installed.
+        UsageError: the kind of URL is unknown, or its server can't be reached.
     """
     if not is_remote(name):
         return Path(name)
@@ -60,44 +62,40 @@ def to_path(name: str) -> Path:
     except ImportError as error:
         package = "adlfs" if protocol in ("az", "abfs", "abfss") else "'sentimm[cloud]'"
         raise MissingExtraError(
-            f"{name} needs packages that local files do without: pip install {package} ({error})."
+            f"{name} needs packages that are not installed: pip install {package} ({error})."
         ) from error
     except OSError as error:  # some connect at once
         raise UsageError(f"{name} can't be reached: {error.strerror or error}.") from error
     except ValueError as error:
         if protocol in _STORES:  # credentials, which some look for at once
             raise UsageError(f"{name} can't be reached: {str(error).strip().splitlines()[0].rstrip('.')}.") from error
-        raise UsageError(
-            f"Nothing is known of names such as {name}: local files, s3://, gs:// and https:// can be read."
-        ) from error
+        raise UsageError(f"Unsupported URL {name}: use a local path, s3://, gs:// or https://.") from error
     return cast(Path, path)
 
 
 def require_writable(path: Path) -> None:
-    """Check that a remote output may lie at `path`.
+    """Check that an output may lie at `path`.
 
     Raises:
-        UsageError: it may not.
+        UsageError: it is remote, and no object storage.
     """
     if is_remote(path) and cast(Any, path).protocol not in _STORES:
-        raise UsageError(
-            f"{path} can't be written: an output is a local file, or lies in object storage (s3://, gs://)."
-        )
+        raise UsageError(f"{path} can't be written: use a local path, or object storage (s3://, gs://).")
 
 
 def join(folder: Path, name: str) -> str:
-    """Give the URL of a name, which may lead through sub-folders, in a remote folder."""
+    """Return the URL of a name, which may lead through sub-folders, in a remote folder."""
     return f"{str(folder).rstrip('/')}/{quote(name) if is_web(folder) else name}"
 
 
 def hide_secrets(path: Path | RemoteFile) -> str:
-    """Give the name of a file or folder as outputs have it: of a web server's without query, user and password."""
+    """Return a path's name for outputs and messages: a web server's loses its query, user and password."""
     name = str(path)
     return re.sub(r"(?<=://)[^/@]*@", "", name.split("?")[0]) if name.startswith(("http://", "https://")) else name
 
 
 def _find_options(protocol: str) -> dict[str, Any]:
-    """Give the options of a file system: nothing that it lists is kept, as others write there too."""
+    """Return the options of a file system; it may cache no listings, as others write there too."""
     options: dict[str, Any] = {"use_listings_cache": False}
     if protocol in _WEB:
         import aiohttp
@@ -109,11 +107,11 @@ def _find_options(protocol: str) -> dict[str, Any]:
     return options
 
 
-def reach(path: Path) -> Any:
-    """Give the file system of a remote path."""
+def file_system_of(path: Path) -> Any:
+    """Return the file system of a remote path."""
     return cast(Any, path).fs
 
 
-def locate(path: Path) -> str:
-    """Give a path as its file system has it."""
+def name_in_store(path: Path) -> str:
+    """Return the name that a remote path has in its file system."""
     return cast(str, cast(Any, path).path)

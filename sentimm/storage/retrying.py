@@ -1,4 +1,4 @@
-"""Asking a server: again where it fails for a while; every failure is an OSError in words for a person."""
+"""Requests to a server: sent again where it fails for a while; every failure is an OSError in words for a person."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _given_up = ContextVar("given_up", default=_NEVER)
 
 @contextmanager
 def giving_up_on(event: threading.Event) -> Iterator[None]:
-    """Ask nothing again in the block once `event` is set: nobody waits for the answer any more."""
+    """Send no request again in the block once `event` is set: nobody waits for the answer any more."""
     token = _given_up.set(event)
     try:
         yield
@@ -35,17 +35,21 @@ def giving_up_on(event: threading.Event) -> Iterator[None]:
         _given_up.reset(token)
 
 
-def ask(path: Path, question: Callable[[], Result]) -> Result:
-    """Ask a server, again where it fails in a way that may pass; what fails then is an OSError."""
+def retry(path: Path, request: Callable[[], Result]) -> Result:
+    """Send a request, again where it fails in a way that may pass.
+
+    Raises:
+        OSError: it failed for good, or too often; `strerror` says why, in words for a person.
+    """
     given_up = _given_up.get()
     for attempt in range(_ATTEMPTS):
         try:
-            return question()
+            return request()
         except Exception as error:  # each file system has its own
             failure = _translate(error)
             if _is_final(error, failure) or attempt == _ATTEMPTS - 1:
                 raise failure from error
-            _log.info("%s: %s: tried again", path, failure.strerror)
+            _log.info("retrying %s: %s", path, failure.strerror)
             wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt)
             if given_up.wait(wait * random.uniform(0.5, 1)):
                 raise failure from error
@@ -68,7 +72,7 @@ def _is_final(error: Exception, failure: OSError) -> bool:
 
 
 def _lacks_credentials(error: Exception) -> bool:
-    """Tell whether nobody is let in, which says nothing of the file."""
+    """Check whether the server lets nobody in, which says nothing of the file."""
     return _find_code(error) in _CREDENTIALS or "Credentials" in type(error).__name__
 
 
@@ -94,21 +98,21 @@ def _get_answer(error: Exception) -> dict[str, Any]:
 
 
 def _translate(error: Exception) -> OSError:
-    """Make an OSError of what a file system raises, with words as `strerror`."""
+    """Turn what a file system raises into an OSError, with words for a person as `strerror`."""
     status = find_status(error)
     if _lacks_credentials(error):
-        return OSError(errno.EIO, "there are no credentials for it, or they are refused")
+        return OSError(errno.EIO, "no credentials were found, or the server rejects them")
     if status in (401, 403):
-        return PermissionError(errno.EACCES, f"the server refuses it ({status})")
+        return PermissionError(errno.EACCES, f"access denied ({status})")
     if status in (404, 410):
-        return FileNotFoundError(errno.ENOENT, "it is not there")
+        return FileNotFoundError(errno.ENOENT, "not found")
     kind = type(error).__name__
     if isinstance(getattr(error, "status", None), int):
-        return OSError(errno.EIO, f"the server answers {status}")
+        return OSError(errno.EIO, f"the server returned status {status}")
     if isinstance(error, FileNotFoundError):
-        return FileNotFoundError(errno.ENOENT, "it is not there")
+        return FileNotFoundError(errno.ENOENT, "not found")
     if isinstance(error, PermissionError):
-        return PermissionError(errno.EACCES, "the server refuses it")
+        return PermissionError(errno.EACCES, "access denied")
     lines = str(getattr(error, "strerror", None) or error).strip().splitlines() or [kind]
     words = " ".join(lines[:2] if lines[0].endswith(":") else lines[:1]).rstrip(".")
     number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO

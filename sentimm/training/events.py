@@ -1,4 +1,4 @@
-"""What training tells while it works; see `sentimm.events` for the idea."""
+"""The events of training: plain dataclasses for a listener, such as the console."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sentimm.metrics.metrics import Metrics
 
 @dataclass(frozen=True)
 class PostsLoaded:
-    """The tables are read: posts to train on and to validate with, rows left out by reason.
+    """The tables are read: the numbers of posts to train on and to validate with, and of rows left out by reason.
 
-    A resumed run goes on in `resumed_epoch` (from 1; 0: it starts) after `resumed_step` steps.
+    A resumed run continues in `resumed_epoch` (from 1; 0: a new run) after `resumed_step` steps.
     """
 
     run: Path
@@ -45,8 +45,8 @@ class ThumbnailsMade:
 
 
 @dataclass(frozen=True)
-class TeacherAsked:
-    """The teacher has answered `done` of `total` questions: complete posts, texts and images."""
+class TeacherScored:
+    """The teacher has scored `done` of `total` complete posts, texts and images."""
 
     done: int
     total: int
@@ -83,7 +83,7 @@ class EpochTrained:
 
 @dataclass(frozen=True)
 class StoppedEarly:
-    """Training ends after an epoch (from 1), because the last `stale` ones brought nothing better."""
+    """Training ends after an epoch (from 1), because the last `stale` ones brought no improvement."""
 
     epoch: int
     stale: int
@@ -91,7 +91,7 @@ class StoppedEarly:
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A comparison comes to run `number` of `planned` (from 1): a new one, an interrupted one, or a finished one."""
+    """A comparison reaches run `number` of `planned` (from 1), which is new, interrupted or finished."""
 
     number: int
     planned: int
@@ -101,14 +101,14 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class ImagesHashed:
-    """`done` of `total` images have been hashed, to find those that look like another."""
+    """`done` of `total` images have been hashed to find similar ones."""
 
     done: int
     total: int
 
 
 TrainingEvent = (
-    StoppedEarly | PostsLoaded | FeaturesExtracted | ThumbnailsMade | TeacherAsked | BatchTrained | EpochTrained
+    StoppedEarly | PostsLoaded | FeaturesExtracted | ThumbnailsMade | TeacherScored | BatchTrained | EpochTrained
 )
 TrainingListener = Callable[[TrainingEvent], None]
 ComparisonEvent = ComparedRun | ImagesHashed | TrainingEvent

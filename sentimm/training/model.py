@@ -1,4 +1,4 @@
-"""The model that training begins with: pretrained encoders, or those of an earlier run, under a new or known fusion."""
+"""The model at the start of training: pretrained encoders or those of a run, and a new fusion or that of a run."""
 
 from __future__ import annotations
 
@@ -8,21 +8,16 @@ from pathlib import Path
 from torch import Tensor
 
 from sentimm.errors import UsageError
-from sentimm.models.encoders import (
-    ImageEncoder,
-    TextEncoder,
-    check_max_tokens,
-    load_image_encoder,
-    load_text_encoder,
-    set_bert_dropout,
-)
-from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel, check_fusion
+from sentimm.models.image_encoder import ImageEncoder, load_image_encoder
+from sentimm.models.sentiment_model import FUSIONS, FusionConfig, SentimentModel, check_fusion
+from sentimm.models.text_encoder import TextEncoder, check_max_tokens, load_text_encoder, set_bert_dropout
+from sentimm.training.data.head_labels import choose_heads
 from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run, is_run, open_run
 
 _BOTH = ("text", "image")
-_NEUTRAL = "neutral"  # of labels, the one that yields to the others
+_NEUTRAL = "neutral"  # the label that yields to the others
 
 
 def load_model(options: TrainOptions, posts: LabelledPosts) -> tuple[SentimentModel, bytes | None]:
@@ -30,7 +25,7 @@ def load_model(options: TrainOptions, posts: LabelledPosts) -> tuple[SentimentMo
 
     Raises:
         InputError: an encoder can't be loaded.
-        UsageError: the run to begin with is another model's.
+        UsageError: the run of `options.init` is of another model.
     """
     text, image, tokenizer = None, None, None
     modalities = FUSIONS[options.fusion].modalities
@@ -41,12 +36,12 @@ def load_model(options: TrainOptions, posts: LabelledPosts) -> tuple[SentimentMo
     config = configure_fusion(options, choose_heads(options, posts, modalities))
     model = SentimentModel(config, len(options.labels), text, image)
     if options.init is not None:
-        take_weights(model, open_run(options.init), options)
+        copy_weights(model, open_run(options.init), options)
     return model, tokenizer
 
 
 def configure_fusion(options: TrainOptions, heads: tuple[str, ...]) -> FusionConfig:
-    """Give the fusion that was asked for, with these heads."""
+    """Return the configuration of the fusion of `options`, with these heads."""
     return FusionConfig(
         options.fusion,
         options.width,
@@ -59,33 +54,33 @@ def configure_fusion(options: TrainOptions, heads: tuple[str, ...]) -> FusionCon
 
 
 def check_options(options: TrainOptions) -> None:
-    """Check, before posts and encoders are read, that there can be the model that was asked for.
+    """Check, before posts and encoders are read, that the options describe a model.
 
     Raises:
-        UsageError: see `check_fusion`; an option that the fusion can't follow; a cache is a file.
+        UsageError: see `check_fusion`; an option does not apply to the fusion; a cache is a file.
     """
     for option, folder in (("--feature-cache", options.feature_cache), ("--image-cache", options.image_cache)):
         if folder is not None and folder.exists() and not folder.is_dir():
             raise UsageError(f"{option} {folder} is a file: name a folder.")
-    known = FUSIONS[options.fusion].modalities if options.fusion in FUSIONS else _BOTH
-    if options.heads and len(known) < len(_BOTH):
-        raise UsageError(f"--heads go beside a fusion of text and image, which {options.fusion} is not: leave it away.")
-    if foreign := [modality for modality in options.freeze if modality not in known]:
+    modalities = FUSIONS[options.fusion].modalities if options.fusion in FUSIONS else _BOTH
+    if options.heads and len(modalities) < len(_BOTH):
+        raise UsageError(f"--heads need a fusion of text and image, and {options.fusion} is none: leave it out.")
+    if foreign := [modality for modality in options.freeze if modality not in modalities]:
         raise UsageError(f"--freeze {foreign[0]}: {options.fusion} has no {foreign[0]} encoder.")
-    possible = known if options.heads is None else options.heads
-    check_fusion(configure_fusion(options, tuple(head for head in possible if len(known) > 1)))
+    possible = modalities if options.heads is None else options.heads
+    check_fusion(configure_fusion(options, tuple(head for head in possible if len(modalities) > 1)))
 
 
-def take_weights(model: SentimentModel, run: Run, options: TrainOptions) -> None:
-    """Give a model the best weights of a run: encoders, and fusion and heads where these are the same and the labels.
+def copy_weights(model: SentimentModel, run: Run, options: TrainOptions) -> None:
+    """Copy the best weights of a run into a model: encoders, and fusion and heads where they and the labels match.
 
     Raises:
-        UsageError: an encoder of the run is not the model's.
+        UsageError: an encoder of the run differs from the model's.
         RunError: the run has no weights.
     """
     stored = run.build_model("best").state_dict()
     own = model.state_dict()
-    taken: dict[str, Tensor] = {}
+    copied: dict[str, Tensor] = {}
     for part in ("text", "image"):
         weights = {name: weight for name, weight in stored.items() if name.startswith(f"{part}.")}
         wanted = {name: weight.shape for name, weight in own.items() if name.startswith(f"{part}.")}
@@ -94,11 +89,11 @@ def take_weights(model: SentimentModel, run: Run, options: TrainOptions) -> None
         if {name: weight.shape for name, weight in weights.items()} != wanted:
             levels = f" and --image-levels {run.image.levels}" if part == "image" and run.image is not None else ""
             raise UsageError(
-                f"--init {run.path}: its {part} encoder is not this model's: leave --{part}-encoder away to use the "
-                f"run's, and give its --width {run.fusion.width}{levels}."
+                f"--init {run.path}: its {part} encoder differs from this model's. Leave --{part}-encoder out to use "
+                f"the run's, with its --width {run.fusion.width}{levels}."
             )
-        taken |= weights
-    if not taken:
+        copied |= weights
+    if not copied:
         raise UsageError(
             f"--init {run.path}: that model ({run.fusion.name}) and this one ({options.fusion}) have no encoder in "
             "common."
@@ -107,8 +102,8 @@ def take_weights(model: SentimentModel, run: Run, options: TrainOptions) -> None
         rest = {name: weight for name, weight in stored.items() if not name.startswith(("text.", "image."))}
         if run.fusion.name != options.fusion:
             rest = {name: weight for name, weight in rest.items() if not name.startswith("fusion.")}
-        taken |= {name: weight for name, weight in rest.items() if name in own and own[name].shape == weight.shape}
-    model.load_state_dict(taken, strict=False)
+        copied |= {name: weight for name, weight in rest.items() if name in own and own[name].shape == weight.shape}
+    model.load_state_dict(copied, strict=False)
 
 
 def _load_text(options: TrainOptions) -> tuple[TextEncoder, bytes]:
@@ -154,9 +149,9 @@ def _load_image(options: TrainOptions) -> ImageEncoder:
             sequence=FUSIONS[options.fusion].attends,
             levels=options.image_levels or encoder.config.levels,
         )
-        again = ImageEncoder(config)
-        again.backbones.load_state_dict(encoder.backbones.state_dict())
-        return again
+        rebuilt = ImageEncoder(config)
+        rebuilt.backbones.load_state_dict(encoder.backbones.state_dict())
+        return rebuilt
     return load_image_encoder(
         options.image_encoder,
         width=options.width,
@@ -173,17 +168,3 @@ def _explain_missing(modality: str, path: Path, options: TrainOptions) -> UsageE
         f"{named} {path} is a run without {'an image' if modality == 'image' else 'a text'} encoder: name one with "
         f"--{modality}-encoder."
     )
-
-
-def choose_heads(options: TrainOptions, posts: LabelledPosts, modalities: tuple[str, ...]) -> tuple[str, ...]:
-    """Give a fusion the heads that were asked for, or those that the posts have labels for."""
-    if len(modalities) < len(_BOTH):
-        return ()
-    return find_heads(posts) if options.heads is None else options.heads
-
-
-def find_heads(posts: LabelledPosts) -> tuple[str, ...]:
-    """Tell for which heads there is a label to learn from."""
-    text_alone = (posts.text >= 0) & ((posts.text_label >= 0) | (posts.image < 0) & (posts.label >= 0))
-    image_alone = (posts.image >= 0) & ((posts.image_label >= 0) | (posts.text < 0) & (posts.label >= 0))
-    return tuple(head for head, found in (("text", text_alone.any()), ("image", image_alone.any())) if found)

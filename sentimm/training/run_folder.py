@@ -1,27 +1,26 @@
 """The run folder: what `train` writes and `export` reads.
 
-    config.json             options, labels, encoders, fusion: all that builds the model again
+    config.json             options, labels, encoders, fusion: all that rebuilds the model
     tokenizer.json          the text encoder's, where there is one
     best.safetensors        weights of the epoch with the best validation figure
     last.safetensors        weights of the last epoch
-    best-scores.npy         scores of the validation posts in the best epoch, before the softmax
+    best-scores.npy         scores of the validation posts in the best epoch, before softmax
     last-scores.npy         those of the last epoch
     metrics.ndjson          one line for each epoch
     curves.png              loss and figures over the epochs
-    confusion.png           what the best epoch confused
+    confusion.png           the confusion matrix of the best epoch
     calibration.parquet     training posts, for the scales of int8
     held-out.parquet        labelled validation posts, for the check of an export
-    trainer.pt              all that resuming needs: weights in training, optimiser, position
-    initial.safetensors     weights before the first epoch; goes when that is done
+    trainer.pt              the state to resume from: weights, optimiser, position
+    initial.safetensors     weights before the first epoch; removed after it
 
-Every file is written under a temporary name and renamed.
+Every file is written durably: a run can be resumed after a kill or a power loss at any moment.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,24 +28,22 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import torch
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from sentimm.errors import ImageError, RunError, RunNotFoundError
-from sentimm.images import decode_image
-from sentimm.models.encoders import ImageEncoder, ImageEncoderConfig, TextEncoder, TextEncoderConfig
-from sentimm.models.fusion import FusionConfig, SentimentModel
+from sentimm.errors import OutputError, RunError, RunNotFoundError
+from sentimm.models.image_encoder import ImageEncoder, ImageEncoderConfig
+from sentimm.models.sentiment_model import FusionConfig, SentimentModel
+from sentimm.models.text_encoder import TextEncoder, TextEncoderConfig
+from sentimm.storage.atomic import commit_file, write_file
 
 FORMAT = 1
-_LABELS = ("label", "text_label", "image_label")  # in the order of `StoredPosts`
 Weights = Literal["best", "last"]
 
 
-class TrainingStopped(Exception):  # noqa: N818 - nothing went wrong
-    """Training was asked to stop, and did after `step` steps of an epoch (from 1); the run at `path` can be resumed."""
+class TrainingStopped(Exception):  # noqa: N818 - not an error
+    """Training stopped on request, after `step` steps of an epoch (from 1); the run at `path` can be resumed."""
 
     def __init__(self, path: Path, epoch: int, step: int) -> None:
         super().__init__(f"stopped in epoch {epoch} after step {step}")
@@ -85,13 +82,13 @@ class Run:
             "options": self.options,
             "provenance": self.provenance,
         }
-        replace_file(self.path / "config.json", (json.dumps(fields, indent=1) + "\n").encode())
+        write_file(self.path / "config.json", (json.dumps(fields, indent=1) + "\n").encode())
 
     def build_model(self, weights: Weights | None = None) -> SentimentModel:
-        """Build the model, with the saved weights where they are named.
+        """Build the model, with saved weights on request.
 
         Raises:
-            RunError: the weights are not there or don't fit.
+            RunError: the weights are missing or don't fit.
         """
         model = SentimentModel(
             self.fusion,
@@ -109,22 +106,22 @@ class Run:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def read_scores(self, weights: Weights) -> npt.NDArray[np.float32]:
-        """Read what the best or the last epoch's weights gave the validation posts: float32 (posts, labels).
+        """Read the scores of the validation posts in the best or the last epoch: float32 (posts, labels).
 
         Raises:
-            RunError: the file is not there or damaged.
+            RunError: the file is missing or damaged.
         """
         path = self.path / f"{weights}-scores.npy"
         try:
             return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
         except (OSError, ValueError) as error:
-            raise RunError(f"{path} is not there or damaged: train again.") from error
+            raise RunError(f"{path} is missing or damaged: train again.") from error
 
     def is_finished(self) -> bool:
-        """Tell whether nothing is left to train: all epochs are done, or the last ones brought nothing better."""
+        """Check whether training is over: all epochs are done, or the last ones brought no improvement."""
         records = self.read_metrics()
         patience = self.options.get("patience")
-        return len(records) >= self.options["epochs"] or count_stale(records) >= (patience or float("inf"))
+        return len(records) >= self.options["epochs"] or count_stale_epochs(records) >= (patience or float("inf"))
 
 
 def open_run(path: Path) -> Run:
@@ -132,7 +129,7 @@ def open_run(path: Path) -> Run:
 
     Raises:
         RunNotFoundError: there is no run at `path`.
-        RunError: its config.json is damaged or newer than this version.
+        RunError: its config.json is damaged or of a newer format.
     """
     file = path / "config.json"
     if not file.is_file():
@@ -147,7 +144,7 @@ def open_run(path: Path) -> Run:
             )
         if fields["format"] != FORMAT:
             raise RunError(
-                f"{file} has format {fields['format']}, this version of sentimm reads {FORMAT}: update sentimm."
+                f"{file} has format {fields['format']}, and this version of sentimm reads {FORMAT}: update sentimm."
             )
         image = fields["image"]
         return Run(
@@ -164,11 +161,11 @@ def open_run(path: Path) -> Run:
         raise RunError(f"{file} is damaged ({error!r}): train again, or restore the file.") from error
 
 
-def newest_run(folder: Path) -> Path:
-    """Find the run in `folder` that was written last.
+def find_newest_run(folder: Path) -> Path:
+    """Return the newest run in `folder`.
 
     Raises:
-        RunNotFoundError: there is none.
+        RunNotFoundError: there is no run.
     """
     runs = [path for path in folder.glob("*") if is_run(path)] if folder.is_dir() else []
     if not runs:
@@ -179,14 +176,14 @@ def newest_run(folder: Path) -> Path:
 
 
 def is_run(path: Path) -> bool:
-    """Tell whether `path` is a run folder (a folder of transformers has a config.json too)."""
+    """Check whether `path` is a run folder (a folder of transformers has a config.json too)."""
     try:
         return "fusion" in json.loads((path / "config.json").read_text())
     except (OSError, ValueError):
         return False
 
 
-def count_stale(records: Sequence[Mapping[str, Any]]) -> int:
+def count_stale_epochs(records: Sequence[Mapping[str, Any]]) -> int:
     """Count the epochs since the best one; `records` are the lines of metrics.ndjson."""
     scores = [record["score"] for record in records]
     return len(scores) - 1 - scores.index(max(scores)) if scores else 0
@@ -196,118 +193,54 @@ def save_scores(scores: npt.NDArray[np.float32], path: Path) -> None:
     """Save scores of posts, float32 (posts, labels)."""
     buffer = io.BytesIO()
     np.save(buffer, scores, allow_pickle=False)
-    replace_file(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())
 
 
 def save_weights(model: torch.nn.Module, path: Path) -> None:
-    """Save a model's tensors as safetensors."""
-    temporary = path.with_name(path.name + ".tmp")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, temporary)
-    temporary.replace(path)
+    """Save a model's tensors as safetensors, durably.
+
+    Raises:
+        OutputError: they can't be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with commit_file(path) as temporary:
+        try:
+            save_file(tensors, temporary)
+        except SafetensorError as error:
+            raise OutputError(f"{path} can't be written: {error}.") from error
 
 
 def load_weights(model: torch.nn.Module, path: Path) -> None:
-    """Load what `save_weights` saved.
+    """Load the file that `save_weights` wrote.
 
     Raises:
-        RunError: the file is not there, is damaged or does not fit the model.
+        RunError: the file is missing, damaged or of another model.
     """
     try:
         model.load_state_dict(load_file(path))
     except FileNotFoundError as error:
         raise RunError(
-            f"{path} is not there: the run has no finished epoch yet. Go on with `train --resume`."
+            f"{path} does not exist: the run has no finished epoch yet. Continue it with `sentimm train --resume`."
         ) from error
     except (SafetensorError, RuntimeError, OSError) as error:
-        raise RunError(f"{path} is damaged or is another model's: train again, or restore the file.") from error
-
-
-@dataclass(frozen=True)
-class StoredPosts:
-    """Posts kept in a run, ready for a model: arrays of equal length, -1 says "no label".
-
-    Attributes:
-        texts: normalised texts, "" where a post has none.
-        images: uint8 (3, size, size) each, None where a post has none.
-        labels: what `score` is expected to answer, int64 (posts,).
-        text_labels, image_labels: what one modality says by itself, int64 (posts,).
-    """
-
-    texts: tuple[str, ...]
-    images: tuple[npt.NDArray[np.uint8] | None, ...]
-    labels: npt.NDArray[np.int64]
-    text_labels: npt.NDArray[np.int64]
-    image_labels: npt.NDArray[np.int64]
-
-
-def write_posts(posts: StoredPosts, path: Path) -> None:
-    """Write posts as Parquet, images as PNG: the very pixels that the encoder saw."""
-    frame = pl.DataFrame(
-        {
-            "text": list(posts.texts),
-            "image": [None if image is None else _to_png(image) for image in posts.images],
-            "label": posts.labels,
-            "text_label": posts.text_labels,
-            "image_label": posts.image_labels,
-        },
-        schema={"text": pl.String, "image": pl.Binary} | dict.fromkeys(_LABELS, pl.Int64),
-    )
-    temporary = path.with_name(path.name + ".tmp")
-    frame.write_parquet(temporary)
-    temporary.replace(path)
-
-
-def read_posts(path: Path, size: int | None) -> StoredPosts:
-    """Read what `write_posts` wrote; `size` is the side of the images in pixels.
-
-    Runs of sentimm 0.1 keep no labels of one modality: there are none then.
-
-    Raises:
-        RunError: the file is not there or damaged.
-    """
-    try:
-        frame = pl.read_parquet(path, glob=False)
-        images = tuple(
-            None if data is None or size is None else decode_image(data, size) for data in frame["image"].to_list()
-        )
-        none = pl.Series([-1] * len(frame), dtype=pl.Int64)
-        labels = [(frame[name] if name in frame.columns else none).to_numpy() for name in _LABELS]
-        return StoredPosts(tuple(frame["text"].to_list()), images, *labels)
-    except (OSError, pl.exceptions.PolarsError, ImageError) as error:
-        raise RunError(f"{path} is not there or damaged: train again, or restore the file.") from error
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that the file is the old one or the new one, whole, at any moment."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+        raise RunError(f"{path} is damaged or of another model: train again, or restore the file.") from error
 
 
 def save_state(state: Mapping[str, Any], path: Path) -> None:
-    """Save what resuming needs: tensors, numbers, strings, lists and dicts."""
+    """Save a state to resume from: tensors, numbers, strings, lists and dicts."""
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
-    replace_file(path, buffer.getvalue())
+    write_file(path, buffer.getvalue())
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Load what `save_state` saved, without running code.
+    """Load the file that `save_state` wrote, without running code.
 
     Raises:
-        RunError: the file is not there or damaged.
+        RunError: the file is missing or damaged.
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds on damaged files
-        raise RunError(f"{path} is not there or damaged: the run can't be resumed, train again.") from error
+        raise RunError(f"{path} is missing or damaged, so the run can't be resumed: train again.") from error
     return state
-
-
-def _to_png(image: npt.NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(buffer, "PNG")
-    return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Training: from labelled tables to a run folder, resumable at any step, the same for the same seed."""
+"""Training: from labelled tables to a run folder, resumable at any step and reproducible by its seed."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ import torch
 from accelerate import Accelerator
 
 import sentimm
-from sentimm.errors import InputError, OutputError, UsageError
-from sentimm.models.fusion import SentimentModel
+from sentimm.errors import InputError, UsageError
+from sentimm.models.sentiment_model import SentimentModel
+from sentimm.storage.atomic import commit_folder, write_file
 from sentimm.text import NORMALIZATION
 from sentimm.training.data.prepare import TrainingData, check_posts, load_data, make_batchers, store_posts
 from sentimm.training.events import PostsLoaded, TrainingListener
 from sentimm.training.learning.loop import TrainingLoop
-from sentimm.training.learning.optimizer import arrange_convolutions
-from sentimm.training.learning.processes import agree_on, make_accelerator
-from sentimm.training.learning.teacher import ask_teacher, check_lessons, open_teacher
+from sentimm.training.learning.optimizer import speed_up_convolutions
+from sentimm.training.learning.processes import make_accelerator, share_result
+from sentimm.training.learning.teacher import check_teacher, compute_answers, open_teacher
 from sentimm.training.model import check_options, load_model
 from sentimm.training.options import TrainOptions
-from sentimm.training.run_folder import Run, load_state, load_weights, open_run, replace_file, save_weights
+from sentimm.training.run_folder import Run, load_state, load_weights, open_run, save_weights
 
 Loader = Callable[[TrainOptions], TrainingData]
 
@@ -35,31 +36,31 @@ def start_run(
     should_stop: Callable[[], bool] = lambda: False,
     load: Loader = load_data,
 ) -> Run:
-    """Train a new model into the folder `path` (None: the next one in runs/), and give the finished run.
+    """Train a new model into the folder `path` (None: the next one in runs/), and return the finished run.
 
-    `should_stop` is asked after each step; `load` gives the posts.
+    `should_stop` is called after each step; `load` reads the posts.
 
     Raises:
-        UsageError: options that don't go together, or a folder that is in use.
-        RunNotFoundError: there is no run to begin with, or to be taught by.
+        UsageError: options that exclude each other, or a folder that is in use.
+        RunNotFoundError: `options.init` or `options.teacher` is no run.
         InputError, ColumnError, TableError: the tables or encoders can't be read.
-        DeviceError: the device can't be used, or not in that precision.
+        DeviceError: the device can't be used, or does not support the precision.
         OutputError: the folder can't be written to.
         TrainingError: the loss is no longer a number.
-        TrainingStopped: `should_stop` said so.
+        TrainingStopped: `should_stop` returned true.
     """
     check_options(options)
     teacher = open_teacher(options)
     if options.init is not None:
         open_run(options.init)
     accelerator = make_accelerator(options)
-    path = agree_on(accelerator, lambda: _choose_folder(path, options.fusion))
+    path = share_result(accelerator, lambda: _choose_folder(path, options.fusion))
     data = load(options)
     check_posts(data, options)
     torch.manual_seed(options.seed)
     model, tokenizer = load_model(options, data.training)
     if teacher is not None:
-        check_lessons(teacher, data.training, model.config.heads)
+        check_teacher(teacher, data.training, model.config.heads)
     run = Run(
         path=path,
         labels=options.labels,
@@ -77,7 +78,7 @@ def start_run(
             "posts": data.digests(),
         },
     )
-    agree_on(accelerator, lambda: _write_start(run, model, tokenizer, data, options))
+    share_result(accelerator, lambda: _write_new_run(run, model, tokenizer, data, options))
     return _train(run, model, options, data, accelerator, tell, should_stop, state=None)
 
 
@@ -88,22 +89,22 @@ def _choose_folder(path: Path | None, fusion: str) -> Path:
     if path.exists() and not path.is_dir():
         raise UsageError(f"{path} is a file: name a folder with -o.")
     if path.exists() and any(path.iterdir()):
-        raise UsageError(f"{path} is there already: name another folder with -o, or go on with --resume {path}.")
+        raise UsageError(
+            f"{path} already exists: name another folder with -o, or continue that run with --resume {path}."
+        )
     return path
 
 
-def _write_start(
+def _write_new_run(
     run: Run, model: SentimentModel, tokenizer: bytes | None, data: TrainingData, options: TrainOptions
 ) -> None:
-    try:
-        run.path.mkdir(parents=True, exist_ok=True)
-        if tokenizer is not None:
-            replace_file(run.tokenizer, tokenizer)
-        store_posts(run, data, options)
-        save_weights(model, run.path / "initial.safetensors")
-        run.write_config()
-    except OSError as error:
-        raise OutputError(f"The run can't be written to {run.path}: {error.strerror or error}.") from error
+    if not run.path.is_dir():
+        commit_folder(run.path)
+    if tokenizer is not None:
+        write_file(run.tokenizer, tokenizer)
+    store_posts(run, data, options)
+    save_weights(model, run.path / "initial.safetensors")
+    run.write_config()
 
 
 def resume_run(
@@ -112,12 +113,12 @@ def resume_run(
     should_stop: Callable[[], bool] = lambda: False,
     load: Loader = load_data,
 ) -> Run:
-    """Go on with a run where its state was saved last; a finished one stays as it is.
+    """Resume a run from its last saved state; a finished one is returned unchanged.
 
     Raises:
         RunNotFoundError: there is no run at `path`.
-        RunError: the run is damaged, or has no state to go on from.
-        InputError: the tables hold other posts than those that the run began with.
+        RunError: the run is damaged, or has no state to resume from.
+        InputError: the tables or images changed since the run was started.
         TrainingError, TrainingStopped: as `start_run`.
     """
     run = open_run(path)
@@ -127,12 +128,12 @@ def resume_run(
     data = load(options)
     if data.digests() != run.provenance.get("posts", data.digests()):
         raise InputError(
-            f"{path} was begun on other posts than {', '.join(options.inputs)} and their images are now: train a new "
-            "run, which --init lets begin with this one's weights."
+            f"{path} was started on other posts: {', '.join(options.inputs)} or their images have changed. Train a new "
+            f"run; --init {path} starts it from these weights."
         )
     initial = path / "initial.safetensors"
     saved = path / "trainer.pt"
-    # A run that was killed before it saved a state, be it at the end of its first epoch, begins once more.
+    # A run that was killed before it saved a state, even at the end of its first epoch, starts again.
     state = load_state(saved) if saved.exists() or (run.read_metrics() and not initial.exists()) else None
     model = run.build_model()
     load_weights(model, initial if initial.exists() else path / "last.safetensors")
@@ -162,14 +163,14 @@ def _train(
         )
     )
     model.to(accelerator.device)
-    arrange_convolutions(model, options, accelerator.device)
-    # The main process first: the others find frozen encoders' outputs in the cache.
+    speed_up_convolutions(model, options, accelerator.device)
+    # The main process first: the others read the frozen encoders' outputs from the cache.
     with accelerator.main_process_first():
         batchers = make_batchers(run, model, options, data, accelerator.device, tell)
     if (teacher := open_teacher(options)) is not None:
         cache = options.feature_cache or run.path / "cache"
-        batchers.training.taught = ask_teacher(teacher, data.training, cache, accelerator, tell)
-    TrainingLoop(run, model, options, batchers, accelerator, tell, should_stop, state).go()
+        batchers.training.teacher_answers = compute_answers(teacher, data.training, cache, accelerator, tell)
+    TrainingLoop(run, model, options, batchers, accelerator, tell, should_stop, state).train()
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return run

@@ -16,7 +16,7 @@ from tests.support import corpora
 
 @pytest.fixture(autouse=True)
 def short_trials(monkeypatch):
-    monkeypatch.setattr(batching, "_TRIAL_SECONDS", 0.01)
+    monkeypatch.setattr(batching, "TRIAL_SECONDS", 0.01)
 
 
 def test_the_limit_is_what_the_stages_leave_together():

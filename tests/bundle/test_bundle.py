@@ -10,6 +10,7 @@ import pytest
 from sentimm.bundle.bundle import default_bundle_path, load_bundle, write_manifest
 from sentimm.bundle.manifest import FORMAT
 from sentimm.errors import BundleError, BundleNotFoundError
+from tests.support.power import ForgetfulDisk
 from tests.support.tiny_bundles import make_bundle
 
 
@@ -90,7 +91,7 @@ def test_the_default_bundle_is_inside_the_package():
 
 def test_a_missing_default_bundle_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr("sentimm.bundle.bundle.default_bundle_path", lambda: tmp_path / "default")
-    with pytest.raises(BundleNotFoundError, match=r"The model that ships with sentimm is not in .*default: install"):
+    with pytest.raises(BundleNotFoundError, match=r"ships with sentimm is missing from .*default: reinstall"):
         load_bundle()
 
 
@@ -104,7 +105,7 @@ def test_an_unknown_bundle_is_a_usage_error(tmp_path):
 
 
 def test_a_folder_without_manifest_and_a_file_are_no_bundles(tmp_path):
-    with pytest.raises(BundleNotFoundError, match=r"holds no bundle\.json"):
+    with pytest.raises(BundleNotFoundError, match=r"has no bundle\.json"):
         load_bundle(tmp_path)
     (tmp_path / "model.onnx").touch()
     with pytest.raises(BundleNotFoundError, match="is a file, not a model bundle"):
@@ -171,7 +172,7 @@ def test_a_field_that_is_missing_or_wrong_is_named(folder, keys, to):
 def test_more_cells_than_any_image_has_are_refused(attending_bundle, tmp_path):
     folder = shutil.copytree(attending_bundle, tmp_path / "model")
     change(folder, "image", "cells", to=10**6)
-    assert "image.cells should be at most 16,384, and is 1000000" in failure(folder)
+    assert "image.cells should be at most 16,384, but is 1000000" in failure(folder)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def test_a_number_without_end_is_an_error(folder):
 def test_a_manifest_too_large_is_not_read(folder):
     with (folder / "bundle.json").open("r+b") as file:
         file.truncate(2**40)
-    assert "bundle.json is damaged: no manifest has more than 16,777,216 bytes" in failure(folder)
+    assert "bundle.json is damaged: a manifest has at most 16,777,216 bytes" in failure(folder)
 
 
 @pytest.mark.parametrize("name", ["../secret", "a/b.onnx", "/etc/passwd", "..", "a\\b", "C:x", "bundle.json", ""])
@@ -226,9 +227,7 @@ def test_a_single_changed_bit_is_found(folder):
 def test_links_are_refused(folder, tmp_path, name, link, target):
     (folder / name).rename(tmp_path / target)
     link(tmp_path / target, folder / name)
-    assert failure(folder) == (
-        f"{folder / name} is a link: a bundle holds the files themselves, put a copy in its place."
-    )
+    assert failure(folder) == (f"{folder / name} is a link: replace it with a copy of the file.")
 
 
 def test_links_in_a_circle_are_an_error(folder):
@@ -294,3 +293,16 @@ def test_a_tokenizer_that_is_none_is_named(folder):
     write_manifest(folder, fields)
     with pytest.raises(BundleError, match=r"tokenizer\.json can't be read as a tokenizer \(.*\): export"):
         load_bundle(folder).text.load_tokenizer()
+
+
+def test_a_power_loss_leaves_a_whole_bundle_or_none(tmp_path):
+    disk = ForgetfulDisk(tmp_path / "model")
+    with disk.watched():
+        make_bundle(tmp_path / "model")
+    finished = [left for left in disk.losses if "bundle.json" in left]
+    assert finished and len(finished) < len(disk.losses)
+    for number, left in enumerate(finished):
+        (tmp_path / str(number)).mkdir()
+        for name, content in left.items():
+            (tmp_path / str(number) / name).write_bytes(content)
+        assert load_bundle(tmp_path / str(number)).name == "tiny"

@@ -126,7 +126,7 @@ def test_a_graph_in_another_format_of_onnx_runtime_is_refused(folder: Path) -> N
     fields["graphs"]["fp32"]["text"] = "text.ort"
     (folder / "text.onnx").rename(folder / "text.ort")
     write_manifest(folder, fields)
-    with pytest.raises(BundleError, match=r"text\.ort is refused, graphs are files \*\.onnx of at most 2 GB"):
+    with pytest.raises(BundleError, match=r"text\.ort is refused: a graph is an \.onnx file of at most 2 GB"):
         load_bundle(folder)
 
 
@@ -173,22 +173,22 @@ def test_opsets_with_sizes_in_attributes_are_refused(refuse: Callable[..., str])
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"location": "../image.weights"}, "lies in '../image.weights', which is no file of weights"),
-        ({"location": "/etc/passwd"}, "lies in '/etc/passwd', which is no file of weights"),
-        ({"location": "*/_ORT_MEM_ADDR_/*"}, "which is no file of weights"),
-        ({"location": "text.onnx"}, "lies in 'text.onnx', which is no file of weights"),
-        ({"location": "tokenizer.json"}, "lies in 'tokenizer.json', which is no file of weights"),
-        ({"location": "bundle.json"}, "lies in 'bundle.json', which is no file of weights"),
-        ({"location": None}, "is not placed by one location, offset and length"),
-        ({"prepacked_0": "a|0;8"}, "is not placed by one location, offset and length"),
-        ({"offset": "-64"}, "an offset or a length that is no whole number, '-64' and "),
-        ({"offset": "0x10"}, "an offset or a length that is no whole number"),
-        ({"offset": "9" * 30}, "an offset or a length that is no whole number"),
-        ({"offset": "1_000"}, "an offset or a length that is no whole number"),
-        ({"length": "1.5"}, "an offset or a length that is no whole number"),
+        ({"location": "../image.weights"}, "lies in '../image.weights', which is not one of the bundle's weight files"),
+        ({"location": "/etc/passwd"}, "lies in '/etc/passwd', which is not one of the bundle's weight files"),
+        ({"location": "*/_ORT_MEM_ADDR_/*"}, "which is not one of the bundle's weight files"),
+        ({"location": "text.onnx"}, "lies in 'text.onnx', which is not one of the bundle's weight files"),
+        ({"location": "tokenizer.json"}, "lies in 'tokenizer.json', which is not one of the bundle's weight files"),
+        ({"location": "bundle.json"}, "lies in 'bundle.json', which is not one of the bundle's weight files"),
+        ({"location": None}, "does not have one location, offset and length"),
+        ({"prepacked_0": "a|0;8"}, "does not have one location, offset and length"),
+        ({"offset": "-64"}, "an offset or length that is not a whole number, '-64' and "),
+        ({"offset": "0x10"}, "an offset or length that is not a whole number"),
+        ({"offset": "9" * 30}, "an offset or length that is not a whole number"),
+        ({"offset": "1_000"}, "an offset or length that is not a whole number"),
+        ({"length": "1.5"}, "an offset or length that is not a whole number"),
         ({"offset": "1000000"}, "reaches beyond the end of image.weights"),
         ({"offset": "1000000", "length": None}, "reaches beyond the end of image.weights"),
-        ({"length": "4"}, "holds 4 bytes, and its shape [48, 8] takes 1,536"),
+        ({"length": "4"}, "holds 4 bytes, but its shape [48, 8] needs 1,536"),
     ],
 )
 def test_external_data_outside_of_the_weights_is_refused(
@@ -202,7 +202,7 @@ def test_external_data_that_is_placed_twice_is_refused(refuse: Callable[..., str
         tensor = next(tensor for tensor in model.graph.initializer if tensor.external_data)
         tensor.external_data.add(key="location", value="image.weights")
 
-    assert "is not placed by one location" in refuse(change)
+    assert "does not have one location" in refuse(change)
 
 
 def make_external(**changes: Any) -> TensorProto:
@@ -230,14 +230,16 @@ def make_external(**changes: Any) -> TensorProto:
 def test_external_data_is_found_wherever_a_tensor_is(
     refuse: Callable[..., str], place: Callable[[Change], Change], change: Change
 ) -> None:
-    assert "its tensor 'lost' lies in 'elsewhere', which is no file of weights" in refuse(place(change))
+    assert "its tensor 'lost' lies in 'elsewhere', which is not one of the bundle's weight files" in refuse(
+        place(change)
+    )
 
 
 @pytest.mark.parametrize(
     ("location", "message"),
     [
-        (TensorProto.DEFAULT, "its tensor 'lost' lies in the graph, and yet names a file"),
-        (TensorProto.EXTERNAL, "its tensor 'lost' lies in the graph and outside of it"),
+        (TensorProto.DEFAULT, "its tensor 'lost' is stored in the graph but names a file"),
+        (TensorProto.EXTERNAL, "its tensor 'lost' is stored both in the graph and outside it"),
     ],
 )
 def test_a_tensor_in_two_places_is_refused(refuse: Callable[..., str], location: int, message: str) -> None:
@@ -260,14 +262,14 @@ def test_sparse_tensors_are_refused(refuse: Callable[..., str], change: Change) 
 @pytest.mark.parametrize(
     ("tensor", "message"),
     [
-        ({"dims": [3], "raw_data": b"0000"}, "does not hold the data that its shape [3] takes"),
-        ({"dims": [], "raw_data": b""}, "does not hold the data that its shape [] takes"),
-        ({"dims": [0], "raw_data": b"0000"}, "does not hold the data that its shape [0] takes"),
-        ({"dims": [2], "float_data": [1.0]}, "does not hold the data that its shape [2] takes"),
-        ({"dims": [1], "int64_data": [1]}, "does not hold the data that its shape [1] takes"),
-        ({"dims": [1], "float_data": [1.0], "raw_data": b"0000"}, "does not hold the data that its shape [1] takes"),
-        ({"dims": [-1], "raw_data": b"0000"}, "has a shape that no tensor can have, [-1]"),
-        ({"dims": [0, 2**40]}, "has a shape that no tensor can have, [0, 1099511627776]"),
+        ({"dims": [3], "raw_data": b"0000"}, "does not hold the data that its shape [3] needs"),
+        ({"dims": [], "raw_data": b""}, "does not hold the data that its shape [] needs"),
+        ({"dims": [0], "raw_data": b"0000"}, "does not hold the data that its shape [0] needs"),
+        ({"dims": [2], "float_data": [1.0]}, "does not hold the data that its shape [2] needs"),
+        ({"dims": [1], "int64_data": [1]}, "does not hold the data that its shape [1] needs"),
+        ({"dims": [1], "float_data": [1.0], "raw_data": b"0000"}, "does not hold the data that its shape [1] needs"),
+        ({"dims": [-1], "raw_data": b"0000"}, "has an impossible shape, [-1]"),
+        ({"dims": [0, 2**40]}, "has an impossible shape, [0, 1099511627776]"),
         ({"dims": [1], "data_type": TensorProto.STRING, "string_data": [b"a"]}, "has elements of ONNX's type 8"),
         ({"dims": [1], "data_type": 1000}, "has elements of ONNX's type 1000"),
     ],
@@ -342,7 +344,7 @@ def test_a_long_range_of_small_steps_is_refused(refuse: Callable[..., str]) -> N
 
 def test_sizes_that_can_not_be_read_are_refused(refuse: Callable[..., str]) -> None:
     message = refuse(make_sized("ConstantOfShape", 1, 0, *[1] * 65))
-    assert "the sizes of a node 'ConstantOfShape' are not a few numbers in the graph" in message
+    assert "the sizes of a node 'ConstantOfShape' are not a few constants in the graph" in message
 
 
 def test_onnx_runtime_opens_nothing_of_a_bundle_that_is_refused(
@@ -350,5 +352,5 @@ def test_onnx_runtime_opens_nothing_of_a_bundle_that_is_refused(
 ) -> None:
     refuse(add_node("EPContext", "pixels", domain="com.microsoft"), "fusion.onnx")
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: pytest.fail("a graph was opened"))
-    with pytest.raises(BundleError, match=r"fusion\.onnx is refused, its operator 'EPContext'"):
+    with pytest.raises(BundleError, match=r"fusion\.onnx is refused because its operator 'EPContext'"):
         Scorer(model=folder, device="cpu")

@@ -65,7 +65,7 @@ def test_named_labels_are_found_by_name_or_by_place() -> None:
 @pytest.mark.parametrize("cells", [[["joy"], ["anger", "fear"]], [b"\xff\xfe"], [{"name": "joy"}]])
 def test_columns_that_hold_no_labels_are_named(cells: list[object]) -> None:
     with pytest.raises(
-        ColumnError, match=r"posts\.csv: the column 'label' holds .*, and a label is one name or number"
+        ColumnError, match=r"posts\.csv: the column 'label' holds .*, but a label is one name or number"
     ):
         read(cells)
 

@@ -10,7 +10,7 @@ import onnx
 import pytest
 import sentimm_export.exporter as exporter
 import torch
-from sentimm_export.exporter import Exported, export_run
+from sentimm_export.exporter import ExportResult, export_run
 from sentimm_export.options import ExportOptions
 from sentimm_export.parity import NEIGHBOUR_TOLERANCE, Parity, check_parity
 from sentimm_export.precision import find_second_products
@@ -18,7 +18,7 @@ from torch import nn
 
 from sentimm.bundle.bundle import Bundle, load_bundle
 from sentimm.errors import InputError, ParityError, UsageError
-from sentimm.models.fusion import SentimentModel
+from sentimm.models.sentiment_model import SentimentModel
 from sentimm.runtime.engine import Engine
 from sentimm.training.run_folder import Run, open_run, save_weights
 from sentimm.training.train import start_run
@@ -54,7 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return make_run(tmp_path_factory.mktemp("runs"), "native-cat")
 
 
-def export(run: Run, output: Path, **changes: object) -> Exported:
+def export(run: Run, output: Path, **changes: object) -> ExportResult:
     options = ExportOptions(run=run.path, output=output, min_agreement=0.8)
     return export_run(replace(options, **changes), lambda _: None)  # type: ignore[arg-type]
 
@@ -92,7 +92,7 @@ def test_every_precision_answers_as_the_model(any_run: Run, tmp_path: Path) -> N
 def test_temperatures_are_fitted_and_the_answers_compared_with_them(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sentimm_export.calibration._MIN_POSTS", 4)
+    monkeypatch.setattr("sentimm_export.held_out._MIN_POSTS", 4)
     exported = export(run, tmp_path / "bundle", precisions=("fp32",))
     bundle = exported.bundle
     fitted = bundle.metrics["calibration"]
@@ -105,13 +105,13 @@ def test_temperatures_are_fitted_and_the_answers_compared_with_them(
 
 
 def test_a_literal_model_keeps_its_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sentimm_export.calibration._MIN_POSTS", 4)
+    monkeypatch.setattr("sentimm_export.held_out._MIN_POSTS", 4)
     options = make_options(tmp_path, fusion="native-combine", literal=True, epochs=1)
     literal = start_run(options, tmp_path / "run", lambda _: None)
     exported = export(literal, tmp_path / "bundle", precisions=("fp32",))
     assert set(exported.bundle.temperatures.values()) == {1.0}
     assert "calibration" not in exported.bundle.metrics
-    assert any("--literal is the formula as it is printed" in note for note in exported.notes)
+    assert any("--literal is the formula as printed" in note for note in exported.notes)
 
 
 def test_the_card_has_generated_and_hand_written_sections(run: Run, tmp_path: Path) -> None:
@@ -229,11 +229,11 @@ def test_checks_name_what_failed() -> None:
 
 
 def test_options_are_checked(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--precision takes int8, fp16, fp32"):
+    with pytest.raises(UsageError, match="--precision takes fp32, fp16, int8"):
         ExportOptions(tmp_path, tmp_path, precisions=("int4",))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="--share-weights"):
         ExportOptions(tmp_path, tmp_path, precisions=("fp32",), share_weights=True)
-    with pytest.raises(UsageError, match=r"--composed 1\.0 must be at least 0 and less than 1"):
+    with pytest.raises(UsageError, match=r"--composed is 1, but it must be at least 0 and less than 1"):
         ExportOptions(tmp_path, tmp_path, composed=1.0)
 
 

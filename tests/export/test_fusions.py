@@ -17,11 +17,13 @@ from torch import nn
 
 from sentimm.bundle.bundle import PRECISIONS, Precision
 from sentimm.errors import UsageError
-from sentimm.models.encoders import load_image_encoder, load_text_encoder
-from sentimm.models.fusion import FUSIONS, FusionConfig, SentimentModel
+from sentimm.models.image_encoder import load_image_encoder
+from sentimm.models.sentiment_model import FUSIONS, FusionConfig, SentimentModel
+from sentimm.models.text_encoder import load_text_encoder
 from sentimm.runtime.engine import Engine
 from sentimm.text import NORMALIZATION
-from sentimm.training.run_folder import Run, StoredPosts, save_weights, write_posts
+from sentimm.training.data.stored_posts import StoredPosts, write_posts
+from sentimm.training.run_folder import Run, save_weights
 from tests.support.tiny_models import WORDS, make_image_encoder, make_text_encoder
 
 pytestmark = pytest.mark.slow

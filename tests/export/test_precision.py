@@ -15,7 +15,7 @@ TOKENS, WIDTH = 6, 32
 
 def test_smoothing_changes_no_answer_in_float() -> None:
     plain, smoothed = text_model(), text_model()
-    smooth_products(smoothed, text_feeds(), kept=())
+    smooth_products(smoothed, text_feeds(), excluded=())
     assert len(smoothed.graph.node) == len(plain.graph.node) + 1
     for feed in text_feeds():
         np.testing.assert_allclose(run(smoothed, feed), run(plain, feed), rtol=1e-4, atol=1e-4)
@@ -23,7 +23,7 @@ def test_smoothing_changes_no_answer_in_float() -> None:
 
 def test_smoothing_leaves_products_that_are_kept_alone() -> None:
     smoothed = text_model()
-    smooth_products(smoothed, text_feeds(), kept=("product",))
+    smooth_products(smoothed, text_feeds(), excluded=("product",))
     assert smoothed == text_model()
 
 
@@ -33,8 +33,8 @@ def test_smoothing_looks_at_real_tokens_alone() -> None:
     extra = {name: np.concatenate([values, values], axis=1) for name, values in feed.items()}
     extra["attention_mask"][:, TOKENS:] = 0
     extra["hidden"][:, TOKENS:] *= 1000
-    smooth_products(plain, [feed], kept=())
-    smooth_products(padded, [extra], kept=())
+    smooth_products(plain, [feed], excluded=())
+    smooth_products(padded, [extra], excluded=())
     assert plain == padded
 
 

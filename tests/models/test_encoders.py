@@ -7,14 +7,9 @@ import pytest
 import torch
 
 from sentimm.errors import InputError, UsageError
-from sentimm.models.backbones import ImageBackbone, build_backbone, parse_backbones
-from sentimm.models.encoders import (
-    ImageEncoder,
-    ImageEncoderConfig,
-    TextEncoder,
-    load_image_encoder,
-    load_text_encoder,
-)
+from sentimm.models.image_backbones import ImageBackbone, build_backbone, parse_backbones
+from sentimm.models.image_encoder import ImageEncoder, ImageEncoderConfig, load_image_encoder
+from sentimm.models.text_encoder import TextEncoder, load_text_encoder
 from tests.support.tiny_models import make_image_encoder, make_text_encoder
 
 
@@ -52,7 +47,7 @@ def test_kin_of_bert_are_read_and_their_longest_text_is_known(tmp_path: Path, ki
 
 
 def test_a_model_that_also_writes_is_no_text_encoder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is a t5, and one of BERT's family is needed"):
+    with pytest.raises(InputError, match="is a t5: use an encoder of BERT's family"):
         load_text(write_kin(tmp_path / "t5", "T5"))
 
 
@@ -224,9 +219,9 @@ def test_published_weights_are_loaded(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("vgg", "'vgg' is not a known model"),
-        ("timm:no_such_model", "not a model that timm knows"),
-        ("weights.pth", "does not say which model the file holds"),
+        ("vgg", "'vgg' is not a supported model"),
+        ("timm:no_such_model", "not a model of timm"),
+        ("weights.pth", "does not tell which model the file holds"),
     ],
 )
 def test_unknown_image_encoders_are_refused(name: str, message: str) -> None:
@@ -235,7 +230,7 @@ def test_unknown_image_encoders_are_refused(name: str, message: str) -> None:
 
 
 def test_missing_image_weights_name_the_option() -> None:
-    with pytest.raises(InputError, match=r"'gone.pth' are not there: check the path in --image-encoder"):
+    with pytest.raises(InputError, match=r"'gone.pth' do not exist: check the path in --image-encoder"):
         load_image_encoder("resnet18=gone.pth", width=8, size=32, dropout=0.0)
 
 

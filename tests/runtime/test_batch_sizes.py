@@ -11,12 +11,12 @@ from sentimm.runtime.engine import Engine
 
 @pytest.fixture
 def engine(tiny_bundle, monkeypatch) -> Engine:
-    monkeypatch.setattr(batching, "_TRIAL_SECONDS", 0.01)
+    monkeypatch.setattr(batching, "TRIAL_SECONDS", 0.01)
     return Engine(load_bundle(tiny_bundle), device="cpu", threads=2)
 
 
 def rate_by(monkeypatch, rates: dict[int, float]) -> list[int]:
-    """Let each batch size have a rate instead of measuring it; sizes without one are too large."""
+    """Set the rate of each batch size instead of measuring it; sizes without one are too large."""
     tried: list[int] = []
 
     def measure(encode, size, workers):
@@ -27,14 +27,14 @@ def rate_by(monkeypatch, rates: dict[int, float]) -> list[int]:
             raise BundleError("out of memory")
         return rates[size]
 
-    monkeypatch.setattr(batching, "_measure", measure)
+    monkeypatch.setattr(batching, "measure_rate", measure)
     return tried
 
 
 def test_sizes_are_found_by_measuring_and_used(engine):
     sizes = find_batch_sizes(engine)
     assert set(sizes) == {"text", "image"}
-    assert sizes["text"] in batching._SIZES["cpu"]["text"] and sizes["image"] in batching._SIZES["cpu"]["image"]
+    assert sizes["text"] in batching.SIZES["cpu"]["text"] and sizes["image"] in batching.SIZES["cpu"]["image"]
     assert {name: engine.batch_sizes[name] for name in sizes} == sizes
 
 
@@ -58,7 +58,7 @@ def test_a_batch_of_the_longest_texts_has_to_fit_too(engine, monkeypatch):
             raise BundleError("out of memory")
         return encode(rows)
 
-    monkeypatch.setattr(batching, "_TOKENS", 1)
+    monkeypatch.setattr(batching, "TOKENS", 1)
     monkeypatch.setattr(engine, "encode_texts", limited)
     assert find_batch_sizes(engine) == {"text": 4, "image": 16}
 

@@ -360,7 +360,7 @@ def test_a_gpu_that_is_not_there_is_named(many, seeming_cuda):
 
 def test_a_bundle_without_a_cuda_precision_says_so(tmp_path, seeming_cuda):
     bundle = load_bundle(make_bundle(tmp_path / "model", precisions=["int8"]))
-    with pytest.raises(DeviceError, match="has int8 graphs only, and CUDA needs fp16 or fp32"):
+    with pytest.raises(DeviceError, match="only has int8 graphs, and CUDA needs fp16 or fp32"):
         Engine(bundle, device="cuda")
 
 
@@ -558,7 +558,7 @@ def test_external_data_outside_the_folder_is_refused(rewrite, tmp_path):
                     entry.value = "../image.weights"
         (folder / "image.onnx").write_bytes(model.SerializeToString())
 
-    assert "lies in '../image.weights', which is no file of weights of the bundle" in rewrite(lead_out)
+    assert "lies in '../image.weights', which is not one of the bundle's weight files" in rewrite(lead_out)
 
 
 def test_pixels_of_another_shape_are_a_clear_error(engine):

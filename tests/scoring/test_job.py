@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from sentimm.errors import InputError, JobConflictError, OutputError, TableError, UsageError
 from sentimm.events import JobFinished, JobStarted, PartCommitted, PostsScored, Surveyed
 from sentimm.options import CorpusOptions, ScoreOptions
-from sentimm.scoring import job
 from sentimm.scoring.job import run_job, survey_job
-from sentimm.scoring.job_folder.folder import JobFolder
+from sentimm.scoring.job_folder.folder import open_job_folder
 from sentimm.scoring.job_folder.output_paths import default_output
 from sentimm.scoring.job_folder.progress import read_progress
+from sentimm.scoring.local import ChunkSize
 from sentimm.scoring.output.problems import name_problems
-from sentimm.storage import atomic as commit
+from sentimm.storage.steps import watching_steps
 from tests.scoring.output.test_columns import many_types
 from tests.support import corpora
 from tests.support.tiny_bundles import make_bundle
@@ -297,7 +297,7 @@ def test_a_part_that_is_damaged_is_scored_again_and_the_others_are_kept(options,
 
 
 def test_two_processes_cannot_write_one_job(options):
-    with JobFolder(options.output), pytest.raises(JobConflictError, match="Another process is working on"):
+    with open_job_folder(options.output), pytest.raises(JobConflictError, match="Another process is working on"):
         run(options)
     assert not job_folder(options).exists()
     assert run(options).scored == ROWS
@@ -325,7 +325,7 @@ def test_a_full_disk_is_one_sentence_and_the_job_goes_on_later(options, monkeypa
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("sentimm.scoring.job_folder.parts.write_file", write_nothing)
+        patch.setattr("sentimm.scoring.job_folder.parts.write_parquet", write_nothing)
         with pytest.raises(OutputError, match=r"part-000000000000\.parquet can't be written: No space left on device"):
             run(options)
     assert not list(job_folder(options).glob("*.tmp"))
@@ -431,7 +431,7 @@ def test_the_default_output_is_named_after_the_input(inputs, name):
 
 
 def test_parts_grow_until_they_take_some_seconds():
-    size = job._ChunkSize(None)
+    size = ChunkSize(None)
     sizes = []
     for _ in range(8):
         sizes.append(size.rows)
@@ -441,7 +441,7 @@ def test_parts_grow_until_they_take_some_seconds():
     assert size.rows == 7500
     size.adapt(7500, 0.001)
     size.adapt(30000, 0.001)
-    assert size.rows == job._MOST_ROWS
+    assert size.rows == 16_384
 
 
 def test_an_input_that_changes_while_it_is_read_is_an_error(options, tmp_path):
@@ -449,7 +449,7 @@ def test_an_input_that_changes_while_it_is_read_is_an_error(options, tmp_path):
         if isinstance(event, JobStarted):
             corpora.make_posts(5).write_csv(tmp_path / "posts.csv")
 
-    with pytest.raises(TableError, match=r"posts\.csv changed while it was scored\. Put back .* --overwrite"):
+    with pytest.raises(TableError, match=r"posts\.csv changed while it was being scored: restore it .* --overwrite"):
         run_job(options, tell)
     assert not options.output.exists()
 
@@ -458,20 +458,20 @@ class Killed(BaseException):
     """Stands for a kill in tests that stay in this process."""
 
 
-def kill_at(monkeypatch, step: int) -> None:
+def killed_at(step: int) -> AbstractContextManager[None]:
     steps = iter(range(1, 10_000))
 
     def reach_step() -> None:
         if next(steps) == step:
             raise Killed
 
-    monkeypatch.setattr(commit, "_reach_step", reach_step)
+    return watching_steps(reach_step)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_a_stop_at_any_step_of_the_commit_is_made_good(options, tmp_path, monkeypatch, name, overwrite):
+def test_a_stop_at_any_step_of_the_commit_is_made_good(options, tmp_path, name, overwrite):
     options = replace(options, output=tmp_path / name, chunk_rows=12)
     run(options)
     expected = read(options.output)
@@ -480,8 +480,7 @@ def test_a_stop_at_any_step_of_the_commit_is_made_good(options, tmp_path, monkey
     for step in range(1, 200):
         if not overwrite:
             remove(options.output)
-        with monkeypatch.context() as patch:
-            kill_at(patch, step)
+        with killed_at(step):
             try:
                 run(options, overwrite=overwrite)
                 break
@@ -503,15 +502,13 @@ def remove(output: Path) -> None:
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.integers(0, 30), kills=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 12)), max_size=4))
-def test_any_kills_and_part_sizes_give_every_row_once(options, tmp_path, monkeypatch, rows, kills):
+def test_any_kills_and_part_sizes_give_every_row_once(options, tmp_path, rows, kills):
     remove(options.output)
     corpora.make_posts(rows).write_csv(tmp_path / "posts.csv")
     options = replace(options, corpus=replace(options.corpus, allow_missing=True))
     for step, chunk_rows in kills:
-        with monkeypatch.context() as patch:
-            kill_at(patch, step)
-            with suppress(Killed):
-                run(options, chunk_rows=chunk_rows)
+        with killed_at(step), suppress(Killed):
+            run(options, chunk_rows=chunk_rows)
     run(options)
     scored = read(options.output)
     assert scored["id"].cast(pl.String).to_list() == corpora.make_posts(rows)["id"].to_list()
@@ -583,8 +580,8 @@ def test_outputs_that_could_not_be_written_in_the_end_are_refused_first(tiny_bun
     options = ScoreOptions(inputs=(str(tmp_path / "posts.csv"),), output=tmp_path / "link", model=tiny_bundle)
     for changes, message in (
         ({}, "is a link to a folder"),
-        ({"output": tmp_path / "real", "problems": tmp_path / "real" / "p.csv"}, "can't lie in the output"),
-        ({"output": tmp_path / "o\udce9"}, "is no UTF-8"),
+        ({"output": tmp_path / "real", "problems": tmp_path / "real" / "p.csv"}, "can't be inside the output"),
+        ({"output": tmp_path / "o\udce9"}, "is not valid UTF-8"),
     ):
         with pytest.raises((UsageError, InputError), match=message):
             run_job(replace(options, **changes), lambda _: None)
@@ -601,6 +598,6 @@ def test_a_new_job_leaves_the_problems_of_another_one_alone(tiny_bundle, tmp_pat
     run_job(options, lambda _: None)
     listed = (tmp_path / "problems.csv").read_text()
     assert run_job(options, lambda _: None).already
-    with pytest.raises(UsageError, match=r"problems\.csv is there already, and .*two\.parquet is not"):
+    with pytest.raises(UsageError, match=r"problems\.csv already exists, and .*two\.parquet does not"):
         run_job(replace(options, output=tmp_path / "two.parquet"), lambda _: None)
     assert (tmp_path / "problems.csv").read_text() == listed

@@ -36,7 +36,7 @@ from sentimm.scoring.job import run_job
 from sentimm.scoring.job_folder import lock
 from sentimm.scoring.job_folder.progress import read_progress
 from sentimm.storage import retrying, to_path
-from tests.scoring.test_job import Killed, kill_at
+from tests.scoring.test_job import Killed, killed_at
 from tests.support import corpora
 from tests.support.servers import Faults, MemoryStore, S3Server
 
@@ -49,7 +49,7 @@ pytestmark = pytest.mark.usefixtures("quick_decoding")
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda *_, **__: 0.01)
-    monkeypatch.setattr(lock, "_KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(lock, "RENEW_SECONDS", 0.0)
     monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.01)
     monkeypatch.setattr(retrying, "_LONGEST_WAIT", 0.05)
 
@@ -198,11 +198,9 @@ def test_a_job_in_object_storage_that_is_killed_at_any_step_resumes_to_the_same_
     )
     step = 1
     while True:
-        with monkeypatch.context() as patch:
-            kill_at(patch, step)
-            with suppress(Killed):
-                run_job(options, lambda _event: None)
-                break
+        with killed_at(step), suppress(Killed):
+            run_job(options, lambda _event: None)
+            break
         run_job(options, lambda _event: None)
         assert read(store, output).equals(expected), f"killed at step {step}"
         assert not [key for key in store.list_keys() if ".job/" in key], f"killed at step {step}"
@@ -263,7 +261,7 @@ def test_the_last_of_two_processes_has_the_job(stored, expected):
 
     def take_over(event: object) -> None:
         if isinstance(event, PartCommitted) and not taken_over:
-            taken_over.append(lock.JobLock(to_path("s3://posts/scored.parquet.job")))
+            taken_over.append(lock.RemoteLock(to_path("s3://posts/scored.parquet.job")))
             taken_over[0].take()
 
     with pytest.raises(JobConflictError, match=r"took over the job in s3://posts/scored\.parquet\.job"):
@@ -321,7 +319,7 @@ def test_a_table_in_object_storage_that_changes_stops_the_job(stored, corpus):
             stored.put("s3://posts/posts.csv", b"id,text\n1,other\n")
 
     options = make_options("s3://posts/posts.csv", corpus / "out.parquet", "s3://posts/bundle")
-    with pytest.raises(TableError, match=r"s3://posts/posts\.csv changed while it was scored"):
+    with pytest.raises(TableError, match=r"s3://posts/posts\.csv changed while it was being scored"):
         run_job(options, change)
 
 
@@ -365,7 +363,7 @@ def test_a_store_that_is_down_is_one_sentence(stored, corpus, tiny_bundle):
     with stored.failing(Faults(closed=1)):
         with pytest.raises(InputError, match=r"s3://posts/images can't be read"):
             score(corpus / "posts.csv", corpus / "out.parquet", tiny_bundle, "s3://posts/images")
-        with pytest.raises(OutputError, match=r"s3://posts/out\.parquet.* can't be written"):
+        with pytest.raises(OutputError, match=r"s3://posts/out\.parquet.* can't be read"):
             score(corpus / "posts.csv", "s3://posts/out.parquet", tiny_bundle)
         with pytest.raises(BundleError, match=r"s3://posts/bundle/bundle\.json can't be read"):
             score(corpus / "posts.csv", corpus / "out.parquet", "s3://posts/bundle")
@@ -431,7 +429,7 @@ def test_a_web_server_that_goes_down_stops_the_job_which_goes_on_later(web, corp
             stack.enter_context(web.failing(Faults(closed=1)))
 
     options = make_options(corpus / "posts.csv", corpus / "out.parquet", tiny_bundle, web.url, chunk_rows=5)
-    match = r"can't be fetched.*server does not answer.*the same command goes on"
+    match = r"can't be fetched.*server does not answer.*run the same command again to resume"
     with ExitStack() as stack, pytest.raises(StorageError, match=match):
         run_job(options, go_down)
     assert run_job(options, lambda _event: None).scored < 120
@@ -439,9 +437,9 @@ def test_a_web_server_that_goes_down_stops_the_job_which_goes_on_later(web, corp
 
 
 def test_what_cannot_be_reached_or_written_is_said(corpus, tiny_bundle, monkeypatch):
-    with pytest.raises(UsageError, match="lies in object storage"):
+    with pytest.raises(UsageError, match="use a local path, or object storage"):
         score(corpus / "posts.csv", "https://example.org/out.parquet", tiny_bundle)
-    with pytest.raises(UsageError, match="Nothing is known of names such as nowhere://"):
+    with pytest.raises(UsageError, match="Unsupported URL nowhere://"):
         to_path("nowhere://posts/posts.csv")
     monkeypatch.setitem(sys.modules, "upath", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'sentimm\[cloud\]'"):

@@ -108,3 +108,8 @@ def test_views_are_as_the_command_writes_them(tiny_bundle, tmp_path, images):
 def test_views_of_a_model_without_heads_are_refused(tmp_path):
     with pytest.raises(UsageError, match="--views needs a model with heads for text and for images"):
         Scorer(make_bundle(tmp_path / "bare", heads=[]), views=True)
+
+
+def test_an_unknown_keyword_is_refused(tiny_bundle):
+    with Scorer(tiny_bundle) as scorer, pytest.raises(TypeError, match="unexpected keyword argument 'limit'"):
+        scorer.score(pl.DataFrame({"text": ["a"]}), limit=3)

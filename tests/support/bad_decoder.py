@@ -9,9 +9,9 @@ import sys
 import time
 
 import sentimm.images
-from sentimm.scoring.pipeline.decoder_pool import serve
+from sentimm.scoring.pipeline.decoder_process import serve
 
-COMMAND = (
+CODE = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from tests.support.bad_decoder import main; main(*map(int, sys.argv[2:]))"
 )
@@ -48,11 +48,10 @@ def main(*arguments: int) -> None:
 
 
 if __name__ == "__main__":  # a process whose decoder is at work when it is killed itself
-    from sentimm.scoring.pipeline import decoder_pool as decoders
+    from sentimm.scoring.pipeline.decoder import DecoderLimits
+    from sentimm.scoring.pipeline.decoder_pool import DecoderPool
 
-    decoders._COMMAND = COMMAND
-    decoders._SECONDS = 2
-    with decoders.Decoders(8, 1) as pool, pool.borrow() as decoder:
-        process = decoder._find_process()
+    with DecoderPool(8, 1, limits=DecoderLimits(seconds=2, code=CODE)) as pool, pool.borrow() as decoder:
+        process = decoder.start()
         print(json.dumps(process.pid), flush=True)
         decoder.decode([b"hang"])

@@ -16,6 +16,7 @@ from sentimm.training.learning.loop import TrainingLoop
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run, TrainingStopped, load_state, open_run
 from sentimm.training.train import resume_run, start_run
+from tests.support.power import ForgetfulDisk
 from tests.support.training_runs import losses, same_weights, train
 from tests.training.learning.test_processes import ROOT, arguments
 
@@ -138,7 +139,7 @@ def test_a_run_goes_on_from_another_folder_but_not_on_other_posts(
     assert names == [[f"{tmp_path.name}/posts.csv", "a/posts.csv"]] * options.epochs
     assert resume_run(tmp_path / "run", events.append).is_finished() and events == []  # nothing is left to do
     table.write_text(table.read_text().replace("positive", "negative", 1))
-    with pytest.raises(InputError, match=rf"other was begun on other posts than {table}, .*a/posts\.csv and their"):
+    with pytest.raises(InputError, match=rf"was started on other posts: {table}, .*a/posts\.csv or their images"):
         resume_run(tmp_path / "other", lambda _: None)
 
 
@@ -149,9 +150,29 @@ def test_a_state_of_another_run_is_refused(options: TrainOptions, tmp_path: Path
     with pytest.raises(TrainingStopped):
         start_run(replace(options, width=36), tmp_path / "other", lambda _: None, stop_after(1))
     (tmp_path / "other" / "trainer.pt").replace(tmp_path / "run" / "trainer.pt")
-    with pytest.raises(RunError, match=r"trainer\.pt is not this run's"):
+    with pytest.raises(RunError, match=r"trainer\.pt belongs to another run"):
         resume_run(tmp_path / "run", lambda _: None)
     (tmp_path / "run" / "trainer.pt").write_bytes(b"torn")
-    with pytest.raises(RunError, match="is not there or damaged"):
+    with pytest.raises(RunError, match="is missing or damaged"):
         resume_run(tmp_path / "run", lambda _: None)
     assert open_run(tmp_path / "run").read_metrics() == []
+
+
+@pytest.mark.slow
+def test_a_power_loss_leaves_a_run_that_goes_on(options: TrainOptions, tmp_path: Path) -> None:
+    disk = ForgetfulDisk(tmp_path / "run")
+    with disk.watched():
+        start_run(replace(options, fusion="bert", epochs=2), tmp_path / "run", lambda _: None)
+    begun = [left for left in disk.losses if "config.json" in left]
+    assert any("initial.safetensors" not in left for left in begun)
+    goes_on = 0
+    for number, left in enumerate(begun):
+        path = tmp_path / str(number)
+        path.mkdir()
+        for name, content in left.items():
+            (path / name).write_bytes(content)
+        try:
+            resume_run(path, lambda _: None, lambda: True)
+        except TrainingStopped:
+            goes_on += 1
+    assert goes_on > 5

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sentimm.errors import RunError
-from sentimm.models.fusion import FusionConfig
+from sentimm.models.sentiment_model import FusionConfig
 from sentimm.training.run_folder import Run, load_state, load_weights, save_state
 
 
@@ -32,7 +32,7 @@ def state(tmp_path: Path) -> Path:
 
 
 def test_code_in_a_training_state_is_not_run(state: Path) -> None:
-    with pytest.raises(RunError, match=r"trainer\.pt is not there or damaged"):
+    with pytest.raises(RunError, match=r"trainer\.pt is missing or damaged"):
         load_state(state)
     assert not (state.parent / "ran").exists()
 
@@ -53,6 +53,6 @@ def test_code_in_place_of_weights_is_not_run(state: Path) -> None:
 def test_code_among_scores_is_not_run(tmp_path: Path) -> None:
     np.save(tmp_path / "best-scores.npy", np.array([Touch(tmp_path / "ran")], dtype=object), allow_pickle=True)
     run = Run(tmp_path, ("a", "b"), FusionConfig("bert", 8), None, None, "tweet-1", {}, {})
-    with pytest.raises(RunError, match=r"best-scores\.npy is not there or damaged"):
+    with pytest.raises(RunError, match=r"best-scores\.npy is missing or damaged"):
         run.read_scores("best")
     assert not (tmp_path / "ran").exists()

@@ -14,10 +14,11 @@ from sentimm.errors import ColumnError, InputError, OutputError, RunError, RunNo
 from sentimm.training.data.batches import Batcher
 from sentimm.training.data.pictures import Pictures
 from sentimm.training.data.posts import _short_names, load_posts
+from sentimm.training.data.stored_posts import read_posts
 from sentimm.training.events import EpochTrained, PostsLoaded
 from sentimm.training.model import load_model
 from sentimm.training.options import TrainOptions
-from sentimm.training.run_folder import newest_run, open_run, read_posts
+from sentimm.training.run_folder import find_newest_run, open_run
 from sentimm.training.train import start_run
 from tests.support.tiny_models import IMAGE_SIZE
 from tests.support.training_runs import losses, same_weights, train, weights
@@ -50,7 +51,7 @@ def test_images_that_are_nowhere_end_training_and_a_folder_that_is_not_named_is_
     with pytest.raises(InputError, match=rf"finds its image in {tmp_path}: check that --images is the right folder"):
         load_posts(options.inputs, replace(options, images=tmp_path), BOTH, IMAGE_SIZE)
     posts = load_posts(options.inputs, replace(options, images=None), BOTH, IMAGE_SIZE)
-    assert posts.skipped["named images not used: give their folder with --images"] == 42
+    assert posts.skipped["named images not used: name their folder with --images"] == 42
     posts = load_posts(options.inputs, replace(options, images=None), ("text",), IMAGE_SIZE)
     assert set(posts.skipped) == {"without text"}
 
@@ -173,27 +174,27 @@ def test_an_epoch_sees_each_table_as_often_as_its_weight_says(options: TrainOpti
 def test_devices_and_folders_that_can_not_be_used_are_named(options: TrainOptions, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for changes, path, error, message in (
-        ({"fusion": "bert", "heads": ("text",)}, "run", UsageError, "--heads go beside a fusion of text and image"),
+        ({"fusion": "bert", "heads": ("text",)}, "run", UsageError, "--heads need a fusion of text and image"),
         ({"fusion": "bert", "freeze": ("image",)}, "run", UsageError, "--freeze image: bert has no image encoder"),
-        ({"device": "mps"}, "run", UsageError, "--device 'mps' is not auto, cpu, cuda or, of several GPUs, cuda:N"),
+        ({"device": "mps"}, "run", UsageError, "--device 'mps' is not supported: use auto, cpu, cuda, or cuda:N"),
         ({"feature_cache": tmp_path / "file"}, "run", UsageError, "--feature-cache .*file is a file: name a folder"),
         ({"image_cache": tmp_path / "file"}, "run", UsageError, "--image-cache .*file is a file: name a folder"),
         ({}, "file", UsageError, "file is a file: name a folder with -o"),
-        ({}, "file/run", OutputError, "The run can't be written to .*file/run: Not a directory"),
+        ({}, "file/run", OutputError, "file/run can't be written: Not a directory"),
     ):
         with pytest.raises(error, match=message):
             start_run(replace(options, **changes), tmp_path / path, lambda _: None)  # type: ignore[arg-type]
 
 
 def test_weights_that_leave_no_post_are_refused(options: TrainOptions, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--table-weights leave no post in an epoch: give larger ones"):
+    with pytest.raises(UsageError, match="--table-weights leave no post in an epoch: use larger ones"):
         start_run(replace(options, fusion="bert", table_weights=(0.001,)), tmp_path / "run", lambda _: None)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_in_use_is_not_written_to(options: TrainOptions, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").touch()
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists: name another folder with -o"):
         start_run(options, tmp_path, lambda _: None)
 
 
@@ -201,7 +202,7 @@ def test_runs_that_are_not_there_or_damaged_are_named(tmp_path: Path) -> None:
     with pytest.raises(RunNotFoundError, match="is not a training run"):
         open_run(tmp_path)
     with pytest.raises(RunNotFoundError, match="no training run in"):
-        newest_run(tmp_path / "runs")
+        find_newest_run(tmp_path / "runs")
     (tmp_path / "config.json").write_text(json.dumps({"format": 1, "fusion": {}}))
     with pytest.raises(RunError, match="is damaged"):
         open_run(tmp_path)
@@ -219,7 +220,7 @@ def test_posts_that_a_model_can_not_learn_from_are_refused(options: TrainOptions
         assert not (tmp_path / "run").exists()
 
     good = "good,positive\nbad,negative\nso,neutral\n" * 8
-    refuse(f"text,label\n{good}", "has an image that can be used, and native-cat learns from both: give their")
+    refuse(f"text,label\n{good}", "has an image that can be used, and native-cat learns from both: name their")
     refuse(f"text,label\n{good}", "ote learns from both: .* or choose bert, which reads texts alone", fusion="ote")
     (tmp_path / "val.csv").write_text("text,label,text_label\na,,positive\n")
     none = {"fusion": "bert", "val": str(tmp_path / "val.csv")}

@@ -67,13 +67,11 @@ def _write_report(found: Assessment, folder: Path) -> None:
     import numpy as np
 
     from sentimm.console.evaluation import describe_assessment
-    from sentimm.errors import OutputError
     from sentimm.plots import draw_confusion
+    from sentimm.storage.atomic import commit_folder, write_file
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        content = json.dumps(describe_assessment(found), indent=1, ensure_ascii=False) + "\n"
-        (folder / "report.json").write_text(content, encoding="utf-8")
-        draw_confusion(np.array(found.report.confusion), found.labels, folder / "confusion.png")
-    except OSError as error:
-        raise OutputError(f"The report can't be written to {folder}: {error.strerror or error}.") from error
+    if not folder.is_dir():
+        commit_folder(folder)
+    content = json.dumps(describe_assessment(found), indent=1, ensure_ascii=False) + "\n"
+    write_file(folder / "report.json", content.encode())
+    draw_confusion(np.array(found.report.confusion), found.labels, folder / "confusion.png")

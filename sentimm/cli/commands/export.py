@@ -28,9 +28,9 @@ def export(
     from sentimm_export.exporter import export_run
 
     from sentimm.console.export import ExportConsole
-    from sentimm.training.run_folder import newest_run
+    from sentimm.training.run_folder import find_newest_run
 
-    run = options.run or newest_run(Path("runs"))  # both are None here where they are not given
+    run = options.run or find_newest_run(Path("runs"))  # both are None here where they are not given
     output = options.output or Path("bundles") / run.resolve().name
     console = ExportConsole(quiet=quiet)
     console.finish(export_run(replace(options, run=run, output=output), console.tell))

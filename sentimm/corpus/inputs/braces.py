@@ -28,9 +28,9 @@ def expand_braces(name: str) -> Iterator[str] | None:
     if not any(isinstance(choice, _Numbers) or len(choice) > 1 for choice in choices):
         return None
     if any("{" in piece or "}" in piece for piece in pieces):
-        raise InputError(f"{name} has braces within braces: name the inputs with one pair of braces each.")
+        raise InputError(f"{name} has braces within braces, which is not supported: name the inputs one by one.")
     if math.prod(map(len, choices)) > _MAX_NAMES:
-        raise InputError(f"{name} stands for more than {_MAX_NAMES:,} names: give a shorter range.")
+        raise InputError(f"{name} stands for more than {_MAX_NAMES:,} names: use a shorter range.")
     return map("".join, itertools.product(*choices))
 
 

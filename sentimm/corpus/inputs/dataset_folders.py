@@ -6,16 +6,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from sentimm.corpus.tables.formats import TYPED_FORMATS
 from sentimm.errors import InputError
 from sentimm.storage import Entry, list_folder, read_bytes
-
-TABLE_SUFFIXES = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".ipc": "arrow",
-}
 
 _BESIDE = (".json", ".md")  # what lies beside tables and is none
 _SPLITS, _STATE, _INFO = "dataset_dict.json", "state.json", "dataset_info.json"
@@ -40,7 +33,7 @@ def list_tables(folder: Path, entries: Sequence[Entry]) -> list[Path]:
         return [path for split in splits for path in _list_split(folder / split)]
     if _STATE in files and (named := _list_named(folder, _STATE, files)):
         return [folder / name for name in named]
-    tables = [name for name in files if name.lower().endswith(tuple(TABLE_SUFFIXES))]
+    tables = [name for name in files if name.lower().endswith(tuple(TYPED_FORMATS))]
     others = [name for name in files if name not in tables and not name.lower().endswith(_BESIDE)]
     if folders or others not in ([], ["_SUCCESS"]):
         return []
@@ -50,7 +43,7 @@ def list_tables(folder: Path, entries: Sequence[Entry]) -> list[Path]:
 def _list_split(folder: Path) -> list[Path]:
     if not (tables := list_tables(folder, list_folder(folder))):
         raise InputError(
-            f"{folder} holds no Arrow files, and is a split of a dataset: copy it anew, or name the others."
+            f"{folder} is a split of a dataset but holds no Arrow files: copy it again, or name the other splits."
         )
     return tables
 
@@ -67,10 +60,10 @@ def _list_named(folder: Path, index: str, there: Sequence[str]) -> list[str]:
     for name in names:
         if name in ("", ".", "..") or set(name) & set("/\\\0"):
             raise InputError(
-                f"{folder / index} names {name!r}, which is no file of its folder: save the dataset again."
+                f"{folder / index} names {name!r}, which is not a file in its folder: save the dataset again."
             )
         if name not in there:
             raise InputError(
-                f"{str(folder / name)!r} is not there, which {index} names: copy it there, or save the dataset again."
+                f"{str(folder / name)!r}, which {index} names, is not there: copy it there, or save the dataset again."
             )
     return names

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import glob
 import os
-import shlex
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
+from sentimm.corpus.file_names import require_utf8
 from sentimm.corpus.inputs.braces import expand_braces
-from sentimm.corpus.inputs.dataset_folders import TABLE_SUFFIXES, list_tables
-from sentimm.corpus.tables.arrow import ArrowTable
-from sentimm.corpus.tables.base import Table
-from sentimm.corpus.tables.delimited import DelimitedTable
-from sentimm.corpus.tables.folder_posts import FolderTable, is_post_file
-from sentimm.corpus.tables.ndjson import NdjsonTable
-from sentimm.corpus.tables.parquet import ParquetTable
-from sentimm.corpus.tables.shards import ShardTable
-from sentimm.corpus.tables.text_stream import describe_foreign
-from sentimm.errors import InputError, TableError
+from sentimm.corpus.inputs.dataset_folders import list_tables
+from sentimm.corpus.tables.folder_posts import is_post_file
+from sentimm.corpus.tables.formats import find_format
+from sentimm.corpus.tables.open import explain_absence
+from sentimm.errors import InputError
 from sentimm.storage import (
     Entry,
     exists,
@@ -32,19 +26,6 @@ from sentimm.storage import (
     map_remote,
     to_path,
 )
-
-_FORMATS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".ndjson": "ndjson",
-    ".jsonl": "ndjson",
-    ".json": "ndjson",
-    ".tar": "webdataset",
-    **TABLE_SUFFIXES,
-}
-_COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
-_UNPACKERS = {".tar.gz": "gunzip", ".tgz": "gunzip", ".tar.zst": "unzstd", ".tar.zstd": "unzstd"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +60,7 @@ def find_inputs(inputs: Sequence[str]) -> Inputs:
     notes: list[str] = []
     for name in inputs:
         if not name.strip():
-            raise InputError("An INPUT is empty, as a shell variable that is not set is: name a table or a folder.")
+            raise InputError("An INPUT is empty, perhaps an unset shell variable: name a table or a folder.")
         require_utf8(name)
         names = None if not is_remote(name) and _is_there(Path(name)) else expand_braces(name)
         if names is None:
@@ -87,7 +68,7 @@ def find_inputs(inputs: Sequence[str]) -> Inputs:
             continue
         there, missing = _find_shards(name, list(names))
         paths += [path for each in there for path in _expand_name(each)]
-        notes += [f"{each} is not there, its posts are left out." for each in missing]
+        notes += [f"{each} is not there: its posts are left out." for each in missing]
     seen: set[str] = set()
     for path in paths:
         real = str(path) if is_remote(path) else os.path.realpath(path)
@@ -99,7 +80,7 @@ def find_inputs(inputs: Sequence[str]) -> Inputs:
 
 def _find_shards(pattern: str, names: list[str]) -> tuple[list[str], list[str]]:
     """Part names into those to go on with, and those of shards that are not there."""
-    shards = [name for name in names if _find_format(name) == "webdataset" and not glob.has_magic(name)]
+    shards = [name for name in names if find_format(name) == "webdataset" and not glob.has_magic(name)]
     try:
         if is_remote(pattern):
             found = map_remote(lambda name: exists(to_path(name)), shards)
@@ -123,7 +104,7 @@ def _expand_name(name: str) -> list[Path]:
     if _is_there(path):
         return _list_nested(path) or [path]
     if not glob.has_magic(name):
-        raise _not_there(name)
+        raise explain_absence(name)
     found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute ones)
     for match in found:
         require_utf8(match)
@@ -132,12 +113,6 @@ def _expand_name(name: str) -> list[Path]:
     if not matches:
         raise InputError(f"No file matches {name!r}.")
     return [each for match in matches for each in _list_nested(match) or [match]]
-
-
-def _not_there(name: str | Path) -> InputError:
-    return InputError(
-        f"{name} is not there: name a table of posts (CSV, TSV, NDJSON, Parquet, Arrow), shards (.tar) or a folder."
-    )
 
 
 def _expand_url(name: str) -> list[Path]:
@@ -165,19 +140,19 @@ def _list_nested(folder: Path) -> list[Path]:
         if _holds_posts(there):
             return []
         files = [entry.name for entry in there if not entry.is_folder]
-        shards = [folder / name for name in files if _find_format(name) == "webdataset"]
+        shards = [folder / name for name in files if find_format(name) == "webdataset"]
         if inside := shards or list_tables(folder, there):
             return inside
         folders = [entry.name for entry in there if entry.is_folder]
         # Beside the folder 00000 img2dataset writes 00000.parquet and 00000_stats.json, about its images.
         about = tuple(name for name in folders if name.isdigit())
-        tables = [name for name in sorted(files) if _find_format(name) and not (about and name.startswith(about))]
+        tables = [name for name in sorted(files) if find_format(name) and not (about and name.startswith(about))]
         for path in (folder / name for name in folders):
             below = _list_visible(path)
             if _holds_posts(below) and (table := next(iter(tables), None)):
                 raise InputError(
-                    f"{folder} holds a table beside a folder of images, and which is meant can't be known: name "
-                    f"{folder / table} and give --images {path}, or name {path}."
+                    f"{folder} holds a table beside a folder of images: pass {folder / table} with --images {path}, "
+                    f"or {path} alone."
                 )
             inside += [path] if _holds_posts(below) else list_tables(path, below)
         return inside
@@ -195,64 +170,6 @@ def _holds_posts(entries: Sequence[Entry]) -> bool:
     return any(is_post_file(entry.name) and not entry.is_folder for entry in entries)
 
 
-def open_table(path: Path) -> Table:
-    """Open a file or folder as a table, by its suffix.
-
-    Raises:
-        InputError: it is not there, is no regular file, or its suffix names no format.
-        TableError: it can't be read.
-    """
-    try:
-        mode = _find_mode(path)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise _not_there(path) from error
-    except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
-    if stat.S_ISDIR(mode):
-        return FolderTable(path)
-    if not stat.S_ISREG(mode):
-        raise InputError(f"{path} is no regular file, and a table is read twice: write it to a file first.")
-    if unpacker := next((how for suffix, how in _UNPACKERS.items() if path.name.lower().endswith(suffix)), None):
-        raise InputError(
-            f"{path} is a compressed archive, in which no image can be looked up: decompress it to a .tar "
-            f"(`{unpacker} {shlex.quote(path.name)}`)."
-        )
-    format_ = _find_format(path.name.split("?")[0] if is_web(path) else path.name)
-    if format_ is None:
-        raise InputError(
-            f"The name of {path} does not tell its format: .csv, .tsv, .ndjson, .jsonl, .parquet, .arrow or .tar "
-            "is expected (the text formats also with .gz or .zst)."
-        )
-    if format_ == "parquet":
-        return ParquetTable(path)
-    if format_ == "arrow":
-        return ArrowTable(path)
-    if format_ == "webdataset":
-        return ShardTable(path)
-    if foreign := describe_foreign(path):
-        raise TableError(
-            f"{path} is {foreign}, not {format_.upper()}: export the table as {format_.upper()}, "
-            "or give the file the suffix of its format."
-        )
-    return NdjsonTable(path) if format_ == "ndjson" else DelimitedTable(path, format_)
-
-
-def _find_mode(path: Path) -> int:
-    if not is_remote(path):
-        return path.stat().st_mode
-    if not is_web(path) and is_folder(path):
-        return stat.S_IFDIR
-    if not exists(path):
-        raise FileNotFoundError
-    return stat.S_IFREG
-
-
-def require_utf8(name: str) -> None:
-    """Raise an InputError where the name of a file or folder, as Python has it from the system, is no UTF-8."""
-    if any("\ud800" <= character <= "\udfff" for character in name):
-        raise InputError(f"The name of {name} is no UTF-8, as names in an output are: rename it.")
-
-
 def _is_there(path: Path) -> bool:
     """Tell whether `path` is there, be it a link that leads nowhere."""
     try:
@@ -264,11 +181,3 @@ def _is_there(path: Path) -> bool:
             return False
         raise InputError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}.") from error
     return True
-
-
-def _find_format(name: str) -> str | None:
-    suffixes = [suffix.lower() for suffix in PurePath(name).suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSED:
-        suffixes.pop()
-        return _FORMATS.get(suffixes[-1]) if suffixes and suffixes[-1] not in (*TABLE_SUFFIXES, ".tar") else None
-    return _FORMATS.get(suffixes[-1]) if suffixes else None

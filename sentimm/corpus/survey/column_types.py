@@ -87,7 +87,7 @@ def convert_series(series: pl.Series, dtype: pl.DataType, path: object) -> pl.Se
         return series.cast(dtype)
     converted = _CONVERSIONS[dtype](series)
     if converted.null_count() > series.null_count() + int((series == "").sum()):
-        raise TableError(f"{path} changed while it was read: a value of {series.name!r} is no {dtype}. Start again.")
+        raise TableError(f"{path} changed while it was read: a value of {series.name!r} is not {dtype}. Start again.")
     return converted
 
 

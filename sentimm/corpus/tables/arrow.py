@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from sentimm.corpus.tables.base import Block
+from sentimm.corpus.tables.formats import ARROW_MAGIC, FEATHER_1_MAGIC
 from sentimm.corpus.tables.text_stream import describe_foreign
 from sentimm.corpus.tables.typed import TypedTable, first_line
 from sentimm.errors import TableError
 from sentimm.storage import is_remote, open_file, read_bytes
 
-_FILE_MAGIC, _FEATHER_1 = b"ARROW1", b"FEA1"
 _MARK = b"\xff\xff\xff\xff"  # begins each message of a stream; alone, with four zeros, it is the stream's end
 _END = _MARK + bytes(4)
 
@@ -34,20 +34,20 @@ class ArrowTable(TypedTable):
     def __init__(self, path: Path) -> None:
         self._is_open_ended = False
         if foreign := describe_foreign(path):
-            raise TableError(f"{path} is {foreign}, no Arrow file: give the file the suffix of its format.")
+            raise TableError(f"{path} is {foreign}, not an Arrow file: give the file the suffix of its format.")
         with self._open(path, None) as (schema, _):
             super().__init__(path, schema)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How the file is read, in sentences; complete after it was read."""
-        cut = f"{self.path} has no mark of its end: if it was cut off, what followed is not read."
+        """How the file is read, in sentences; complete after reading."""
+        cut = f"{self.path} has no end-of-stream mark: if it was cut off, the rest is missing."
         return (*super().notes, cut) if self._is_open_ended else super().notes
 
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
-        """Give the rows from `start` on (see `Table`); those before are skipped, a record batch at a time."""
+        """Yield the rows from `start` on (see `Table`); those before are skipped, a record batch at a time."""
         columns = list(self.columns if columns is None else columns)
-        self.check_carried(columns)
+        self.check_readable(columns)
         with self._open(self.path, columns) as (_, batches):
             try:
                 for batch in batches:
@@ -56,7 +56,7 @@ class ArrowTable(TypedTable):
                         yield from self._make_blocks(batch, columns, skip)
             except (pa.ArrowException, OSError) as error:
                 raise TableError(
-                    f"{self.path} is damaged, it can't be read to its end: {first_line(error)}."
+                    f"{self.path} is damaged and can't be read to its end: {first_line(error)}."
                 ) from error
 
     @contextmanager
@@ -64,9 +64,9 @@ class ArrowTable(TypedTable):
         """Open the file: its schema, and its record batches with (at least) these columns."""
         try:
             head = read_bytes(path, 8)
-            if head.startswith(_FEATHER_1):
+            if head.startswith(FEATHER_1_MAGIC):
                 raise TableError(
-                    f"{path} is of Feather's first version, which is not read: write it again with "
+                    f"{path} is a Feather V1 file, which is not supported: write it again with "
                     "pyarrow.feather.write_feather."
                 )
             # Mapped, a batch takes no memory before its rows are looked at, and columns that are not used none at all.
@@ -74,7 +74,7 @@ class ArrowTable(TypedTable):
         except (pa.ArrowException, OSError) as error:
             raise TableError(f"{path} can't be read as Arrow: {first_line(error)}.") from error
         with source:
-            is_file = head.startswith(_FILE_MAGIC)
+            is_file = head.startswith(ARROW_MAGIC)
             open_ = pa.ipc.open_file if is_file else pa.ipc.open_stream
             try:
                 schema = open_(source).schema
@@ -88,7 +88,7 @@ class ArrowTable(TypedTable):
             yield schema, batches if is_file or not head.startswith(_MARK) else self._watch(batches, source)
 
     def _watch(self, batches: Iterator[pa.RecordBatch], source: Any) -> Iterator[pa.RecordBatch]:
-        """Give the batches of a stream, and look at its end whether it is one."""
+        """Yield the batches of a stream, and note whether the mark of its end follows."""
         yield from batches
         source.seek(source.tell() - len(_END))
         self._is_open_ended = source.read(len(_END)) != _END

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 import polars as pl
 import pyarrow as pa
+
+from sentimm.corpus.image_lookup import ImageLookup
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Block:
     kinds: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
-class Table(Protocol):
+class Table(ABC):
     """One INPUT, as a stream of blocks.
 
     Attributes:
@@ -53,33 +55,50 @@ class Table(Protocol):
         format: how a person calls it: csv, tsv, ndjson, parquet, arrow, folder, webdataset.
         types: of formats that have types (Parquet, Arrow): that of each column; else empty.
         grows: columns may appear while it is read (NDJSON, WebDataset).
+        may_swallow_rows: a quote that is closed far below makes the rows between a part of one cell (CSV, TSV).
     """
 
-    path: Path
     format: str
-    types: Mapping[str, pl.DataType]
-    grows: bool
+    types: Mapping[str, pl.DataType] = {}
+    grows = False
+    may_swallow_rows = False
+
+    def __init__(self, path: Path, columns: Iterable[str] = ()) -> None:
+        self.path = path
+        self._columns = dict.fromkeys(columns)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names, in order; of NDJSON the keys that were seen so far."""
-        ...
+        """The names, in order; of a table that grows, those that were seen so far."""
+        return tuple(self._columns)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences about how it is read; complete after reading."""
-        ...
+        """How the table is read, in sentences; complete after reading."""
+        return ()
 
+    @abstractmethod
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
-        """Give the rows from `start` on, with the named `columns` in that order; None: all (of NDJSON a block's own).
+        """Yield the rows from `start` on, with the named `columns` in that order; None: all (of NDJSON a block's own).
 
-        Text formats give strings: null where nothing stands, "" where an empty string does. A name that the table does
-        not have is a column of nulls (NDJSON).
+        Text formats have strings: null where nothing stands, "" where an empty string does. A name that a table which
+        grows does not have is a column of nulls.
 
         Raises:
             TableError: the file is damaged.
         """
-        ...
+
+    def open_images(self) -> ImageLookup | None:
+        """Return where the images are looked up that the table brings itself; None: it brings none."""
+        return None
+
+    def check_readable(self, columns: Sequence[str]) -> None:
+        """Check that these columns can be read.
+
+        Raises:
+            TableError: one has a type that polars lacks.
+        """
+        return
 
 
 def cut_block(block: Block, skip: int) -> Block:

@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +16,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
-from sentimm.corpus.columns import shorten_name
-from sentimm.corpus.tables.base import Block, Problem, cut_block, find_repeated, read_arrow
+from sentimm.corpus.tables.base import Block, Problem, Table, cut_block, find_repeated, read_arrow
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, Records, RecordSplitter
 from sentimm.corpus.tables.text_stream import TextStream, describe_damage
+from sentimm.corpus.wording import shorten_name
 from sentimm.errors import TableError
 
 _DAMAGED = "has a quoted field that does not end at a delimiter, or a line that is too long"
@@ -28,10 +28,10 @@ _NOT_BLANK = re.compile(rb"[^\r\n]")
 _MAX_HEADER_BYTES = 1 << 20  # less than a block: a longer one is no header, but a file without newlines
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _OTHER_DELIMITERS = (";", "\t", "|", ",")
-_DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+_DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
-class DelimitedTable:
+class DelimitedTable(Table):
     """A CSV or TSV file; its first record names the columns.
 
     A header without the delimiter of its format, but with semicolons, tabs, vertical bars or commas, is split at these.
@@ -40,11 +40,10 @@ class DelimitedTable:
         TableError: the file is empty or can't be read, or two columns have one name.
     """
 
-    types: Mapping[str, pl.DataType] = {}
-    grows = False
+    may_swallow_rows = True
 
     def __init__(self, path: Path, format_: str) -> None:
-        self.path = path
+        super().__init__(path)
         self.format = format_
         self._notes: list[str] = []
         self._stream = TextStream(path)
@@ -52,23 +51,23 @@ class DelimitedTable:
         blank = len(head) - len(head.lstrip(b"\r\n"))
         line = _NEWLINE.split(head[blank:], maxsplit=1)[0]
         if not line.strip():
-            raise TableError(f"{path} is empty: a table begins with a line of column names.")
+            raise TableError(f"{path} is empty: expected a first line of column names.")
         if len(line) > _MAX_HEADER_BYTES:
-            raise TableError(f"{path} has a first line of more than 1 MB, where the names of columns are expected.")
+            raise TableError(f"{path} has a first line of more than 1 MB: expected column names.")
         if b"\0" in line:
-            raise TableError(f"{path} is no text: as {format_.upper()} a text file in UTF-8 is expected.")
+            raise TableError(f"{path} is not a text file: expected {format_.upper()} in UTF-8.")
         self._delimiter = self._choose_delimiter(line.decode(errors="replace"))
         self._data_start = self._find_end_of_header(head, blank)
-        self.columns = self._name_columns(head[blank : self._data_start].decode())
+        self._columns = dict.fromkeys(self._name_columns(head[blank : self._data_start].decode()))
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How the file is read, in sentences; complete after it was read."""
+        """How the file is read, in sentences; complete after reading."""
         damage = [describe_damage(self.path)] if self._stream.damaged else []
         return (*self._notes, *damage)
 
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
-        """Give the rows from `start` on (see `Table`); those before are parsed only to count them."""
+        """Yield the rows from `start` on (see `Table`); those before are parsed only to count them."""
         columns = self.columns if columns is None else columns
         seen = 0
         for records in self._split_stream():
@@ -83,7 +82,7 @@ class DelimitedTable:
         for delimiter in (default, *_OTHER_DELIMITERS):
             if len(self._parse_line(line, delimiter)) > 1:
                 if delimiter != default:
-                    self._notes.append(f"{self.path} is read with the delimiter {_DELIMITER_NAMES[delimiter]}.")
+                    self._notes.append(f"{self.path} is split at {_DELIMITER_NAMES[delimiter]}.")
                 return delimiter
         return default
 
@@ -96,20 +95,20 @@ class DelimitedTable:
     def _find_end_of_header(self, head: bytes, blank: int) -> int:
         end = RecordSplitter(self._delimiter, skip_blank=True, literal_quotes=False).find_first_end(head, blank)
         if end is None:
-            raise TableError(f"{self.path} has a header whose quotes are not in order: mend its first line.")
+            raise TableError(f"{self.path} has unbalanced quotes in its header: fix its first line.")
         return end
 
-    def _name_columns(self, header: str) -> tuple[str, ...]:
+    def _name_columns(self, header: str) -> list[str]:
         names = self._parse_line(header, self._delimiter)
         if "" in names:
             names = _name_by_place(names)
-            self._notes.append(f"{self.path} has columns without a name; they are named by their places (column_1).")
+            self._notes.append(f"{self.path} has columns without a name: they are named by position (column_1).")
         if (twice := find_repeated(names)) is not None:
             raise TableError(f"{self.path} has more than one column named {shorten_name(twice)!r}: rename one of them.")
-        return tuple(names)
+        return names
 
     def _split_stream(self) -> Iterator[Records]:
-        """Give the records of the file, a block at a time."""
+        """Yield the records of the file, a block at a time."""
         splitter = RecordSplitter(
             self._delimiter, skip_blank=len(self.columns) > 1, literal_quotes=self._delimiter == "\t"
         )

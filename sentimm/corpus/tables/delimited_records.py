@@ -175,5 +175,5 @@ def _find_line_end(buffer: bytes, position: int) -> int:
 
 
 def _is_whole(newline: re.Match[bytes] | None, buffer: bytes) -> bool:
-    """Tell whether a newline was found and is all there: a carriage return at the end may be half of one."""
+    """Check whether a newline was found and is all there: a carriage return at the end may be half of one."""
     return newline is not None and (newline.end() < len(buffer) or buffer[-1] == _LF)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
-from sentimm.corpus.image_lookup import is_inside, split_suffix
-from sentimm.corpus.tables.base import Block, Problem
+from sentimm.corpus.file_names import to_utf8
+from sentimm.corpus.image_lookup import ImageLookup, open_images, split_suffix
+from sentimm.corpus.tables.base import Block, Problem, Table
 from sentimm.corpus.tables.delimited_records import MAX_RECORD_BYTES
 from sentimm.corpus.tables.text_stream import TextStream
 from sentimm.errors import InputError, TableError
 from sentimm.images import IMAGE_SUFFIXES
-from sentimm.storage import is_remote, list_folder, map_remote
+from sentimm.storage import find_real_name, is_remote, list_folder, store_of
 
 FOLDER_COLUMNS = ("id", "text", "image")
 
@@ -22,7 +23,7 @@ _BLOCK_ROWS = 1024
 _TEXT_SUFFIX = ".txt"
 
 
-class FolderTable:
+class FolderTable(Table):
     """The images and texts that lie in a folder, its sub-folders left out, in the order of their names.
 
     `id` is a file's stem, `text` the content of the .txt of that stem, `image` the image's file name.
@@ -33,24 +34,21 @@ class FolderTable:
     """
 
     format = "folder"
-    columns = FOLDER_COLUMNS
-    types: Mapping[str, pl.DataType] = {}
-    grows = False
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.notes: tuple[str, ...] = ()
+        super().__init__(path, FOLDER_COLUMNS)
+        self._notes: list[str] = []
         images: list[tuple[str, str]] = []
         texts: dict[str, str] = {}
         folders, others = 0, list[str]()
-        real_path = "" if is_remote(path) else os.path.realpath(path)
+        store, real_path = store_of(path), find_real_name(path)
         for name, is_file, is_folder in _scan(path):
             stem, suffix = split_suffix(name)
             if is_folder:
                 folders += 1
             elif suffix in IMAGE_SUFFIXES and is_file:
                 images.append((stem, name))
-            elif suffix == _TEXT_SUFFIX and is_file and (is_remote(path) or is_inside(path / name, real_path)):
+            elif suffix == _TEXT_SUFFIX and is_file and store.is_inside(path / name, real_path):
                 texts[stem] = max(name, texts.get(stem, ""))
             elif is_file:
                 others.append(name)
@@ -64,13 +62,23 @@ class FolderTable:
             )
         if folders:
             what = "1 sub-folder, which is" if folders == 1 else f"{folders} sub-folders, which are"
-            self.notes += (f"{path} has {what} not read.",)
+            self._notes.append(f"{path} has {what} not read.")
         if others:
             what = "1 other file, which is" if len(others) == 1 else f"{len(others)} other files, which are"
-            self.notes += (f"{path} has {what} not read: {_to_utf8(min(others))}{', ...' if len(others) > 1 else ''}.",)
+            listed = to_utf8(min(others)) + (", ..." if len(others) > 1 else "")
+            self._notes.append(f"{path} has {what} not read: {listed}.")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the folder is read, in sentences; complete after reading."""
+        return tuple(self._notes)
+
+    def open_images(self) -> ImageLookup:
+        """Return where the images are looked up: they lie beside the texts."""
+        return open_images(self.path)
 
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
-        """Give the rows from `start` on (see `Table`)."""
+        """Yield the rows from `start` on (see `Table`)."""
         columns = self.columns if columns is None else columns
         for first in range(start, len(self._posts), _BLOCK_ROWS):
             yield self._read_block(self._posts[first : first + _BLOCK_ROWS], columns)
@@ -79,15 +87,15 @@ class FolderTable:
         texts: list[str | None] = []
         problems: list[Problem] = []
         names = [self._texts.get(stem) for stem, _ in posts]
-        for row, content in enumerate((map_remote if is_remote(self.path) else map)(self._try_text, names)):
+        for row, content in enumerate(store_of(self.path).map_files(self._try_text, names)):
             if isinstance(content, TableError):
                 problems.append(Problem(row, str(names[row]), f"has a text that can't be read: {content}"))
             texts.append(None if isinstance(content, TableError) else content)
         frame = pl.DataFrame(
             {
-                "id": pl.Series([_to_utf8(stem) for stem, _ in posts], dtype=pl.String),
+                "id": pl.Series([to_utf8(stem) for stem, _ in posts], dtype=pl.String),
                 "text": pl.Series(texts, dtype=pl.String),
-                "image": pl.Series([_to_utf8(name) or None for _, name in posts], dtype=pl.String),
+                "image": pl.Series([to_utf8(name) or None for _, name in posts], dtype=pl.String),
             }
         ).select(columns)
         if problems:
@@ -106,7 +114,7 @@ class FolderTable:
 
 
 def is_post_file(name: str) -> bool:
-    """Tell whether a file of this name in a folder of posts is an image or a text."""
+    """Check whether a file of this name in a folder of posts is an image or a text."""
     return not name.startswith(".") and split_suffix(name)[1] in (*IMAGE_SUFFIXES, _TEXT_SUFFIX)
 
 
@@ -122,7 +130,7 @@ def _scan(path: Path) -> list[tuple[str, bool, bool]]:
 
 
 def _look_at(entry: os.DirEntry[str]) -> tuple[bool, bool]:
-    """Tell whether an entry is, or a link leads to, a regular file, or a folder."""
+    """Check whether an entry is, or a link leads to, a regular file, or a folder."""
     try:
         return entry.is_file(), entry.is_dir()
     except OSError:  # a link that leads in a circle, or through a folder that may not be read
@@ -136,8 +144,3 @@ def _read_text(path: Path) -> str:
         if sum(map(len, parts)) > MAX_RECORD_BYTES:
             raise TableError("it is too long")
     return b"".join(parts).decode()
-
-
-def _to_utf8(name: str) -> str:
-    """Write a file name that is no UTF-8 as a string that polars takes; such a name finds no file again."""
-    return name.encode(errors="replace").decode()

@@ -12,7 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from sentimm.corpus.tables.base import Block, Problem
+from sentimm.corpus.file_names import to_utf8
+from sentimm.corpus.tables.base import Block, Problem, Table
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, MAX_RECORD_BYTES
 from sentimm.corpus.tables.text_stream import TextStream, describe_damage
 from sentimm.errors import TableError
@@ -29,7 +30,7 @@ _BRACKET = re.compile(rb"[\[\]{}]")
 _KINDS = {str: "string", bool: "boolean", int: "integer", float: "float", dict: "nested", list: "nested"}
 
 
-class NdjsonTable:
+class NdjsonTable(Table):
     """An NDJSON file; its columns are the keys of its objects, in order of appearance.
 
     Raises:
@@ -38,41 +39,34 @@ class NdjsonTable:
 
     format = "ndjson"
     grows = True
-    types: Mapping[str, pl.DataType] = {}
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self._stream = TextStream(path)
         head = next((block for block in self._stream if block.strip()), b"").lstrip()
         if not head:
-            raise TableError(f"{path} is empty: one JSON object a line is expected.")
+            raise TableError(f"{path} is empty: expected one JSON object per line.")
         if head.startswith(b"["):
             raise TableError(
-                f"{path} begins with a JSON array, and one JSON object a line is expected: "
-                "`jq -c '.[]'` turns one into the other."
+                f"{path} begins with a JSON array: expected one JSON object per line, as `jq -c '.[]'` writes them."
             )
         self._columns = _list_keys(parse_lines(next(iter(self._split_stream()), []))[0])
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How the file is read, in sentences; complete after it was read."""
+        """How the file is read, in sentences; complete after reading."""
         return (describe_damage(self.path),) if self._stream.damaged else ()
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The keys that were seen so far, in order of appearance."""
-        return tuple(self._columns)
-
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
-        """Give the rows from `start` on (see `Table`): scalars as their JSON text, nested values as JSON."""
+        """Yield the rows from `start` on (see `Table`): scalars as their JSON text, nested values as JSON."""
         for lines in self._skip_lines(start):
             records, problems = parse_lines(lines)
             keys = _list_keys(records)
             self._columns.update(keys)
             if len(self._columns) > _MAX_KEYS:
                 raise TableError(
-                    f"{self.path} has more than {_MAX_KEYS:,} different keys, which would be columns: write what they "
-                    "hold as objects with the same keys."
+                    f"{self.path} has more than {_MAX_KEYS:,} different keys, each of which would be a column: write "
+                    "objects that share their keys."
                 )
             names = list(keys) if columns is None else columns
             rows = max(1, _MAX_CELLS // max(1, len(names)))
@@ -87,7 +81,7 @@ class NdjsonTable:
                 yield lines[skip:]
 
     def _split_stream(self) -> Iterator[list[bytes]]:
-        """Give the lines that are not blank, a block at a time; of one that is too long, its beginning."""
+        """Yield the lines that are not blank, a block at a time; of one that is too long, its beginning."""
         rest, skipping = b"", False
         for data in self._stream:
             lines = (rest + data).split(b"\n")
@@ -143,14 +137,14 @@ def _parse_line(line: bytes) -> tuple[dict[str, Any], str]:
     except RecursionError:
         return {}, "is nested too deeply"
     except json.JSONDecodeError as error:
-        return {}, f"is no JSON ({error.msg}: line 1 column {error.colno})"
+        return {}, f"is not valid JSON ({error.msg}: line 1 column {error.colno})"
     except ValueError:  # Python's limit for integers
         return {}, "has a number of thousands of digits"
-    return (record, "") if type(record) is dict else ({}, "is no JSON object")
+    return (record, "") if type(record) is dict else ({}, "is not a JSON object")
 
 
 def _is_deep(line: bytes) -> bool:
-    """Tell whether values in a line are nested too deeply; few lines have so many brackets that they could be."""
+    """Check whether values in a line are nested too deeply; few lines have so many brackets that they could be."""
     if line.count(b"[") + line.count(b"{") <= _MAX_DEPTH:
         return False
     depth = 0
@@ -189,17 +183,12 @@ def _to_strings(name: str, values: list[Any]) -> tuple[pl.Series, frozenset[str]
     try:
         return pl.Series(name, values, dtype=pl.String), frozenset(kinds)
     except UnicodeEncodeError:
-        return pl.Series(name, [value and _clean(value) for value in values], dtype=pl.String), frozenset(kinds)
-
-
-def _clean(text: str) -> str:
-    """Replace halves of surrogate pairs, which JSON can write and UTF-8 can't."""
-    return text if text.isascii() else text.encode(errors="replace").decode()
+        return pl.Series(name, [value and to_utf8(value) for value in values], dtype=pl.String), frozenset(kinds)
 
 
 def _clean_key(key: str) -> str:
     """Make a key a name that a column can have."""
-    return _clean(key).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return to_utf8(key).replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _write_json(value: object) -> str:

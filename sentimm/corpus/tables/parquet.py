@@ -29,9 +29,9 @@ class ParquetTable(TypedTable):
             self.rows: int = file.metadata.num_rows
 
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
-        """Give the rows from `start` on (see `Table`); row groups before are not read."""
+        """Yield the rows from `start` on (see `Table`); row groups before are not read."""
         columns = self.columns if columns is None else columns
-        self.check_carried(columns)
+        self.check_readable(columns)
         with _open(self.path) as file:
             for group in range(file.num_row_groups):
                 metadata = file.metadata.row_group(group)
@@ -47,7 +47,7 @@ class ParquetTable(TypedTable):
                 skipped, skip = skip, max(0, skip - batch.num_rows)
                 yield from self._make_blocks(batch, columns, skipped)
         except (pa.ArrowException, OSError) as error:
-            raise TableError(f"{self.path} is damaged, it can't be read to its end: {first_line(error)}.") from error
+            raise TableError(f"{self.path} is damaged and can't be read to its end: {first_line(error)}.") from error
 
 
 def _open(path: Path) -> pq.ParquetFile:

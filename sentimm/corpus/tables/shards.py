@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-import polars as pl
-
+from sentimm.corpus.file_names import to_utf8
 from sentimm.corpus.image_lookup import MISSING, Missing, split_suffix
-from sentimm.corpus.tables.base import Block, Problem
+from sentimm.corpus.tables.base import Block, Problem, Table
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, MAX_RECORD_BYTES
 from sentimm.corpus.tables.ndjson import build_block, parse_lines
 from sentimm.errors import TableError
@@ -42,7 +41,7 @@ class _Sample:
     files: dict[str, _Member] = field(default_factory=dict)
 
 
-class ShardTable:
+class ShardTable(Table):
     """A WebDataset shard: a post for each key.
 
     `id` is the key, `text` the content of its .txt, `image` the name of its image, whose bytes `images` gives; the
@@ -55,28 +54,25 @@ class ShardTable:
 
     format = "webdataset"
     grows = True
-    types: Mapping[str, pl.DataType] = {}
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path, ("id",))
         self.images = ShardImages(path)
         self._damage = ""
-        self._columns = dict.fromkeys(("id",))
         for records, _ in self._read_records(itertools.islice(self._read_samples(), _HEAD_SAMPLES)):
             self._columns.update(dict.fromkeys(itertools.chain.from_iterable(records)))
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that were seen so far."""
-        return tuple(self._columns)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """How the shard is read, in sentences; complete after reading."""
         return (self._damage,) if self._damage else ()
 
+    def open_images(self) -> ShardImages:
+        """Return where the images are looked up: in the shard itself."""
+        return self.images
+
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
-        """Give the posts from `start` on (see `Table`); `images` knows those of the block that was given last."""
+        """Yield the posts from `start` on (see `Table`); `images` holds those of the block that was yielded last."""
         samples = itertools.islice(self._read_samples(), start, None)
         for records, problems in self._read_records(samples):
             found = dict.fromkeys(itertools.chain.from_iterable(records))
@@ -119,7 +115,7 @@ class ShardTable:
             yield sample
 
     def _read_members(self) -> Iterator[_Member]:
-        """Give the regular files of the archive, up to its end or to where it is damaged."""
+        """Yield the regular files of the archive, up to its end or to where it is damaged."""
         with self._open() as file:
             try:
                 archive = tarfile.TarFile(fileobj=cast(IO[bytes], _Bounded(file)))
@@ -131,7 +127,7 @@ class ShardTable:
                     archive.members = []  # type: ignore[attr-defined]  # which would grow with the archive
                     if entry.isreg() and not entry.issparse():
                         count += 1
-                        yield _Member(_clean(entry.name.removeprefix("./")), entry.offset_data, entry.size)
+                        yield _Member(to_utf8(entry.name.removeprefix("./")), entry.offset_data, entry.size)
                 is_whole = _ends_at(file, archive.offset)
             except (tarfile.TarError, OSError, ValueError, RecursionError) as error:
                 if is_remote(self.path) and isinstance(error, OSError):  # its server fails, and not the shard
@@ -158,7 +154,7 @@ class ShardImages:
         self.file: IO[bytes] | None = None
 
     def find_by_name(self, name: str | None) -> bytes | Missing | None:
-        """Give the bytes of the image with this name; None where there is no name."""
+        """Return the bytes of the image with this name; None where there is no name."""
         if not name:
             return None
         member = self.members.get(name)
@@ -175,7 +171,7 @@ class ShardImages:
         return MISSING
 
     def find_by_id(self, post_id: str | None) -> None:
-        """Give nothing: a post's image is named."""
+        """Return None: a post names its image."""
 
     def count_by_name(self, names: Iterable[str | None]) -> tuple[int, int]:
         """Count the names that are given, and the images that are there."""
@@ -183,7 +179,7 @@ class ShardImages:
         return len(given), sum(name in self.members for name in given)
 
     def count_by_id(self, ids: Iterable[str | None]) -> tuple[int, int]:
-        """Count nothing: a post's image is named."""
+        """Count nothing: a post names its image."""
         return 0, 0
 
 
@@ -201,7 +197,7 @@ class _Bounded:
 
 
 def _ends_at(file: IO[bytes], offset: int) -> bool:
-    """Tell whether the mark of an archive's end is where reading it stopped."""
+    """Check whether the mark of an archive's end is where reading it stopped."""
     file.seek(offset)
     return file.read(_TAR_BLOCK) == bytes(_TAR_BLOCK)
 
@@ -234,8 +230,3 @@ def _read_member(file: IO[bytes], member: _Member) -> bytes | None:
     file.seek(member.offset)
     content = file.read(member.size)
     return content if len(content) == member.size else None
-
-
-def _clean(name: str) -> str:
-    """Write a name that is no UTF-8 as a string that polars takes."""
-    return name.encode(errors="replace").decode()

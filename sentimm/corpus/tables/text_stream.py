@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -11,21 +10,12 @@ from typing import BinaryIO, cast
 import numpy as np
 import pyarrow as pa
 
-from sentimm.errors import InputError, OutputError, TableError
+from sentimm.corpus.tables.formats import COMPRESSION_MAGIC, FOREIGN_MAGIC
+from sentimm.errors import TableError
 from sentimm.storage import is_remote, open_file, read_bytes
 
 # Constant, so that memory does not grow with the file; at 200 bytes a record some 20,000 records.
 BLOCK_BYTES = 4 << 20
-
-_COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-_FOREIGN = {
-    b"PK\x03\x04": "a ZIP archive or an Excel workbook",
-    b"\xd0\xcf\x11\xe0": "an Excel workbook",
-    b"BZh": "a bzip2 archive",
-    b"\xfd7zXZ": "an xz archive",
-    b"SQLite format 3": "an SQLite database",
-    b"PAR1": "a Parquet file",
-}
 
 
 class TextStream:
@@ -42,7 +32,7 @@ class TextStream:
         self._path = path
 
     def __iter__(self) -> Iterator[bytes]:
-        """Give the file's blocks, from its start."""
+        """Yield the file's blocks, from its start."""
         clean = _Cleaner()
         with _open_raw(self._path) as raw:
             while data := _read_raw(raw, self._path):
@@ -78,43 +68,15 @@ class _Cleaner:
         return data.decode(errors="replace").encode()
 
 
-def spool_stdin(stream: BinaryIO, path: Path) -> Path:
-    """Write what comes from `stream` (NDJSON) to `path`, whole or not at all, and give the path back.
-
-    `path` has a suffix of NDJSON, such as .ndjson, as its format goes by it.
-
-    Raises:
-        InputError: nothing came.
-        OutputError: the file can't be written.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            while data := stream.read(BLOCK_BYTES):
-                file.write(data)
-            size = file.tell()
-            file.flush()
-            os.fsync(file.fileno())
-        if size == 0:
-            temporary.unlink()
-            raise InputError("Nothing came from standard input: pipe NDJSON into it, one post a line.")
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} can't be written ({error.strerror or error}): standard input is kept there."
-        ) from error
-    return path
-
-
 def describe_foreign(path: Path) -> str | None:
-    """Say what a file is by its first bytes, where that is no text and no compressed text; else None."""
+    """Return what a file is by its first bytes, where that is neither text nor compressed text; else None."""
     head = _read_head(path)
-    return next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), None)
+    return next((name for magic, name in FOREIGN_MAGIC.items() if head.startswith(magic)), None)
 
 
 def describe_damage(path: Path) -> str:
-    """Say that a file holds broken UTF-8."""
-    return f"{path} holds bytes that are no UTF-8; they are read as U+FFFD."
+    """Return the note that a file holds broken UTF-8."""
+    return f"{path} holds bytes that are not valid UTF-8: they are read as U+FFFD."
 
 
 def _find_incomplete(data: bytes) -> int:
@@ -130,7 +92,7 @@ def _find_incomplete(data: bytes) -> int:
 
 
 def _is_utf8(data: bytes) -> bool:
-    """Tell whether `data` is valid UTF-8: five times as fast as decoding it, as nothing is copied."""
+    """Check whether `data` is valid UTF-8: five times as fast as decoding it, as nothing is copied."""
     offsets = np.array([0, len(data)], dtype=np.int32)
     array = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
     try:
@@ -149,9 +111,9 @@ def _read_head(path: Path) -> bytes:
 
 def _open_raw(path: Path) -> BinaryIO:
     head = _read_head(path)
-    if head and any(magic.startswith(head) and head != magic for magic in _COMPRESSIONS):
+    if head and any(magic.startswith(head) and head != magic for magic in COMPRESSION_MAGIC):
         raise TableError(f"{path} can't be read to its end: the file is cut off or damaged.")
-    compression = next((name for magic, name in _COMPRESSIONS.items() if head.startswith(magic)), None)
+    compression = next((name for magic, name in COMPRESSION_MAGIC.items() if head.startswith(magic)), None)
     try:
         if is_remote(path):
             file = open_file(path)

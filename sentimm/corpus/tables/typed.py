@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 
-from sentimm.corpus.columns import shorten_name
-from sentimm.corpus.tables.base import Block, find_repeated, read_arrow
+from sentimm.corpus.tables.base import Block, Table, find_repeated, read_arrow
 from sentimm.corpus.tables.text_stream import describe_damage
+from sentimm.corpus.wording import shorten_name
 from sentimm.errors import TableError
 
 _BLOCK_BYTES = 16 << 20  # decoded; images as bytes are a hundred kilobytes each
@@ -21,7 +21,7 @@ _EXTENSION = b"ARROW:extension:name"
 _OFFSET = re.compile(r"[+-]\d\d:\d\d")
 
 
-class TypedTable:
+class TypedTable(Table):
     """A file whose columns have types.
 
     Args:
@@ -34,35 +34,28 @@ class TypedTable:
         TableError: two columns have one name, or one has a name that can't be used.
     """
 
-    grows = False
-
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         if (twice := find_repeated(schema.names)) is not None:
             raise TableError(f"{path} has more than one column named {shorten_name(twice)!r}: rename one of them.")
         if strange := next((name for name in schema.names if "\0" in name), None):
             raise TableError(f"{path} has a NUL in the name of the column {shorten_name(strange)!r}: rename it.")
-        self.path = path
-        self.columns: tuple[str, ...] = tuple(schema.names)
-        self.types: Mapping[str, pl.DataType] = {field.name: _find_type(field) for field in schema}
+        super().__init__(path, schema.names)
+        self.types = {field.name: _find_type(field) for field in schema}
         self._schema = schema
         self._is_damaged = False
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How the file is read, in sentences; complete after it was read."""
+        """How the file is read, in sentences; complete after reading."""
         return (describe_damage(self.path),) if self._is_damaged else ()
 
-    def check_carried(self, columns: Sequence[str]) -> None:
-        """Check that these columns can be read.
-
-        Raises:
-            TableError: one has a type that polars lacks.
-        """
+    def check_readable(self, columns: Sequence[str]) -> None:
+        """Check that polars has the types of these columns (see `Table`)."""
         for name in columns:
             if self.types.get(name) == pl.Object:
                 raise TableError(
-                    f"{self.path} has a column {name!r} of the type {self._schema.field(name).type}, which can't be "
-                    "carried over: leave it out with --columns."
+                    f"{self.path} has a column {name!r} of the type {self._schema.field(name).type}, which is not "
+                    "supported: leave it out with --columns."
                 )
 
     def _make_blocks(self, batch: pa.RecordBatch, columns: Sequence[str], skip: int) -> Iterator[Block]:
@@ -86,7 +79,7 @@ def choose_rows(size: int, rows: int) -> int:
 
 
 def first_line(error: Exception) -> str:
-    """Give the first line of what pyarrow says of a file, to be put into a sentence."""
+    """Return the first line of what pyarrow says of a file, for the middle of a sentence."""
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 

@@ -1,9 +1,9 @@
-"""The seven fusions of the paper by name; docs/models.md has their formulas, and what the paper leaves open."""
+"""The seven fusions of the paper by name; docs/research/models.md has their formulas and our choices."""
 
 from __future__ import annotations
 
 from sentimm.models.fusions.attending import CrossModalAttention, HiddenStateTransformerEncoder
-from sentimm.models.fusions.base import Fusion, FusionConfig, Seen
+from sentimm.models.fusions.base import Fusion, FusionConfig, ModalityInput
 from sentimm.models.fusions.vectors import ImageOnly, NativeCat, NativeCombine, OutputTransformerEncoder, TextOnly
 
 FUSIONS: dict[str, type[Fusion]] = {
@@ -16,4 +16,4 @@ FUSIONS: dict[str, type[Fusion]] = {
     "resnet": ImageOnly,
 }
 
-__all__ = ["FUSIONS", "Fusion", "FusionConfig", "Seen"]
+__all__ = ["FUSIONS", "Fusion", "FusionConfig", "ModalityInput"]

@@ -1,15 +1,15 @@
-"""The fusions that attend over hidden states: `cmac` and `hstec`. Attention and means leave out padding."""
+"""The fusions that attend over hidden states: `cmac` and `hstec`. Attention and means ignore padding."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from sentimm.models.fusions.base import FusionConfig, Seen, SummingFusion
+from sentimm.models.fusions.base import FusionConfig, ModalityInput, SummingFusion
 
 
 class CrossModalAttention(SummingFusion):
-    """`cmac`: each modality's tokens ask the other's, and the mean of the answers stands beside F.
+    """`cmac`: each modality's tokens attend to the other's, and the mean of the result is joined to F.
 
     a_IT = mean(MHA(H_I, H_T, H_T)), a_TI = mean(MHA(H_T, H_I, H_I)) (query, key, value), and
     TextClassifier([F_T; a_IT]) + ImageClassifier([F_I; a_TI]).
@@ -22,7 +22,7 @@ class CrossModalAttention(SummingFusion):
         self.image_to_text = _make_attention(config)
         self.text_to_image = _make_attention(config)
 
-    def forward(self, text: Seen, image: Seen) -> Tensor:
+    def forward(self, text: ModalityInput, image: ModalityInput) -> Tensor:
         """Score posts: (posts, labels)."""
         about_text = _attend(self.image_to_text, image, text)
         about_image = _attend(self.text_to_image, text, image)
@@ -33,7 +33,7 @@ class CrossModalAttention(SummingFusion):
 
 
 class HiddenStateTransformerEncoder(SummingFusion):
-    """`hstec`: one transformer encoder layer over the tokens of both modalities, and its mean beside each F.
+    """`hstec`: one transformer encoder layer over the tokens of both modalities, and its mean joined to each F.
 
     a = mean(TransformerEncoder([H_T; H_I])), and TextClassifier([F_T; a]) + ImageClassifier([F_I; a]).
     """
@@ -51,7 +51,7 @@ class HiddenStateTransformerEncoder(SummingFusion):
         )
         self.encoder = nn.TransformerEncoder(layer, num_layers=1, enable_nested_tensor=False)
 
-    def forward(self, text: Seen, image: Seen) -> Tensor:
+    def forward(self, text: ModalityInput, image: ModalityInput) -> Tensor:
         """Score posts: (posts, labels)."""
         (text_sequence, text_mask), (image_sequence, image_mask) = text.require_sequence(), image.require_sequence()
         mask = torch.cat([text_mask, image_mask], dim=1)
@@ -67,11 +67,11 @@ def _make_attention(config: FusionConfig) -> nn.MultiheadAttention:
     return nn.MultiheadAttention(config.width, config.attention_heads, dropout=config.dropout, batch_first=True)
 
 
-def _attend(attention: nn.MultiheadAttention, asking: Seen, asked: Seen) -> Tensor:
-    """Let the tokens of `asking` attend to those of `asked`, and average over the ones that ask: (posts, width)."""
-    (queries, query_mask), (values, mask) = asking.require_sequence(), asked.require_sequence()
-    answers, _ = attention(queries, values, values, key_padding_mask=~mask, need_weights=False)
-    return _average(answers, query_mask)
+def _attend(attention: nn.MultiheadAttention, source: ModalityInput, target: ModalityInput) -> Tensor:
+    """Attend from the tokens of `source` to those of `target`: the mean over `source`, float (posts, width)."""
+    (queries, query_mask), (values, mask) = source.require_sequence(), target.require_sequence()
+    attended, _ = attention(queries, values, values, key_padding_mask=~mask, need_weights=False)
+    return _average(attended, query_mask)
 
 
 def _average(sequence: Tensor, mask: Tensor) -> Tensor:

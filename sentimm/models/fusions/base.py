@@ -1,4 +1,4 @@
-"""What all fusions share: their configuration, what they see of a post, and the classifiers they end in."""
+"""What all fusions share: their configuration, their inputs, and the classifiers they end in."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class FusionConfig:
     """A fusion by `name` (a key of `FUSIONS`), and the `heads` ("text", "image") beside it.
 
     `literal`: add up two probability vectors instead of two vectors of scores, as the paper's formulas are printed.
-    `composed`: the share, in [0, 1), of what both heads make together in answers to complete posts, where the label at
-    the index `neutral` yields to any other (see `fusion.compose`).
+    `composed`: the share, in [0, 1), of what both heads make together in the answers to complete posts, where the label
+    at the index `neutral` yields to any other (see `sentiment_model.compose`).
     """
 
     name: str
@@ -31,8 +31,8 @@ class FusionConfig:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a fusion sees of one modality, post by post; for a post without it, the learned vector of its absence.
+class ModalityInput:
+    """One modality of each post, as a fusion takes it; a post without it has the learned vector of its absence.
 
     Attributes:
         features: F, float (posts, width).
@@ -48,18 +48,18 @@ class Seen:
     mask: Tensor | None = None
 
     def require_sequence(self) -> tuple[Tensor, Tensor]:
-        """Give sequence and mask.
+        """Return sequence and mask.
 
         Raises:
-            ValueError: there are none: the encoder was not made for a fusion that attends.
+            ValueError: there are none: the encoder was not built for a fusion that attends.
         """
         if self.sequence is None or self.mask is None:
-            raise ValueError("this fusion attends over sequences: its encoders must be made with sequence=True")
+            raise ValueError("this fusion attends over sequences: its encoders must be built with sequence=True")
         return self.sequence, self.mask
 
 
 class Fusion(nn.Module):
-    """Turns what is seen of a post into scores; called with a `Seen` for each of its modalities: (posts, labels).
+    """Turns one `ModalityInput` for each of its modalities into scores: float (posts, labels).
 
     Attributes:
         modalities: the modalities it takes, in order.
@@ -77,7 +77,7 @@ class Fusion(nn.Module):
 
     @classmethod
     def check(cls, config: FusionConfig) -> None:
-        """Check that the fusion can be made as `config` says.
+        """Check that the fusion can be built as configured.
 
         Raises:
             UsageError: it can't.
@@ -85,7 +85,7 @@ class Fusion(nn.Module):
         if config.literal and not cls.can_be_literal:
             raise UsageError(
                 f"--literal is for fusions that add up two classifiers (cmac, hstec, native-combine), and "
-                f"{config.name} has one: leave it away."
+                f"{config.name} has one: leave it out."
             )
         if cls.attends and config.width % config.attention_heads:
             raise UsageError(
@@ -110,7 +110,7 @@ class Classifier(nn.Sequential):
 class SummingFusion(Fusion):
     """A fusion that ends in TextClassifier(.) + ImageClassifier(.), each of which takes vectors of `inputs` numbers.
 
-    Literally as printed, both give probabilities, whose sum is taken for scores: a second softmax follows, so no
+    Literally as printed, both return probabilities, whose sum is taken for scores: a second softmax follows, so no
     confidence in one of three labels exceeds e^2 / (e^2 + 2) = 0.787.
     """
 

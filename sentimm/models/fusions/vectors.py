@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sentimm.errors import UsageError
-from sentimm.models.fusions.base import Classifier, Fusion, FusionConfig, Seen, SummingFusion
+from sentimm.models.fusions.base import Classifier, Fusion, FusionConfig, ModalityInput, SummingFusion
 
 
 class NativeCat(Fusion):
@@ -16,7 +16,7 @@ class NativeCat(Fusion):
         super().__init__(config, labels)
         self.classifier = Classifier(2 * config.width, config.width, labels, config.dropout)
 
-    def forward(self, text: Seen, image: Seen) -> Tensor:
+    def forward(self, text: ModalityInput, image: ModalityInput) -> Tensor:
         """Score posts: (posts, labels)."""
         scores: Tensor = self.classifier(torch.cat([text.features, image.features], dim=1))
         return scores
@@ -28,7 +28,7 @@ class NativeCombine(SummingFusion):
     def __init__(self, config: FusionConfig, labels: int) -> None:
         super().__init__(config, labels, config.width)
 
-    def forward(self, text: Seen, image: Seen) -> Tensor:
+    def forward(self, text: ModalityInput, image: ModalityInput) -> Tensor:
         """Score posts: (posts, labels)."""
         text_term, image_term = self.classify(text.features, image.features)
         return text_term * text.present + image_term * image.present
@@ -62,7 +62,7 @@ class OutputTransformerEncoder(Fusion):
                 "be a multiple of their number."
             )
 
-    def forward(self, text: Seen, image: Seen) -> Tensor:
+    def forward(self, text: ModalityInput, image: ModalityInput) -> Tensor:
         """Score posts: (posts, labels)."""
         token = torch.cat([image.features, text.features], dim=1).unsqueeze(1)
         scores: Tensor = self.classifier(self.encoder(token).squeeze(1))
@@ -76,9 +76,9 @@ class SingleModality(Fusion):
         super().__init__(config, labels)
         self.classifier = Classifier(config.width, config.width, labels, config.dropout)
 
-    def forward(self, seen: Seen) -> Tensor:
+    def forward(self, modality: ModalityInput) -> Tensor:
         """Score posts: (posts, labels)."""
-        scores: Tensor = self.classifier(seen.features)
+        scores: Tensor = self.classifier(modality.features)
         return scores
 
 

@@ -6,8 +6,8 @@ Ray's object store go numbers only. Scheduling, retries and the loss of workers 
 done already is the job folder's: a part that is there is never scored again. All machines see the folders of the job,
 the images and the model under the same paths.
 
-Parquet, Arrow and shards are read by reference, as they can be begun in their middle and may hold the images; of other
-tables the driver writes the posts of each part into the job folder first.
+Parquet, Arrow and shards are read by reference, as reading can start in their middle and they may hold the images; of
+other tables the driver writes the posts of each part into the job folder first.
 """
 
 from __future__ import annotations
@@ -41,10 +41,12 @@ from sentimm.scoring.pipeline.chunk_scorer import Encodings
 
 _MOST_CORES = 16  # of a worker: as many threads of the pipeline
 _CONNECT_SECONDS = 10
-_BY_REFERENCE = ("parquet", "arrow", "webdataset")  # tables that can be begun in their middle, or hold the images
+_BY_REFERENCE = ("parquet", "arrow", "webdataset")  # tables that can be read from their middle on, or hold the images
 _IN_FLIGHT = 3  # tasks of a worker: of two the parts are on their way, and one waits, that it never has nothing to do
 _LARGEST_TASK = 64  # parts: Ray takes some 10 ms for a task, whatever it holds
 _TASKS_PER_WORKER = 4  # and as many parts as a worker does while it is at one: the last tasks are small
+
+_KEPT = "What was scored is kept: run the same command again to resume."
 
 _LAST_CLUSTER = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir(), "ray", "ray_current_cluster")
 
@@ -80,9 +82,7 @@ class Cluster:
             import ray
             import ray.data
         except ImportError as error:
-            raise MissingExtraError(
-                "`--ray` needs ray, which scoring on one machine does without: pip install 'sentimm[ray]'"
-            ) from error
+            raise MissingExtraError("--ray needs the package ray: pip install 'sentimm[ray]'") from error
         self._ray = ray
         self._is_ours = not ray.is_initialized()
         self._redirection = redirect_stdout(_ToLog())
@@ -98,8 +98,8 @@ class Cluster:
             except (ValueError, OSError, OverflowError, RuntimeError, ray.exceptions.RayError) as error:
                 if _lacks_token(error):
                     raise UsageError(
-                        f"The Ray cluster at {address} wants the token with which it was started: set RAY_AUTH_MODE to "
-                        "token and RAY_AUTH_TOKEN to that one."
+                        f"The Ray cluster at {address} asks for a token: set RAY_AUTH_MODE to token and "
+                        "RAY_AUTH_TOKEN to the one with which it was started."
                     ) from error
                 reason = (str(error) or type(error).__name__).splitlines()[0]
                 raise UsageError(
@@ -134,7 +134,7 @@ class Cluster:
         self._redirection.__exit__(kind, error, trace)
 
     def place(self, bundle: Bundle, options: ScoreOptions) -> tuple[Literal["cpu", "cuda"], Precision, str]:
-        """Choose device and precision of the workers, and say so in a sentence.
+        """Choose device and precision of the workers; return them, and a sentence about them.
 
         Raises:
             UsageError, DeviceError: the bundle can't run so.
@@ -189,17 +189,14 @@ class Cluster:
         try:
             for part in _list_parts(scored):
                 if part["error"]:
-                    kept = "What was scored is kept, and the same command goes on."
-                    raise ClusterError(part["error"] if part["error"].endswith(kept) else f"{part['error']} {kept}")
+                    raise ClusterError(part["error"] if _KEPT in part["error"] else f"{part['error']} {_KEPT}")
                 for name in asdict(encodings):
                     setattr(encodings, name, getattr(encodings, name) + part[name])
                 yield Committed(part["start"], Counts(*part["counts"]), part["retried"])
         except self._ray.exceptions.RayError as error:
             _log.debug("the cluster failed", exc_info=True)
             reason = str(error).strip().splitlines()[-1]
-            raise ClusterError(
-                f"The Ray cluster failed ({reason}). What was scored is kept, and the same command goes on."
-            ) from error
+            raise ClusterError(f"The Ray cluster failed ({reason}). {_KEPT}") from error
 
     def _plan_tasks(self, ranges: Sequence[tuple[int, int]]) -> list[pa.Table]:
         """Make a block of each task: of many parts first, of one in the end."""
@@ -214,10 +211,10 @@ class Cluster:
 
 
 def _list_parts(scored: Any) -> Iterator[dict[str, Any]]:
-    """Give the parts as they are told of; Ray's own `iter_rows` waits for the next row first."""
+    """Yield the parts as workers report them; Ray's own `iter_rows` waits for the next row first."""
     for batch in scored.iter_batches(prefetch_batches=0, batch_size=None):
-        for told in batch["parts"]:
-            yield from json.loads(told)
+        for reported in batch["parts"]:
+            yield from json.loads(reported)
 
 
 def _check_address(address: str) -> None:
@@ -232,7 +229,7 @@ def _check_address(address: str) -> None:
 
 
 def _lacks_token(error: BaseException | None) -> bool:
-    """Tell whether a cluster lets nobody in without its token; Ray may put that into the text of another error."""
+    """Return whether a cluster refuses those without its token; Ray may put that into the text of another error."""
     while error is not None:
         if "AuthenticationError" in (type(error).__name__, *re.findall(r"\w+", str(error))):
             return True
@@ -265,5 +262,5 @@ def _silence() -> Iterator[None]:
 
 
 def can_be_read_anywhere(survey: Survey) -> bool:
-    """Tell whether workers can begin to read the tables of a corpus at any post."""
+    """Return whether workers can start to read the tables of a corpus at any post."""
     return all(source.format in _BY_REFERENCE for source in survey.sources)

@@ -1,7 +1,7 @@
 """A worker of a cluster: scores parts of a job and commits them, one behind the other without a stop between them.
 
 Ray Data calls a worker from several threads, each with the numbers of some parts. They wait while one thread of the
-worker's own takes the parts through the pipeline, in which the next one is begun before the one before is committed.
+worker's own takes the parts through the pipeline, in which the next one is started before the one before is committed.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from sentimm.corpus import Chunk, CorpusReader, Survey, open_images, read_chunk
 from sentimm.errors import ClusterError, SentimmError, TableError
 from sentimm.events import Counts
 from sentimm.options import ScoreOptions
-from sentimm.scoring.job_folder.context import read_posts
 from sentimm.scoring.job_folder.earlier_answers import EarlierAnswers
-from sentimm.scoring.job_folder.fingerprint import InputStates, check_unchanged
+from sentimm.scoring.job_folder.inputs import InputStates, check_unchanged, read_posts
 from sentimm.scoring.job_folder.parts import PartWriter, stage_path
-from sentimm.scoring.output.columns import OutputColumns, Scores
+from sentimm.scoring.output.columns import OutputColumns
 from sentimm.scoring.output.problems import list_problems
 from sentimm.scoring.pipeline.chunk_scorer import ChunkScorer
+from sentimm.scoring.scores import Scores
 
 _ROWS_PER_TASK = 8  # at most: Ray takes some 4 ms for each row that reaches the driver
 
@@ -46,7 +46,7 @@ class ClusterJob:
     Attributes:
         directory: the working directory, from which relative paths start.
         folder: the job folder.
-        output: what the job writes in the end; where it retries, what is there already.
+        output: what the job writes in the end; where it retries, the finished output.
         survey, options, columns, metadata, inputs: as the driver has them.
         device, precision: what workers run on.
         by_reference: they read the posts from the tables; else from what was staged.
@@ -79,7 +79,7 @@ class _Part:
         return self.start <= row < self.start + self.rows
 
     def wait(self) -> dict[str, Any]:
-        """Say what became of it, when it is done."""
+        """Wait until it is done; return what became of it."""
         try:
             return {"start": self.start, **self.answer.result(), "error": ""}
         except SentimmError as error:
@@ -87,7 +87,7 @@ class _Part:
 
 
 class PartWorker:
-    """Scores parts, in a process of a cluster; one that can't begin says why in place of every part."""
+    """Scores parts, in a process of a cluster; one that can't start reports why in place of every part."""
 
     def __init__(self, job: ClusterJob, threads: int) -> None:
         self._failure: SentimmError | None = None
@@ -104,8 +104,8 @@ class PartWorker:
             os.chdir(job.directory)
         except OSError as error:
             raise ClusterError(
-                f"{platform.node()} has no folder {job.directory}, in which the command was given: give it in one that "
-                "all machines have."
+                f"{platform.node()} has no folder {job.directory}, in which the command was run: run it in a folder "
+                "that all machines have."
             ) from error
         self._job = job
         bundle = load_bundle(job.options.model)
@@ -113,7 +113,7 @@ class PartWorker:
         if any(job.metadata[name] != value for name, value in own.items()):
             raise ClusterError(
                 f"{platform.node()} has another model, or another version of sentimm ({__version__}), than the machine "
-                f"on which the command was given ({job.metadata['version']}): make them the same."
+                f"on which the command was run ({job.metadata['version']}): make them the same."
             )
         size = None if job.options.batch_size == "auto" else job.options.batch_size
         engine = Engine(bundle, device=job.device, precision=job.precision, threads=threads, batch_size=size)
@@ -122,7 +122,7 @@ class PartWorker:
         retry = job.options.retry
         self._earlier = EarlierAnswers(job.output, job.columns, retry) if retry else None
         self._scorer = ChunkScorer(bundle, engine, views=job.options.views, dedupe=job.options.dedupe)
-        self._told = self._count()
+        self._counted = self._count()
         images = job.options.corpus.images
         self._images = open_images(images) if images is not None and job.by_reference else None
         # Two workers may write the same part, where one was given up too early: not under the same temporary name.
@@ -153,33 +153,33 @@ class PartWorker:
 
     def _work(self) -> None:
         while True:
-            begun = [self._wanted.get()]
+            under_way = [self._wanted.get()]
             try:
-                for chunk, scores in self._scorer.score_all(self._read_all(begun), lambda *_: None):
-                    self._take(begun, chunk, scores)
+                for chunk, scores in self._scorer.score_all(self._read_all(under_way), lambda *_: None):
+                    self._take(under_way, chunk, scores)
             except BaseException as error:  # whatever it is (polars' panics are no Exception): a caller waits
-                for part in begun:
+                for part in under_way:
                     part.answer.set_exception(error if isinstance(error, Exception) else RuntimeError(str(error)))
 
-    def _read_all(self, begun: list[_Part]) -> Iterator[Chunk]:
-        """Read the part that is begun, and then others for as long as some are wanted; those are begun then."""
-        part = begun[0]
+    def _read_all(self, under_way: list[_Part]) -> Iterator[Chunk]:
+        """Read the first part, and then others for as long as some are wanted; those are under way then."""
+        part = under_way[0]
         while True:
             try:
                 # It is there where a worker was lost behind the commit.
                 if (found := self._writer.find(part.start, part.rows)) is not None:
-                    self._finish(begun, part, found.facts.counts)
+                    self._finish(under_way, part, found.facts.counts)
                 else:
                     chunks = self._read(part)
                     yield from self._earlier.leave_out(chunks) if self._earlier else chunks
             except SentimmError as error:
-                begun.remove(part)
+                under_way.remove(part)
                 part.answer.set_exception(error)
             try:
                 part = self._wanted.get_nowait()
             except Empty:
                 return
-            begun.append(part)
+            under_way.append(part)
 
     def _read(self, part: _Part) -> Iterator[Chunk]:
         if self._job.by_reference:
@@ -191,9 +191,9 @@ class PartWorker:
             raise TableError(f"The staged posts from {part.start} on are {chunk.rows} instead of {part.rows}.")
         yield chunk
 
-    def _take(self, begun: list[_Part], chunk: Chunk, scores: Scores) -> None:
+    def _take(self, under_way: list[_Part], chunk: Chunk, scores: Scores) -> None:
         """Take what was scored of a part, and commit it when it is all there."""
-        part = next((each for each in begun if each.holds(chunk.start)), None)
+        part = next((each for each in under_way if each.holds(chunk.start)), None)
         if part is None:  # the rest of it could not be read
             return
         frame = self._job.columns.add_scores(chunk.frame, scores)
@@ -207,15 +207,15 @@ class PartWorker:
             check_unchanged(self._job.inputs, self._job.survey.find_paths(part.start, part.rows))
             committed = self._writer.commit(part.start, pl.concat(part.frames), pl.concat(part.problems))
         except SentimmError as error:
-            begun.remove(part)
+            under_way.remove(part)
             part.answer.set_exception(error)
         else:
-            self._finish(begun, part, committed.facts.counts)
+            self._finish(under_way, part, committed.facts.counts)
 
-    def _finish(self, begun: list[_Part], part: _Part, counts: Counts) -> None:
-        before, self._told = self._told, self._count()
-        begun.remove(part)
-        done = {name: number - before[name] for name, number in self._told.items()}
+    def _finish(self, under_way: list[_Part], part: _Part, counts: Counts) -> None:
+        before, self._counted = self._counted, self._count()
+        under_way.remove(part)
+        done = {name: number - before[name] for name, number in self._counted.items()}
         part.answer.set_result({**done, "counts": [counts.labels, counts.modalities, counts.statuses]})
 
     def _count(self) -> dict[str, int]:

@@ -1,63 +1,40 @@
-"""What a job has to do, and where: what scoring in one process and on a cluster begin with."""
+"""The context of a job: all that scoring its posts depends on, wherever they are scored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sentimm.bundle.bundle import Bundle, Precision
-from sentimm.corpus import Chunk, CorpusReader, Survey
-from sentimm.errors import SentimmError
+from sentimm.corpus import Survey
 from sentimm.options import ScoreOptions
 from sentimm.scoring.job_folder.earlier_answers import EarlierAnswers
-from sentimm.scoring.job_folder.fingerprint import InputStates, check_unchanged
-from sentimm.scoring.job_folder.folder import JobFolder
+from sentimm.scoring.job_folder.folder import Job
+from sentimm.scoring.job_folder.inputs import InputStates
 from sentimm.scoring.output.columns import OutputColumns
 
-if TYPE_CHECKING:
-    from sentimm.runtime.engine import Engine
-    from sentimm.scoring.cluster.ray_cluster import Cluster
-
 
 @dataclass(frozen=True)
-class Place:
-    """Where posts are scored: in this process, by `engine`, or on a `cluster`."""
+class JobContext:
+    """What is scored, how, and where it goes.
 
-    device: str
-    precision: Precision
-    bundle: Bundle
-    engine: Engine | None = None
-    cluster: Cluster | None = None
+    Attributes:
+        job: the job in its folder.
+        survey: of its corpus.
+        columns: of its output.
+        metadata: what the output's files say of themselves.
+        inputs: size and time of the inputs before the survey.
+        problems: where the list of problems goes.
+        options: of the command.
+        earlier: the finished output of which some posts are scored again; None: all posts are scored.
+    """
 
-
-@dataclass(frozen=True)
-class Work:
-    """What there is to do."""
-
-    folder: JobFolder
+    job: Job
     survey: Survey
     columns: OutputColumns
-    metadata: dict[str, Any]
+    metadata: Mapping[str, Any]
     inputs: InputStates
     problems: Path
     options: ScoreOptions
     earlier: EarlierAnswers | None
-
-
-def read_posts(reader: CorpusReader, rows: int, inputs: InputStates) -> Iterator[Chunk]:
-    """Read so many posts of `inputs`, as one chunk or, where they are large, some.
-
-    Raises:
-        TableError, OSError: they can't be read, or an input changed.
-    """
-    while rows:
-        try:
-            chunk = reader.read(rows)
-        except (SentimmError, OSError):
-            check_unchanged(inputs, inputs)  # says more
-            raise
-        assert chunk is not None, "the reader gives as many posts as the survey counted"
-        rows -= chunk.rows
-        yield chunk

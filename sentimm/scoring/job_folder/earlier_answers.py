@@ -1,4 +1,4 @@
-"""Scoring again only those posts of a finished output that lacked something, such as an image that is there now."""
+"""Scoring again only the posts of a finished output that lacked something, such as an image that exists now."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ import pyarrow.parquet as pq
 from sentimm.corpus import Chunk
 from sentimm.errors import OutputError
 from sentimm.scoring.job_folder.finished_output import list_parts
-from sentimm.scoring.output.columns import STATUSES, OutputColumns, Scores, open_parquet, read_rows
+from sentimm.scoring.output.columns import OutputColumns
+from sentimm.scoring.output.parquet_files import open_parquet, read_rows
+from sentimm.scoring.scores import STATUSES, Scores
 from sentimm.storage import is_folder
 
 
 class EarlierAnswers:
-    """The answers in a finished output, of which those with some statuses are to be found anew.
+    """The answers in a finished output, of which those with some statuses are scored again.
 
     Args:
         output: the file or folder.
@@ -62,7 +64,7 @@ class EarlierAnswers:
         self._opened = None
 
     def keep(self, chunk: Chunk, frame: pl.DataFrame, scores: Scores) -> tuple[pl.DataFrame, Scores]:
-        """Put the answers that are kept into `frame` and `scores`, those of a chunk that `leave_out` gave."""
+        """Put the answers that are kept into `frame` and `scores`, those of a chunk from `leave_out`."""
         answers = self._answers.pop(chunk.start)
         again = self._find_again(answers)
         self.retried += int(again.sum())

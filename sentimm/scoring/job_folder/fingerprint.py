@@ -1,23 +1,22 @@
-"""The fingerprint of a job: what decides its output, so that a job is gone on with by the same command only."""
+"""The fingerprint of a job: what decides its output, so that only the same command resumes it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentimm.errors import TableError
 from sentimm.images import IMAGE_SUFFIXES
 from sentimm.options import ScoreOptions
-from sentimm.storage import find_state, hide_secrets, is_folder, is_remote, list_folder, map_remote
+from sentimm.storage import find_state, hide_secrets, is_folder, is_remote, list_folder, map_files
 
 if TYPE_CHECKING:
     from sentimm.bundle.bundle import Bundle
     from sentimm.corpus import Survey
 
 Fingerprint = dict[str, Any]  # JSON
-InputStates = dict[Path, tuple[Any, ...] | None]
 
 _EDGE_BYTES = 65_536  # of the head and of the tail of an input that are hashed
 
@@ -44,12 +43,12 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
     """
     corpus = options.corpus
     paths = [source.path for source in survey.sources]
-    inputs = list((map_remote if any(map(is_remote, paths)) else map)(_describe_input, paths))
+    inputs = list(map_files(_describe_input, paths))
     if options.inputs == ("-",):
         # Standard input is spooled anew by every command: its time says nothing.
         inputs = [described | {"name": "standard input", "modified_ns": 0} for described in inputs]
         if is_remote(paths[0]):
-            inputs = [{"name": "standard input", "state": [paths[0].name]}]  # which tells its content
+            inputs = [{"name": "standard input", "state": [paths[0].name]}]  # which holds a hash of its content
     return {
         "inputs": inputs,
         "model": {"name": bundle.name, "digest": bundle.digest},
@@ -64,7 +63,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
             "limit": corpus.limit,
             "prefix": corpus.prefix,
             "no_infer_types": not corpus.infer_types,
-            # Left out where it is not asked for: jobs of earlier versions can be gone on with.
+            # Left out where it is not asked for: jobs of earlier versions can be resumed.
             **({"views": True} if options.views else {}),
         },
     }
@@ -74,44 +73,8 @@ def _name_folder(folder: Path) -> str:
     return hide_secrets(folder) if is_remote(folder) else str(folder.resolve())
 
 
-def read_states(paths: Iterable[Path]) -> InputStates:
-    """Read size and time of the inputs that are files; the posts of a folder are those that the survey counted."""
-    return _read_all([path for path in paths if is_remote(path) or not path.is_dir()])
-
-
-def check_unchanged(states: InputStates, read: Collection[Path]) -> None:
-    """Check that the inputs are still as they were, as far as their size and time tell.
-
-    Args:
-        states: how they were.
-        read: those that were read lately: of the remote ones, each of which costs a request, only these are asked for.
-
-    Raises:
-        TableError: one is not.
-    """
-    looked_at = [path for path in states if path in read or not is_remote(path)]
-    for path, state in _read_all(looked_at).items():
-        if states[path] != state:
-            raise TableError(
-                f"{path} changed while it was scored. Put back what it was, and the same command goes on; or score "
-                "what it is now with --overwrite."
-            )
-
-
-def _read_all(paths: Sequence[Path]) -> InputStates:
-    states = map_remote(_read_state, paths) if any(map(is_remote, paths)) else map(_read_state, paths)
-    return dict(zip(paths, states, strict=True))
-
-
-def _read_state(path: Path) -> tuple[Any, ...] | None:
-    try:
-        return find_state(path)
-    except OSError as error:  # of a server
-        raise TableError(f"{path} can't be read: {error.strerror or error}.") from error
-
-
 def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Say in clauses for a person how the fingerprint `now` differs from the one `before`; none: they are equal."""
+    """Return, in clauses for a person, how the fingerprint `now` differs from `before`; none: they are equal."""
     changes = [*_describe_inputs(before.get("inputs", []), now["inputs"])]
     if before.get("model") != now["model"]:
         names = before.get("model", {}).get("name"), now["model"]["name"]

@@ -1,4 +1,4 @@
-"""Outputs that are there already: whose they are, what they hold, and taking away our own."""
+"""Outputs that exist already: whose they are, what they hold, and removing our own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 from sentimm.errors import JobConflictError
 from sentimm.events import Counts
 from sentimm.scoring.job_folder.fingerprint import Fingerprint
-from sentimm.scoring.output.columns import FileFacts, add_counts, read_facts
-from sentimm.storage import exists, is_folder, is_remote, list_folder, map_remote
-from sentimm.storage.atomic import remove_file, remove_folder, writing
+from sentimm.scoring.output.columns import add_counts
+from sentimm.scoring.output.parquet_files import FileFacts, read_facts
+from sentimm.storage import is_folder, is_regular, lexists, list_folder, map_files
+from sentimm.storage.atomic import reading, remove_file, remove_folder
 
 # Empty, as Spark's and Hadoop's: polars reads a folder with an empty file beside the parts, and refuses it with
 # another. The fingerprint is in every part.
@@ -22,7 +23,7 @@ PART = re.compile(r"part-(\d{12})\.parquet")
 
 @dataclass(frozen=True)
 class FinishedOutput:
-    """What an output says of itself; one that is not `complete` is being taken away."""
+    """What an output says of itself; one that is not `complete` is being removed."""
 
     fingerprint: Fingerprint
     rows: int
@@ -31,7 +32,7 @@ class FinishedOutput:
 
 
 def is_single_file(output: Path) -> bool:
-    """Tell whether `output` is to be one file (it ends in .parquet) or a folder of parts."""
+    """Return whether `output` is one file (it ends in .parquet), not a folder of parts."""
     return output.suffix.lower() == ".parquet"
 
 
@@ -46,8 +47,7 @@ def read_all_facts(parts: Sequence[Path]) -> list[FileFacts]:
     Raises:
         OSError: one can't be read.
     """
-    found = map_remote(read_facts, parts) if any(map(is_remote, parts)) else map(read_facts, parts)
-    return [facts for facts in found if facts is not None]
+    return [facts for facts in map_files(read_facts, parts) if facts is not None]
 
 
 def read_output(output: Path) -> FinishedOutput | None:
@@ -57,19 +57,19 @@ def read_output(output: Path) -> FinishedOutput | None:
         JobConflictError: something is there that sentimm did not write.
         OutputError: it can't be read.
     """
-    with writing(output):
+    with reading(output):
         if is_folder(output):
             return _read_folder(output)
-        if not exists(output) and (is_remote(output) or not output.is_symlink()):
+        if not lexists(output):
             return None
-        facts = read_facts(output) if (is_remote(output) or output.is_file()) and is_single_file(output) else None
+        facts = read_facts(output) if is_regular(output) and is_single_file(output) else None
     if facts is None:
         raise _not_ours(output, "was not written by sentimm")
     return FinishedOutput(facts.fingerprint, facts.rows, facts.counts, complete=True)
 
 
 def remove_output(output: Path) -> None:
-    """Take away what is at `output`, which sentimm wrote.
+    """Remove what is at `output`, which sentimm wrote.
 
     Raises:
         JobConflictError: something is there that sentimm did not write; nothing was removed.
@@ -103,4 +103,4 @@ def _read_folder(output: Path) -> FinishedOutput | None:
 
 
 def _not_ours(output: Path, what: str) -> JobConflictError:
-    return JobConflictError(f"{output} is there already and {what}: name another output, or move it away.")
+    return JobConflictError(f"{output} already exists and {what}: name another output, or move it away.")

@@ -1,4 +1,4 @@
-"""Where a job writes: the names of its output and of its list of problems, and what is checked of them first."""
+"""Where a job writes: the names of its output and of its list of problems, checked before anything is scored."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sentimm.corpus import expand_inputs, require_utf8
+from sentimm.corpus.tables.formats import COMPRESSIONS, FORMATS
 from sentimm.errors import OutputError, UsageError
 from sentimm.options import ScoreOptions
 from sentimm.scoring.job_folder.finished_output import read_output
@@ -14,21 +15,7 @@ from sentimm.scoring.job_folder.job_file import job_path
 from sentimm.scoring.output.problems import PROBLEMS_SUFFIX, check_problems, name_problems
 from sentimm.storage import exists, is_remote, require_writable
 
-_COMPRESSED = (".gz", ".gzip", ".zst", ".zstd")
-_TABLES = (
-    ".csv",
-    ".tsv",
-    ".tab",
-    ".ndjson",
-    ".jsonl",
-    ".json",
-    ".parquet",
-    ".pq",
-    ".arrow",
-    ".feather",
-    ".ipc",
-    ".tar",
-)
+_COMPRESSED, _TABLES = tuple(COMPRESSIONS), tuple(FORMATS)
 
 
 def default_output(inputs: Sequence[str]) -> Path:
@@ -51,45 +38,43 @@ def default_output(inputs: Sequence[str]) -> Path:
 
 
 def leave_own_out(inputs: tuple[str, ...], output: Path, problems: Path) -> tuple[str, ...]:
-    """Leave out of what globs and folders name the output and the list of problems of an earlier attempt.
+    """Leave the output and the list of problems of an earlier attempt out of what globs and folders name.
 
     Raises:
         UsageError: an input itself is the output, or lies in it, or nothing else is left.
         InputError: see `expand_inputs`.
     """
     sources = expand_inputs(inputs)
-    target, listed = _name_really(output), _name_really(problems)
-    own = [
-        path for path in sources if _name_really(path) == listed or f"{_name_really(path)}/".startswith(f"{target}/")
-    ]
+    target, listed = _resolve(output), _resolve(problems)
+    own = [path for path in sources if _resolve(path) == listed or f"{_resolve(path)}/".startswith(f"{target}/")]
     if not own:
         return inputs
-    named = set(map(_name_really, inputs))
-    if len(own) == len(sources) or any(_name_really(path) in named for path in own):
+    named = set(map(_resolve, inputs))
+    if len(own) == len(sources) or any(_resolve(path) in named for path in own):
         raise UsageError(f"The input {own[0]} is the output {output}, or a part of it: choose another name with -o.")
     return tuple(str(path) for path in sources if path not in own)
 
 
-def _name_really(path: Path | str) -> str:
-    """Name a file or folder by where it is in the end; one that is remote as it is."""
+def _resolve(path: Path | str) -> str:
+    """Return the path with all links followed; a remote one as it is."""
     return str(path).rstrip("/") if is_remote(path) else os.path.realpath(path)
 
 
 def check_output(output: Path, inputs: Sequence[str]) -> None:
-    """Check what can be known of the output before an hour of work goes into it.
+    """Check the output before an hour of work goes into it.
 
     Raises:
-        UsageError: it is an input, or no name for an output.
-        InputError: its name is no UTF-8.
-        OutputError, JobConflictError: it can't be written, or is there and not ours (see `read_output`).
+        UsageError: it is an input, or not a name for an output.
+        InputError: its name is not UTF-8.
+        OutputError, JobConflictError: it can't be written, or exists and is not ours (see `read_output`).
     """
     require_utf8(str(output))
     if not is_remote(output) and output.is_symlink() and output.is_dir():
         raise UsageError(f"The output {output} is a link to a folder: name the folder itself with -o.")
     if output.name.lower().endswith(_COMPRESSED + _TABLES) and output.suffix != ".parquet" and not exists(output):
         raise UsageError(
-            f"-o {output}: sentimm writes Parquet, into a file *.parquet or into a folder: choose such a name. Polars, "
-            "pandas or DuckDB make another kind of table of it."
+            f"-o {output}: sentimm writes Parquet, to a file *.parquet or to a folder: choose such a name. Polars, "
+            "pandas or DuckDB convert it to other formats."
         )
     if is_remote(output):
         require_writable(output)
@@ -98,7 +83,7 @@ def check_output(output: Path, inputs: Sequence[str]) -> None:
         read_output(output)
         return
     if output.name in ("", ".."):
-        raise UsageError(f"-o {output} names no file or folder to write: give a name, such as scored.parquet.")
+        raise UsageError(f"-o {output} names no file or folder: use a name such as scored.parquet.")
     for name in inputs:
         if output.exists() and Path(name).exists() and output.samefile(name):
             raise UsageError(f"The output {output} is the input: choose another name with -o.")
@@ -115,35 +100,38 @@ def check_list(problems: Path, output: Path, options: ScoreOptions) -> None:
 
     Raises:
         UsageError: it can't lie there.
-        InputError: its name is no UTF-8.
+        InputError: its name is not UTF-8.
         JobConflictError, OutputError: see `check_problems`.
     """
     require_writable(problems)
     require_utf8(str(problems))
     others: list[Path | str] = [output, *options.inputs]
     for name in others:
-        if _name_absolutely(problems) == _name_absolutely(name):
+        if _make_absolute(problems) == _make_absolute(name):
             raise UsageError(
-                f"The list of problems {problems} can't be {name} too: choose another name with --problems."
+                f"The list of problems can't be written to {name}, which is used already: choose another name with "
+                "--problems."
             )
-    if any(_name_absolutely(problems).startswith(f"{_name_absolutely(own)}/") for own in (output, job_path(output))):
+    if any(_make_absolute(problems).startswith(f"{_make_absolute(own)}/") for own in (output, job_path(output))):
         raise UsageError(
-            f"The list of problems {problems} can't lie in the output: choose another name with --problems."
+            f"The list of problems {problems} can't be inside the output: choose another name with --problems."
         )
     if not is_remote(problems) and not problems.parent.is_dir() and problems.parent != output.parent:
-        raise UsageError(f"There is no folder {problems.parent} for the list of problems: make it, or choose another.")
+        raise UsageError(
+            f"There is no folder {problems.parent} for the list of problems: create it, or choose another."
+        )
     if not is_remote(problems) and problems.parent.is_dir() and not os.access(problems.parent, os.W_OK | os.X_OK):
         raise OutputError(f"{problems} can't be written: no permission to write in {problems.parent}.")
     check_problems(problems)
     other = problems.with_name(problems.name.removesuffix(PROBLEMS_SUFFIX))
     if problems not in (other, name_problems(output)) and exists(problems) and exists(other):
         raise UsageError(f"{problems} lists the problems of {other}: choose another name with --problems.")
-    begun = options.overwrite or exists(output) or exists(job_path(output))
-    if options.problems is not None and exists(problems) and not begun:
+    is_own = options.overwrite or exists(output) or exists(job_path(output))
+    if options.problems is not None and exists(problems) and not is_own:
         raise UsageError(
-            f"{problems} is there already, and {output} is not: choose another name with --problems, or move it away."
+            f"{problems} already exists, and {output} does not: choose another name with --problems, or move it away."
         )
 
 
-def _name_absolutely(path: Path | str) -> str:
+def _make_absolute(path: Path | str) -> str:
     return str(path) if is_remote(path) else os.path.abspath(path)  # noqa: PTH100 (links keep their own names)

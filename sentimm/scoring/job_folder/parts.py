@@ -25,10 +25,11 @@ import pyarrow as pa
 from sentimm.events import Counts
 from sentimm.scoring.job_folder.fingerprint import Fingerprint
 from sentimm.scoring.job_folder.finished_output import PART
-from sentimm.scoring.output.columns import FileFacts, OutputColumns, add_counts, is_whole, read_facts, write_file
+from sentimm.scoring.output.columns import OutputColumns, add_counts
+from sentimm.scoring.output.parquet_files import FileFacts, is_whole, read_facts, write_parquet
 from sentimm.scoring.output.problems import count_problems, holds_problems, write_problems
-from sentimm.storage import Entry, is_remote, list_folder, map_remote, read_bytes
-from sentimm.storage.atomic import TEMPORARY, commit_file, remove_file, writing
+from sentimm.storage import Entry, is_remote, list_folder, read_bytes, store_of
+from sentimm.storage.atomic import TEMPORARY, commit_file, reading, remove_file, write_file
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class PartLine:
     """The line of a part in object storage.
 
     Attributes:
-        job: tells the job, and the columns of its output.
+        job: a hash of the job's fingerprint and the columns of its output.
         bytes: of the part.
         rows: its posts.
         counts: what they count up to.
@@ -81,7 +82,7 @@ class PartLine:
     time: float
 
     def find_facts(self, fingerprint: Fingerprint, schema: pa.Schema) -> FileFacts | None:
-        """Give what the part says of itself; None where it is one of another job."""
+        """Return what the part says of itself; None where it belongs to another job."""
         if self.job != _digest(fingerprint, schema):
             return None
         return FileFacts(self.rows, fingerprint, self.counts, schema)
@@ -162,10 +163,10 @@ class FinishedParts:
         Raises:
             OutputError: the folder can't be read or written.
         """
-        with writing(self._folder):
+        with reading(self._folder):
             entries = [entry for entry in list_folder(self._folder) if PART.fullmatch(entry.name)]
             read = partial(self._read_facts, is_complete=is_complete)
-            found = (map_remote if is_remote(self._folder) else map)(read, entries)
+            found = list(store_of(self._folder).map_files(read, entries))
         for entry, facts in zip(entries, found, strict=True):
             path = self._folder / entry.name
             part = None if facts is None else Part(path, int(path.stem.removeprefix("part-")), facts)
@@ -196,7 +197,7 @@ class FinishedParts:
 def _is_whole(part: Part, is_complete: bool) -> bool:
     if is_remote(part.path):  # its line says so
         return True
-    with writing(part.path):
+    with reading(part.path):
         if not is_whole(part.path):
             return False
         # Those of a complete job may be gone: its problems are published.
@@ -244,7 +245,7 @@ class PartWriter:
         if part.problems is not None:
             write_problems(part.problems, problems, self._temporary(part.problems))
         with commit_file(part.path, self._temporary(part.path)) as temporary:
-            write_file(temporary, [table], table.schema, self._metadata, counts)
+            write_parquet(temporary, [table], table.schema, self._metadata, counts)
             size = temporary.stat().st_size
         if is_remote(part.path):
             line = PartLine(
@@ -254,8 +255,7 @@ class PartWriter:
                 counts,
                 time.time(),
             )
-            with commit_file(line_path(part.path)) as temporary:
-                temporary.write_text(json.dumps(asdict(line)), encoding="utf-8")
+            write_file(line_path(part.path), json.dumps(asdict(line)).encode())
         return part
 
     def _temporary(self, path: Path) -> Path:

@@ -13,9 +13,9 @@ from sentimm.scoring.job_folder.finished_output import SUCCESS, list_parts, read
 from sentimm.scoring.job_folder.job_file import job_path, read_job
 from sentimm.scoring.job_folder.lock import is_locked
 from sentimm.scoring.job_folder.parts import read_line
-from sentimm.scoring.output.columns import read_facts
-from sentimm.storage import exists, is_remote, map_remote
-from sentimm.storage.atomic import writing
+from sentimm.scoring.output.parquet_files import read_facts
+from sentimm.storage import exists, is_remote, map_files
+from sentimm.storage.atomic import reading
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class JobProgress:
     """How far a job is.
 
     Attributes:
-        state: `done`, `running`, or `stopped` (the same command goes on with it).
+        state: `done`, `running`, or `stopped` (the same command resumes it).
         rows: posts of the whole job.
         scored: posts in the finished parts, or in the output.
-        posts_per_second: lately; None where two parts are not there yet, and for a job that does not run.
+        posts_per_second: lately; None with fewer than two parts, and for a job that does not run.
         last_part_s: seconds since the last part was finished; None: there is none, or the job is done.
         counts: what is in the output, where it is done.
     """
@@ -60,11 +60,11 @@ def read_progress(output: Path) -> JobProgress:
     if job is None:
         raise InputError(f"There is no output and no job at {output}: name the output of a `sentimm score` command.")
     found = []
-    with writing(folder):
+    with reading(folder):
         parts = list_parts(folder)
         has_lines = is_remote(folder) and not exists(folder / SUCCESS)
-        look = _read_line if has_lines else _look_at
-        for rows, finished_at in (map_remote if is_remote(folder) else map)(look, parts):
+        look = _read_line if has_lines else _read_part
+        for rows, finished_at in map_files(look, parts):
             if rows is not None:
                 found.append((finished_at, rows))
         running = is_locked(folder)
@@ -77,13 +77,13 @@ def read_progress(output: Path) -> JobProgress:
     return JobProgress(output, "running" if running else "stopped", job.rows, scored, rate, last)
 
 
-def _look_at(part: Path) -> tuple[int | None, float]:
-    """Give how many posts a part has, None where it is damaged, and when it was finished."""
+def _read_part(part: Path) -> tuple[int | None, float]:
+    """Return how many posts a part has, None where it is damaged, and when it was finished."""
     facts = read_facts(part)
     return None if facts is None else facts.rows, part.stat().st_mtime
 
 
 def _read_line(part: Path) -> tuple[int | None, float]:
-    """Give the same for a part in object storage; None where it does not count."""
+    """Return the same of a part in object storage; None where it does not count."""
     line = read_line(part)
     return (None, 0.0) if line is None else (line.rows, line.time)

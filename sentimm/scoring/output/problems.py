@@ -1,4 +1,4 @@
-"""The posts that have a problem, for the person who mends them: a file beside each part, and one CSV in the end."""
+"""The posts that have a problem, for the person who fixes them: a file beside each part, and one CSV in the end."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sentimm.corpus import Chunk, is_url
-from sentimm.errors import FailuresError, JobConflictError
+from sentimm.errors import JobConflictError
 from sentimm.events import Counts
-from sentimm.scoring.output.columns import STATUSES, Scores, read_frames
-from sentimm.storage import RemoteFile, exists, hide_secrets, is_remote, read_bytes
-from sentimm.storage.atomic import commit_file, remove_file, writing
+from sentimm.scoring.output.parquet_files import read_frames
+from sentimm.scoring.scores import STATUSES, Scores
+from sentimm.storage import RemoteFile, exists, hide_secrets, is_regular, lexists, load_source, read_bytes
+from sentimm.storage.atomic import commit_file, reading, remove_file
 
 # `row` counts from 0 over the whole output, `file` is the image, or the table whose record it is.
 _SCHEMA = {
@@ -27,9 +28,8 @@ _SCHEMA = {
     "record": pl.String(),
 }
 _HEADER = ",".join(_SCHEMA)
-_TELLING = 100  # images whose share that can't be read says something about the rest
 _FINE = STATUSES.index("ok")
-_NOT_TRIED = "could not be read when it was scored"  # and was not scored again since
+_NOT_TRIED = "could not be read when it was scored"  # and has not been scored again
 _REASONS = {
     "empty": "has neither text nor image",
     "unsupported": "has nothing that this model reads",
@@ -40,7 +40,7 @@ PROBLEMS_SUFFIX = ".problems.csv"
 
 
 def name_problems(output: Path) -> Path:
-    """Give the path of the problems of `output`, unless another one is named."""
+    """Return the default path of the list of problems of `output`."""
     return output.with_name(output.name + PROBLEMS_SUFFIX)
 
 
@@ -84,7 +84,7 @@ def count_problems(counts: Counts) -> int:
 
 
 def write_problems(path: Path, problems: pl.DataFrame, temporary: Path | None = None) -> None:
-    """Write the problems of a part, for good.
+    """Write the problems of a part, durably.
 
     Raises:
         OutputError: they can't be written.
@@ -94,7 +94,7 @@ def write_problems(path: Path, problems: pl.DataFrame, temporary: Path | None = 
 
 
 def holds_problems(path: Path, number: int) -> bool:
-    """Tell whether the file at `path` is whole and holds so many problems.
+    """Return whether the file at `path` is whole and holds so many problems.
 
     Raises:
         OSError: it can't be read.
@@ -102,8 +102,7 @@ def holds_problems(path: Path, number: int) -> bool:
     if not exists(path):
         return False
     try:
-        source = pa.BufferReader(read_bytes(path)) if is_remote(path) else path
-        table: pa.Table = pq.read_table(source, page_checksum_verification=True)
+        table: pa.Table = pq.read_table(load_source(path), page_checksum_verification=True)
     except (pa.ArrowException, OSError):
         return False
     return bool(table.num_rows == number)
@@ -116,20 +115,19 @@ def check_problems(path: Path) -> None:
         JobConflictError: something is there that sentimm did not write.
         OutputError: it can't be read.
     """
-    with writing(path):
-        if not exists(path) and (is_remote(path) or not path.is_symlink()):
+    with reading(path):
+        if not lexists(path):
             return
-        is_file = is_remote(path) or path.is_file()
-        if is_file and read_bytes(path, len(_HEADER) + 1) == f"{_HEADER}\n".encode():
+        if is_regular(path) and read_bytes(path, len(_HEADER) + 1) == f"{_HEADER}\n".encode():
             return
     raise JobConflictError(
-        f"{path} is there already and does not list problems of a job: name another file with --problems, or move it "
-        "away."
+        f"{path} already exists and is not a list of problems by sentimm: name another file with --problems, or move "
+        "it away."
     )
 
 
 def publish_problems(path: Path, parts: Iterable[Path]) -> bool:
-    """Put the problems of all `parts` into one CSV, for good; where there are none, there is no such file.
+    """Write the problems of all `parts` into one CSV, durably; where there are none, remove it.
 
     Returns:
         whether there are any.
@@ -149,40 +147,6 @@ def publish_problems(path: Path, parts: Iterable[Path]) -> bool:
     return True
 
 
-class FailureLimit:
-    """Watches how many images are unreadable.
-
-    Args:
-        most: percent of them that may be; None: all.
-        counts: of the posts that were scored before.
-    """
-
-    def __init__(self, most: float | None, counts: Counts) -> None:
-        self._most = most
-        self._failed = self._tried = 0
-        self.add(counts)
-
-    def add(self, counts: Counts) -> None:
-        """Count more posts."""
-        failed = counts.statuses["image_unreadable"]
-        self._failed += failed
-        self._tried += failed + counts.modalities["text+image"] + counts.modalities["image"]
-
-    def check(self, *, final: bool = False) -> None:
-        """Check the share, once enough images were tried for it to say something, or all of them were.
-
-        Raises:
-            FailuresError: it is too large.
-        """
-        if self._most is None or self._tried < (1 if final else _TELLING):
-            return
-        if 100 * self._failed > self._most * self._tried:
-            raise FailuresError(
-                f"{self._failed:,} of {self._tried:,} images can't be read ({self._failed / self._tried:.1%}), and "
-                f"--max-failed allows {self._most:g}%."
-            )
-
-
 def _to_cell(value: object) -> int | str | None:
-    """Give what polars takes of a file's name, which need not be UTF-8."""
+    """Return a value that polars takes: a file's name need not be UTF-8."""
     return value if value is None or isinstance(value, int) else str(value).encode(errors="replace").decode()

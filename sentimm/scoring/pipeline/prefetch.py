@@ -1,4 +1,4 @@
-"""Images on other machines, fetched before they are asked for.
+"""Images on other machines, fetched before they are needed.
 
 A server takes some ten milliseconds to answer, and many requests at once: with one for each worker that decodes, the
 processor would wait.
@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from sentimm.errors import ImageUnreachableError, StorageError
 from sentimm.images import read_image
-from sentimm.storage import CONNECTIONS, RemoteFile, answers, giving_up_on
+from sentimm.storage import CONNECTIONS, RemoteFile, giving_up_on, is_reachable
 
 _AHEAD = 2 * CONNECTIONS  # images that are there, or on their way
 _AHEAD_BYTES = 256 << 20  # of all those; what is on its way is taken to be as large as the largest that came lately
@@ -21,22 +21,26 @@ _LATELY = 64  # images
 _FIRST_BYTES = 32 << 20  # taken of an image before one came: a few are asked for, and soon many
 
 
-class Fetcher:
+class Prefetcher:
     """Fetches images in the order in which they are announced, some of them ahead; a context, which ends that."""
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
         self._waiting: OrderedDict[RemoteFile, None] = OrderedDict()
-        self._begun: dict[RemoteFile, Future[bytes]] = {}
+        self._fetches: dict[RemoteFile, Future[bytes]] = {}
         self._sizes: dict[RemoteFile, int] = {}  # of those that are there
         self._came: deque[int] = deque(maxlen=_LATELY)  # the sizes of those that came last
         self._given_up = threading.Event()
 
-    def __enter__(self) -> Fetcher:
+    def __enter__(self) -> Prefetcher:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop what was announced; what is being fetched is not retried any more."""
         self._given_up.set()
         with self._lock:
             self._waiting.clear()
@@ -47,10 +51,10 @@ class Fetcher:
         """Announce images that will be taken, or left."""
         with self._lock:
             self._waiting.update(dict.fromkeys(images))
-            self._begin_more()
+            self._start_more()
 
     def take(self, image: RemoteFile) -> bytes:
-        """Give the content of an image.
+        """Return the content of an image.
 
         Raises:
             ImageError: it can't be read; see `images.read_image`.
@@ -61,37 +65,37 @@ class Fetcher:
             try:
                 return read_image(image) if future is None else future.result()
             except ImageUnreachableError as error:
-                if self._given_up.is_set() or answers(image):
+                if self._given_up.is_set() or is_reachable(image):
                     raise
                 raise StorageError(
-                    f"{image} {error}, and its server does not answer. What was scored is kept, and the same command "
-                    "goes on."
+                    f"{image} {error}, and its server does not answer. What was scored is kept: run the same command "
+                    "again to resume."
                 ) from error
 
     def leave(self, image: RemoteFile) -> None:
-        """Say that an image is not needed after all."""
+        """Drop an image that is not needed after all."""
         if (future := self._pick(image)) is not None:
             future.cancel()
 
     def _pick(self, image: RemoteFile) -> Future[bytes] | None:
-        """Give an image that was begun out of hand, and begin others in its place."""
+        """Return the fetch of an image, None where it has not started, and start others in its place."""
         with self._lock:
             self._waiting.pop(image, None)
-            future = self._begun.pop(image, None)
+            future = self._fetches.pop(image, None)
             self._sizes.pop(image, None)
-            self._begin_more()
+            self._start_more()
         return future
 
-    def _begin_more(self) -> None:
-        while self._waiting and len(self._begun) < _AHEAD and self._expect_bytes() < _AHEAD_BYTES:
+    def _start_more(self) -> None:
+        while self._waiting and len(self._fetches) < _AHEAD and self._expect_bytes() < _AHEAD_BYTES:
             image, _ = self._waiting.popitem(last=False)
-            if image not in self._begun:
+            if image not in self._fetches:
                 self._pool = self._pool or ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch")
-                self._begun[image] = self._pool.submit(self._fetch, image)
+                self._fetches[image] = self._pool.submit(self._fetch, image)
 
     def _expect_bytes(self) -> int:
-        """Give how many bytes are there and on their way."""
-        under_way = len(self._begun) - len(self._sizes)
+        """Estimate how many bytes are there and on their way."""
+        under_way = len(self._fetches) - len(self._sizes)
         return sum(self._sizes.values()) + under_way * max(self._came, default=_FIRST_BYTES)
 
     def _fetch(self, image: RemoteFile) -> bytes:
@@ -103,7 +107,7 @@ class Fetcher:
             with self._lock:
                 if content is not None:
                     self._came.append(len(content))
-                if image in self._begun:
+                if image in self._fetches:
                     self._sizes[image] = len(content or b"")
-                self._begin_more()
+                self._start_more()
         return content

@@ -1,77 +1,116 @@
-"""Units of work: posts that are encoded and fused together, the plan of their chunk, and what is decided in the end."""
+"""Units: posts that are encoded and fused together, and what is known of their texts and images."""
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Callable, Collection
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from sentimm.corpus import MISSING, Chunk, ImageFile
-from sentimm.errors import ImageError, ImageMissingError
-from sentimm.metrics.conflict import measure_conflict
+from sentimm.corpus import ImageFile
+from sentimm.errors import ImageError
 from sentimm.runtime.encoded import Encoded
-from sentimm.scoring.output.columns import MODALITIES, NO_LABEL, STATUSES, Scores, ViewScores
 from sentimm.scoring.pipeline.feature_cache import Slot
+from sentimm.scoring.pipeline.plan import NONE, Indices, Plan, number_rows
 
-Indices = npt.NDArray[np.int64]
-Features = npt.NDArray[np.float32]
-Item = TypeVar("Item")
-
-NONE = -1  # in an index: this post has no such thing
+Task: TypeAlias = "tuple[int, Callable[[], None]]"  # the cost, in texts to encode, and what is to be done
 
 _TELL_SECONDS = 0.2
-
-_log = logging.getLogger(__name__)
 
 
 class Unit:
     """Posts that are encoded and fused together.
 
+    Tasks encode its texts and images, in any order and thread: each writes rows that no other one writes. When all are
+    done (`wait`), `conclude` adds what was reused, and `select` returns what is fused.
+
     Args:
-        number: units are numbered, begun and ended in order.
+        number: units are numbered, started and ended in order.
         plan: their chunk's.
-        posts: their places in the chunk.
-        text_row, image_row: the row of each post's text and image among those of the unit, or NONE.
-        own_images: the places of the unit's images among the chunk's.
+        posts: those of the chunk that are in the unit.
         share: of the chunk's units that are ended with this one.
 
     Attributes:
-        texts, images: what the encoders give, once the unit is complete; None where the model reads no such thing.
-        known_texts, known_images: the rows that were not encoded, as they are known.
-        errors: what is wrong with images, by row.
+        text_row, image_row: the row of each post's text and image, or NONE.
+        text_places, image_places: the place of each row.
+        texts, images: the encodings, once the unit is complete; None where the model does not read any.
     """
 
-    def __init__(
-        self,
-        number: int,
-        plan: Plan,
-        posts: Indices,
-        text_row: Indices,
-        image_row: Indices,
-        own_images: Indices,
-        share: float,
-    ) -> None:
+    def __init__(self, number: int, plan: Plan, posts: Indices, share: float) -> None:
         self.number = number
         self.plan = plan
         self.posts = posts
-        self.text_row = text_row
-        self.image_row = image_row
-        self.own_images = own_images
         self.share = share
+        self.text_places, self.text_row = number_rows(plan.text_of[posts])
+        self.image_places, self.image_row = number_rows(plan.image_of[posts])
         self.texts: Encoded | None = None
         self.images: Encoded | None = None
-        self.known_texts: dict[int, Slot] = {}
-        self.known_images: dict[int, Slot] = {}
-        self.errors: dict[int, ImageError] = {}
+        self._reused_texts: dict[int, Slot] = {}
+        self._reused_images: dict[int, Slot] = {}
+        self._errors: dict[int, ImageError] = {}
+        self._fused_image_row = self.image_row
         self._lock = threading.Lock()
         self._complete = threading.Event()
         self._failure: BaseException | None = None
         self._cost = self._done = self._left = 0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether its chunk is complete with it."""
+        return self.share == 1
+
+    @property
+    def reused_texts(self) -> Collection[int]:
+        """The rows of the texts that are encoded elsewhere."""
+        return self._reused_texts.keys()
+
+    @property
+    def reused_images(self) -> Collection[int]:
+        """The rows of the images that are encoded elsewhere."""
+        return self._reused_images.keys()
+
+    def list_texts(self) -> list[str]:
+        """Return the texts, by row."""
+        return [self.plan.texts[place] for place in self.text_places]
+
+    def list_images(self) -> list[ImageFile]:
+        """Return the images, by row."""
+        return [self.plan.images[place] for place in self.image_places]
+
+    def find_image(self, row: int) -> ImageFile:
+        """Return the image of a row."""
+        return self.plan.images[int(self.image_places[row])]
+
+    def reserve_texts(self, width: int, tokens: int | None) -> None:
+        """Make room for the texts' encodings; `tokens` of the longest, where the fusion attends."""
+        self.texts = Encoded.reserve(len(self.text_places), width, tokens)
+
+    def reserve_images(self, width: int, cells: int | None) -> None:
+        """Make room for the images' encodings; `cells` of each, where the fusion attends."""
+        self.images = Encoded.reserve(len(self.image_places), width, cells)
+
+    def put_texts(self, rows: Indices, encoded: Encoded) -> None:
+        """Write the encodings of some texts."""
+        assert self.texts is not None
+        self.texts.put(rows, encoded)
+
+    def put_images(self, rows: Indices, encoded: Encoded) -> None:
+        """Write the encodings of some images."""
+        assert self.images is not None
+        self.images.put(rows, encoded)
+
+    def reuse_text(self, row: int, slot: Slot) -> None:
+        """Take a text's encoding from `slot` in the end."""
+        self._reused_texts[row] = slot
+
+    def reuse_image(self, row: int, slot: Slot) -> None:
+        """Take an image's encoding from `slot` in the end."""
+        self._reused_images[row] = slot
+
+    def fail_image(self, slot: Slot, error: ImageError) -> None:
+        """Note what is wrong with the image of one of the unit's own slots."""
+        slot.error = self._errors[slot.row] = error
 
     def expect(self, cost: int, tasks: int) -> None:
         """Expect so many tasks, of this cost together."""
@@ -93,158 +132,62 @@ class Unit:
                 if not self._left or self._failure is not None:
                     self._complete.set()
 
-    def wait(self, tell: Callable[[float], None]) -> None:
-        """Wait until all tasks are done; `tell` hears now and then which share of the chunk is.
+    def wait(self, advance: Callable[[float], None]) -> None:
+        """Wait until all tasks are done; `advance` hears now and then which share of the chunk is.
 
         Raises:
             BundleError, DeviceError: as the engine's methods.
         """
         before = self.share - len(self.posts) / max(1, self.plan.chunk.rows)
         while not self._complete.wait(_TELL_SECONDS):
-            tell(max(0.0, before) + (self.share - max(0.0, before)) * self._done / max(1, self._cost))
+            advance(max(0.0, before) + (self.share - max(0.0, before)) * self._done / max(1, self._cost))
         if self._failure is not None:
             raise self._failure
-        tell(self.share)
+        advance(self.share)
 
-    def conclude_texts(self) -> None:
-        """Put what was known of texts among what was encoded."""
-        for row, slot in self.known_texts.items():
+    def conclude(self) -> Indices:
+        """Add what was reused, and report to the plan what is used and what is wrong, once all tasks are done.
+
+        Returns:
+            int64, which of the unit's posts (indices into `posts`) have something to be fused.
+        """
+        self._conclude_texts()
+        self._conclude_images()
+        self.plan.add_errors({int(self.image_places[row]): error for row, error in self._errors.items()})
+        uses_text = (self.text_row != NONE) & (self.texts is not None)
+        uses_image = (self._fused_image_row != NONE) & (self.images is not None)
+        self.plan.answers.mark_used(self.posts, uses_text, uses_image)
+        return np.flatnonzero(uses_text | uses_image)
+
+    def select(self, chosen: Indices) -> tuple[Encoded | None, Encoded | None, Indices | None, Indices | None]:
+        """Return what `Engine.fuse` takes for the `chosen` of the unit's posts, once it is concluded."""
+        return (
+            self.texts,
+            self.images,
+            None if self.texts is None else _index_rows(self.text_row[chosen], len(self.texts)),
+            None if self.images is None else _index_rows(self._fused_image_row[chosen], len(self.images)),
+        )
+
+    def _conclude_texts(self) -> None:
+        for row, slot in self._reused_texts.items():
             assert self.texts is not None and slot.features is not None
             self.texts.features[row] = slot.features
 
-    def conclude_images(self) -> Indices:
-        """Put what was known of images among what was encoded.
-
-        Returns:
-            the row of each post's image, NONE also where it is broken.
-        """
-        rows = np.arange(len(self.own_images) + 1)
+    def _conclude_images(self) -> None:
+        rows = np.arange(len(self.image_places) + 1)
         rows[-1] = NONE
-        for row, slot in self.known_images.items():
+        for row, slot in self._reused_images.items():
             if slot.error is not None:
-                self.errors[row] = slot.error
+                self._errors[row] = slot.error
             elif slot.unit == self.number:
-                rows[row] = slot.position
+                rows[row] = slot.row
             else:
                 assert self.images is not None and slot.features is not None
                 self.images.features[row] = slot.features
-        rows[list(self.errors)] = NONE
-        return rows[self.image_row]
+        rows[list(self._errors)] = NONE
+        self._fused_image_row = rows[self.image_row]
 
 
-class Found:
-    """What has been found of a chunk's posts so far.
-
-    Attributes:
-        probabilities: float32 (posts, labels), zeros where nothing was scored.
-        uses_text, uses_image: bool (posts,), what was used.
-        alone: what the heads say of the text and of the image, as `probabilities`, NaN where there is none; None where
-            they are not asked.
-    """
-
-    def __init__(self, posts: int, labels: int, *, views: bool) -> None:
-        self.probabilities = np.zeros((posts, labels), np.float32)
-        self.uses_text = np.zeros(posts, dtype=bool)
-        self.uses_image = np.zeros(posts, dtype=bool)
-        self.alone: dict[str, Features] | None = None
-        if views:
-            self.alone = {name: np.full((posts, labels), np.nan, np.float32) for name in ("text", "image")}
-
-    def to_views(self) -> ViewScores | None:
-        """Decide on the labels of text and image alone, and how far they are apart."""
-        if self.alone is None:
-            return None
-        text, image = self.alone["text"], self.alone["image"]
-        return ViewScores(
-            np.where(self.uses_text, text.argmax(axis=1), NO_LABEL),
-            np.where(self.uses_image, image.argmax(axis=1), NO_LABEL),
-            text,
-            image,
-            np.minimum(measure_conflict(text, image), 1),
-        )
-
-
-@dataclass
-class Plan:
-    """A chunk, and what is in it.
-
-    Attributes:
-        texts, images: the distinct ones (all, where repeats are not looked for), texts normalised.
-        text_of, image_of: for each post the place of its own among them, or NONE.
-        found: what has been found of the posts so far.
-        errors: what is wrong with images, by place.
-    """
-
-    chunk: Chunk
-    texts: list[str]
-    text_of: Indices
-    images: list[ImageFile]
-    image_of: Indices
-    found: Found
-    errors: dict[int, ImageError] = field(default_factory=dict)
-
-
-_STATUS_ORDER = ("row_unreadable", "image_unreadable", "image_missing", "empty", "unsupported")
-
-
-def decide(plan: Plan) -> Scores:
-    """Decide on labels and statuses, once all of a chunk is fused."""
-    chunk, found = plan.chunk, plan.found
-    is_missing = np.fromiter((image is MISSING for image in chunk.images), dtype=bool, count=chunk.rows)
-    lost = {place for place, error in plan.errors.items() if isinstance(error, ImageMissingError)}
-    is_missing |= np.isin(plan.image_of, list(lost))
-    is_broken = np.isin(plan.image_of, [place for place in plan.errors if place not in lost])
-    image_errors = {int(post): str(plan.errors[int(plan.image_of[post])]) for post in np.flatnonzero(is_broken)}
-    _log_problems(chunk, image_errors)
-    has_nothing = (plan.text_of == NONE) & (plan.image_of == NONE)
-    is_scored = found.uses_text | found.uses_image
-    statuses = np.select(
-        [chunk.unreadable, is_broken, is_missing, has_nothing, ~is_scored],
-        [STATUSES.index(name) for name in _STATUS_ORDER],
-        default=STATUSES.index("ok"),
-    )
-    modalities = np.select(
-        [found.uses_text & found.uses_image, found.uses_text, found.uses_image],
-        [MODALITIES.index(name) for name in ("text+image", "text", "image")],
-        default=MODALITIES.index("none"),
-    )
-    labels = np.where(is_scored, found.probabilities.argmax(axis=1), NO_LABEL)
-    return Scores(
-        found.probabilities,
-        labels,
-        modalities.astype(np.int64),
-        statuses.astype(np.int64),
-        found.to_views(),
-        image_errors,
-    )
-
-
-def find_items(
-    items: Sequence[Item | None], left_out: npt.NDArray[np.bool_], *, distinct: bool
-) -> tuple[list[Item], Indices]:
-    """Find the (distinct) items in order, and for each post the place of its own (NONE where it has none)."""
-    places: dict[Item, int] = {}
-    found: list[Item] = []
-    index = np.full(len(items), NONE, dtype=np.int64)
-    for post, item in enumerate(items):
-        if item is not None and not left_out[post]:
-            place = places.setdefault(item, len(found)) if distinct else len(found)
-            if place == len(found):
-                found.append(item)
-            index[post] = place
-    return found, index
-
-
-def number_rows(positions: Indices) -> tuple[Indices, Indices]:
-    """Find the positions that occur, in order, and for each post its row among them (NONE stays)."""
-    own = np.unique(positions[positions != NONE])
-    return own, np.where(positions == NONE, NONE, np.searchsorted(own, positions))
-
-
-def _log_problems(chunk: Chunk, image_errors: Mapping[int, str]) -> None:
-    for problem in chunk.problems:
-        _log.info("post %d can't be read as a row: it %s", problem.row, problem.reason)
-    for post, error in image_errors.items():
-        image = chunk.images[post]
-        name = "in the table" if isinstance(image, bytes) else image
-        _log.info("post %d: the image %s %s", chunk.start + post, name, error)
+def _index_rows(rows: Indices, count: int) -> Indices:
+    """Turn NONE into `count`, the index by which the fusion graph knows a missing modality."""
+    return np.where(rows == NONE, count, rows)

@@ -1,1 +1,1 @@
-"""What the `compare` command does."""
+"""The comparison of models: the `compare` command."""

@@ -1,4 +1,4 @@
-"""Models compared: figures of each run, their mean and spread for each model, beside those of the paper.
+"""The results of a comparison: figures of each run, their mean and spread for each model, and those of the paper.
 
 The paper is "Multimodal Sentiment Analysis Based on BERT and ResNet" (arXiv 2412.03625); its Table 4 gives figures on
 MVSA-Single with 800 validation posts, at the best epoch.
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from sentimm.metrics.report import derive_figures
 
-# The accuracies, each a multiple of 1/800 as printed; the table's other columns were not at hand.
+# Accuracies alone, each a multiple of 1/800 as printed.
 PAPER_ACCURACY = {
     "bert": 0.705,
     "resnet": 0.6575,
@@ -79,7 +79,7 @@ class Spread:
     sd: float | None
 
     def describe(self, factor: float = 100.0, digits: int = 1) -> str:
-        """Write both, times `factor`: `74.1 ± 0.6`."""
+        """Write both, times `factor`, such as `74.1 ± 0.6`."""
         mean = f"{self.mean * factor:.{digits}f}"
         return mean if self.sd is None else f"{mean} ± {self.sd * factor:.{digits}f}"
 
@@ -96,19 +96,19 @@ class ModelFigures:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison found so far.
+    """The results of a comparison so far.
 
     Attributes:
         inputs: the tables.
         val: the table to validate with, None where posts of the inputs were held out.
         training, validation: posts on each side, before a model leaves out those that lack its modality; of folds, the
             means.
-        seen: validation posts that were seen in training (over all folds); None: not looked for.
+        seen: validation posts that were seen in training (over all folds); None: not counted.
         folds: number of folds, None for one split.
-        seeds: what was asked for: seeds from 1 to this.
+        seeds: the number of seeds, from 1, that were asked for.
         done, planned: runs that were asked for; `models` also holds those that earlier calls finished.
         options: what all runs were trained with.
-        models: those with at least one run, first those that were asked for, in that order.
+        models: those with at least one run; those that were asked for come first, in that order.
     """
 
     inputs: tuple[str, ...]
@@ -125,30 +125,30 @@ class Comparison:
 
 
 def measure_epoch(epoch: int, confusion: npt.NDArray[np.int64]) -> EpochFigures:
-    """Work out an epoch's figures from its confusion matrix, int64 (true labels, answers), not all zeros."""
-    found = derive_figures(confusion[None])
-    return EpochFigures(epoch, int(confusion.sum()), **{name: float(found[name][0]) for name in FIGURES})
+    """Compute an epoch's figures from its confusion matrix, int64 (true labels, answers), not all zeros."""
+    figures = derive_figures(confusion[None])
+    return EpochFigures(epoch, int(confusion.sum()), **{name: float(figures[name][0]) for name in FIGURES})
 
 
 def summarize_model(model: str, runs: Sequence[RunFigures]) -> ModelFigures:
-    """Take mean and spread over a model's runs, which are at least one."""
+    """Compute mean and spread over a model's runs, at least one."""
     summary = {}
     for kind in KINDS:
-        figures = [found for run in runs if (found := getattr(run, kind)) is not None]
+        figures = [each for run in runs if (each := getattr(run, kind)) is not None]
         if figures:
             summary[kind] = {name: _spread([getattr(each, name) for each in figures]) for name in ("epoch", *FIGURES)}
     return ModelFigures(model, PAPER_ACCURACY.get(model), summary, tuple(runs))
 
 
-def list_tables(found: Comparison) -> list[tuple[str, list[list[str]]]]:
-    """Give each kind of figures that was measured as a title and rows of cells, the first of which is the header.
+def list_tables(comparison: Comparison) -> list[tuple[str, list[list[str]]]]:
+    """Return a table for each kind of figures that was measured: its title, and rows of cells, the first its header.
 
-    Figures are in percent. The paper's stand in the table of the best epoch, as it chose that too.
+    Figures are in percent. The paper's are in the table of the best epoch, which the paper chose too.
     """
     tables = []
     for kind, title in KINDS.items():
         rows = []
-        for each in found.models:
+        for each in comparison.models:
             if kind in each.summary:
                 spreads = each.summary[kind]
                 cells = [spreads[name].describe() for name in FIGURES]
@@ -164,41 +164,44 @@ def list_tables(found: Comparison) -> list[tuple[str, list[list[str]]]]:
     return tables
 
 
-def list_notes(found: Comparison) -> list[str]:
-    """Say in sentences what was compared, and how the figures are to be read."""
-    names = ", ".join(found.inputs)
-    if found.folds is not None:
-        held_out = f"validated with each of {found.folds} folds of {names} in turn"
-        posts = f"about {found.training:,} posts to train on, {found.validation:,} to validate with"
+def list_notes(comparison: Comparison) -> list[str]:
+    """Return sentences on what was compared, and how to read the figures."""
+    names = ", ".join(comparison.inputs)
+    if comparison.folds is not None:
+        held_out = f"validated with each of {comparison.folds} folds of {names} in turn"
+        posts = f"about {comparison.training:,} posts to train on, {comparison.validation:,} to validate with"
     else:
         held_out = (
-            f"validated with {found.val}" if found.val is not None else f"validated with posts held out of {names}"
+            f"validated with {comparison.val}"
+            if comparison.val is not None
+            else f"validated with posts held out of {names}"
         )
-        posts = f"{found.training:,} posts to train on, {found.validation:,} to validate with"
+        posts = f"{comparison.training:,} posts to train on, {comparison.validation:,} to validate with"
     notes = [f"Trained on {names}, {held_out}: {posts}."]
-    if found.done < found.planned:
-        notes.append(f"{found.done} of {found.planned} runs are done: the figures are not final.")
-    if any(spread.sd is not None for each in found.models for spread in each.summary["best"].values()):
+    if comparison.done < comparison.planned:
+        notes.append(f"{comparison.done} of {comparison.planned} runs are done: the figures are not final.")
+    if any(spread.sd is not None for each in comparison.models for spread in each.summary["best"].values()):
         notes.append("Mean ± standard deviation over the runs of a model.")
     notes.append(
-        "Precision, recall and F1 are weighted by the labels' posts. The best epoch was chosen by these very posts, "
-        "so its figures flatter; the last epoch's do not."
+        "Precision, recall and F1 are weighted by the labels' posts. The best epoch was chosen by these very posts, so "
+        "its figures are optimistic; those of the last epoch are not."
     )
-    if any(each.paper_accuracy is not None for each in found.models):
+    if any(each.paper_accuracy is not None for each in comparison.models):
         notes.append(
             "paper: accuracy in Table 4 of arXiv 2412.03625, on 800 validation posts of MVSA-Single, best epoch."
         )
-    if found.seen is not None:
+    if comparison.seen is not None:
         notes.append(
-            f"{found.seen:,} validation posts have a text, or an image that looks like one, of the training posts."
+            f"{comparison.seen:,} validation posts share a text with a training post, or have an image that looks like "
+            "one of a training post."
         )
     return notes
 
 
-def render_markdown(found: Comparison) -> str:
+def render_markdown(comparison: Comparison) -> str:
     """Write tables and notes as Markdown."""
-    parts = ["# Comparison", *list_notes(found)]
-    for title, (header, *rows) in list_tables(found):
+    parts = ["# Comparison", *list_notes(comparison)]
+    for title, (header, *rows) in list_tables(comparison):
         lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
         parts += [f"## {title}", "\n".join(f"| {' | '.join(line)} |" for line in lines)]
     return "\n\n".join(parts) + "\n"

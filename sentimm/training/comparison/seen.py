@@ -8,32 +8,34 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from sentimm.evaluation.seen import hash_image, is_like_any
+from sentimm.corpus.similar_images import hash_image, is_like_any
 from sentimm.training.data.posts import LabelledPosts
 
-Flags = npt.NDArray[np.bool_]
+BoolArray = npt.NDArray[np.bool_]
 Hashes = list[int | None]
 
 
 def hash_images(posts: LabelledPosts, tell: Callable[[int, int], None]) -> Hashes:
-    """Hash each distinct image by what it looks like; `tell` hears how many of how many are done."""
-    found: Hashes = []
+    """Return the perceptual hash of each distinct image, or None; `tell` hears how many of how many are done."""
+    hashes: Hashes = []
     with ThreadPoolExecutor() as pool:
-        for done, hashed in enumerate(pool.map(hash_image, posts.images), start=1):
-            found.append(hashed)
+        for done, image_hash in enumerate(pool.map(hash_image, posts.images), start=1):
+            hashes.append(image_hash)
             tell(done, len(posts.images))
-    return found
+    return hashes
 
 
-def find_seen(training: LabelledPosts, validation: LabelledPosts, hashes: Hashes, validation_hashes: Hashes) -> Flags:
-    """Tell which validation posts have a text of the training posts, or an image like one of theirs: bool (posts,).
+def flag_seen(
+    training: LabelledPosts, validation: LabelledPosts, hashes: Hashes, validation_hashes: Hashes
+) -> BoolArray:
+    """Return which validation posts share a text with a training post or have an image like one: bool (posts,).
 
     The hashes are those of the `images` of each side.
     """
     texts = {training.texts[text] for text in training.text if text >= 0}
-    used = {hashes[image] for image in training.image if image >= 0} - {None}
-    known = np.array([each for each in used if each is not None], dtype=np.uint64)
-    alike = [is_like_any(each, known) for each in validation_hashes]
+    training_hashes = {hashes[image] for image in training.image if image >= 0} - {None}
+    distinct = np.array([each for each in training_hashes if each is not None], dtype=np.uint64)
+    alike = [is_like_any(each, distinct) for each in validation_hashes]
     seen = [
         (text >= 0 and validation.texts[text] in texts) or (image >= 0 and alike[image])
         for text, image in zip(validation.text, validation.image, strict=True)

@@ -1,1 +1,1 @@
-"""Labelled posts, as batches of tensors."""
+"""Labelled posts, from tables to batches of tensors."""

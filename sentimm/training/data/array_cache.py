@@ -1,4 +1,4 @@
-"""Arrays that are kept in files for other runs: made once, under a temporary name, and then loaded or mapped."""
+"""A cache of arrays in files, for later runs: computed once, then loaded or mapped."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from sentimm.errors import OutputError
+from sentimm.storage.atomic import publish_file, writing
 
 Array = npt.NDArray[Any]
 
 
 def load_array(path: Path, *, mapped: bool = False) -> Array | None:
-    """Load or map the array in `path`; None where it is not there, or cut off and to be made again."""
+    """Load or map the array in `path`; None where there is none, or it is truncated."""
     if not path.is_file():
         return None
     try:
@@ -29,56 +29,47 @@ def load_array(path: Path, *, mapped: bool = False) -> Array | None:
         return None
 
 
-def keep_array(path: Path, make: Callable[[], Array]) -> Array:
-    """Load the array in `path`; where it is not there, `make` it and save it first.
+def load_or_compute(path: Path, compute: Callable[[], Array]) -> Array:
+    """Load the array in `path`, or compute and save it.
 
     Raises:
         OutputError: it can't be saved.
     """
-    if (kept := load_array(path)) is not None:
-        return kept
-    values = make()
-    with _replacing(path) as temporary, _writing(path):
+    if (values := load_array(path)) is not None:
+        return values
+    values = compute()
+    with _replacing(path) as temporary, writing(path):
         np.save(temporary, values)
     return values
 
 
-def map_array(path: Path, dtype: type[np.generic], shape: tuple[int, ...], fill: Callable[[Array], None]) -> Array:
-    """Map the array in `path`; where it is not there, `fill` makes it first.
+def map_or_compute(path: Path, dtype: type[np.generic], shape: tuple[int, ...], fill: Callable[[Array], None]) -> Array:
+    """Map the array in `path` into memory; where there is none, create it and `fill` it.
 
     Raises:
         OutputError: it can't be saved.
     """
     if not np.prod(shape):
-        return np.zeros(shape, dtype=dtype)  # which can't be mapped
-    if (kept := load_array(path, mapped=True)) is not None:
-        return kept
+        return np.zeros(shape, dtype=dtype)  # an empty file can't be mapped
+    if (cached := load_array(path, mapped=True)) is not None:
+        return cached
     with _replacing(path) as temporary:
-        with _writing(path):
+        with writing(path):
             values = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
         fill(values)
-        with _writing(path):
+        with writing(path):
             values.flush()
     return np.lib.format.open_memmap(path, mode="r")
 
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Give the temporary name, of this process alone, of a file that appears whole as `path`, or not at all."""
+    """Yield a temporary file of this process alone, which becomes `path` durably when the block ends well."""
     temporary = path.with_suffix(f".{uuid4().hex[:8]}.tmp.npy")
-    with _writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
-        with _writing(path):
-            temporary.replace(path)
+        publish_file(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{path.parent} can't be written to: {error.strerror or error}.") from error

@@ -1,4 +1,4 @@
-"""What frozen backbones give for each distinct text or image: computed once, kept, and handed out by row."""
+"""Outputs of frozen backbones for each distinct text or image: computed once, cached, and read by row."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from sentimm.images import RESIZER
-from sentimm.models.encoders import ImageEncoder, TextEncoder
+from sentimm.models.image_encoder import ImageEncoder
+from sentimm.models.text_encoder import TextEncoder
 from sentimm.text import pad_tokens
-from sentimm.training.data.array_cache import keep_array, load_array, map_array
+from sentimm.training.data.array_cache import load_array, load_or_compute, map_or_compute
 from sentimm.training.data.posts import LabelledPosts, decode_images
 
 Floats = npt.NDArray[np.float32] | npt.NDArray[np.float16]
@@ -27,20 +28,20 @@ _BATCH = 32
 
 
 @dataclass(frozen=True)
-class FrozenOutputs:
-    """What a frozen encoder's `extract` gave.
+class FrozenFeatures:
+    """Outputs of a frozen encoder's `extract`.
 
     Attributes:
         values: float32 (rows, channels), pooled; or float16 in a mapped file, (rows, cells, channels) of images and
             (tokens of all texts, channels) of texts.
-        starts: int64 (rows + 1,), where each text's tokens begin in `values`; None where a row is a row.
+        starts: int64 (rows + 1,), where each text's tokens begin in `values`; None: one row each.
     """
 
     values: Floats
     starts: Ids | None = None
 
     def select(self, rows: Ids) -> tuple[Tensor, Tensor | None]:
-        """Give what `finish` takes of the rows: float32, and of texts' tokens the int64 mask (rows, tokens)."""
+        """Return the input of `finish` for the rows: float32, and for texts' tokens an int64 mask (rows, tokens)."""
         if self.starts is None:
             return torch.from_numpy(np.asarray(self.values[rows], dtype=np.float32)), None
         lengths = self.starts[rows + 1] - self.starts[rows]
@@ -54,11 +55,11 @@ class FrozenOutputs:
 
 def extract_texts(
     encoder: TextEncoder, tokens: list[Ids], pad_id: int, device: torch.device, cache: Path, tell: Progress
-) -> FrozenOutputs:
+) -> FrozenFeatures:
     """Run a frozen text backbone over all distinct texts, given as token ids, int64 (tokens,) each.
 
-    The result is kept in the folder `cache`, under a name made of the weights and the tokens; `tell` hears how many
-    texts of how many are done.
+    The result is cached in the folder `cache`, under a digest of the weights and the tokens; `tell` gets the numbers of
+    texts done and in all.
     """
     sequence = encoder.config.sequence
     digest = digest_weights(encoder.backbone, "hidden states" if sequence else f"{encoder.config.pooling} of them")
@@ -73,7 +74,7 @@ def extract_texts(
                 pooled[rows] = extracted
             return pooled
 
-        return FrozenOutputs(keep_array(file, pool))
+        return FrozenFeatures(load_or_compute(file, pool))
     starts = np.concatenate([[0], np.cumsum([len(row) for row in tokens], dtype=np.int64)]).astype(np.int64)
 
     def fill(values: npt.NDArray[np.float16]) -> None:
@@ -82,16 +83,16 @@ def extract_texts(
                 values[starts[row] : starts[row + 1]] = states[:length]
 
     shape = (int(starts[-1]), encoder.hidden_size)
-    return FrozenOutputs(map_array(file, np.float16, shape, fill), starts)
+    return FrozenFeatures(map_or_compute(file, np.float16, shape, fill), starts)
 
 
 def extract_images(
     encoder: ImageEncoder, posts: LabelledPosts, device: torch.device, cache: Path, tell: Progress
-) -> FrozenOutputs:
+) -> FrozenFeatures:
     """Run frozen image backbones over all distinct images.
 
-    The result is kept in the folder `cache`, under a name made of the weights and the images' content; `tell` hears how
-    many images of how many are done.
+    The result is cached in the folder `cache`, under a digest of the weights and the images' content; `tell` gets the
+    numbers of images done and in all.
     """
     config = encoder.config
     kind = "cells" if config.sequence else "average of each map"
@@ -100,9 +101,11 @@ def extract_images(
         digest.update(image.encode())
     file = cache / f"{digest.hexdigest()[:32]}{'-maps' if encoder.config.sequence else ''}.npy"
     if not encoder.config.sequence:
-        return FrozenOutputs(keep_array(file, lambda: np.concatenate(list(_run_images(encoder, posts, device, tell)))))
-    if (kept := load_array(file, mapped=True)) is not None:
-        return FrozenOutputs(kept)
+        return FrozenFeatures(
+            load_or_compute(file, lambda: np.concatenate(list(_run_images(encoder, posts, device, tell))))
+        )
+    if (cached := load_array(file, mapped=True)) is not None:
+        return FrozenFeatures(cached)
     batches = _run_images(encoder, posts, device, tell)
     first = next(batches)
 
@@ -114,13 +117,13 @@ def extract_images(
             done += len(extracted)
 
     shape = (len(posts.images), *first.shape[1:])
-    return FrozenOutputs(map_array(file, np.float16, shape, fill))
+    return FrozenFeatures(map_or_compute(file, np.float16, shape, fill))
 
 
 def _run_texts(
     encoder: TextEncoder, tokens: list[Ids], pad_id: int, device: torch.device, tell: Progress
 ) -> Iterator[tuple[Ids, npt.NDArray[np.float32], list[int]]]:
-    """Run batches of like lengths: row numbers, outputs (rows, ...), and how many tokens each row has."""
+    """Yield batches of similar lengths: row numbers, outputs (rows, ...), and how many tokens each row has."""
     order = np.argsort([len(row) for row in tokens], kind="stable")
     for start in range(0, len(order), _BATCH):
         rows = order[start : start + _BATCH]
@@ -145,7 +148,7 @@ def _run_images(
 
 
 def digest_weights(module: nn.Module, settings: str) -> hashlib._Hash:
-    """Begin a SHA-256 with the settings and weights of a module."""
+    """Return a SHA-256 object over the settings and weights of a module."""
     digest = hashlib.sha256(settings.encode())
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())

@@ -1,10 +1,10 @@
-"""Images for batches: decoded in threads, kept as thumbnails on request, and augmented for training.
+"""Images for batches: decoded in threads, cached as thumbnails on request, and augmented for training.
 
 Augmented or not, an image is first decoded as `sentimm.images` decodes it for scoring. An augmented one is decoded
-somewhat larger, and a part of it is cut out, resized, mirrored and recoloured, by draws that depend on the seed, the
-epoch and the image alone: a resumed run sees the same pictures.
+somewhat larger, and a part of it is cropped, resized, mirrored and recoloured, by draws that depend on the seed, the
+epoch and the image alone: a resumed run gets the same pictures.
 
-Threads, for Pillow works outside Python's lock: decoding and augmenting 600 MVSA photographs on two cores, 359 images/s
+Threads suffice, as Pillow releases the GIL: decoding and augmenting 600 MVSA photographs on two cores, 359 images/s
 in one thread, 589 in two, 647 in two processes; from thumbnails 793 in one thread.
 """
 
@@ -21,27 +21,27 @@ import numpy.typing as npt
 from PIL import Image, ImageEnhance, ImageOps
 
 from sentimm.images import RESIZER, decode_image, to_chw
-from sentimm.training.data.array_cache import map_array
+from sentimm.training.data.array_cache import map_or_compute
 from sentimm.training.data.posts import LabelledPosts
 
 Pixels = npt.NDArray[np.uint8]
 
-_LARGER = 1.25  # how much larger than the model sees it an image is decoded before a part is cut out
-_LEAST_AREA = 0.5  # share of the image that is kept at least
-_MOST_STRETCH = 4 / 3  # of the part's sides, against each other
+_LARGER = 1.25  # side of the decoded image before cropping, as a multiple of the model's
+_LEAST_AREA = 0.5  # least share of the image in a crop
+_MOST_STRETCH = 4 / 3  # largest ratio of a crop's sides
 _COLOUR = 0.2  # brightness, contrast and saturation change by up to this share
 _FILL_ROWS = 256
 
 
 class Pictures:
-    """Gives the images of posts as the model takes them.
+    """The images of posts as the model takes them.
 
     Args:
         posts: the posts whose images are wanted.
         size: side of the square images in pixels.
-        augment_seed: the seed of the augmentation, None where there is none.
-        cache: a folder that keeps decoded thumbnails as a mapped file, None: decode each time.
-        tell: hears how many thumbnails of how many are made.
+        augment_seed: the seed of the augmentation, None for none.
+        cache: a folder for decoded thumbnails as a mapped file, None: decode each time.
+        tell: gets the numbers of thumbnails done and in all.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class Pictures:
         if cache is not None:
             rows = np.unique(posts.image[posts.image >= 0])
             self._places[rows] = np.arange(len(rows))
-            self._thumbnails = self._keep(rows, [posts.image_digests[row] for row in rows], cache, tell)
+            self._thumbnails = self._map_thumbnails(rows, [posts.image_digests[row] for row in rows], cache, tell)
 
     def load(self, rows: npt.NDArray[np.int64], epoch: int) -> Pixels:
-        """Give the images at `rows` of the posts' images: uint8 (rows, 3, size, size)."""
+        """Load the images at `rows` of the posts' images: uint8 (rows, 3, size, size)."""
         return np.stack(list(self._pool.map(partial(self._load, epoch=epoch), rows)))
 
     def _load(self, row: int, epoch: int) -> Pixels:
@@ -78,23 +78,25 @@ class Pictures:
             return thumbnail
         return augment_image(thumbnail, self.size, np.random.default_rng([self._seed, epoch, row]))
 
-    def _keep(
+    def _map_thumbnails(
         self, rows: npt.NDArray[np.int64], digests: list[str], cache: Path, tell: Callable[[int, int], None]
     ) -> Pixels:
         name = hashlib.sha256(f"{self._side} {RESIZER} {' '.join(digests)}".encode()).hexdigest()[:32]
         file = cache / f"thumbnails-{name}.npy"
 
-        def fill(made: Pixels) -> None:
+        def fill(thumbnails: Pixels) -> None:
             for start in range(0, len(rows), _FILL_ROWS):
-                some = [self._images[row] for row in rows[start : start + _FILL_ROWS]]
-                made[start : start + len(some)] = list(self._pool.map(partial(decode_image, size=self._side), some))
-                tell(start + len(some), len(rows))
+                images = [self._images[row] for row in rows[start : start + _FILL_ROWS]]
+                thumbnails[start : start + len(images)] = list(
+                    self._pool.map(partial(decode_image, size=self._side), images)
+                )
+                tell(start + len(images), len(rows))
 
-        return map_array(file, np.uint8, (len(rows), 3, self._side, self._side), fill)
+        return map_or_compute(file, np.uint8, (len(rows), 3, self._side, self._side), fill)
 
 
 def augment_image(image: Pixels, size: int, rng: np.random.Generator) -> Pixels:
-    """Cut a random part out of a uint8 (3, side, side) image and give it as (3, size, size), mirrored half the time."""
+    """Crop, mirror and recolour a uint8 (3, side, side) image at random: uint8 (3, size, size)."""
     side = image.shape[1]
     area, stretch = rng.uniform(_LEAST_AREA, 1), np.exp(rng.uniform(-1, 1) * np.log(_MOST_STRETCH))
     width, height = (min(1.0, float(np.sqrt(share))) * side for share in (area * stretch, area / stretch))

@@ -1,11 +1,11 @@
-"""Labelled posts for training: tables read once, texts tokenised, labels as numbers, images as files to decode."""
+"""Labelled posts for training: distinct texts and images, and labels as numbers, read from the tables once."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from sentimm.storage import read_bytes
 from sentimm.text import normalize_texts
 from sentimm.training.options import TrainOptions, name_in_full
 
-Ints = npt.NDArray[np.int64]
+Int64Array = npt.NDArray[np.int64]
 _CHUNK_ROWS = 10_000
 
 
@@ -46,19 +46,19 @@ class LabelledPosts:
     texts: tuple[str, ...]
     images: tuple[ImageFile, ...]
     image_digests: tuple[str, ...]
-    text: Ints
-    image: Ints
-    label: Ints
-    text_label: Ints
-    image_label: Ints
-    table: Ints
+    text: Int64Array
+    image: Int64Array
+    label: Int64Array
+    text_label: Int64Array
+    image_label: Int64Array
+    table: Int64Array
     skipped: dict[str, int]
 
     def __len__(self) -> int:
         return len(self.label)
 
-    def select(self, rows: Ints) -> LabelledPosts:
-        """Keep the posts at `rows` (int64), in that order; texts and images stay as they are."""
+    def select(self, rows: Int64Array) -> LabelledPosts:
+        """Return the posts at `rows` (int64), in that order; texts and images stay as they are."""
         return replace(
             self,
             ids=tuple(self.ids[row] for row in rows),
@@ -66,7 +66,7 @@ class LabelledPosts:
         )
 
     def digest(self) -> str:
-        """Give a SHA-256 of all that training sees of the posts."""
+        """Return a SHA-256 of all that training reads of the posts."""
         digest = hashlib.sha256()
         for part in (self.texts, self.image_digests):
             digest.update(json.dumps(part).encode())
@@ -82,7 +82,7 @@ class LabelledPosts:
 
 # Why posts are not used, or not in full.
 _MISSING_IMAGES = "named images missing (trained on as text)"
-_UNUSED_IMAGES = "named images not used: give their folder with --images"
+_UNUSED_IMAGES = "named images not used: name their folder with --images"
 _UNREADABLE_IMAGES = "images unreadable (trained on as text)"
 
 _PER_POST = ("text", "image", "label", "text_label", "image_label", "table")
@@ -92,20 +92,20 @@ def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequenc
     """Read the labelled posts of `inputs` that have one of the `modalities`; images must decode at `size` pixels.
 
     Raises:
-        InputError: a table is not there, no named image is, or no post can be used.
+        InputError: a table or all named images are missing, or no post can be used.
         ColumnError: a table lacks the label column, or holds a label that is not one of `options.labels`.
     """
-    rows = _Rows(options)
+    builder = _PostBuilder(options)
     for number, table in enumerate(inputs):
-        _read_table(table, number, options, rows)
-    if "image" in modalities and rows.skipped[_MISSING_IMAGES] and not rows.images:
+        _read_table(table, number, options, builder)
+    if "image" in modalities and builder.skipped[_MISSING_IMAGES] and not builder.images:
         raise InputError(
             f"No post of {', '.join(inputs)} finds its image in {options.images}: check that --images is the right "
             "folder, and name the column of images with --image-column."
         )
     if "image" not in modalities:
-        del rows.skipped[_UNUSED_IMAGES]
-    posts = rows.to_posts(_short_names(inputs))
+        del builder.skipped[_UNUSED_IMAGES]
+    posts = builder.to_posts(_short_names(inputs))
     if "image" in modalities:
         posts = _keep_readable(posts, size)
     posts = keep_modalities(posts, modalities)
@@ -116,7 +116,7 @@ def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequenc
 
 
 def keep_modalities(posts: LabelledPosts, modalities: Sequence[str]) -> LabelledPosts:
-    """Leave out what is of no other than the `modalities`, and the posts that have none of them."""
+    """Return the posts that have one of the `modalities`, without their other modality."""
     if "image" not in modalities:
         posts = replace(posts, image=np.full_like(posts.image, -1), images=(), image_digests=())
     if "text" not in modalities:
@@ -127,32 +127,19 @@ def keep_modalities(posts: LabelledPosts, modalities: Sequence[str]) -> Labelled
     return replace(posts.select(usable), skipped={reason: count for reason, count in skipped.items() if count})
 
 
-def find_usable(posts: LabelledPosts, modalities: Sequence[str]) -> Ints:
-    """Give the rows of the posts that have one of the `modalities`, int64."""
+def find_usable(posts: LabelledPosts, modalities: Sequence[str]) -> Int64Array:
+    """Return the rows of the posts that have one of the `modalities`: int64."""
     columns = {"text": posts.text, "image": posts.image}
     return np.flatnonzero(np.any([columns[modality] >= 0 for modality in modalities], axis=0))
 
 
-def target_labels(posts: LabelledPosts, heads: Iterable[str]) -> Ints:
-    """Tell what `score` should answer for each post, int64 (posts,): a head's own label where a head answers."""
-    target = posts.label.copy()
-    for head, own, other, label in (
-        ("text", posts.text, posts.image, posts.text_label),
-        ("image", posts.image, posts.text, posts.image_label),
-    ):
-        if head in heads:
-            alone = (own >= 0) & (other < 0) & (label >= 0)
-            target[alone] = label[alone]
-    return target
-
-
 def decode_images(images: Sequence[ImageFile], size: int, pool: ThreadPoolExecutor) -> npt.NDArray[np.uint8]:
-    """Decode images that are known to be readable: uint8 (images, 3, size, size)."""
+    """Decode images, all of them readable: uint8 (images, 3, size, size)."""
     return np.stack(list(pool.map(lambda image: decode_image(image, size), images)))
 
 
 def _short_names(tables: Sequence[str]) -> tuple[str, ...]:
-    """Name tables by as much of the ends of their paths as tells them apart."""
+    """Return the shortest ends of the tables' paths that tell them apart."""
     parts = [Path(name_in_full(table)).parts for table in tables]
     for depth in range(1, max(map(len, parts)) + 1):
         names = ["/".join(part[-depth:]) for part in parts]
@@ -161,8 +148,8 @@ def _short_names(tables: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{table} ({number})" for number, table in enumerate(tables, start=1))
 
 
-class _Rows:
-    """Collects posts row by row and numbers their distinct texts and images."""
+class _PostBuilder:
+    """Posts collected row by row, their distinct texts and images numbered."""
 
     def __init__(self, options: TrainOptions) -> None:
         self.options = options
@@ -190,7 +177,7 @@ class _Rows:
         )
 
 
-def _read_table(table: str, number: int, options: TrainOptions, rows: _Rows) -> None:
+def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBuilder) -> None:
     corpus_options = CorpusOptions(
         images=options.images,
         text_column=options.text_column,
@@ -202,13 +189,13 @@ def _read_table(table: str, number: int, options: TrainOptions, rows: _Rows) -> 
     label_columns = _label_columns(table, options.label_column, list(survey.schema))
     reader = CorpusReader(survey, corpus_options)
     chunks = list(iter(lambda: reader.read(_CHUNK_ROWS), None))
-    # What a number stands for depends on the whole table.
+    # The meaning of numeric labels depends on the whole table.
     columns = {name: [chunk.frame[column] for chunk in chunks] for name, column in label_columns.items()}
     whole = [pl.concat(column).alias(label_columns[name]) for name, column in columns.items() if column]
     labels = read_labels(whole, options.labels, table)
     for chunk in chunks:
         if survey.choice.ignored_image is not None:
-            rows.skipped[_UNUSED_IMAGES] += len(chunk.frame[survey.choice.ignored_image].drop_nulls())
+            builder.skipped[_UNUSED_IMAGES] += len(chunk.frame[survey.choice.ignored_image].drop_nulls())
         texts = normalize_texts(chunk.texts).to_list()
         id_column = survey.choice.id
         ids = chunk.frame[id_column].cast(pl.String).to_list() if id_column else [None] * len(texts)
@@ -216,16 +203,16 @@ def _read_table(table: str, number: int, options: TrainOptions, rows: _Rows) -> 
             values = dict.fromkeys(("label", "text_label", "image_label"), -1)
             values |= {name: int(labels[column][chunk.start + row]) for name, column in label_columns.items()}
             if chunk.unreadable[row]:
-                rows.skipped["unreadable"] += 1
+                builder.skipped["unreadable"] += 1
             elif max(values.values()) < 0:
-                rows.skipped["without a label"] += 1
+                builder.skipped["without a label"] += 1
             else:
                 if image is MISSING:
-                    rows.skipped[_MISSING_IMAGES] += 1
-                rows.add(
+                    builder.skipped[_MISSING_IMAGES] += 1
+                builder.add(
                     str(ids[row] or chunk.start + row),
-                    text=rows.texts.setdefault(text, len(rows.texts)) if text else -1,
-                    image=rows.images.setdefault(image, len(rows.images)) if isinstance(image, ImageFile) else -1,
+                    text=builder.texts.setdefault(text, len(builder.texts)) if text else -1,
+                    image=builder.images.setdefault(image, len(builder.images)) if isinstance(image, ImageFile) else -1,
                     table=number,
                     **values,
                 )
@@ -234,16 +221,16 @@ def _read_table(table: str, number: int, options: TrainOptions, rows: _Rows) -> 
 def _label_columns(table: str, label_column: str, columns: list[str]) -> dict[str, str]:
     if label_column not in columns:
         raise ColumnError(
-            f"{table} has no column {label_column!r} to learn from (it has {', '.join(columns)}): name the label's "
-            "column with --label-column."
+            f"{table} has no column {label_column!r} to learn from (it has {', '.join(columns)}): name the column "
+            "of labels with --label-column."
         )
-    found = {"label": label_column}
-    found.update({name: name for name in ("text_label", "image_label") if name in columns})
-    return found
+    roles = {"label": label_column}
+    roles.update({name: name for name in ("text_label", "image_label") if name in columns})
+    return roles
 
 
 def _keep_readable(posts: LabelledPosts, size: int) -> LabelledPosts:
-    """Decode every image once: drop those that can't be, and note the digests of the others."""
+    """Decode every image once: drop the unreadable ones, and store the digests of the others."""
     with ThreadPoolExecutor() as pool:
         digests = list(pool.map(_digest_reader(size), posts.images))
     readable = np.asarray([digest is not None for digest in digests], dtype=bool)

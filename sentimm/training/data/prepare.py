@@ -1,4 +1,4 @@
-"""What a training run works on: posts and batches, made of the options."""
+"""Preparation: from the options to posts, split and checked, and to batches."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from sentimm.errors import InputError, UsageError
-from sentimm.models.fusion import FUSIONS, SentimentModel
+from sentimm.models.sentiment_model import FUSIONS, SentimentModel
 from sentimm.text import TextTokenizer
-from sentimm.training.data.batches import Batcher, count_seen, tokenize_posts
+from sentimm.training.data.batches import Batcher, count_epoch_posts, tokenize_posts
 from sentimm.training.data.frozen_features import extract_images, extract_texts
+from sentimm.training.data.head_labels import choose_heads, choose_targets, find_heads
 from sentimm.training.data.pictures import Pictures
 from sentimm.training.data.posts import (
     LabelledPosts,
@@ -21,15 +22,14 @@ from sentimm.training.data.posts import (
     find_usable,
     keep_modalities,
     load_posts,
-    target_labels,
 )
 from sentimm.training.data.splits import split_fold, split_posts
+from sentimm.training.data.stored_posts import StoredPosts, write_posts
 from sentimm.training.events import FeaturesExtracted, ThumbnailsMade, TrainingListener
-from sentimm.training.model import choose_heads, find_heads
 from sentimm.training.options import TrainOptions
-from sentimm.training.run_folder import Run, StoredPosts, write_posts
+from sentimm.training.run_folder import Run
 
-_CALIBRATION_POSTS = 256
+_SCALE_POSTS = 256
 _HELD_OUT_POSTS = 1000
 _ARTICLES = {"text": "a text", "image": "an image"}
 
@@ -42,18 +42,18 @@ class TrainingData:
     validation: LabelledPosts
 
     def digests(self) -> list[str]:
-        """Give what tells these posts from others."""
+        """Return the digests of both sides."""
         return [self.training.digest(), self.validation.digest()]
 
 
 def load_data(options: TrainOptions) -> TrainingData:
-    """Read the tables, and hold posts out for validation where no table is named for it.
+    """Read the tables, and hold posts out for validation where no table is named.
 
     Raises:
-        InputError, ColumnError, TableError: a table is not there or can't be used, or has too few posts.
+        InputError, ColumnError, TableError: a table is missing or can't be used, or has too few posts.
     """
     if options.split_seed is not None:
-        return cut_data(options, *load_tables(options, ("text", "image")))
+        return split_for_model(options, *load_tables(options, ("text", "image")))
     posts, validation = load_tables(options, FUSIONS[options.fusion].modalities)
     if validation is not None:
         return TrainingData(posts, validation)
@@ -64,7 +64,7 @@ def load_tables(options: TrainOptions, modalities: Sequence[str]) -> tuple[Label
     """Read the posts of the inputs, and those of the validation table where one is named.
 
     Raises:
-        InputError, ColumnError, TableError: a table is not there or can't be used.
+        InputError, ColumnError, TableError: a table is missing or can't be used.
     """
     posts = load_posts(options.inputs, options, modalities, options.image_size)
     if options.val is None:
@@ -72,20 +72,20 @@ def load_tables(options: TrainOptions, modalities: Sequence[str]) -> tuple[Label
     return posts, load_posts([options.val], options, modalities, options.image_size)
 
 
-def cut_data(options: TrainOptions, posts: LabelledPosts, validation: LabelledPosts | None) -> TrainingData:
-    """Hold posts out by `split_seed`, and only then keep what the model can use: the same split for every model.
+def split_for_model(options: TrainOptions, posts: LabelledPosts, validation: LabelledPosts | None) -> TrainingData:
+    """Split posts by `split_seed`, then keep those that the model can use: the same split for every model.
 
     Raises:
         InputError: there are too few posts.
     """
     modalities = FUSIONS[options.fusion].modalities
-    data = divide_data(options, posts, validation)
-    kept = TrainingData(keep_modalities(data.training, modalities), keep_modalities(data.validation, modalities))
-    return _check_size(posts, options, kept)
+    data = split_data(options, posts, validation)
+    usable = TrainingData(keep_modalities(data.training, modalities), keep_modalities(data.validation, modalities))
+    return _check_size(posts, options, usable)
 
 
-def divide_data(options: TrainOptions, posts: LabelledPosts, validation: LabelledPosts | None) -> TrainingData:
-    """Divide posts of both modalities into those to train on and those to validate with.
+def split_data(options: TrainOptions, posts: LabelledPosts, validation: LabelledPosts | None) -> TrainingData:
+    """Split posts of both modalities into those to train on and those to validate with.
 
     Raises:
         InputError: there are too few posts.
@@ -115,23 +115,23 @@ def _check_size(posts: LabelledPosts, options: TrainOptions, data: TrainingData)
 
 
 def check_posts(data: TrainingData, options: TrainOptions) -> None:
-    """Check that the posts are of a kind that the model that was asked for can learn from.
+    """Check that the model can learn from the posts.
 
     Raises:
         InputError: no post to train on has one of the model's modalities, no post has a label, or none has one for a
-            head that was asked for.
-        UsageError: an epoch would see no post.
+            head of `options`.
+        UsageError: an epoch would have no post.
     """
     modalities = FUSIONS[options.fusion].modalities
     posts = data.training
     sizes = np.bincount(posts.table, minlength=len(options.inputs)).tolist()
-    if options.table_weights and not any(map(count_seen, sizes, options.table_weights)):
-        raise UsageError("--table-weights leave no post in an epoch: give larger ones.")
+    if options.table_weights and not any(map(count_epoch_posts, sizes, options.table_weights)):
+        raise UsageError("--table-weights leave no post in an epoch: use larger ones.")
     for modality, rows, how in (
         ("text", posts.text, "name their column with --text-column, or choose resnet, which reads images alone"),
-        ("image", posts.image, "give their folder with --images, or choose bert, which reads texts alone"),
+        ("image", posts.image, "name their folder with --images, or choose bert, which reads texts alone"),
     ):
-        # A run that --init names may know what these posts don't show.
+        # The run of --init may have learned a modality that these posts lack.
         if modality in modalities and options.init is None and (rows < 0).all():
             raise InputError(
                 f"None of the {len(posts):,} posts to train on has {_ARTICLES[modality]} that can be used, and "
@@ -145,7 +145,7 @@ def check_posts(data: TrainingData, options: TrainOptions) -> None:
             )
     heads = choose_heads(options, posts, modalities)
     for chosen, purpose in ((posts, "train on"), (data.validation, "validate with")):
-        if (target_labels(chosen, heads) < 0).all():
+        if (choose_targets(chosen, heads) < 0).all():
             raise InputError(
                 f"None of the {len(chosen):,} posts to {purpose} has a label in the column {options.label_column!r}: "
                 "name another table, or the column of labels with --label-column."
@@ -154,7 +154,7 @@ def check_posts(data: TrainingData, options: TrainOptions) -> None:
 
 @dataclass(frozen=True)
 class Batchers:
-    """What makes batches of `TrainingData`."""
+    """The batchers of both sides of `TrainingData`."""
 
     training: Batcher
     validation: Batcher
@@ -172,17 +172,17 @@ def make_batchers(
     tokenizer = TextTokenizer(run.tokenizer, options.max_tokens) if model.text is not None else None
     pad_id = 0 if tokenizer is None else tokenizer.pad_id
     cache = options.feature_cache or run.path / "cache"
-    made: list[Batcher] = []
+    batchers: list[Batcher] = []
     model.eval()
     for posts in (data.training, data.validation):
-        if made and posts.texts is data.training.texts and posts.images is data.training.images:
-            # Split off from the training posts: the same texts and images, whose outputs are there.
-            made.append(made[0].over(posts, _make_pictures(posts, options, tell, is_training=False)))
+        if batchers and posts.texts is data.training.texts and posts.images is data.training.images:
+            # Held out of the same tables: texts and images, and their frozen features, are shared.
+            batchers.append(batchers[0].share_with(posts, _make_pictures(posts, options, tell, is_training=False)))
             continue
         tokens = tokenize_posts(posts, tokenizer)
-        text_raw = image_raw = None
+        frozen_text = frozen_image = None
         if model.text is not None and "text" in options.freeze:
-            text_raw = extract_texts(
+            frozen_text = extract_texts(
                 model.text,
                 tokens,
                 pad_id,
@@ -191,12 +191,12 @@ def make_batchers(
                 lambda done, total: tell(FeaturesExtracted("text", done, total)),
             )
         if model.image is not None and "image" in options.freeze and posts.images:
-            image_raw = extract_images(
+            frozen_image = extract_images(
                 model.image, posts, device, cache, lambda done, total: tell(FeaturesExtracted("image", done, total))
             )
-        pictures = _make_pictures(posts, options, tell, is_training=not made)
-        made.append(Batcher(posts, tokens, text_raw, image_raw, pictures, pad_id, device))
-    return Batchers(*made)
+        pictures = _make_pictures(posts, options, tell, is_training=not batchers)
+        batchers.append(Batcher(posts, tokens, frozen_text, frozen_image, pictures, pad_id, device))
+    return Batchers(*batchers)
 
 
 def _make_pictures(
@@ -212,27 +212,27 @@ def _make_pictures(
 
 
 def store_posts(run: Run, data: TrainingData, options: TrainOptions) -> None:
-    """Write the posts that export needs into the run: those to calibrate int8 with, and held-out ones."""
+    """Write the posts that export needs: some for the scales of int8, and held-out ones."""
     rng = np.random.default_rng(options.seed)
-    held_out = data.validation.select(np.flatnonzero(target_labels(data.validation, run.fusion.heads) >= 0))
+    held_out = data.validation.select(np.flatnonzero(choose_targets(data.validation, run.fusion.heads) >= 0))
     for posts, count, name in (
-        (data.training, _CALIBRATION_POSTS, "calibration.parquet"),
+        (data.training, _SCALE_POSTS, "calibration.parquet"),
         (held_out, _HELD_OUT_POSTS, "held-out.parquet"),
     ):
-        # Complete posts first: a calibration needs pictures even where most posts have none.
+        # Complete posts first: the scales need images even where most posts have none.
         order = rng.permutation(len(posts))
         order = order[np.argsort(~posts.is_complete[order], kind="stable")]
         half = min(count // 2, int(posts.is_complete.sum()))
         rows = np.concatenate([order[:half], rng.permutation(order[half:])])[:count]
-        write_posts(_stored(posts.select(rows), run, options), run.path / name)
+        write_posts(_to_stored(posts.select(rows), run, options), run.path / name)
 
 
-def _stored(posts: LabelledPosts, run: Run, options: TrainOptions) -> StoredPosts:
+def _to_stored(posts: LabelledPosts, run: Run, options: TrainOptions) -> StoredPosts:
     with ThreadPoolExecutor() as pool:
         images = [
             None if image < 0 else decode_images([posts.images[image]], options.image_size, pool)[0]
             for image in posts.image
         ]
     texts = tuple("" if text < 0 else posts.texts[text] for text in posts.text)
-    target = target_labels(posts, run.fusion.heads)
+    target = choose_targets(posts, run.fusion.heads)
     return StoredPosts(texts, tuple(images), target, posts.text_label, posts.image_label)

@@ -1,4 +1,4 @@
-"""Posts cut in two for training and validation, so that neither side sees a text or an image of the other."""
+"""Splits for training and validation; the two sides share no text and no image."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import hashlib
 import numpy as np
 
 from sentimm.errors import InputError
-from sentimm.training.data.posts import Ints, LabelledPosts
+from sentimm.training.data.posts import Int64Array, LabelledPosts
 
-_SPARE_POSTS = 2  # more than the fraction of a small table
+_SPARE_POSTS = 2  # by which the part held out of a small table may exceed the fraction
 
 
 def split_posts(posts: LabelledPosts, fraction: float, seed: int) -> tuple[LabelledPosts, LabelledPosts]:
     """Split off about `fraction` of the posts of every table; repeated texts and images stay on one side.
 
-    What a post says and shows decides, with the seed: runs on the same table hold out the same posts of it, whatever
-    other tables they read. A group of repeats that would make far more than the fraction stays in training.
+    The content of a post decides, with the seed: runs on the same table hold out the same posts of it, whatever other
+    tables they read. A group of repeats far larger than the fraction stays in training.
     """
     groups = group_repeats(posts)
     keys = _draw_keys(posts, groups, seed)
@@ -68,8 +68,8 @@ def split_fold(posts: LabelledPosts, folds: int, fold: int, seed: int) -> tuple[
     return posts.select(np.flatnonzero(part != fold)), posts.select(np.flatnonzero(part == fold))
 
 
-def _draw_keys(posts: LabelledPosts, groups: Ints, seed: int) -> dict[int, str]:
-    """Draw each group's place in a random order, from the seed and the first of its contents in the alphabet."""
+def _draw_keys(posts: LabelledPosts, groups: Int64Array, seed: int) -> dict[int, str]:
+    """Return each group's key in a random order, from the seed and the alphabetically first of its contents."""
     first: dict[int, str] = {}
     for group, text, image in zip(groups.tolist(), posts.text, posts.image, strict=True):
         contents = [posts.texts[text]] if text >= 0 else []
@@ -79,8 +79,8 @@ def _draw_keys(posts: LabelledPosts, groups: Ints, seed: int) -> dict[int, str]:
     return {group: hashlib.sha256(f"{seed} {content}".encode()).hexdigest() for group, content in first.items()}
 
 
-def group_repeats(posts: LabelledPosts) -> Ints:
-    """Number the groups of posts that are tied by a common text or a common image: int64 (posts,)."""
+def group_repeats(posts: LabelledPosts) -> Int64Array:
+    """Number the groups of posts that share a text or an image: int64 (posts,)."""
     parent = list(range(len(posts)))
 
     def find(row: int) -> int:

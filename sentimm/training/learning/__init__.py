@@ -1,1 +1,1 @@
-"""Steps and epochs: how a model learns."""
+"""Learning: the objective, the optimiser and the training loop."""

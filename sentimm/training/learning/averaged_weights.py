@@ -26,15 +26,15 @@ class AveragedWeights:
         self._steps = 0
 
     def update(self) -> None:
-        """Take in the weights after a step."""
+        """Add the weights after a step to the average."""
         self._steps += 1
         decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
         update: Any = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         update(list(self._averages.values()), list(self._trained.values()), self._steps)
 
     @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Put the averages in the model's place while the block runs."""
+    def apply(self) -> Iterator[None]:
+        """Run the block with the averages in place of the model's weights."""
         self._swap()
         try:
             yield
@@ -42,11 +42,11 @@ class AveragedWeights:
             self._swap()
 
     def to_state(self) -> dict[str, Any]:
-        """Give what `load_state` takes."""
+        """Return the state for `load_state`."""
         return {"steps": self._steps, "weights": self._averages}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `to_state` gave."""
+        """Load the state that `to_state` returned."""
         self._steps = int(state["steps"])
         for name, average in state["weights"].items():
             self._averages[name].copy_(average)

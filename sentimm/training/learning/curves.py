@@ -1,8 +1,8 @@
-"""Pictures of a run: how loss and figures went, and what the best epoch confused."""
+"""The charts of a run: loss and figures over the epochs, and the confusion matrix of the best epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,19 @@ def draw_run(records: Sequence[Mapping[str, Any]], labels: Sequence[str], folder
     """Write curves.png and confusion.png, that of the best epoch; `records` are the lines of metrics.ndjson.
 
     Raises:
-        OSError: `folder` can't be written to.
+        OutputError: they can't be written.
     """
     best = max(records, key=lambda record: record["score"])
     confusion = np.asarray(best["confusion"], dtype=np.int64)
-    _replace(folder / "curves.png", lambda path: draw_curves(records, path))
-    _replace(folder / "confusion.png", lambda path: draw_confusion(confusion, labels, path))
+    draw_curves(records, folder / "curves.png")
+    draw_confusion(confusion, labels, folder / "confusion.png")
 
 
 def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw the loss, and the figures of each validation table, over the epochs.
 
     Raises:
-        OSError: `path` can't be written.
+        OutputError: `path` can't be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -53,9 +53,3 @@ def draw_curves(records: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
     save_figure(figure, path)
-
-
-def _replace(path: Path, draw: Callable[[Path], None]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    draw(temporary)
-    temporary.replace(path)

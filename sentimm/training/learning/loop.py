@@ -1,4 +1,4 @@
-"""The loop: epochs of steps, each epoch validated and saved, and a state from which it goes on after a stop."""
+"""The training loop: epochs of steps, each epoch validated and saved, and a state to resume from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from sentimm.errors import RunError, TrainingError
-from sentimm.models.fusion import SentimentModel
+from sentimm.models.sentiment_model import SentimentModel
+from sentimm.storage.atomic import remove_file, write_file
 from sentimm.training.data.batches import Batch
 from sentimm.training.data.prepare import Batchers
 from sentimm.training.events import BatchTrained, EpochTrained, StoppedEarly, TrainingListener
@@ -29,14 +30,13 @@ from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import (
     Run,
     TrainingStopped,
-    count_stale,
-    replace_file,
+    count_stale_epochs,
     save_scores,
     save_state,
     save_weights,
 )
 
-Rows = npt.NDArray[np.int64]
+RowArray = npt.NDArray[np.int64]
 
 _DRAW_EVERY_S = 30.0
 _SUMS = ("loss", "gradient_norm", "seconds", "waited_s")
@@ -46,16 +46,16 @@ class TrainingLoop:
     """One model in training, in one process of possibly several.
 
     Every random draw follows from the seed, the epoch, the step and the process, and so does the order of the posts:
-    the position in the epoch is all that a state holds of them.
+    a state holds the position in the epoch alone.
 
     Args:
         run: where weights, metrics and the state go.
         model: the model, which is changed in place.
         batchers: its posts.
         accelerator: device, precision, and the other processes.
-        tell: hears what happens.
-        should_stop: asked after each step; where it says yes the state is saved and the loop ends.
-        state: what was saved, None at the start.
+        tell: receives the events.
+        should_stop: called after each step; where it returns true, the state is saved and the loop ends.
+        state: the saved state, None for a new run.
     """
 
     def __init__(
@@ -90,23 +90,23 @@ class TrainingLoop:
         self._saved_s = time.monotonic()
         self._drawn_s = -_DRAW_EVERY_S
 
-    def go(self) -> None:
-        """Train what is left.
+    def train(self) -> None:
+        """Train the remaining epochs.
 
         Raises:
             TrainingError: the loss is no longer a number.
-            TrainingStopped: `should_stop` said so; the run can be resumed.
+            TrainingStopped: `should_stop` returned true; the run can be resumed.
         """
         while self.epoch <= self.options.epochs:
-            if (stale := count_stale(self.records)) >= (self.options.patience or float("inf")):
+            if (stale := count_stale_epochs(self.records)) >= (self.options.patience or float("inf")):
                 self._draw()
                 self.tell(StoppedEarly(self.epoch - 1, stale))
                 break
             self._train_epoch()
             self._finish_epoch()
 
-    def _plan(self, epoch: int) -> list[Rows]:
-        """The posts of each step of an epoch, the same whenever they are asked for."""
+    def _plan(self, epoch: int) -> list[RowArray]:
+        """Return the rows of the posts of each step of an epoch, the same on every call."""
         options = self.options
         rng = np.random.default_rng([options.seed, epoch])
         weights = options.table_weights or (1.0,) * len(options.inputs)
@@ -136,8 +136,8 @@ class TrainingLoop:
             if should_stop:
                 raise TrainingStopped(self.run.path, self.epoch, self.step)
 
-    def _cut(self, rows: Rows) -> list[Rows]:
-        """Cut a step into batches, and give this process's share of each."""
+    def _cut(self, rows: RowArray) -> list[RowArray]:
+        """Cut a step into batches, and return this process's share of each."""
         # Rows lie sorted by length: every process gets short and long ones.
         share = slice(self.accelerator.process_index, None, self.accelerator.num_processes)
         size = self.options.batch_size
@@ -146,7 +146,8 @@ class TrainingLoop:
     def _take_step(self, batches: Iterator[Batch], count: int, posts: int) -> tuple[float, bool]:
         """Move the weights by the gradient of the loss per post over `count` batches and all processes.
 
-        Gives that loss, and whether any process was asked to stop.
+        Returns:
+            that loss, and whether any process was asked to stop.
         """
         accelerator = self.accelerator
         process = accelerator.process_index
@@ -157,10 +158,10 @@ class TrainingLoop:
             asked = time.monotonic()
             batch = next(batches)
             self.sums["waited_s"] += time.monotonic() - asked
-            apart: AbstractContextManager[None] = nullcontext()
+            synchronisation: AbstractContextManager[None] = nullcontext()
             if number < count:
-                apart = accelerator.no_sync(self.objective)
-            with apart:
+                synchronisation = accelerator.no_sync(self.objective)
+            with synchronisation:
                 loss = self.objective(batch) / posts
                 # Gradients are averaged over the processes, and should be summed.
                 accelerator.backward(loss * accelerator.num_processes)
@@ -179,7 +180,7 @@ class TrainingLoop:
     def _finish_epoch(self) -> None:
         started = time.monotonic()
         posts, heads = self.batchers.validation.posts, self.model.config.heads
-        with nullcontext() if self.averaged is None else self.averaged.applied():
+        with nullcontext() if self.averaged is None else self.averaged.apply():
             scores = score_posts(self.model, self.batchers.validation, self.options.batch_size, self.accelerator)
             metrics = measure_tables(scores, posts, heads)
             score = float(np.mean([getattr(table, self.options.metric) for table in metrics.values()]))
@@ -206,7 +207,7 @@ class TrainingLoop:
         self.epoch, self.step, self.sums = self.epoch + 1, 0, dict.fromkeys(_SUMS, 0.0)
         if self.accelerator.is_main_process:
             lines = "".join(json.dumps(record) + "\n" for record in self.records)
-            replace_file(self.run.path / "metrics.ndjson", lines.encode())
+            write_file(self.run.path / "metrics.ndjson", lines.encode())
         self._save_state()
         if time.monotonic() - self._drawn_s >= _DRAW_EVERY_S or done.epoch == done.epochs:
             self._draw()
@@ -218,7 +219,7 @@ class TrainingLoop:
         self._drawn_s = time.monotonic()
 
     def _save_state(self) -> None:
-        """Write all that resuming needs as one file; frozen weights lie in those of an epoch, or of the start."""
+        """Write trainer.pt; frozen weights are in the weights of the last epoch, or in the initial ones."""
         self._saved_s = time.monotonic()
         if not self.accelerator.is_main_process:
             return
@@ -236,7 +237,7 @@ class TrainingLoop:
         }
         save_state(state, self.run.path / "trainer.pt")
         if self.epoch > 1:
-            (self.run.path / "initial.safetensors").unlink(missing_ok=True)
+            remove_file(self.run.path / "initial.safetensors")
 
     def _load(self, state: dict[str, Any]) -> None:
         try:
@@ -252,5 +253,5 @@ class TrainingLoop:
                 self.accelerator.scaler.load_state_dict(state["scaler"])
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise RunError(
-                f"{self.run.path / 'trainer.pt'} is not this run's, or of another version of sentimm: train again."
+                f"{self.run.path / 'trainer.pt'} belongs to another run or another version of sentimm: train again."
             ) from error

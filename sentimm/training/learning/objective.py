@@ -1,4 +1,4 @@
-"""What training minimises: a batch encoded, and the cross entropy of fusion and heads."""
+"""The objective of training: the cross entropy of fusion and heads over a batch."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sentimm.models.encoders import Encoded
-from sentimm.models.fusion import SentimentModel
+from sentimm.models.encoder_output import EncoderOutput
+from sentimm.models.sentiment_model import SentimentModel
 from sentimm.training.data.batches import Batch
 from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.options import TrainOptions
 
 
-def encode_batch(model: SentimentModel, batch: Batch) -> tuple[Encoded | None, Encoded | None]:
-    """Encode a batch's distinct texts and images as `fuse` takes them."""
+def encode_batch(model: SentimentModel, batch: Batch) -> tuple[EncoderOutput | None, EncoderOutput | None]:
+    """Encode a batch's distinct texts and images for `SentimentModel.fuse`; None without such an encoder."""
     text = image = None
     if model.text is not None:
-        if batch.text_raw is not None:
-            text = model.text.finish(batch.text_raw, batch.mask)
+        if batch.frozen_text is not None:
+            text = model.text.finish(batch.frozen_text, batch.mask)
         elif batch.ids is not None and batch.mask is not None:
             text = model.text(batch.ids, batch.mask)
         else:
             text = model.text.encode_nothing()
     if model.image is not None:
-        if batch.image_raw is not None:
-            image = model.image.finish(batch.image_raw)
+        if batch.frozen_image is not None:
+            image = model.image.finish(batch.frozen_image)
         elif batch.pixels is not None:
             image = model.image(batch.pixels)
         else:
@@ -58,7 +58,7 @@ class Objective(nn.Module):
             ("text_weights", np.where((posts.text_label < 0) & text_alone, posts.label, posts.text_label)),
             ("image_weights", np.where((posts.image_label < 0) & image_alone, posts.label, posts.image_label)),
         ):
-            weights = weigh_classes(targets, posts.table, options)
+            weights = compute_class_weights(targets, posts.table, options)
             self.register_buffer(name, torch.from_numpy(weights).to(model.missing_text.device), persistent=False)
         shares = options.teacher_weight * (len(options.inputs) if len(options.teacher_weight) == 1 else 1)
         self.register_buffer(
@@ -78,35 +78,35 @@ class Objective(nn.Module):
         complete = has_text & has_image
         text_index, image_index = batch.text_index, batch.image_index
         if text is not None and image is not None and options.modality_dropout:
-            # At most one of the two is dropped, from the fusion's view alone.
+            # At most one of the two is dropped, and for the fusion alone.
             draw = torch.rand(complete.shape, device=complete.device)
             drop = options.modality_dropout / 2
             text_index = text_index.masked_fill(complete & (draw < drop), len(text))
             image_index = image_index.masked_fill(complete & (draw > 1 - drop), len(image))
         fused = model.fuse(text, image, text_index, image_index).fused
         answered = complete if heads else torch.ones_like(complete)
-        whole, of_text, of_image = (None, None, None) if batch.taught is None else batch.taught.unbind(dim=1)
-        trust = self.teacher_weights[batch.table]
-        loss = self._sum_losses(fused, batch.label, answered, self.label_weights, whole, trust)
+        answers = [None] * 3 if batch.teacher_answers is None else batch.teacher_answers.unbind(dim=1)
+        shares = self.teacher_weights[batch.table]
+        loss = self._sum_losses(fused, batch.label, answered, self.label_weights, answers[0], shares)
         if heads:
-            text_scores, image_scores = model.ask_heads(text, image, batch.text_index, batch.image_index)
-            for head_scores, own, present, other, weights, taught in (
-                (text_scores, batch.text_label, has_text, has_image, self.text_weights, of_text),
-                (image_scores, batch.image_label, has_image, has_text, self.image_weights, of_image),
+            text_scores, image_scores = model.score_heads(text, image, batch.text_index, batch.image_index)
+            for head_scores, own, present, other, weights, head_answers in (
+                (text_scores, batch.text_label, has_text, has_image, self.text_weights, answers[1]),
+                (image_scores, batch.image_label, has_image, has_text, self.image_weights, answers[2]),
             ):
                 if head_scores is not None:
                     target = torch.where((own < 0) & ~other, batch.label, own)
-                    losses = self._sum_losses(head_scores, target, present, weights, taught, trust)
+                    losses = self._sum_losses(head_scores, target, present, weights, head_answers, shares)
                     loss = loss + options.head_weight * losses
         return loss
 
     def _sum_losses(
-        self, scores: Tensor, label: Tensor, counted: Tensor, weights: Tensor, taught: Tensor | None, trust: Tensor
+        self, scores: Tensor, label: Tensor, counted: Tensor, weights: Tensor, answers: Tensor | None, shares: Tensor
     ) -> Tensor:
         target = label.clamp(min=0)
-        if taught is not None:
-            share = (trust * ~taught.isnan().any(dim=1)).unsqueeze(1)
-            target = (1 - share) * F.one_hot(target, scores.shape[1]) + share * taught.nan_to_num()
+        if answers is not None:
+            share = (shares * ~answers.isnan().any(dim=1)).unsqueeze(1)
+            target = (1 - share) * F.one_hot(target, scores.shape[1]) + share * answers.nan_to_num()
         # In float32 whatever the encoders computed in: bf16 keeps 8 bits.
         losses = F.cross_entropy(
             scores.float(),
@@ -118,22 +118,22 @@ class Objective(nn.Module):
         return (losses * (counted & (label >= 0))).sum()
 
 
-def weigh_classes(
+def compute_class_weights(
     targets: npt.NDArray[np.int64], tables: npt.NDArray[np.int64], options: TrainOptions
 ) -> npt.NDArray[np.float32]:
-    """Give each class its weight in the loss, float32 (labels,).
+    """Return each class's weight in the loss, float32 (labels,).
 
-    Balanced weights are inverse to how often an epoch sees the class, and 1 on average over the posts.
+    Balanced weights are inverse to the frequency of the class in an epoch, and 1 on average over the posts.
 
     Args:
         targets: the classes of the posts to train on, -1 for none, int64 (posts,).
-        tables: which input each post is from, int64 (posts,); an epoch sees some more often than others.
+        tables: which input each post is from, int64 (posts,); tables have weights of their own in an epoch.
         options: of the run.
     """
     if options.class_weights != "balanced":
         return np.asarray(options.class_weights or [1.0] * len(options.labels), dtype=np.float32)
-    seen = np.asarray(options.table_weights or [1.0] * len(options.inputs))[tables]
+    frequencies = np.asarray(options.table_weights or [1.0] * len(options.inputs))[tables]
     has = targets >= 0
-    counts = np.bincount(targets[has], weights=seen[has], minlength=len(options.labels))
-    found = counts > 0
-    return np.where(found, counts.sum() / np.maximum(counts, 1e-9) / max(found.sum(), 1), 1.0).astype(np.float32)
+    counts = np.bincount(targets[has], weights=frequencies[has], minlength=len(options.labels))
+    occurs = counts > 0
+    return np.where(occurs, counts.sum() / np.maximum(counts, 1e-9) / max(occurs.sum(), 1), 1.0).astype(np.float32)

@@ -1,7 +1,7 @@
-"""The processes that train together and the precision they compute in, through accelerate; mostly it is one process.
+"""The processes that train together (usually one), their device and their precision, through accelerate.
 
 `accelerate launch --multi_gpu --num_processes 2 -m sentimm train ...` starts several, also where there are no GPUs
-(`--cpu` would start one): each takes its share of every batch, and only the main one prints and writes.
+(`--cpu` would start one): each takes its share of every batch, and the main one alone prints and writes.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from sentimm.errors import DeviceError, UsageError
 from sentimm.training.options import TrainOptions
 
 # The others wait while the main process runs frozen encoders over all posts.
-_PATIENCE = timedelta(hours=6)
+_TIMEOUT = timedelta(hours=6)
 
 T = TypeVar("T")
 
 
 def make_accelerator(options: TrainOptions) -> Accelerator:
-    """Join the processes that were launched together, on the device and in the precision that were asked for.
+    """Join the processes that were launched together, on the device and in the precision of the options.
 
     Raises:
-        DeviceError: a GPU was asked for that PyTorch can't use, or it can't compute in that precision.
+        DeviceError: PyTorch can't use the GPU, or the device does not support the precision.
         UsageError: fp16 without a GPU.
     """
     device = choose_device(options.device)
@@ -44,42 +44,44 @@ def make_accelerator(options: TrainOptions) -> Accelerator:
             cpu=device.type == "cpu",
             mixed_precision=options.mixed_precision,
             kwargs_handlers=[
-                InitProcessGroupKwargs(timeout=_PATIENCE),
+                InitProcessGroupKwargs(timeout=_TIMEOUT),
                 # A process's share may have no text or no image at all.
                 DistributedDataParallelKwargs(find_unused_parameters=True),
             ],
         )
     except ValueError as error:
-        raise DeviceError(f"--mixed-precision {options.mixed_precision} can't be used here: {error}") from error
+        raise DeviceError(
+            f"--mixed-precision {options.mixed_precision} can't be used on this device: {error}"
+        ) from error
 
 
 def choose_device(name: str) -> torch.device:
-    """Choose the device to train on: `auto` is the GPU where there is one.
+    """Choose the device to train on: `auto` is a GPU where there is one, else the CPU.
 
     Raises:
-        UsageError: it is neither `auto` nor `cpu` nor a GPU's name.
-        DeviceError: a GPU was asked for that PyTorch can't use.
+        UsageError: `name` is neither `auto` nor `cpu` nor a GPU.
+        DeviceError: PyTorch can't use the GPU.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
-        raise UsageError(f"--device {name!r} is not auto, cpu, cuda or, of several GPUs, cuda:N.")
+        raise UsageError(f"--device {name!r} is not supported: use auto, cpu, cuda, or cuda:N for one of several GPUs.")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise DeviceError(
-            f"--device {name} was asked for, but PyTorch finds no GPU that it can use: run `sentimm doctor`."
-        )
+        raise DeviceError(f"--device {name} can't be used, as PyTorch finds no GPU: run `sentimm doctor` to see why.")
     device = torch.device(name)
     if device.index is not None and device.index >= torch.cuda.device_count():
-        raise DeviceError(f"--device {name} was asked for, but there are {torch.cuda.device_count()} GPUs, from 0.")
+        raise DeviceError(
+            f"--device {name} does not exist: this machine has {torch.cuda.device_count()} GPUs, from cuda:0."
+        )
     return device
 
 
-def agree_on(accelerator: Accelerator, decide: Callable[[], T]) -> T:
-    """Let the main process decide, and tell all others; an error of its deciding is raised in all of them."""
+def share_result(accelerator: Accelerator, compute: Callable[[], T]) -> T:
+    """Call `compute` in the main process, and return its result, or raise its error, in all processes."""
     outcome: list[object] = [None, None]
     if accelerator.is_main_process:
         try:
-            outcome = [decide(), None]
+            outcome = [compute(), None]
         except Exception as error:
             outcome = [None, error]
     broadcast_object_list(outcome)

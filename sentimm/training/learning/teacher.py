@@ -1,4 +1,4 @@
-"""A teacher: a run whose answers to the posts are learnt beside their labels.
+"""The teacher: a run whose answers to the posts are learned beside their labels.
 
 Knowledge distillation at temperature 1: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015.
 """
@@ -15,15 +15,15 @@ import torch
 from accelerate import Accelerator
 
 from sentimm.errors import InputError, UsageError
-from sentimm.models.fusion import FUSIONS, SentimentModel
+from sentimm.models.sentiment_model import FUSIONS, SentimentModel
 from sentimm.text import TextTokenizer
-from sentimm.training.data.array_cache import keep_array, load_array
+from sentimm.training.data.array_cache import load_array, load_or_compute
 from sentimm.training.data.batches import Batcher, tokenize_posts
 from sentimm.training.data.frozen_features import digest_weights
 from sentimm.training.data.pictures import Pictures
-from sentimm.training.data.posts import Ints, LabelledPosts
-from sentimm.training.events import TeacherAsked, TrainingListener
-from sentimm.training.learning.processes import agree_on
+from sentimm.training.data.posts import Int64Array, LabelledPosts
+from sentimm.training.events import TeacherScored, TrainingListener
+from sentimm.training.learning.processes import share_result
 from sentimm.training.learning.validation import score_posts
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run, open_run
@@ -32,71 +32,71 @@ _BATCH = 64
 
 
 def open_teacher(options: TrainOptions) -> Run | None:
-    """Open the run that teaches, where there is one.
+    """Open the run of `options.teacher`, where there is one.
 
     Raises:
         RunNotFoundError, RunError: it is no run, or damaged.
-        UsageError: it has other labels, or reads nothing that the model reads.
+        UsageError: it has other labels, or no modality in common with the model.
     """
     if options.teacher is None:
         return None
     run = open_run(options.teacher)
     if run.labels != options.labels:
         raise UsageError(
-            f"The teacher {options.teacher} knows the labels {', '.join(run.labels)}, not {', '.join(options.labels)}: "
+            f"The teacher {options.teacher} has the labels {', '.join(run.labels)}, not {', '.join(options.labels)}: "
             "name a run with the same labels in the same order."
         )
     if not set(FUSIONS[run.fusion.name].modalities) & set(FUSIONS[options.fusion].modalities):
         raise UsageError(
-            f"The teacher {options.teacher} ({run.fusion.name}) reads nothing that {options.fusion} reads: name a run "
-            "of another model."
+            f"The teacher {options.teacher} ({run.fusion.name}) and {options.fusion} have no modality in common: name "
+            "a run of another model."
         )
     return run
 
 
-def check_lessons(run: Run, posts: LabelledPosts, heads: Sequence[str]) -> None:
-    """Check that a run can teach something of the posts to a model with these heads.
+def check_teacher(run: Run, posts: LabelledPosts, heads: Sequence[str]) -> None:
+    """Check that a teacher answers some of the posts, or trains one of the model's heads.
 
     Raises:
-        InputError: it reads no post as a whole, and nothing that a head reads.
+        InputError: it reads no whole post, and no head's modality.
         RunError: its weights can't be read.
     """
     run.build_model("best")
     modalities = FUSIONS[run.fusion.name].modalities
-    if not _reads_whole(modalities, posts).any() and not set(heads) & set(modalities):
+    if not _flag_whole_posts(modalities, posts).any() and not set(heads) & set(modalities):
         raise InputError(
             f"The teacher {run.path} ({run.fusion.name}) reads {modalities[0]}s alone, and none of the {len(posts):,} "
-            f"posts to train on is one: name a teacher that reads both, or train a head with --heads {modalities[0]}."
+            f"posts to train on is one: name a teacher that reads both, or use --heads {modalities[0]}."
         )
 
 
-def ask_teacher(
+def compute_answers(
     run: Run, posts: LabelledPosts, cache: Path, accelerator: Accelerator, tell: TrainingListener
 ) -> npt.NDArray[np.float32]:
-    """Give a run's probabilities for posts, float32 (posts, 3, labels): for the whole post, its text and its image.
+    """Return a run's probabilities for posts, float32 (posts, 3, labels): for the whole post, its text and its image.
 
     They are NaN where the post lacks that or the run can't read it. They are computed in the precision of
-    `accelerator`, whose processes share the work (all must call this together), and kept in the folder `cache`.
+    `accelerator`, whose processes share the work (all must call this together), and cached in the folder `cache`.
 
     Raises:
-        RunError: the run's weights are not there.
+        RunError: the run's weights are missing.
         OutputError: the cache can't be written to.
     """
     model = run.build_model("best")
     digest = digest_weights(model, f"{run.fusion} {accelerator.mixed_precision}")
     digest.update(posts.digest().encode())
     file = cache / f"{digest.hexdigest()[:32]}-answers.npy"
-    kept = agree_on(accelerator, lambda: load_array(file))
-    if kept is not None:
-        return np.asarray(kept, dtype=np.float32)
+    cached = share_result(accelerator, lambda: load_array(file))
+    if cached is not None:
+        return np.asarray(cached, dtype=np.float32)
     model.to(accelerator.device)
-    parts = _take_apart(posts, FUSIONS[run.fusion.name].modalities)
+    parts = _list_questions(posts, FUSIONS[run.fusion.name].modalities)
     total, done = sum(len(part) for _, part, _ in parts), 0
 
     def count(scored: int) -> None:
         nonlocal done
         done = min(done + scored * accelerator.num_processes, total)
-        tell(TeacherAsked(done, total))
+        tell(TeacherScored(done, total))
 
     answers = np.full((len(posts), 3, model.labels), np.nan, dtype=np.float32)
     for place, part, rows in parts:
@@ -105,18 +105,18 @@ def ask_teacher(
         answers[rows >= 0, place] = torch.from_numpy(scores).softmax(dim=1).numpy()[rows[rows >= 0]]
     for place, other in ((1, posts.image), (2, posts.text)):
         answers[other < 0, 0] = answers[other < 0, place]
-    agree_on(accelerator, lambda: keep_array(file, lambda: answers))
+    share_result(accelerator, lambda: load_or_compute(file, lambda: answers))
     return answers
 
 
-def _reads_whole(modalities: Sequence[str], posts: LabelledPosts) -> npt.NDArray[np.bool_]:
-    """Tell which posts have nothing that is of none of the `modalities`, bool (posts,)."""
+def _flag_whole_posts(modalities: Sequence[str], posts: LabelledPosts) -> npt.NDArray[np.bool_]:
+    """Return which posts have no other than the `modalities`: bool (posts,)."""
     reads_text, reads_image = "text" in modalities, "image" in modalities
     return (reads_text | (posts.text < 0)) & (reads_image | (posts.image < 0))
 
 
-def _take_apart(posts: LabelledPosts, modalities: Sequence[str]) -> list[tuple[int, LabelledPosts, Ints]]:
-    """Say what to ask: a place in the answers, what is asked for it, and which of that each post gets (-1: none)."""
+def _list_questions(posts: LabelledPosts, modalities: Sequence[str]) -> list[tuple[int, LabelledPosts, Int64Array]]:
+    """Return questions: a place in the answers, the posts to score, and each post's row of these (int64, -1: none)."""
     nothing = np.full(len(posts), -1, dtype=np.int64)
     complete = np.flatnonzero(posts.is_complete)
     parts = []

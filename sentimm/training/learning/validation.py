@@ -1,4 +1,4 @@
-"""A model's answers to posts, and how good they are."""
+"""Validation: a model's scores for posts, and their metrics."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch
 from accelerate import Accelerator
 
 from sentimm.metrics.metrics import Metrics, measure_labels
-from sentimm.models.fusion import SentimentModel
+from sentimm.models.sentiment_model import SentimentModel
 from sentimm.training.data.batches import Batcher
-from sentimm.training.data.posts import LabelledPosts, target_labels
+from sentimm.training.data.head_labels import choose_targets
+from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.learning.objective import encode_batch
 
 
@@ -25,16 +26,16 @@ def score_posts(
 ) -> npt.NDArray[np.float32]:
     """Score the batcher's posts as `score` would: float32 (posts, labels), before the softmax.
 
-    It is done in the precision of `accelerator`, whose processes share the work: all must call this together. `tell`
-    hears of each batch how many posts it had.
+    It runs in the precision of `accelerator`, whose processes share the work: all must call this together. `tell` gets
+    the number of posts of each batch.
     """
     model.eval()
     plan = batcher.plan_evaluation(batch_size)[accelerator.process_index :: accelerator.num_processes]
     scores = np.zeros((len(batcher.posts), model.labels), dtype=np.float32)
     with torch.inference_mode(), accelerator.autocast():
         for rows, batch in zip(plan, batcher.iterate(plan), strict=True):
-            answered = model.fuse(*encode_batch(model, batch), batch.text_index, batch.image_index).scores
-            scores[rows] = answered.float().cpu().numpy()
+            output = model.fuse(*encode_batch(model, batch), batch.text_index, batch.image_index).scores
+            scores[rows] = output.float().cpu().numpy()
             tell(len(rows))
     gathered = accelerator.reduce(torch.from_numpy(scores).to(batcher.device), "sum")
     return np.asarray(gathered.cpu(), dtype=np.float32)
@@ -43,21 +44,21 @@ def score_posts(
 def count_confusion(
     scores: npt.NDArray[np.float32], posts: LabelledPosts, heads: tuple[str, ...]
 ) -> npt.NDArray[np.int64]:
-    """Count the answers of `score_posts` for each true label: int64 (true labels, answers)."""
-    target = target_labels(posts, heads)
+    """Count the predicted labels for each true label: int64 (true labels, answers)."""
+    target = choose_targets(posts, heads)
     counts = np.zeros((scores.shape[1], scores.shape[1]), dtype=np.int64)
-    known = target >= 0
-    np.add.at(counts, (target[known], scores[known].argmax(axis=1)), 1)
+    labelled = target >= 0
+    np.add.at(counts, (target[labelled], scores[labelled].argmax(axis=1)), 1)
     return counts
 
 
 def measure_tables(scores: npt.NDArray[np.float32], posts: LabelledPosts, heads: tuple[str, ...]) -> dict[str, Metrics]:
-    """Measure what `score_posts` gave, for each table that has labels of the posts; `heads` are the model's."""
+    """Measure the output of `score_posts` for each table that has labels; `heads` are the model's."""
     predicted = scores.argmax(axis=1)
-    target = target_labels(posts, heads)
-    found = {}
+    target = choose_targets(posts, heads)
+    metrics = {}
     for number, name in enumerate(posts.tables):
         rows = np.flatnonzero((posts.table == number) & (target >= 0))
         if len(rows):
-            found[name] = measure_labels(target[rows], predicted[rows])
-    return found
+            metrics[name] = measure_labels(target[rows], predicted[rows])
+    return metrics

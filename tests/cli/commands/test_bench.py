@@ -14,7 +14,7 @@ from tests.support.commands import run
 def here(tmp_path, monkeypatch, tiny_bundle) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sentimm.bundle.bundle.default_bundle_path", lambda: tiny_bundle)
-    monkeypatch.setattr(batching, "_TRIAL_SECONDS", 0.01)
+    monkeypatch.setattr(batching, "TRIAL_SECONDS", 0.01)
     corpora.make_posts(64).write_csv("posts.csv")
     corpora.make_images(Path("images"))
     return tmp_path

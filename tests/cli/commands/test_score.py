@@ -73,7 +73,7 @@ def test_the_best_batch_sizes_are_found_once_and_kept_in_the_job(capsys, monkeyp
     monkeypatch.setattr("sentimm.runtime.batch_sizes.find_batch_sizes", find)
     command = ("score", "posts.csv", "--images", "images", "--batch-size", "auto")
     with monkeypatch.context() as stopping:
-        stopping.setattr("sentimm.scoring.job_folder.folder.JobFolder.finish", stop)
+        stopping.setattr("sentimm.scoring.job_folder.folder.Job.finish", stop)
         _, _, err = run(capsys, *command)
     assert "Batches of 3 texts and 1 image, the fastest here." in err
     job = json.loads(Path("posts.scored.parquet.job/job.json").read_text())
@@ -141,7 +141,7 @@ def test_views_of_a_model_without_heads(capsys, tmp_path):
         code, message = fail(capsys, "score", "posts.csv", "--model", "bare", "--views", *more)
         assert code == 2
         assert message == (
-            "--views needs a model with heads for text and for images, and tiny has none: leave --views away, or train "
+            "--views needs a model with heads for text and for images, and tiny has none: drop --views, or train "
             "a model with --heads text,image."
         )
 

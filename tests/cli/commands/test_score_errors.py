@@ -98,16 +98,14 @@ def test_an_output_that_cannot_be_written(capsys):
 def test_an_output_that_is_no_parquet(capsys, name):
     code, message = fail(capsys, "score", "posts.csv", "-o", name)
     assert code == 2
-    assert message.startswith(f"-o {name}: sentimm writes Parquet, into a file *.parquet or into a folder")
+    assert message.startswith(f"-o {name}: sentimm writes Parquet, to a file *.parquet or to a folder")
 
 
 def test_a_name_clash(capsys):
     corpora.make_posts(2).with_columns(status=pl.lit("x")).write_csv("posts.csv")
     code, message = fail(capsys, "score", "posts.csv")
     assert code == 2
-    assert message.startswith(
-        "The input has a column named 'status' already: choose names for the added columns with --prefix"
-    )
+    assert message.startswith("The input already has a column named 'status': rename the added columns with --prefix")
 
 
 @pytest.mark.parametrize(

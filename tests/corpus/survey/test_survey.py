@@ -48,8 +48,8 @@ def test_what_a_survey_finds(tmp_path: Path, images: Path) -> None:
         f"1 record can't be read as a row; the first: row 5 of {path} has 5 fields where the header has 4.",
     )
     assert found.choice.reasons == (
-        "text: column 'text', the first there is of text, tweet, full_text, content, message, body, caption.",
-        "image: column 'image', the first there is of image, image_path, image_file, filename, media, photo.",
+        "text: column 'text' (first match among text, tweet, full_text, content, message, body, caption)",
+        "image: column 'image' (first match among image, image_path, image_file, filename, media, photo)",
     )
 
 
@@ -88,8 +88,8 @@ def test_columns_can_be_named(tmp_path: Path, images: Path) -> None:
     options = {"images": images, "text_column": "b", "image_column": "c", "id_column": "a"}
     found = survey(path, **options)
     assert found.choice.reasons == (
-        "text: column 'b', as --text-column says.",
-        "image: column 'c', as --image-column says.",
+        "text: column 'b' (--text-column)",
+        "image: column 'c' (--image-column)",
     )
     chunk = read_all(path, **options)
     assert (chunk.texts.to_list(), chunk.images) == (["hello"], [images / "b.png"])
@@ -111,7 +111,7 @@ def test_images_are_looked_up_by_id_where_no_name_is_there(tmp_path: Path, image
     assert (found.choice.image, found.choice.by_id, found.images_named, found.images_found) == (None, True, 1, 1)
     assert (
         found.choice.reasons[-1]
-        == "image: looked up in the folder by the id in column 'id'; no name in 'media' is there."
+        == "image: looked up in the folder by id (column 'id'); no name in column 'media' is there"
     )
     assert read_all(path, images=images).images == [images / "1.jpg", None]
     with pytest.raises(InputError, match="are URLs"):
@@ -159,17 +159,17 @@ def test_a_link_that_leads_out_of_the_folder_is_called_one(tmp_path: Path, image
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").symlink_to(outside)
     path = write(tmp_path / "posts.csv", "text,image\na,a.jpg\n")
-    with pytest.raises(InputError, match=r"'a\.jpg' in the column 'image' is a link that leads out of it\. Give the"):
+    with pytest.raises(InputError, match=r"'a\.jpg' in the column 'image' is a link that leads out of it\. Pass the"):
         survey(path, images=tmp_path / "photos")
 
 
 def test_urls_are_missing_and_this_is_said(tmp_path: Path, images: Path) -> None:
     path = write(tmp_path / "posts.csv", "text,image\na,https://example.org/a.jpg\nb,\n")
     note = (
-        "The images in the column 'image' are URLs, which are not fetched. With the posts whose images can be fetched, "
+        "The images in the column 'image' are URLs, which are not downloaded. "
         f"`img2dataset --url_list {path} --input_format csv --url_col image --caption_col text --resize_mode no "
-        "--output_format webdataset --output_folder posts-images` fills a folder that can be scored: sentimm score "
-        "posts-images"
+        "--output_format webdataset --output_folder posts-images` downloads them into a folder that can be scored "
+        "(sentimm score posts-images); posts whose image can't be downloaded are left out."
     )
     assert note in survey(path).notes
     assert note in survey(path, images=images, allow_missing=True).notes
@@ -183,10 +183,10 @@ def test_urls_are_missing_and_this_is_said(tmp_path: Path, images: Path) -> None
             "text,image\na,no.jpg\n",
             "'no.jpg' in the column 'image' is not there. Check that --images is the right",
         ),
-        ("text,image\na,photos/a.jpg\n", "the posts name 'photos/a.jpg', and a.jpg lies in the folder itself."),
+        ("text,image\na,photos/a.jpg\n", "the posts name 'photos/a.jpg', but a.jpg is in the folder itself."),
         (
             "text,image\na,http://x.org/a.jpg\n",
-            "the images are URLs (such as http://x.org/a.jpg), which are not fetched",
+            "the images are URLs (such as http://x.org/a.jpg), which are not downloaded",
         ),
         ("text,image\na,\n", "the column 'image' is empty"),
         ("id,text\n9,a\n", "there is no 9.jpg or the like, looked up by the column 'id'"),
@@ -200,7 +200,7 @@ def test_no_image_found_is_an_error_unless_it_is_allowed(
     with pytest.raises(InputError) as raised:
         survey(path, images=images)
     assert str(raised.value).startswith(f"No post finds an image in {images}: {message}")
-    assert str(raised.value).endswith("; --allow-missing goes on without images.")
+    assert str(raised.value).endswith("; use --allow-missing to continue without images.")
     assert raised.value.exit_code == 2
     assert survey(path, images=images, allow_missing=True).images_found == 0
     assert survey(path, images=images, only="text").images_found == 0
@@ -224,11 +224,11 @@ def test_one_modality_may_be_left_out(tmp_path: Path, images: Path) -> None:
         ({"image_column": "zzz"}, "--image-column names 'zzz', but the columns are a, txet, c."),
         ({"id_column": "zzz"}, "--id-column names 'zzz', but the columns are a, txet, c."),
         ({"text_column": "a", "columns": ("a", "zzz")}, "--columns names 'zzz', but the columns are a, txet, c."),
-        ({}, "The columns are a, txet, c, and none is a text: name it with --text-column (images need --images)."),
-        ({"only": "text"}, "The columns are a, txet, c, and none is a text: name it with --text-column."),
+        ({}, "No text column found (columns: a, txet, c): name it with --text-column (images need --images)."),
+        ({"only": "text"}, "No text column found (columns: a, txet, c): name it with --text-column."),
         (
             {"only": "image", "text_column": "a"},
-            "The columns are a, txet, c, and none gives an image: give --images, and --image-column or --id-column.",
+            "No image column found (columns: a, txet, c): use --images, and --image-column or --id-column.",
         ),
     ],
 )
@@ -283,7 +283,7 @@ def test_several_inputs_tell_where_a_post_comes_from(tmp_path: Path) -> None:
 def test_the_added_columns_take_no_other_s_name(tmp_path: Path) -> None:
     one = write(tmp_path / "1.csv", "text,source\na,phone\n")
     two = write(tmp_path / "2.csv", "text,source\nb,web\n")
-    with pytest.raises(ColumnError, match=r"a column 'source' is added, but they have one already: .*--prefix"):
+    with pytest.raises(ColumnError, match=r"a column 'source' is added, but they already have one: .*--prefix"):
         survey(one, two)
     assert list(survey(one, two, prefix="my_").schema) == ["text", "source", "my_source", "my_row"]
     assert read_all(one, two, prefix="my_").frame["my_source"].to_list() == [str(one), str(two)]
@@ -325,8 +325,8 @@ def test_inputs_that_are_not_there_are_clear_errors(tmp_path: Path) -> None:
         ),
         (["*.tsv"], f"No file matches '{tmp_path}/*.tsv'."),
         (["gone.csv"], "gone.csv is not there"),
-        (["pipe.csv"], "pipe.csv is no regular file, and a table is read twice: write it to a file first."),
-        (["posts.xlsx"], f"The name of {tmp_path}/posts.xlsx does not tell its format: .csv, .tsv, .ndjson"),
+        (["pipe.csv"], "pipe.csv is not a regular file, but a table is read twice: write it to a file first."),
+        (["posts.xlsx"], f"The format of {tmp_path}/posts.xlsx is unknown: its name must end in .csv, .tsv, .ndjson"),
         (["posts.csv", "p*s.csv"], f"{path} is named twice: each post would come out twice."),
     ):
         with pytest.raises(InputError) as raised:
@@ -375,7 +375,7 @@ def test_standard_input_is_spooled(tmp_path: Path) -> None:
     path = spool_stdin(io.BytesIO(b'{"text": "a"}\n{"text": "b"}\n'), tmp_path / "stdin.ndjson")
     assert read_all(path).texts.to_list() == ["a", "b"]
     assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(InputError, match="Nothing came from standard input"):
+    with pytest.raises(InputError, match="Standard input is empty"):
         spool_stdin(io.BytesIO(b""), tmp_path / "empty.ndjson")
     with pytest.raises(OutputError, match="can't be written"):
         spool_stdin(io.BytesIO(b"{}"), tmp_path / "nowhere" / "stdin.ndjson")

@@ -128,7 +128,7 @@ def test_strings_that_are_no_utf8_are_replaced_and_said(tmp_path: Path, type_: p
     texts = pa.array([b"caf\xe9 and what follows", b"good"], binary[type_]).view(type_)
     path = write(tmp_path / "posts.arrow", encode_table(pa.table({"text": texts})))
     assert read_all(path).texts.to_list() == ["caf\ufffd and what follows", "good"]
-    assert "no UTF-8" in survey(path).notes[0]
+    assert "not valid UTF-8" in survey(path).notes[0]
 
 
 @pytest.mark.parametrize(
@@ -142,15 +142,15 @@ def test_a_file_that_is_no_arrow_is_a_clear_error(tmp_path: Path, content: bytes
 
 def test_a_file_of_another_format_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "posts.arrow", b"PAR1" + bytes(20))
-    with pytest.raises(TableError, match="is a Parquet file, no Arrow file"):
+    with pytest.raises(TableError, match="is a Parquet file, not an Arrow file"):
         survey(path)
-    with pytest.raises(TableError, match=r"Feather's first version.* pyarrow\.feather\.write_feather"):
+    with pytest.raises(TableError, match=r"a Feather V1 file.* pyarrow\.feather\.write_feather"):
         survey(write(tmp_path / "posts.feather", b"FEA1" + bytes(20)))
 
 
 def test_a_file_that_is_cut_off_is_a_clear_error(tmp_path: Path) -> None:
     whole = encode_table(make_posts())
-    with pytest.raises(TableError, match=r"is damaged, it can't be read to its end: .* Its first 4\d rows can be read"):
+    with pytest.raises(TableError, match=r"is damaged and can't be read to its end: .* Its first 4\d rows can be read"):
         survey(write(tmp_path / "posts.arrow", whole[:-60]))
     with pytest.raises(TableError, match="can't be read as Arrow"):
         survey(write(tmp_path / "posts.arrow", encode_table(make_posts(), "file")[:-60]))
@@ -162,7 +162,7 @@ def test_a_stream_without_an_end_is_read_and_said(tmp_path: Path) -> None:
     found = survey(write(tmp_path / "posts.arrow", whole[:-8]))
     assert found.rows == 50
     assert found.notes == (
-        f"{tmp_path / 'posts.arrow'} has no mark of its end: if it was cut off, what followed is not read.",
+        f"{tmp_path / 'posts.arrow'} has no end-of-stream mark: if it was cut off, the rest is missing.",
     )
 
 
@@ -213,10 +213,10 @@ def test_a_dataset_of_splits_is_these_in_their_order(tmp_path: Path) -> None:
     index.write_text('{"splits": "odd"}')
     assert [path.parent.name for path in expand_inputs([str(index.parent)])] == ["test", "train"]
     index.write_text('{"splits": ["train", "validation"]}')
-    with pytest.raises(InputError, match=r"validation' is not there, which dataset_dict\.json names"):
+    with pytest.raises(InputError, match=r"validation', which dataset_dict\.json names, is not there"):
         expand_inputs([str(index.parent)])
     (index.parent / "validation").mkdir()
-    with pytest.raises(InputError, match="validation holds no Arrow files, and is a split"):
+    with pytest.raises(InputError, match="validation is a split of a dataset but holds no Arrow files"):
         expand_inputs([str(index.parent)])
 
 
@@ -225,14 +225,14 @@ def test_a_dataset_names_no_file_outside_its_folder(tmp_path: Path, name: str) -
     write(tmp_path / "secret.arrow", encode_table(make_posts()))
     folder = save_dataset(tmp_path / "posts", ["data-0.arrow"])
     (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": name}]}))
-    with pytest.raises(InputError, match=r"state\.json names .*, which is no file of its folder"):
+    with pytest.raises(InputError, match=r"state\.json names .*, which is not a file in its folder"):
         expand_inputs([str(folder)])
 
 
 def test_a_file_that_a_dataset_names_must_be_there(tmp_path: Path) -> None:
     folder = save_dataset(tmp_path / "posts", ["data-0.arrow", "data-1.arrow"])
     (folder / "data-1.arrow").unlink()
-    with pytest.raises(InputError, match=r"data-1\.arrow' is not there, which state\.json names"):
+    with pytest.raises(InputError, match=r"data-1\.arrow', which state\.json names, is not there"):
         expand_inputs([str(folder)])
 
 

@@ -142,12 +142,12 @@ def test_strange_headers(tmp_path: Path, score: Score, header: bytes, columns: l
         (b"\n\r\n", "is empty"),
         (b"\xef\xbb\xbf", "is empty"),
         (b"\xff\xfe", "is empty"),
-        (b"id,te\0xt\n1,a\n", "is no text"),
-        ("id,text\n1,a\n".encode("utf-16-le"), "is no text"),
-        ("id,text\n1,a\n".encode("utf-32"), "is no text"),
+        (b"id,te\0xt\n1,a\n", "is not a text file"),
+        ("id,text\n1,a\n".encode("utf-16-le"), "is not a text file"),
+        ("id,text\n1,a\n".encode("utf-32"), "is not a text file"),
         (b"id,text,id\n1,a,b\n", "more than one column named 'id'"),
         (b" ,text, \n1,a,b\n", "more than one column named ' '"),
-        (b'id,"text\n1,a\n', "a header whose quotes are not in order"),
+        (b'id,"text\n1,a\n', "unbalanced quotes in its header"),
         (b"x" * 5_000_000, "a first line of more than 1 MB"),
         (b"x," * 400_000 + b"\n1\n", "more than one column named 'x'"),
         (b"x" * 900_000 + b"," + b"x" * 100_000, "a header that can't be read: field larger"),
@@ -374,10 +374,10 @@ def test_columns_that_hold_no_text_or_name_are_not_taken_for_one(tmp_path: Path,
     Image.new("RGB", (8, 8)).save(images / "1.png")
     assert score(path).statuses == [OK, OK]
     assert score(path, images=images, allow_missing=True).statuses == [OK, OK]
-    assert "no image: name another" in fail(ColumnError, path, images=images, image_column="image")
-    assert "no id: name another" in fail(ColumnError, path, images=images, id_column="id")
+    assert "not images: choose another" in fail(ColumnError, path, images=images, image_column="image")
+    assert "not ids: choose another" in fail(ColumnError, path, images=images, id_column="id")
     path = write_parquet(tmp_path / "posts.parquet", {"text": values})
-    assert "no text: name another" in fail(ColumnError, path)
+    assert "not text: choose another" in fail(ColumnError, path)
 
 
 def test_dates_as_names_and_ids_of_images(tmp_path: Path, score: Score) -> None:
@@ -394,7 +394,7 @@ def test_dates_as_names_and_ids_of_images(tmp_path: Path, score: Score) -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({}, "The columns are none"),
+        ({}, "No text column found (columns: none)"),
         ({"text": ["a"], "a\0b": ["x"]}, "a NUL in the name of the column"),
         ({"text": ["a"], "n": pa.array([Decimal("1.5")], pa.decimal256(50, 2))}, "decimal256(50, 2)"),
     ],
@@ -412,7 +412,7 @@ def test_a_column_that_cannot_be_carried_over_can_be_left_out(tmp_path: Path, sc
     assert message.startswith(f"{path} has a column 'id' of the type decimal256(50, 2)")
     assert message.endswith("leave it out with --columns.")
     assert score(path, columns=("text",)).texts == ["a"]
-    assert "holds Object, no text" in fail(ColumnError, path, text_column="n", columns=("text",))
+    assert "holds Object, not text" in fail(ColumnError, path, text_column="n", columns=("text",))
 
 
 def test_numbers_that_are_of_two_types_in_two_files_become_text_with_a_note(tmp_path: Path) -> None:
@@ -522,10 +522,10 @@ def test_reasons_of_unreadable_lines(tmp_path: Path) -> None:
     lines = ['{"text":', '{"a": ' + "9" * 5000 + "}", "[" * 1000, "7"]
     chunk = read_all(write(tmp_path / "posts.ndjson", "\n".join(['{"text": "a"}', *lines])))
     assert [problem.reason for problem in chunk.problems] == [
-        "is no JSON (Expecting value: line 1 column 9)",
+        "is not valid JSON (Expecting value: line 1 column 9)",
         "has a number of thousands of digits",
         "is nested too deeply",
-        "is no JSON object",
+        "is not a JSON object",
     ]
 
 
@@ -535,7 +535,7 @@ def test_reasons_of_unreadable_lines(tmp_path: Path) -> None:
 )
 def test_no_object_on_any_line_is_one_sentence(tmp_path: Path, content: str) -> None:
     path = write(tmp_path / "posts.json", content)
-    assert fail(TableError, path).startswith(f"{path} holds no JSON object, and one a line is expected: the first line")
+    assert fail(TableError, path).startswith(f"{path} holds no JSON object: expected one per line, but the first line")
 
 
 def test_objects_of_many_keys_are_read_a_few_at_a_time(
@@ -575,11 +575,11 @@ def _bind_socket(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (os.mkfifo, "is no regular file"),
-        (_bind_socket, "is no regular file"),
-        (lambda path: path.symlink_to("/dev/zero"), "is no regular file"),
-        (lambda path: path.symlink_to("/dev/null"), "is no regular file"),
-        (lambda path: (os.mkfifo(path.with_name("pipe")), path.symlink_to("pipe")), "is no regular file"),
+        (os.mkfifo, "is not a regular file"),
+        (_bind_socket, "is not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),
+        (lambda path: path.symlink_to("/dev/null"), "is not a regular file"),
+        (lambda path: (os.mkfifo(path.with_name("pipe")), path.symlink_to("pipe")), "is not a regular file"),
         (os.mkdir, "holds no images and no .txt files"),
         (lambda path: path.symlink_to("gone"), "is not there"),
         (lambda path: path.symlink_to(path.name), "can't be read: Too many levels of symbolic links"),
@@ -608,9 +608,9 @@ def test_names_that_are_no_utf8_are_one_sentence(tmp_path: Path) -> None:
     folder.mkdir()
     write(folder / "posts.csv", "text\na\n")
     for name in (folder / "posts.csv", folder, tmp_path / "*" / "posts.csv"):
-        assert "is no UTF-8" in fail(InputError, name)
+        assert "is not valid UTF-8" in fail(InputError, name)
     path = write(tmp_path / "posts.csv", "text\na\n")
-    assert "is no UTF-8" in fail(InputError, path, images=folder)
+    assert "is not valid UTF-8" in fail(InputError, path, images=folder)
 
 
 def test_a_folder_of_what_is_no_file_has_no_posts_of_it(tmp_path: Path, score: Score) -> None:

@@ -141,7 +141,7 @@ def test_broken_utf8_is_replaced_and_said(tmp_path: Path) -> None:
     path = write(tmp_path / "posts.csv", b"id,text\n1,caf\xe9\n2,ok\n3\xff\n")
     assert read_all(path).texts.to_list() == ["caf\ufffd", "ok", None]
     assert read_all(path).problems[0].raw == "3\ufffd"
-    assert any("no UTF-8" in note for note in survey(path).notes)
+    assert any("not valid UTF-8" in note for note in survey(path).notes)
 
 
 def test_characters_that_blocks_cut_in_two_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +189,7 @@ def test_blank_lines_are_posts_where_there_is_one_column(tmp_path: Path) -> None
 def test_another_delimiter_in_the_header_is_seen_and_said(tmp_path: Path, delimiter: str) -> None:
     path = write(tmp_path / "posts.csv", f"id{delimiter}text\n1{delimiter}one, two\n")
     assert columns_of(path) == {"id": ["1"], "text": ["one, two"]}
-    assert "read with the delimiter" in survey(path).notes[0]
+    assert "is split at" in survey(path).notes[0]
 
 
 def test_columns_without_a_name_are_named_by_their_place(tmp_path: Path) -> None:
@@ -208,13 +208,13 @@ def test_a_header_alone_is_a_table_of_no_posts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "{path} is empty: a table begins with a line of column names."),
-        (b"\n\r\n", "{path} is empty: a table begins with a line of column names."),
-        (b"\xef\xbb\xbf", "{path} is empty: a table begins with a line of column names."),
+        (b"", "{path} is empty: expected a first line of column names."),
+        (b"\n\r\n", "{path} is empty: expected a first line of column names."),
+        (b"\xef\xbb\xbf", "{path} is empty: expected a first line of column names."),
         (b"id,text,id\n1,a,2\n", "{path} has more than one column named 'id': rename one of them."),
-        (b'id,"text\n1,a\n', "{path} has a header whose quotes are not in order: mend its first line."),
+        (b'id,"text\n1,a\n', "{path} has unbalanced quotes in its header: fix its first line."),
         (b"PK\x03\x04abc", "{path} is a ZIP archive or an Excel workbook, not CSV: export the table as CSV"),
-        (b"i\0d\0,\0t\0\n\0", "{path} is no text: as CSV a text file in UTF-8 is expected."),
+        (b"i\0d\0,\0t\0\n\0", "{path} is not a text file: expected CSV in UTF-8."),
         (b"\x1f\x8bnot gzip at all", "{path} can't be read to its end"),
     ],
 )
@@ -240,7 +240,7 @@ def test_a_compressed_file_that_is_cut_off_is_a_clear_error(tmp_path: Path, suff
     [
         ("id,text\n1,a\n", "shrank while it was read: 1 rows of 2"),
         ("id,text\n1,a\n2,b\n3,c\n", "grew while it was read"),
-        ("id,text\nx,a\n2,b\n", "changed while it was read: a value of 'id' is no Int64"),
+        ("id,text\nx,a\n2,b\n", "changed while it was read: a value of 'id' is not Int64"),
         ("id,texts\n1,a\n2,b\n", "changed while it was read: it has no column 'text'"),
     ],
 )

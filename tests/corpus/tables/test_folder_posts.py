@@ -42,9 +42,7 @@ def test_a_table_beside_a_folder_of_images_is_not_passed_over(tmp_path: Path) ->
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(b"")
     (tmp_path / "tweets.csv").write_text("text\ngood\n")
-    with pytest.raises(
-        InputError, match=rf"name {tmp_path / 'tweets.csv'} and give --images {tmp_path / 'photos'}, or"
-    ):
+    with pytest.raises(InputError, match=rf"pass {tmp_path / 'tweets.csv'} with --images {tmp_path / 'photos'}, or"):
         expand_inputs([str(tmp_path)])
     with pytest.raises(InputError, match="An INPUT is empty"):
         expand_inputs([""])

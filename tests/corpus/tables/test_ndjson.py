@@ -91,7 +91,7 @@ def test_lines_that_are_no_objects_are_unreadable_in_their_place(tmp_path: Path)
     assert chunk.texts.to_list() == ["good", None] * len(bad)
     assert chunk.unreadable.tolist() == [False, True] * len(bad)
     assert [problem.raw for problem in chunk.problems] == bad
-    assert chunk.problems[1].reason == "is no JSON object"
+    assert chunk.problems[1].reason == "is not a JSON object"
 
 
 def test_lines_that_complete_each_other_are_not_taken_for_one(tmp_path: Path) -> None:
@@ -157,9 +157,9 @@ def test_all_suffixes_are_read(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "is empty: one JSON object a line is expected."),
-        (" \n\n", "is empty: one JSON object a line is expected."),
-        ('[{"text": "a"}]', "begins with a JSON array, and one JSON object a line is expected"),
+        ("", "is empty: expected one JSON object per line."),
+        (" \n\n", "is empty: expected one JSON object per line."),
+        ('[{"text": "a"}]', "begins with a JSON array: expected one JSON object per line"),
     ],
 )
 def test_a_file_that_is_no_ndjson_is_a_clear_error(tmp_path: Path, content: str, message: str) -> None:

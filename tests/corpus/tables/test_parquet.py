@@ -116,7 +116,7 @@ def test_texts_as_bytes_and_numbers_are_read(tmp_path: Path) -> None:
     pl.DataFrame({"text": [1, 2]}).write_parquet(path)
     assert read_all(path).texts.to_list() == ["1", "2"]
     pl.DataFrame({"text": [["a"], ["b"]]}).write_parquet(path)
-    with pytest.raises(ColumnError, match="no text: name another one with --text-column"):
+    with pytest.raises(ColumnError, match="not text: choose another one with --text-column"):
         survey(path)
 
 
@@ -126,7 +126,7 @@ def test_strings_that_are_no_utf8_are_replaced_and_said(tmp_path: Path) -> None:
     path = tmp_path / "posts.parquet"
     pq.write_table(pa.table({"text": texts}), path)
     assert read_all(path).frame["text"].to_list() == ["caf\ufffd"]
-    assert "no UTF-8" in survey(path).notes[0]
+    assert "not valid UTF-8" in survey(path).notes[0]
 
 
 def test_the_types_of_several_files_are_widened(tmp_path: Path) -> None:
@@ -160,5 +160,5 @@ def test_a_damaged_page_is_a_clear_error(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[100:4000] = b"\xff" * 3900
     path.write_bytes(data)
-    with pytest.raises(TableError, match="is damaged, it can't be read to its end"):
+    with pytest.raises(TableError, match="is damaged and can't be read to its end"):
         survey(path)

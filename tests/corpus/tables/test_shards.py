@@ -111,8 +111,11 @@ def test_fields_of_the_json_are_columns_and_its_id_the_id(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"{", "has a .json that is no JSON (Expecting property name enclosed in double quotes: line 1 column 2)"),
-        (b"[1]", "has a .json that is no JSON object"),
+        (
+            b"{",
+            "has a .json that is not valid JSON (Expecting property name enclosed in double quotes: line 1 column 2)",
+        ),
+        (b"[1]", "has a .json that is not a JSON object"),
         (b"[" * 100_000, "has a .json that is nested too deeply"),
     ],
 )
@@ -184,7 +187,7 @@ def test_braces_name_many_shards_of_which_some_may_be_missing(tmp_path: Path) ->
         ("00009.tar", 9),
         ("00011.tar", 11),
     ]
-    assert survey.notes == (f"{tmp_path / '00010.tar'} is not there, its posts are left out.",)
+    assert survey.notes == (f"{tmp_path / '00010.tar'} is not there: its posts are left out.",)
     with pytest.raises(InputError, match=r"^None of the 3 shards that .*\{1\.\.3\}\.tar names is there"):
         survey_corpus([str(tmp_path / "{1..3}.tar")], CorpusOptions())
 

@@ -97,7 +97,7 @@ def test_a_cluster_lets_nobody_in_without_its_token(address, corpus, tiny_bundle
     monkeypatch.delenv("RAY_AUTH_TOKEN")
     monkeypatch.setenv("HOME", str(tmp_path))
     done = score(*arguments(corpus, tiny_bundle, tmp_path / "scored.parquet"), "--ray", address, code=2)
-    assert f"The Ray cluster at {address} wants the token with which it was started" in done.stderr
+    assert f"The Ray cluster at {address} asks for a token" in done.stderr
 
 
 def test_shards_are_scored_where_they_lie(address, corpus, tiny_bundle, tmp_path) -> None:

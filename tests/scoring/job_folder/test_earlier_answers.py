@@ -16,7 +16,7 @@ from sentimm.scoring.job import run_job
 from sentimm.scoring.job_folder.job_file import job_path
 from sentimm.scoring.job_folder.progress import read_progress
 from sentimm.scoring.output.problems import name_problems
-from sentimm.storage import atomic as commit
+from sentimm.storage.steps import watching_steps
 from tests.support import corpora, kills
 
 ROWS = 40
@@ -117,7 +117,7 @@ def test_images_that_are_still_missing_stay_so_and_it_may_be_tried_again(options
 
 
 @pytest.mark.slow
-def test_a_stop_at_any_step_is_made_good(options, images, tmp_path, monkeypatch):
+def test_a_stop_at_any_step_is_made_good(options, images, tmp_path):
     shutil.copytree(tmp_path, tmp_path / "kept")
     before = pl.read_parquet(options.output)
     find_images(images)
@@ -133,8 +133,7 @@ def test_a_stop_at_any_step_is_made_good(options, images, tmp_path, monkeypatch)
             if next(steps) == step:
                 raise Killed
 
-        with monkeypatch.context() as patch:
-            patch.setattr(commit, "_reach_step", reach_step)
+        with watching_steps(reach_step):
             try:
                 run(options, retry=BOTH, chunk_rows=24)
                 break
@@ -174,9 +173,7 @@ def test_an_unfinished_retry_does_not_touch_the_output(options, images):
 
 
 def test_there_must_be_something_to_retry(options, tmp_path):
-    with pytest.raises(
-        UsageError, match=r"no finished output .*none(\.parquet)? to retry: give the command without --retry"
-    ):
+    with pytest.raises(UsageError, match=r"no finished output .*none(\.parquet)? to retry: leave out --retry"):
         run(options, output=tmp_path / "none.parquet", retry=BOTH)
     with pytest.raises(JobConflictError, match="--prefix was not given and is x_"):
         run(options, corpus=replace(options.corpus, prefix="x_"), retry=BOTH)

@@ -23,7 +23,7 @@ from sentimm.runtime.engine import Engine
 from sentimm.scoring.job import run_job
 from sentimm.scoring.output.problems import name_problems
 from sentimm.scoring.pipeline import chunk_scorer as pipeline
-from sentimm.storage import atomic as commit
+from sentimm.storage.steps import watching_steps
 from tests.support import corpora
 
 ROWS = 40
@@ -50,7 +50,7 @@ def run(options: ScoreOptions, tell=lambda event: None, **changes):
 
 
 def check(options: ScoreOptions) -> None:
-    """Give the command again, and look whether every row comes out once."""
+    """Run the command again, and check that every row comes out once."""
     run(options)
     scored = pl.read_parquet(options.output, glob=False)
     posts = corpora.make_posts(ROWS)
@@ -76,7 +76,7 @@ def once(kind: type, action, number: int = 1):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "stride"), [(errno.ENOSPC, 1), (errno.EIO, 6), (errno.EROFS, 7)])
-def test_a_disk_that_fails_at_any_step_is_one_sentence_and_the_job_goes_on_later(options, monkeypatch, number, stride):
+def test_a_disk_that_fails_at_any_step_is_one_sentence_and_the_job_goes_on_later(options, number, stride):
     for step in range(1, 200, stride):
         steps = iter(range(1, 10_000))
 
@@ -84,8 +84,7 @@ def test_a_disk_that_fails_at_any_step_is_one_sentence_and_the_job_goes_on_later
             if next(steps) == step:
                 raise OSError(number, os.strerror(number))
 
-        with monkeypatch.context() as patch:
-            patch.setattr(commit, "_reach_step", reach_step)
+        with watching_steps(reach_step):
             try:
                 run(options, chunk_rows=16)
                 break
@@ -158,7 +157,7 @@ def overwrite(path: Path) -> None:
 def test_an_input_that_changes_while_it_runs_is_noticed(options, change, kind, number):
     table = Path(options.inputs[0])
     content, status = table.read_bytes(), table.stat()
-    with pytest.raises(TableError, match=r"posts\.csv (changed while it was scored|can't be read)"):
+    with pytest.raises(TableError, match=r"posts\.csv (changed while it was being scored|can't be read)"):
         run(options, once(kind, lambda: change(table), number))
     assert not options.output.exists()
     table.write_bytes(content)
@@ -200,7 +199,7 @@ def test_a_device_without_memory_for_one_post_is_one_sentence(options, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(Engine, "__init__", break_sessions)
-        with pytest.raises(OutOfMemoryError, match=r"image graph finds no memory on cpu .*buffer of size 7"):
+        with pytest.raises(OutOfMemoryError, match=r"image graph ran out of memory on cpu .*buffer of size 7"):
             run(options)
     check(options)
 
@@ -216,7 +215,7 @@ def test_a_machine_without_memory_is_one_sentence_and_the_job_goes_on_later(opti
 
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "normalize_texts", normalize)
-        with pytest.raises(OutOfMemoryError, match=r"has no memory left.*the same command goes on"):
+        with pytest.raises(OutOfMemoryError, match=r"ran out of memory.*run the same command again to resume"):
             run(options)
     assert 0 < len(list(options.output.with_name("scored.parquet.job").glob("part-????????????.parquet"))) < 5
     check(options)
@@ -258,7 +257,7 @@ def test_a_worker_that_dies_ends_the_job_and_the_job_goes_on_later(options, monk
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no decoder processes")
 def test_decoders_that_something_kills_cost_nothing(options, monkeypatch, tmp_path):
-    monkeypatch.setattr("sentimm.scoring.pipeline.decoder_pool._HAS_PROCESSES", True)
+    monkeypatch.setattr("sentimm.scoring.pipeline.decoder_pool.ISOLATED", True)
     corpora.make_posts(10 * ROWS).write_csv(tmp_path / "posts.csv")
     started = []
 
@@ -266,7 +265,7 @@ def test_decoders_that_something_kills_cost_nothing(options, monkeypatch, tmp_pa
         started.append(process := real(*arguments, **keywords))
         return process
 
-    monkeypatch.setattr("sentimm.scoring.pipeline.decoder_pool.subprocess.Popen", note)
+    monkeypatch.setattr("sentimm.scoring.pipeline.decoder.subprocess.Popen", note)
 
     seen = []
 
@@ -290,9 +289,9 @@ def test_too_many_unreadable_images_end_the_job_and_what_was_done_is_kept(option
     with pytest.raises(FailuresError) as caught:
         run(options, chunk_rows=80, max_failed=24.0)
     assert str(caught.value) == (
-        "30 of 120 images can't be read (25.0%), and --max-failed allows 24%. What is wrong with them is in "
-        f"{name_problems(options.output)}; 240 of 800 posts are kept, and the same command with a larger --max-failed "
-        "goes on."
+        "30 of 120 images can't be read (25.0%), and --max-failed allows 24%. The reasons are in "
+        f"{name_problems(options.output)}. 240 of 800 posts are kept: run the same command with a larger --max-failed "
+        "to resume."
     )
     assert sum(pl.read_csv(name_problems(options.output))["status"] == "image_unreadable") == 30
     with pytest.raises(FailuresError):  # at once
@@ -383,10 +382,10 @@ def test_a_list_of_problems_takes_nothing_away_that_is_not_ours(options, tmp_pat
     (tmp_path / "diary.csv").write_text("dear diary\n")
     (tmp_path / "folder").mkdir()
     for path, words in (
-        (tmp_path / "diary.csv", "does not list problems"),
-        (tmp_path / "folder", "does not list problems"),
-        (Path(options.inputs[0]), "can't be .*posts.csv too"),
-        (options.output, "can't be .*scored.parquet too"),
+        (tmp_path / "diary.csv", "is not a list of problems"),
+        (tmp_path / "folder", "is not a list of problems"),
+        (Path(options.inputs[0]), "can't be written to .*posts.csv, which"),
+        (options.output, "can't be written to .*scored.parquet, which"),
         (tmp_path / "nowhere" / "odd.csv", "There is no folder"),
     ):
         with pytest.raises(UsageError, match=words):

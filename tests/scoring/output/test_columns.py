@@ -8,19 +8,12 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from sentimm.corpus.labels import NO_LABEL
 from sentimm.errors import UsageError
 from sentimm.events import Counts
-from sentimm.scoring.output import columns as output
-from sentimm.scoring.output.columns import (
-    NO_LABEL,
-    OutputColumns,
-    Scores,
-    ViewScores,
-    add_counts,
-    read_facts,
-    regroup_parts,
-    write_file,
-)
+from sentimm.scoring.output.columns import OutputColumns, add_counts
+from sentimm.scoring.output.parquet_files import read_facts, regroup_parts, write_parquet
+from sentimm.scoring.scores import Scores, ViewScores
 
 LABELS = ("negative", "neutral", "positive")
 NOTHING = Counts({}, {}, {})
@@ -72,7 +65,7 @@ def test_views_come_last_and_are_null_where_there_is_nothing_to_say():
     assert frame.rows()[0][-3:] == ("negative", "positive", 0.25)
     assert frame.rows()[1][-3:] == ("neutral", None, None)
     assert frame.to_arrow().schema == columns.arrow_schema
-    with pytest.raises(UsageError, match="a column named 'conflict' already"):
+    with pytest.raises(UsageError, match="already has a column named 'conflict'"):
         OutputColumns({"conflict": pl.Int64()}, LABELS, views=True)
 
 
@@ -83,7 +76,7 @@ def test_a_frame_of_no_posts_gets_the_columns_too():
 
 
 def test_a_column_that_is_there_already_is_named_with_prefix():
-    with pytest.raises(UsageError, match=r"columns named 'sentiment', 'status' already: .* --prefix"):
+    with pytest.raises(UsageError, match=r"already has columns named 'sentiment', 'status': .* --prefix"):
         OutputColumns({"status": pl.String(), "sentiment": pl.String()}, LABELS)
     with_prefix = OutputColumns({"status": pl.String()}, LABELS, prefix="m_")
     assert list(with_prefix.added)[:3] == ["m_sentiment", "m_confidence", "m_p_negative"]
@@ -102,7 +95,7 @@ def test_a_file_is_zstd_with_string_dictionaries_and_our_metadata(tmp_path):
     columns = OutputColumns({"id": pl.Int64()}, LABELS)
     frame = columns.add_scores(pl.DataFrame({"id": list(range(50))}), scores_of(50))
     metadata = {"bundle": "tiny", "fingerprint": {"a": 1}}
-    write_file(tmp_path / "x.parquet", [frame.to_arrow()], columns.arrow_schema, metadata, columns.count(frame))
+    write_parquet(tmp_path / "x.parquet", [frame.to_arrow()], columns.arrow_schema, metadata, columns.count(frame))
     file = pq.ParquetFile(tmp_path / "x.parquet")
     sentiment = file.metadata.row_group(0).column(1)
     assert sentiment.compression == "ZSTD"
@@ -145,16 +138,16 @@ def many_types() -> pl.DataFrame:
     )
 
 
-def test_parts_are_regrouped_with_all_types_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(output, "ROW_GROUP_ROWS", 4)
+def test_parts_are_regrouped_with_all_types_kept(tmp_path):
     frame = many_types()
     other = frame.with_columns(categorical=pl.Series(["q", "z", "q"], dtype=pl.Categorical))
     schema = frame.to_arrow().schema
     parts = [tmp_path / f"{index}.parquet" for index in range(3)]
     for part, rows in zip(parts, (frame, other, frame), strict=True):
-        write_file(part, [rows.to_arrow()], schema, {"fingerprint": {}}, NOTHING)
+        write_parquet(part, [rows.to_arrow()], schema, {"fingerprint": {}}, NOTHING)
     told: list[int] = []
-    write_file(tmp_path / "all.parquet", regroup_parts(parts, told.append), schema, {"fingerprint": {}}, NOTHING)
+    tables = regroup_parts(parts, told.append, rows=4)
+    write_parquet(tmp_path / "all.parquet", tables, schema, {"fingerprint": {}}, NOTHING)
     metadata = pq.read_metadata(tmp_path / "all.parquet")
     assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [4, 4, 1]
     assert told == [4, 8, 9]

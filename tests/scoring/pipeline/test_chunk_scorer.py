@@ -10,13 +10,14 @@ from PIL import Image
 
 from sentimm.bundle.bundle import load_bundle
 from sentimm.corpus import MISSING, Chunk, chunk_frame
+from sentimm.corpus.labels import NO_LABEL
 from sentimm.errors import BundleError, UsageError
 from sentimm.options import CorpusOptions
 from sentimm.runtime.engine import Engine
-from sentimm.scoring.output.columns import MODALITIES, NO_LABEL, STATUSES, Scores
 from sentimm.scoring.pipeline import chunk_scorer as pipeline
-from sentimm.scoring.pipeline import feature_cache as known
 from sentimm.scoring.pipeline.chunk_scorer import ChunkScorer
+from sentimm.scoring.pipeline.feature_cache import ENTRY_BYTES, FeatureCache, Slot
+from sentimm.scoring.scores import STATUSES, USED_MODALITIES, Scores
 from tests.support import corpora
 from tests.support.tiny_bundles import make_bundle
 
@@ -87,7 +88,7 @@ def statuses(scores: Scores) -> list[str]:
 
 
 def modalities(scores: Scores) -> list[str]:
-    return [MODALITIES[modality] for modality in scores.modalities]
+    return [USED_MODALITIES[modality] for modality in scores.modalities]
 
 
 def test_every_kind_of_post_has_its_status_and_modality(tiny_bundle, tmp_path):
@@ -254,16 +255,15 @@ def test_without_dedupe_everything_is_encoded(tiny_bundle, tmp_path):
     assert statuses(scores) == 10 * corpora.STATUSES
 
 
-def test_what_is_known_is_bounded(monkeypatch):
-    monkeypatch.setattr(known, "_BYTES", 3 * (known._ENTRY_BYTES + 4 * 8))
-    found = known.Known(8)
-    slots = [known.Slot(1, position) for position in range(5)]
-    for position, slot in enumerate(slots[:3]):
-        assert found.claim(position, slot) is slot
-    assert found.find(0) is slots[0] and found.claim(0, slots[4]) is slots[0]
-    found.claim(3, slots[3])
-    assert len(found) == 3
-    assert [found.find(key) for key in range(4)] == [slots[0], None, slots[2], slots[3]]
+def test_the_cache_of_features_is_bounded():
+    cache = FeatureCache(8, most_bytes=3 * (ENTRY_BYTES + 4 * 8))
+    slots = [Slot(1, row) for row in range(5)]
+    for row, slot in enumerate(slots[:3]):
+        assert cache.claim(row, slot) is slot
+    assert cache.find(0) is slots[0] and cache.claim(0, slots[4]) is slots[0]
+    cache.claim(3, slots[3])
+    assert len(cache) == 3
+    assert [cache.find(key) for key in range(4)] == [slots[0], None, slots[2], slots[3]]
 
 
 # Overlap
@@ -296,8 +296,8 @@ def test_no_posts_have_no_scores(tiny_bundle):
 
 @pytest.fixture
 def small_slices(monkeypatch):
-    monkeypatch.setattr(pipeline, "_SEQUENCE_BYTES", 1)
-    monkeypatch.setattr(pipeline, "_FEWEST_POSTS", 3)
+    monkeypatch.setattr(pipeline, "SEQUENCE_BYTES", 1)
+    monkeypatch.setattr(pipeline, "FEWEST_POSTS", 3)
 
 
 @pytest.mark.parametrize("views", [False, True])
@@ -308,9 +308,9 @@ def test_a_chunk_in_slices_scores_as_at_once(attending_bundle, tmp_path, monkeyp
     )
     chunk, _ = chunk_frame(posts, CorpusOptions(images=images))
     at_once = score(attending_bundle, chunk, views=views)
-    monkeypatch.setattr(pipeline, "_SEQUENCE_BYTES", 1)
+    monkeypatch.setattr(pipeline, "SEQUENCE_BYTES", 1)
     for size in (1, 2, 5):
-        monkeypatch.setattr(pipeline, "_FEWEST_POSTS", size)
+        monkeypatch.setattr(pipeline, "FEWEST_POSTS", size)
         sliced = score(attending_bundle, chunk, views=views)
         np.testing.assert_allclose(sliced.probabilities, at_once.probabilities, atol=1e-5)
         assert statuses(sliced) == statuses(at_once) == 3 * corpora.STATUSES
@@ -373,5 +373,5 @@ def test_views_are_the_answers_to_each_modality_alone(request, tmp_path, bundle)
 @pytest.mark.parametrize(("heads", "found"), [([], "none"), (["text"], "a head for text only")])
 def test_views_without_heads_are_refused(tmp_path, heads, found):
     bundle = make_bundle(tmp_path / "bundle", heads=heads)
-    with pytest.raises(UsageError, match=f"--views needs .* and tiny has {found}: leave --views away, or train"):
+    with pytest.raises(UsageError, match=f"--views needs .* and tiny has {found}: drop --views, or train"):
         score(bundle, chunk_of(["good"], [None]), views=True)

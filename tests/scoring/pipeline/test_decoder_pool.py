@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from sentimm.images import decode_image
 from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring.job import run_job
 from sentimm.scoring.pipeline import decoder_pool as decoders
-from sentimm.scoring.pipeline.decoder_pool import Decoders
+from sentimm.scoring.pipeline.decoder import Decoder, DecoderLimits
+from sentimm.scoring.pipeline.decoder_pool import DecoderPool
 from tests.support import bad_decoder, corpora
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no decoder processes")
@@ -31,9 +33,7 @@ DIES = {"crash": "SIGSEGV", "abort": "SIGABRT", "exit": "exit code 3"}
 @pytest.fixture
 def bad(monkeypatch):
     """Decoders that hostile files can hurt, and that are not waited for long."""
-    monkeypatch.setattr(decoders, "_COMMAND", bad_decoder.COMMAND)
-    monkeypatch.setattr(decoders, "_SECONDS", 1)
-    monkeypatch.setattr(decoders, "_MEMORY", 1 << 30)
+    monkeypatch.setattr(decoders, "LIMITS", DecoderLimits(seconds=1, memory=1 << 30, code=bad_decoder.CODE))
 
 
 def make_file(shade: int) -> bytes:
@@ -42,7 +42,7 @@ def make_file(shade: int) -> bytes:
     return file.getvalue()
 
 
-def check(decoder: decoders.Decoder, *contents: bytes) -> None:
+def check(decoder: Decoder, *contents: bytes) -> None:
     np.testing.assert_array_equal(decoder.pixels, [decode_image(content, SIZE) for content in contents])
 
 
@@ -65,7 +65,7 @@ def wait_until(holds, seconds: float = 20) -> None:
 def test_pixels_and_reasons_are_those_of_decoding_here():
     good = [make_file(shade) for shade in (0, 100, 200)]
     files = [good[0], b"", good[1], good[2][:-30], b"\x1b[2J"]
-    with Decoders(SIZE, 8) as pool, pool.borrow() as decoder:
+    with DecoderPool(SIZE, 8) as pool, pool.borrow() as decoder:
         errors = decoder.decode(files)
         assert [None if error is None else str(error) for error in errors] == [
             None,
@@ -80,21 +80,21 @@ def test_pixels_and_reasons_are_those_of_decoding_here():
 
 
 def test_a_decoder_is_lent_again_with_its_process():
-    with Decoders(SIZE, 1) as pool:
+    with DecoderPool(SIZE, 1) as pool:
         with pool.borrow() as first, pool.borrow() as second:
             assert first is not second
             first.decode([make_file(1)])
-            pid = first._find_process().pid
+            pid = first.start().pid
         with pool.borrow() as again:
             assert again in (first, second) and again.decoded == 0
-            assert first._find_process().pid == pid
+            assert first.start().pid == pid
     assert not is_running(pid)
 
 
 @pytest.mark.parametrize("fault", DIES)
 def test_a_file_that_kills_its_decoder_is_unreadable_and_the_others_are_not(bad, fault):
     good = [make_file(0), make_file(200)]
-    with Decoders(SIZE, 8) as pool, pool.borrow() as decoder:
+    with DecoderPool(SIZE, 8) as pool, pool.borrow() as decoder:
         errors = decoder.decode([good[0], fault.encode(), good[1]])
         assert [error is None for error in errors] == [True, False, True]
         assert str(errors[1]) == f"can't be decoded: its decoder died ({DIES[fault]})"
@@ -103,40 +103,39 @@ def test_a_file_that_kills_its_decoder_is_unreadable_and_the_others_are_not(bad,
 
 @pytest.mark.parametrize("fault", [b"hang", b"sleep"])
 def test_a_file_that_takes_too_long_is_unreadable(bad, fault):
-    with Decoders(SIZE, 8) as pool, pool.borrow() as decoder:
+    with DecoderPool(SIZE, 8) as pool, pool.borrow() as decoder:
         errors = decoder.decode([make_file(0), fault])
         assert str(errors[1]) == "takes more than 1 seconds to decode"
         check(decoder, make_file(0))
 
 
 def test_a_file_that_takes_too_much_memory_is_unreadable(bad, monkeypatch):
-    monkeypatch.setattr(decoders, "_SECONDS", 60)
-    with Decoders(SIZE, 8) as pool, pool.borrow() as decoder:
-        pid = decoder._find_process().pid
+    monkeypatch.setattr(decoders, "LIMITS", replace(decoders.LIMITS, seconds=60))
+    with DecoderPool(SIZE, 8) as pool, pool.borrow() as decoder:
+        pid = decoder.start().pid
         errors = decoder.decode([b"eat", make_file(0)])
         assert str(errors[0]) == "takes too much memory to decode"
         check(decoder, make_file(0))
-        assert decoder._find_process().pid == pid
+        assert decoder.start().pid == pid
 
 
 def test_what_a_decoder_prints_goes_nowhere(bad, capfd):
-    with Decoders(SIZE, 8) as pool, pool.borrow() as decoder:
+    with DecoderPool(SIZE, 8) as pool, pool.borrow() as decoder:
         assert len(decoder.decode([b"chatter"])) == 1
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_process_that_something_else_kills_costs_no_image():
-    with Decoders(SIZE, 2) as pool, pool.borrow() as decoder:
+    with DecoderPool(SIZE, 2) as pool, pool.borrow() as decoder:
         for shade in (0, 200):
-            os.kill(decoder._find_process().pid, signal.SIGKILL)
+            os.kill(decoder.start().pid, signal.SIGKILL)
             assert decoder.decode([make_file(shade)]) == [None]
         check(decoder, make_file(0), make_file(200))
 
 
-def test_a_decoder_that_hangs_is_not_waited_for_at_the_end(bad, monkeypatch):
-    monkeypatch.setattr(decoders, "_SECONDS", 600)
+def test_a_decoder_that_hangs_is_not_waited_for_at_the_end():
     failures = []
-    pool = Decoders(SIZE, 1)
+    pool = DecoderPool(SIZE, 1, limits=DecoderLimits(seconds=600, code=bad_decoder.CODE))
 
     def decode() -> None:
         try:
@@ -147,10 +146,10 @@ def test_a_decoder_that_hangs_is_not_waited_for_at_the_end(bad, monkeypatch):
 
     thread = threading.Thread(target=decode)
     thread.start()
-    wait_until(lambda: any(decoder.largest for decoder in pool._busy))
-    pool.__exit__()
+    wait_until(lambda: any(decoder.largest for decoder in pool.busy))
+    pool.close()
     thread.join(10)
-    assert failures == ["Images are not decoded any more: the scorer was closed."]
+    assert failures == ["The scorer was closed: it decodes no more images."]
     with pytest.raises(DecoderError), pool.borrow():
         pass
 
@@ -166,11 +165,11 @@ def test_a_decoder_ends_with_the_process_that_it_works_for(tmp_path):
 
 
 def test_interrupting_a_terminal_does_not_end_decoders():
-    with Decoders(SIZE, 1) as pool, pool.borrow() as decoder:
-        pid = decoder._find_process().pid
+    with DecoderPool(SIZE, 1) as pool, pool.borrow() as decoder:
+        pid = decoder.start().pid
         os.kill(pid, signal.SIGINT)
         decoder.decode([make_file(0)])
-        assert decoder._find_process().pid == pid
+        assert decoder.start().pid == pid
 
 
 def test_a_process_that_cannot_be_started_is_one_sentence(monkeypatch):
@@ -178,7 +177,7 @@ def test_a_process_that_cannot_be_started_is_one_sentence(monkeypatch):
         monkeypatch.setattr(sys, "executable", executable)
         with (
             pytest.raises(DecoderError, match=r"process that decodes images can't be started \(.*\): .* --threads"),
-            Decoders(SIZE, 1) as pool,
+            DecoderPool(SIZE, 1) as pool,
             pool.borrow() as decoder,
         ):
             decoder.decode([make_file(0)])
@@ -188,19 +187,18 @@ def test_modules_in_the_working_directory_are_not_imported(tmp_path, monkeypatch
     for name in ("PIL", "numpy", "json"):
         (tmp_path / f"{name}.py").write_text("open('imported', 'w')")
     monkeypatch.chdir(tmp_path)
-    with Decoders(SIZE, 1) as pool, pool.borrow() as decoder:
+    with DecoderPool(SIZE, 1) as pool, pool.borrow() as decoder:
         assert decoder.decode([make_file(0)]) == [None]
     assert not (tmp_path / "imported").exists()
 
 
-def test_memory_of_large_files_is_given_back(monkeypatch):
-    monkeypatch.setattr(decoders, "_LARGE", 1000)
-    with Decoders(SIZE, 1) as pool:
+def test_memory_of_large_files_is_given_back():
+    with DecoderPool(SIZE, 1, limits=DecoderLimits(kept_bytes=1000)) as pool:
         with pool.borrow() as decoder:
             decoder.decode([bytes(2000)])
         with pool.borrow() as other:
             assert other is not decoder
-            assert decoder._file.closed
+            assert decoder.is_closed
 
 
 def test_a_job_goes_on_over_files_that_kill_its_decoders(bad, tiny_bundle, tmp_path):

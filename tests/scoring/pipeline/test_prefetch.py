@@ -9,7 +9,7 @@ import pytest
 
 from sentimm.errors import ImageError
 from sentimm.scoring.pipeline import prefetch as fetching
-from sentimm.scoring.pipeline.prefetch import Fetcher
+from sentimm.scoring.pipeline.prefetch import Prefetcher
 from sentimm.storage import CONNECTIONS, RemoteFile, retrying
 from tests.support.servers import Faults
 
@@ -27,13 +27,13 @@ class Server:
         monkeypatch.setattr(fetching, "read_image", self._read)
 
     def give(self, answer: bytes | ImageError) -> None:
-        """Give this for what was asked for so far."""
+        """Answer what was asked for so far with this."""
         with self._changed:
             self.answers.update(dict.fromkeys(self.asked, answer))
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Give nothing for all that is asked for from now on."""
+        """Answer all that is asked for from now on with nothing."""
         with self._changed:
             self._has_ended = True
             self._changed.notify_all()
@@ -58,7 +58,7 @@ class Server:
 
 def test_a_few_images_are_asked_for_until_it_is_known_how_large_they_are(monkeypatch):
     server, answer = Server(monkeypatch), b"small"
-    with Fetcher() as fetcher:
+    with Prefetcher() as fetcher:
         fetcher.expect(IMAGES)
         assert server.wait_for(8) == 8
         server.give(ImageError("is not there"))  # which says nothing of the size of others
@@ -75,7 +75,7 @@ def test_a_few_images_are_asked_for_until_it_is_known_how_large_they_are(monkeyp
 
 def test_large_images_are_asked_for_a_few_at_a_time_until_small_ones_come(monkeypatch):
     server = Server(monkeypatch)
-    with Fetcher() as fetcher:
+    with Prefetcher() as fetcher:
         fetcher.expect(IMAGES)
         assert server.wait_for(8) == 8
         server.give(bytes(100 << 20))
@@ -93,7 +93,7 @@ def test_nothing_is_asked_for_again_when_nobody_waits_any_more(monkeypatch, web)
     monkeypatch.setattr(retrying, "_FIRST_WAIT", 600)
     monkeypatch.setattr(retrying, "_LONGEST_WAIT", 600)
     with web.failing(Faults(refused=1)):
-        with Fetcher() as fetcher:
+        with Prefetcher() as fetcher:
             fetcher.expect([RemoteFile(f"{web.url}/{number}.png") for number in range(5)])
             deadline = time.monotonic() + 20
             while web.requests.total() < 5 and time.monotonic() < deadline:

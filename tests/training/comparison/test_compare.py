@@ -11,7 +11,7 @@ import pytest
 from sentimm.errors import InputError, JobConflictError, OutputError, UsageError
 from sentimm.training.comparison.compare import compare_models
 from sentimm.training.comparison.results import Comparison
-from sentimm.training.comparison.seen import find_seen, hash_images
+from sentimm.training.comparison.seen import flag_seen, hash_images
 from sentimm.training.data.posts import load_posts
 from sentimm.training.events import BatchTrained, ComparedRun, ComparisonEvent, FeaturesExtracted
 from sentimm.training.options import CompareOptions, TrainOptions
@@ -157,7 +157,7 @@ def test_posts_seen_in_training_are_left_out_on_request(options: TrainOptions, t
     posts, validation = (
         load_posts([table], training, BOTH, IMAGE_SIZE) for table in (training.inputs[0], training.val)
     )
-    seen = find_seen(posts, validation, *(hash_images(side, lambda *_: None) for side in (posts, validation)))
+    seen = flag_seen(posts, validation, *(hash_images(side, lambda *_: None) for side in (posts, validation)))
     assert found.seen == seen.sum() and seen[:8].all() and not seen.all()
     for model, there in (("bert", validation.text >= 0), ("resnet", validation.image >= 0)):
         (run,) = next(each for each in found.models if each.model == model).runs
@@ -186,12 +186,12 @@ def test_mistakes_are_found_before_anything_is_trained(
     frozen = replace(plain, freeze=("image",))
     refuse({"training": frozen, "models": ("bert",)}, UsageError, "--freeze image: none of bert has such an encoder")
     composed = replace(compared.training, composed=0.5, literal=False)
-    refuse({"training": composed}, UsageError, "--composed needs both heads: give --heads text,image")
+    refuse({"training": composed}, UsageError, "--composed needs both heads: use --heads text,image")
     refuse({"training": composed, "models": ("bert",)}, UsageError, "--composed changes none of bert")
     labels = {"labels": ("sad", "glad"), "heads": BOTH}
     refuse({"training": replace(composed, **labels)}, UsageError, "needs a label named `neutral`")
     refuse({"folder": tmp_path / "file"}, OutputError, "is a file: name a folder with -o")
-    refuse({"folder": tmp_path}, UsageError, "is there already and holds no comparison")
+    refuse({"folder": tmp_path}, UsageError, "already exists and holds no comparison")
     texts = replace(compared.training, images=None, freeze=())
     refuse(
         {"training": texts},
@@ -199,12 +199,12 @@ def test_mistakes_are_found_before_anything_is_trained(
         "None of the 21 posts to train on has an image .*, and ote learns from both",
     )
     for changes, error, message in (
-        ({"image_encoder": "resnet5"}, UsageError, "--image-encoder 'resnet5' is not a known model"),
+        ({"image_encoder": "resnet5"}, UsageError, "--image-encoder 'resnet5' is not a supported model"),
         ({"image_levels": 9}, UsageError, "--image-levels 9: the image encoder"),
         ({"text_encoder": str(tmp_path)}, InputError, "can't be loaded from the folder"),
     ):
         refuse({"training": replace(compared.training, **changes)}, error, message)
     refuse({"models": ()}, UsageError, "--models needs one or more different models")
-    refuse({"seeds": 0}, UsageError, "--seeds must be at least 1")
+    refuse({"seeds": 0}, UsageError, "--seeds is 0, but it must be at least 1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     refuse({}, UsageError, "trains in one process")

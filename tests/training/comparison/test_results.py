@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
-from sentimm.plots import draw_comparison
+from sentimm.training.comparison.plot import draw_comparison
 from sentimm.training.comparison.results import (
     Comparison,
     RunFigures,
@@ -82,7 +82,7 @@ def test_figures_without_seen_posts_have_tables_of_their_own(found: Comparison) 
     titles = dict(list_tables(replace(found, models=(without,), seen=7)))
     assert list(titles) == ["Best epoch", "Last epoch", "Best epoch, without posts seen in training"]
     assert titles["Best epoch, without posts seen in training"][1][1] == "70.0"
-    assert "7 validation posts have a text" in " ".join(list_notes(replace(found, seen=7)))
+    assert "7 validation posts share a text" in " ".join(list_notes(replace(found, seen=7)))
 
 
 def test_markdown_says_what_was_compared_and_is_a_table(found: Comparison) -> None:

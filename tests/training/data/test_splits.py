@@ -8,7 +8,7 @@ import pytest
 
 from sentimm.errors import InputError, UsageError
 from sentimm.training.data.posts import LabelledPosts, load_posts
-from sentimm.training.data.prepare import cut_data, load_data
+from sentimm.training.data.prepare import load_data, split_for_model
 from sentimm.training.data.splits import split_fold, split_posts
 from sentimm.training.options import TrainOptions
 from tests.support.tiny_models import IMAGE_SIZE
@@ -111,7 +111,7 @@ def test_every_model_and_seed_has_the_same_split(options: TrainOptions, changes:
 def test_a_table_for_validation_is_not_split(options: TrainOptions) -> None:
     named = replace(options, val=options.inputs[0], split_seed=4)
     posts = load_posts(options.inputs, options, ("text", "image"), IMAGE_SIZE)
-    data = cut_data(named, posts, posts)
+    data = split_for_model(named, posts, posts)
     assert len(data.training) == len(data.validation) == len(posts)
     with pytest.raises(UsageError, match="--folds validates with parts of INPUT in turn, and --val names a table"):
         replace(named, folds=3)

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from sentimm.errors import UsageError
-from sentimm.models.fusion import SentimentModel
+from sentimm.models.sentiment_model import SentimentModel
 from sentimm.training.data.posts import load_posts
 from sentimm.training.events import EpochTrained, StoppedEarly
 from sentimm.training.learning.averaged_weights import AveragedWeights
-from sentimm.training.learning.objective import weigh_classes
-from sentimm.training.learning.optimizer import arrange_convolutions, freeze_statistics, make_optimizer
+from sentimm.training.learning.objective import compute_class_weights
+from sentimm.training.learning.optimizer import freeze_statistics, make_optimizer, speed_up_convolutions
 from sentimm.training.model import load_model
 from sentimm.training.options import TrainOptions
 from tests.support.tiny_models import IMAGE_SIZE
@@ -62,7 +62,7 @@ def test_fast_convolutions_give_what_plain_ones_give(options: TrainOptions, mode
     pixels = torch.randint(0, 256, (4, 3, IMAGE_SIZE, IMAGE_SIZE), dtype=torch.uint8)
     with torch.inference_mode():
         plain = model.image(pixels).features
-        arrange_convolutions(model, replace(options, mixed_precision="bf16"), torch.device("cpu"))
+        speed_up_convolutions(model, replace(options, mixed_precision="bf16"), torch.device("cpu"))
         torch.testing.assert_close(model.image(pixels).features, plain)
         with torch.autocast("cpu", torch.bfloat16):
             torch.testing.assert_close(model.image(pixels).features.float(), plain, rtol=0.1, atol=0.1)
@@ -78,7 +78,7 @@ def test_averaged_weights_follow_the_formula_and_give_the_model_its_own_back() -
         averaged.update()
         decay = min(0.3, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * value
-    with averaged.applied():
+    with averaged.apply():
         assert layer.weight.item() == pytest.approx(expected)
     assert layer.weight.item() == 4.0
 
@@ -107,10 +107,10 @@ def test_balanced_weights_are_inverse_to_what_an_epoch_sees() -> None:
     targets = np.asarray([0, 0, 0, 1, 2, 2, -1], dtype=np.int64)
     tables = np.asarray([0, 0, 0, 0, 1, 1, 0], dtype=np.int64)
     # Seen in an epoch: 3, 1 and 1.
-    assert weigh_classes(targets, tables, options) == pytest.approx([5 / 9, 5 / 3, 5 / 3])
+    assert compute_class_weights(targets, tables, options) == pytest.approx([5 / 9, 5 / 3, 5 / 3])
     given = replace(options, class_weights=(1.0, 2.0, 3.0))
-    assert weigh_classes(targets, tables, given).tolist() == [1, 2, 3]
-    assert weigh_classes(targets, tables, replace(options, class_weights=())).tolist() == [1, 1, 1]
+    assert compute_class_weights(targets, tables, given).tolist() == [1, 2, 3]
+    assert compute_class_weights(targets, tables, replace(options, class_weights=())).tolist() == [1, 1, 1]
 
 
 @pytest.mark.slow
@@ -147,7 +147,7 @@ def test_a_run_gives_its_weights_to_another(options: TrainOptions, tmp_path: Pat
     emotions = taken(replace(onward, labels=("joy", "anger", "negative")))
     assert {name.split(".")[0] for name in emotions} <= {"text", "image", "missing_text", "missing_image"}
     with pytest.raises(
-        UsageError, match=r"its image encoder is not this model's: .* --width 24 and --image-levels 1\."
+        UsageError, match=r"its image encoder differs from this model's\. .* --width 24 and --image-levels 1\."
     ):
         load_model(replace(onward, image_levels=2), posts)
     finer = replace(options, epochs=1, fusion="resnet", image_levels=2)
@@ -167,7 +167,7 @@ def test_a_run_gives_its_weights_to_another(options: TrainOptions, tmp_path: Pat
 def test_a_run_of_another_model_is_refused(options: TrainOptions, tmp_path: Path) -> None:
     first, _ = train(replace(options, epochs=1, fusion="bert", pooling="cls"), tmp_path / "first")
     posts = load_posts(options.inputs, options, BOTH, IMAGE_SIZE)
-    with pytest.raises(UsageError, match=r"its text encoder is not this model's: .* --width 24"):
+    with pytest.raises(UsageError, match=r"its text encoder differs from this model's\. .* --width 24"):
         load_model(replace(options, init=first.path, width=36), posts)
     with pytest.raises(UsageError, match=r"\(bert\) and this one \(resnet\) have no encoder in common"):
         load_model(replace(options, init=first.path, fusion="resnet"), posts)

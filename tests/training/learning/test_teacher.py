@@ -15,10 +15,10 @@ from sentimm.errors import InputError, RunError, RunNotFoundError, UsageError
 from sentimm.training.data.batches import Batch
 from sentimm.training.data.posts import LabelledPosts, load_posts
 from sentimm.training.data.prepare import load_data
-from sentimm.training.events import TeacherAsked
+from sentimm.training.events import TeacherScored
 from sentimm.training.learning.objective import Objective, encode_batch
 from sentimm.training.learning.processes import make_accelerator
-from sentimm.training.learning.teacher import ask_teacher, open_teacher
+from sentimm.training.learning.teacher import compute_answers, open_teacher
 from sentimm.training.model import load_model
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run
@@ -40,9 +40,9 @@ def posts(options: TrainOptions) -> LabelledPosts:
     return load_posts(options.inputs, options, BOTH, IMAGE_SIZE)
 
 
-def ask(run: Run, posts: LabelledPosts, options: TrainOptions, cache: Path) -> tuple[np.ndarray, list[TeacherAsked]]:
-    events: list[TeacherAsked] = []
-    answers = ask_teacher(run, posts, cache, make_accelerator(options), events.append)  # type: ignore[arg-type]
+def ask(run: Run, posts: LabelledPosts, options: TrainOptions, cache: Path) -> tuple[np.ndarray, list[TeacherScored]]:
+    events: list[TeacherScored] = []
+    answers = compute_answers(run, posts, cache, make_accelerator(options), events.append)  # type: ignore[arg-type]
     return answers, events
 
 
@@ -102,19 +102,19 @@ def test_what_is_learnt_is_the_mean_of_label_and_answer(
     batch = Batch(
         ids=torch.randint(5, 20, (3, 6)),
         mask=torch.ones(3, 6, dtype=torch.int64),
-        text_raw=None,
+        frozen_text=None,
         pixels=torch.randint(0, 256, (3, 3, IMAGE_SIZE, IMAGE_SIZE), dtype=torch.uint8),
-        image_raw=None,
+        frozen_image=None,
         text_index=torch.tensor([0, 1, 2, 3]),
         image_index=torch.tensor([0, 1, 3, 2]),
         label=torch.tensor([0, 1, 2, 0]),
         text_label=torch.tensor([1, 2, -1, -1]),
         image_label=torch.tensor([-1, 0, -1, 1]),
         table=torch.tensor([0, 0, 1, 0]),
-        taught=torch.randn(4, 3, 3).softmax(dim=2),
+        teacher_answers=torch.randn(4, 3, 3).softmax(dim=2),
     )
-    assert batch.taught is not None
-    batch.taught[1, 0] = batch.taught[1, 2] = torch.nan
+    assert batch.teacher_answers is not None
+    batch.teacher_answers[1, 0] = batch.teacher_answers[1, 2] = torch.nan
     fused = model.fuse(*encode_batch(model, batch), batch.text_index, batch.image_index)
     assert fused.text_scores is not None and fused.image_scores is not None
     classes = torch.tensor([1.5, 1.0, 0.5])
@@ -127,7 +127,7 @@ def test_what_is_learnt_is_the_mean_of_label_and_answer(
             target = (1 - weight) * target + weight * answer
         return -(classes * (0.9 * target + 0.1 / 3) * scores.log_softmax(dim=0)).sum()
 
-    answer = batch.taught
+    answer = batch.teacher_answers
     expected = (
         cross_entropy(fused.fused[0], 0, answer[0, 0])
         + cross_entropy(fused.fused[1], 1, None)
@@ -180,9 +180,9 @@ def test_a_teacher_that_cannot_teach_is_refused_before_anything_is_trained(
     assert open_teacher(options) is None
     with pytest.raises(RunNotFoundError, match="is not a training run"):
         open_teacher(replace(options, teacher=tmp_path))
-    with pytest.raises(UsageError, match="knows the labels negative, neutral, positive, not bad, good"):
+    with pytest.raises(UsageError, match="has the labels negative, neutral, positive, not bad, good"):
         open_teacher(replace(options, teacher=teacher.path, labels=("bad", "good")))
-    with pytest.raises(UsageError, match=r"\(bert\) reads nothing that resnet reads"):
+    with pytest.raises(UsageError, match=r"\(bert\) and resnet have no modality in common"):
         start_run(
             replace(options, inputs=("gone.csv",), fusion="resnet", teacher=teacher.path),
             tmp_path / "run",

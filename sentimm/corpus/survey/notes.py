@@ -1,0 +1,83 @@
+"""The notes of a survey: sentences about what a person should know before scoring."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+
+import polars as pl
+
+from sentimm.corpus.columns import IMAGE_NAMES, ColumnChoice, holds_bytes, list_used
+from sentimm.corpus.survey.image_counter import ImageCounter
+from sentimm.corpus.survey.long_cells import MAX_LINES
+from sentimm.corpus.survey.post_counter import PostCounter
+from sentimm.corpus.tables.base import Table
+from sentimm.corpus.tables.formats import find_compression
+
+
+def note_mixed_types(tables: Sequence[Table], schema: Mapping[str, pl.DataType]) -> Iterator[str]:
+    """Yield a note for each column whose types in the tables have nothing in common but text."""
+    for name, dtype in schema.items():
+        found = {str(table.types[name]): table.path for table in tables if name in table.types}
+        if dtype == pl.String and len(found) > 1 and str(pl.String()) not in found:
+            listed = " and ".join(f"{each} in {path}" for each, path in list(found.items())[:2])
+            yield f"The column {name!r} is {listed}: it is written as text, so that no value changes."
+
+
+def note_unused_images(
+    table: Table, choice: ColumnChoice, columns: Mapping[str, pl.DataType], images: ImageCounter, uses_images: bool
+) -> Iterator[str]:
+    """Yield notes about columns that name or hold images, none of which is used.
+
+    Args:
+        table: the first table.
+        choice: the columns used.
+        columns: all columns of the tables.
+        images: the images that were counted.
+        uses_images: images were not left out on purpose.
+    """
+    ignored, has_names = choice.ignored_image, bool(images.names)
+    if ignored is not None and has_names:
+        yield f"The column {ignored!r} names images, which are not used: give their folder with --images."
+    if uses_images and choice.image is None:
+        used = list_used(choice)
+        for name, dtype in ((name, dtype) for name, dtype in columns.items() if name not in used):
+            if holds_bytes(dtype):
+                yield f"The column {name!r} holds bytes: if these are images, name it with --image-column."
+            elif name.lower() in IMAGE_NAMES and dtype.is_nested():
+                yield f"The column {name!r} holds {dtype}, which is not used: an image is one name, or its bytes."
+    if has_names and images.only_urls and (ignored or choice.image):
+        yield _suggest_download(table, choice.text, str(ignored or choice.image))
+
+
+def note_damage(counter: PostCounter) -> Iterator[str]:
+    """Yield notes about cells that may hold many posts, and about records that can't be read."""
+    if count := counter.long_cells.count:
+        cells = f"{count} cells have" if count > 1 else "1 cell has"
+        yield (
+            f"{cells} more than 1 MB or {MAX_LINES:,} lines; the first: {counter.long_cells.first}. Check the quotes "
+            "there: one that is not closed merges the posts below into its cell."
+        )
+    if count := counter.unreadable:
+        records = f"{count} records" if count > 1 else "1 record"
+        yield f"{records} can't be read as a row; the first: {counter.first_unreadable}."
+
+
+def _suggest_download(table: Table, text: str | None, urls: str) -> str:
+    """Return the command that downloads images which are named by URLs."""
+    begin = f"The images in the column {urls!r} are URLs, which are not downloaded."
+    compression = find_compression(table.path)
+    if table.format not in ("csv", "tsv", "ndjson", "parquet") or compression == "zstd":
+        return f"{begin} img2dataset downloads those of a CSV or Parquet table: convert this one."
+    kind = {"ndjson": "jsonl"}.get(table.format, table.format) + (".gz" if compression == "gzip" else "")
+    others = [name for name in table.columns if name not in (urls, text)]
+    folder = f"{table.path.name.split('.')[0]}-images"
+    words = ["img2dataset", "--url_list", str(table.path), "--input_format", kind, "--url_col", urls]
+    words += ["--caption_col", text] if text else []
+    words += ["--save_additional_columns", json.dumps(others, ensure_ascii=False)] if others else []
+    words += ["--resize_mode", "no", "--output_format", "webdataset", "--output_folder", folder]
+    return (
+        f"{begin} `{shlex.join(words)}` downloads them into a folder that can be scored (sentimm score "
+        f"{shlex.quote(folder)}); posts whose image can't be downloaded are left out."
+    )

@@ -1,0 +1,109 @@
+"""One pass over all tables: posts, texts, images and what is wrong with them, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import polars as pl
+
+from sentimm.corpus.chunks import keep_columns, read_texts
+from sentimm.corpus.columns import ColumnChoice, list_used
+from sentimm.corpus.image_lookup import ImageLookup
+from sentimm.corpus.survey.column_types import TypeInference
+from sentimm.corpus.survey.image_counter import ImageCounter
+from sentimm.corpus.survey.long_cells import LongCellCounter
+from sentimm.corpus.survey.repeated_texts import RepeatCounter
+from sentimm.corpus.tables.base import Block, Table, head_block
+from sentimm.errors import TableError
+from sentimm.options import CorpusOptions
+
+Progress = Callable[[int], None]
+
+
+class PostCounter:
+    """Counts the posts of tables, for one choice of columns.
+
+    Attributes:
+        rows: posts of each table, `--limit` respected.
+        texts: posts with a text.
+        repeats: which of these texts repeat an earlier one.
+        images: posts with an image.
+        inferences: of each table without types, what its values say of its columns' types.
+        long_cells: cells that may hold many posts.
+        unreadable: records that can't be read as a row.
+        first_unreadable: where the first of them is, and what is wrong with it.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[Table],
+        folders: Sequence[ImageLookup | None],
+        choice: ColumnChoice,
+        options: CorpusOptions,
+    ) -> None:
+        self.rows = [0] * len(tables)
+        self.texts = 0
+        self.repeats = RepeatCounter()
+        self.images = ImageCounter(choice, options)
+        self.inferences = [TypeInference() for _ in tables]
+        self.long_cells = LongCellCounter()
+        self.unreadable, self.first_unreadable = 0, ""
+        self._tables = tables
+        self._folders = folders
+        self._choice = choice
+        self._options = options
+
+    def read_tables(self, progress: Progress | None) -> None:
+        """Read all rows up to the limit; `progress` is told the rows seen so far.
+
+        Raises:
+            TableError: a table is damaged.
+        """
+        for number, table in enumerate(self._tables):
+            for block in self._read_blocks(number, table):
+                if self._options.limit is not None:
+                    block = head_block(block, self._options.limit - sum(self.rows))
+                if block.rows:
+                    self._add(number, block)
+                if progress is not None:
+                    progress(sum(self.rows))
+                if sum(self.rows) == self._options.limit:
+                    return
+
+    def _read_blocks(self, number: int, table: Table) -> Iterator[Block]:
+        """Read a table; where it is damaged, the error says how far it can be read."""
+        try:
+            yield from table.read_blocks(self._choose_columns(table))
+        except TableError as error:
+            if not (rows := self.rows[number]):
+                raise
+            raise TableError(
+                f"{error} Its first {rows:,} rows can be read: use --limit {sum(self.rows)} for these."
+            ) from error
+
+    def _choose_columns(self, table: Table) -> list[str] | None:
+        if table.grows:
+            return None
+        needed = list_used(self._choice)
+        if not table.types and self._options.infer_types:
+            needed += keep_columns(table.columns, self._options)
+        return list(dict.fromkeys(needed))
+
+    def _add(self, number: int, block: Block) -> None:
+        table, frame, start = self._tables[number], block.frame, self.rows[number]
+        self.rows[number] += block.rows
+        if missing := [name for name in list_used(self._choice) if name not in frame.columns]:
+            frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in missing)
+        if self._options.infer_types and not table.types:
+            self.inferences[number].add(block)
+        texts = read_texts(frame, self._choice).drop_nulls()
+        texts = texts.filter(texts.str.contains(r"\S"))
+        self.texts += len(texts)
+        self.repeats.add(texts)
+        self.images.add(frame, self._folders[number])
+        if table.may_swallow_rows:
+            self.long_cells.add(block, start, table.path)
+        if block.problems and not self.unreadable:
+            first = block.problems[0]
+            self.first_unreadable = f"row {start + first.row} of {table.path} {first.reason}"
+        self.unreadable += len(block.problems)

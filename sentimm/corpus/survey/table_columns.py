@@ -1,0 +1,92 @@
+"""The columns of several tables together, as they are in the files and as they are kept for the output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from sentimm.corpus.chunks import keep_columns
+from sentimm.corpus.columns import holds_bytes
+from sentimm.corpus.survey.column_types import TypeInference, merge_types
+from sentimm.corpus.tables.base import Table
+from sentimm.corpus.wording import list_names
+from sentimm.errors import ColumnError
+from sentimm.options import CorpusOptions
+
+# What is added with several inputs: the file, and the place in it.
+SOURCE, ROW = "source", "row"
+
+
+def collect_columns(tables: Sequence[Table]) -> dict[str, pl.DataType]:
+    """Return all columns of all tables with their types in the files, String where the format has none.
+
+    Raises:
+        ColumnError: the columns of two tables differ (NDJSON apart, whose keys may still appear).
+    """
+    check_same_columns([table for table in tables if not table.grows])
+    types: dict[str, pl.DataType] = {}
+    for table in tables:
+        for name in table.columns:
+            dtype = table.types.get(name, pl.String())
+            if name not in types or holds_bytes(dtype):
+                types[name] = dtype
+    return types
+
+
+def check_same_columns(tables: Sequence[Table]) -> None:
+    """Check that the tables have the same columns; several of NDJSON need not, as a missing key is a null there.
+
+    Raises:
+        ColumnError: a table lacks a column.
+    """
+    if all(table.grows for table in tables):
+        return
+    first = tables[0]
+    for table in tables[1:]:
+        for one, other in ((first, table), (table, first)):
+            if lacking := [name for name in one.columns if name not in other.columns]:
+                raise ColumnError(
+                    f"The inputs' columns differ: {other.path} lacks {list_names(lacking)}, which {one.path} has. "
+                    "Make them agree, or give the inputs one by one."
+                )
+
+
+def find_schema(
+    tables: Sequence[Table],
+    inferences: Sequence[TypeInference],
+    columns: Mapping[str, pl.DataType],
+    options: CorpusOptions,
+) -> dict[str, pl.DataType]:
+    """Find the columns that are kept for the output, with their types and in their order.
+
+    Args:
+        tables: the tables.
+        inferences: what their values say of the types of their columns, where the formats have none.
+        columns: all columns of all tables.
+        options: what to keep.
+
+    Raises:
+        ColumnError: a column that is named is not there, has no common type, or is one that is added.
+        TableError: a column can't be read.
+    """
+    kept = keep_columns(list(columns), options)
+    for table in tables:
+        table.check_readable(kept)
+    inferred = [inference.find_types() for inference in inferences]
+    schema = {}
+    for name in kept:
+        found: list[tuple[object, pl.DataType | None]] = [
+            (table.path, table.types.get(name, each.get(name))) for table, each in zip(tables, inferred, strict=True)
+        ]
+        schema[name] = merge_types(name, found)
+    if len(tables) > 1:
+        for name, dtype in ((SOURCE, pl.String()), (ROW, pl.Int64())):
+            added = options.prefix + name
+            if added in kept:
+                raise ColumnError(
+                    f"With several inputs a column {added!r} is added, but they already have one: choose another name "
+                    "with --prefix, or leave theirs out with --columns."
+                )
+            schema[added] = dtype
+    return schema

@@ -1,0 +1,50 @@
+"""The formats of tables: the suffixes of their files, their compressions, and the bytes that files begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePath
+
+TYPED_FORMATS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+}
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".json": "ndjson",
+    ".tar": "webdataset",
+    **TYPED_FORMATS,
+}
+COMPRESSIONS = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
+UNPACKERS = {".tar.gz": "gunzip", ".tgz": "gunzip", ".tar.zst": "unzstd", ".tar.zstd": "unzstd"}  # of compressed shards
+
+COMPRESSION_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+ARROW_MAGIC, FEATHER_1_MAGIC = b"ARROW1", b"FEA1"
+FOREIGN_MAGIC = {  # what is no text, and can't be compressed text
+    b"PK\x03\x04": "a ZIP archive or an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"SQLite format 3": "an SQLite database",
+    b"PAR1": "a Parquet file",
+}
+
+
+def find_format(name: str) -> str | None:
+    """Return the format of a file by its name; None: it is none of ours."""
+    suffixes = [suffix.lower() for suffix in PurePath(name).suffixes]
+    if suffixes and suffixes[-1] in COMPRESSIONS:
+        suffixes.pop()
+        return FORMATS.get(suffixes[-1]) if suffixes and suffixes[-1] not in (*TYPED_FORMATS, ".tar") else None
+    return FORMATS.get(suffixes[-1]) if suffixes else None
+
+
+def find_compression(path: Path) -> str | None:
+    """Return the compression that a file's name tells: gzip or zstd; None: none."""
+    return COMPRESSIONS.get(path.suffix.lower())

@@ -1,0 +1,79 @@
+"""A file or folder opened as a table, by its suffix."""
+
+from __future__ import annotations
+
+import shlex
+import stat
+from pathlib import Path
+
+from sentimm.corpus.tables.arrow import ArrowTable
+from sentimm.corpus.tables.base import Table
+from sentimm.corpus.tables.delimited import DelimitedTable
+from sentimm.corpus.tables.folder_posts import FolderTable
+from sentimm.corpus.tables.formats import UNPACKERS, find_format
+from sentimm.corpus.tables.ndjson import NdjsonTable
+from sentimm.corpus.tables.parquet import ParquetTable
+from sentimm.corpus.tables.shards import ShardTable
+from sentimm.corpus.tables.text_stream import describe_foreign
+from sentimm.errors import InputError, TableError
+from sentimm.storage import is_web, store_of
+
+
+def open_table(path: Path) -> Table:
+    """Open a file or folder as a table, by its suffix.
+
+    Raises:
+        InputError: it is not there, is no regular file, or its suffix names no format.
+        TableError: it can't be read.
+    """
+    try:
+        mode = store_of(path).find_mode(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise explain_absence(path) from error
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
+    if stat.S_ISDIR(mode):
+        return FolderTable(path)
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path} is not a regular file, but a table is read twice: write it to a file first.")
+    match _choose_format(path):
+        case "parquet":
+            return ParquetTable(path)
+        case "arrow":
+            return ArrowTable(path)
+        case "webdataset":
+            return ShardTable(path)
+        case text_format:
+            _check_text(path, text_format.upper())
+            return NdjsonTable(path) if text_format == "ndjson" else DelimitedTable(path, text_format)
+
+
+def explain_absence(name: str | Path) -> InputError:
+    """Return the error for an INPUT that is not there."""
+    return InputError(
+        f"{name} is not there: name a table of posts (CSV, TSV, NDJSON, Parquet, Arrow), shards (.tar) or a folder."
+    )
+
+
+def _choose_format(path: Path) -> str:
+    for suffix, unpacker in UNPACKERS.items():
+        if path.name.lower().endswith(suffix):
+            raise InputError(
+                f"{path} is a compressed archive, in which no image can be looked up: decompress it to a .tar "
+                f"(`{unpacker} {shlex.quote(path.name)}`)."
+            )
+    found = find_format(path.name.split("?")[0] if is_web(path) else path.name)
+    if found is None:
+        raise InputError(
+            f"The format of {path} is unknown: its name must end in .csv, .tsv, .ndjson, .jsonl, .parquet, .arrow or "
+            ".tar (text formats also in .gz or .zst)."
+        )
+    return found
+
+
+def _check_text(path: Path, format_: str) -> None:
+    if foreign := describe_foreign(path):
+        raise TableError(
+            f"{path} is {foreign}, not {format_}: export the table as {format_}, or give the file the suffix of its "
+            "format."
+        )

@@ -1,0 +1,235 @@
+"""Image backbones: torchvision's ResNets and timm's models, as last feature maps of uint8 images.
+
+A backbone is named `resnet18` ... `resnet152` (torchvision), `timm:NAME`, or `resnet50-half` (ResNet-50 of half the
+width, its strides where Caffe has them: the network of Yahoo's open_nsfw). `NAME=FILE` loads a local state dict instead
+of the published weights, a FILE alone is read as the model that its name begins with (`resnet50-0676ba61.pth`), and
+`A+B` puts two backbones side by side.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sentimm.errors import InputError, UsageError
+
+_RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+_HALF_RESNET = "resnet50-half"
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+_HALF_MEAN = (123 / 255, 117 / 255, 104 / 255)
+_HALF_STD = (1 / 255, 1 / 255, 1 / 255)
+
+
+class ImageBackbone(nn.Module):
+    """A convolutional network without its classifier: uint8 (batch, 3, size, size) to (batch, channels, h, w).
+
+    `network` returns a list of maps, the last of which is the coarsest; `channels` counts those of all of them.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, channels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.network = network
+        self.channels = channels
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255, persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the last feature map and those of finer levels, averaged to its size: (batch, channels, h, w)."""
+        *finer, last = self._list_maps(pixels)
+        high, wide = last.shape[2:]
+        return torch.cat([*(F.adaptive_avg_pool2d(each, (high, wide)) for each in finer), last], dim=1)
+
+    def average(self, pixels: Tensor) -> Tensor:
+        """Return the average of each map over its own cells: float (batch, channels)."""
+        return torch.cat([each.mean(dim=(2, 3)) for each in self._list_maps(pixels)], dim=1)
+
+    def _list_maps(self, pixels: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = self.network((pixels.to(self.mean.dtype) - self.mean) / self.std)
+        return maps
+
+
+def parse_backbones(names: str) -> tuple[tuple[str, Path | None], ...]:
+    """Split the value of `--image-encoder` into (name, local state dict or None) pairs."""
+    return tuple(_parse_backbone(part.strip()) for part in names.split("+"))
+
+
+def build_backbone(name: str, *, pretrained: bool, weights: Path | None = None, levels: int = 1) -> ImageBackbone:
+    """Build a backbone by name, with its published weights or those of a local state dict on request.
+
+    It returns the last map of each of its last `levels` resolutions; 1: the network's last map alone.
+
+    Raises:
+        UsageError: there is no such model, or it has fewer levels.
+        InputError: the weights can't be loaded or don't fit.
+    """
+    if name.startswith("timm:"):
+        return _build_timm(name.removeprefix("timm:"), pretrained, weights, levels)
+    if name in _RESNETS:
+        return _build_resnet(name, pretrained, weights, levels)
+    if name == _HALF_RESNET:
+        return _build_half_resnet(pretrained, weights, levels)
+    raise UsageError(
+        f"--image-encoder {name!r} is not a supported model: use one of {', '.join(_RESNETS)}, {_HALF_RESNET}, "
+        "timm:NAME, or NAME=FILE for a local state dict."
+    )
+
+
+def _parse_backbone(part: str) -> tuple[str, Path | None]:
+    name, separator, file = part.partition("=")
+    if separator:
+        return name, Path(file)
+    path = Path(part)
+    if path.suffix in {".pth", ".pt", ".safetensors"}:
+        guessed = re.match(r"(resnet\d+|[a-z0-9_]+)", path.name)
+        if guessed and guessed[1] in _RESNETS:
+            return guessed[1], path
+        raise UsageError(
+            f"--image-encoder {part!r} does not tell which model the file holds: use NAME={part}, for example "
+            f"resnet50={part} or timm:efficientnet_lite2={part}."
+        )
+    return part, None
+
+
+def _build_resnet(name: str, pretrained: bool, weights: Path | None, levels: int) -> ImageBackbone:
+    import torchvision
+
+    network = torchvision.models.get_model(name, weights=None)
+    if pretrained and weights is None:
+        published = torchvision.models.get_model_weights(name).DEFAULT
+        try:
+            # By itself, torchvision would run what code is in a file of its cache.
+            network.load_state_dict(published.get_state_dict(check_hash=True, weights_only=True))
+        except (OSError, RuntimeError, UnpicklingError) as error:
+            raise InputError(_unreachable(name, error)) from error
+    channels = int(network.fc.in_features)
+    if weights is not None:
+        _load_local(network, weights, name)
+    layers = ("layer1", "layer2", "layer3", "layer4")
+    _check_levels(name, levels, len(layers))
+    trunk = _ResNetTrunk(layers[-levels:])
+    for stage in ("conv1", "bn1", "relu", "maxpool", *layers):
+        trunk.add_module(stage, getattr(network, stage))
+    # Each layer has half as many channels as the one after it.
+    return ImageBackbone(trunk, sum(channels >> level for level in range(levels)), _IMAGENET_MEAN, _IMAGENET_STD)
+
+
+class _ResNetTrunk(nn.Sequential):
+    """A ResNet's stages; the outputs of those named in `returned` are returned."""
+
+    def __init__(self, returned: tuple[str, ...]) -> None:
+        super().__init__()
+        self._returned = returned
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        maps = []
+        for name, stage in self.named_children():
+            images = stage(images)
+            if name in self._returned:
+                maps.append(images)
+        return maps
+
+
+class _TimmTrunk(nn.Module):
+    def __init__(self, network: Any, levels: int) -> None:
+        super().__init__()
+        self.network = network
+        self._levels = levels
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        if self._levels == 1:
+            return [self.network.forward_features(images)]
+        last, maps = self.network.forward_intermediates(images, indices=self._levels)
+        return [*maps[:-1], last]  # some networks have layers after their last level
+
+
+def _wrap_timm(name: str, network: Any, levels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> ImageBackbone:
+    # timm's description of each level; a network that can't return its maps has one.
+    stages: list[dict[str, Any]] = [{}]
+    if levels > 1 and hasattr(network, "forward_intermediates"):
+        stages = list(network.feature_info)
+    _check_levels(name, levels, len(stages))
+    finer = stages[-levels:-1]
+    channels = int(network.num_features) + sum(int(level["num_chs"]) for level in finer)
+    return ImageBackbone(_TimmTrunk(network, levels), channels, mean, std)
+
+
+def _check_levels(name: str, levels: int, available: int) -> None:
+    if levels > available:
+        raise UsageError(f"--image-levels {levels}: the image encoder {name!r} has {available}.")
+
+
+def _build_timm(name: str, pretrained: bool, weights: Path | None, levels: int) -> ImageBackbone:
+    import timm
+
+    if not timm.is_model(name):
+        close = ", ".join(timm.list_models(f"*{name[:8]}*")[:5]) or "see timm.list_models()"
+        raise UsageError(f"--image-encoder timm:{name} is not a model of timm (similar names: {close}).")
+    published = pretrained and weights is None
+    try:
+        network = timm.create_model(name, pretrained=published, num_classes=0, global_pool="")
+    except (OSError, RuntimeError) as error:
+        raise InputError(_unreachable(f"timm:{name}", error)) from error
+    if weights is not None:
+        _load_local(network, weights, f"timm:{name}")
+    data: Any = network.pretrained_cfg
+    return _wrap_timm(f"timm:{name}", network, levels, tuple(data["mean"]), tuple(data["std"]))
+
+
+def _build_half_resnet(pretrained: bool, weights: Path | None, levels: int) -> ImageBackbone:
+    import timm
+
+    if pretrained and weights is None:
+        raise InputError(f"No weights of {_HALF_RESNET!r} are published: use --image-encoder {_HALF_RESNET}=FILE.")
+    network: Any = timm.create_model("resnet50", channels=(32, 64, 128, 256), num_classes=0, global_pool="")
+    network.maxpool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+    for layer in (network.layer2, network.layer3, network.layer4):
+        layer[0].conv1.stride, layer[0].conv2.stride = (2, 2), (1, 1)
+    if weights is not None:
+        _load_local(network, weights, _HALF_RESNET)
+    # Caffe's networks take pixels in their own scale, less ImageNet's mean colour.
+    return _wrap_timm(_HALF_RESNET, network, levels, _HALF_MEAN, _HALF_STD)
+
+
+def _load_local(network: nn.Module, path: Path, name: str) -> None:
+    """Load a state dict without running code; the classifier's weights may be missing or of another shape."""
+    if not path.is_file():
+        raise InputError(f"The image encoder's weights {str(path)!r} do not exist: check the path in --image-encoder.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and safetensors raise many kinds on damaged files
+        raise InputError(
+            f"The image encoder's weights {str(path)!r} can't be read as a state dict of tensors."
+        ) from error
+    own = network.state_dict()
+    trunk = {key for key in own if not key.startswith(("fc.", "classifier.", "head."))}
+    fitting = {key: value for key, value in state.items() if key in trunk and own[key].shape == value.shape}
+    missing = sorted(trunk - fitting.keys())
+    if missing:
+        raise InputError(
+            f"The weights {str(path)!r} do not fit the image encoder {name!r}: {len(missing)} of its tensors are "
+            f"missing or have another shape, such as {missing[0]!r}."
+        )
+    network.load_state_dict(fitting, strict=False)
+
+
+def _unreachable(name: str, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return (
+        f"The pretrained weights of the image encoder {name!r} can't be downloaded ({reason}): use "
+        f"--image-encoder {name}=PATH with a local state dict (.safetensors or .pth)."
+    )

@@ -1,0 +1,120 @@
+"""The image encoder: pretrained convolutional networks, their maps pooled and projected to the fusion's width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from sentimm.errors import UsageError
+from sentimm.models.encoder_output import EncoderOutput, Projection
+from sentimm.models.image_backbones import ImageBackbone, build_backbone, parse_backbones
+
+
+@dataclass(frozen=True)
+class ImageEncoderConfig:
+    """All that is needed to rebuild an image encoder without its pretrained weights.
+
+    `backbones` are names as `parse_backbones` returns them, `size` the side of the square image in pixels, `levels` the
+    number of resolutions whose last maps are used (see `build_backbone`); `sequence`: whether it returns H too.
+    """
+
+    backbones: tuple[str, ...]
+    width: int
+    size: int
+    dropout: float
+    sequence: bool = False
+    levels: int = 1
+
+
+class ImageEncoder(nn.Module):
+    """One or more convolutional backbones side by side, their last maps together.
+
+    H is the maps' cells row by row, projected; F is their average, projected.
+    """
+
+    def __init__(self, config: ImageEncoderConfig, backbones: Sequence[ImageBackbone] | None = None) -> None:
+        super().__init__()
+        self.config = config
+        backbones = backbones or [
+            build_backbone(name, pretrained=False, levels=config.levels) for name in config.backbones
+        ]
+        self.backbones = nn.ModuleList(backbones)
+        self.channels = sum(backbone.channels for backbone in backbones)
+        self.project = Projection(self.channels, config.width, config.dropout)
+        if config.sequence and len(backbones) > 1:
+            _measure_maps(config, backbones)
+
+    def extract(self, pixels: Tensor) -> Tensor:
+        """Run the backbones over uint8 (batch, 3, size, size) images.
+
+        Returns:
+            float (batch, channels), averaged over the maps; for an encoder with `sequence` the maps' cells row by row,
+            (batch, cells, channels). Channels are those of all backbones, one after the other.
+        """
+        backbones = cast(list[ImageBackbone], list(self.backbones))
+        if self.config.sequence:
+            return torch.cat([each(pixels) for each in backbones], dim=1).flatten(2).transpose(1, 2)
+        return torch.cat([each.average(pixels) for each in backbones], dim=1)
+
+    def finish(self, extracted: Tensor) -> EncoderOutput:
+        """Pool and project the output of `extract`."""
+        if not self.config.sequence:
+            return EncoderOutput(self.project(extracted))
+        return EncoderOutput(self.project(extracted.mean(dim=1)), self.project(extracted))
+
+    def forward(self, pixels: Tensor) -> EncoderOutput:
+        """Encode uint8 (batch, 3, size, size) images."""
+        return self.finish(self.extract(pixels))
+
+    def encode_nothing(self) -> EncoderOutput:
+        """Return the output for no images: zero rows, of one cell where there is a sequence."""
+        shape = (0, 1, self.channels) if self.config.sequence else (0, self.channels)
+        return self.finish(next(self.project.parameters()).new_zeros(shape))
+
+    def count_cells(self) -> int:
+        """Count the cells of an image's last map, by running a blank image: 49 at 224 pixels for most backbones."""
+        high, wide = _measure_maps(self.config, self.backbones)  # type: ignore[arg-type]
+        return high * wide
+
+
+def load_image_encoder(
+    names: str, *, width: int, size: int, dropout: float, sequence: bool = False, levels: int = 1
+) -> ImageEncoder:
+    """Load pretrained image backbones (see `parse_backbones` for `names`) as one image encoder.
+
+    Raises:
+        InputError: pretrained weights can't be loaded or don't fit.
+        UsageError: a name is not one of torchvision's ResNets or timm's models, it has fewer levels, or with `sequence`
+            the backbones' maps differ in size.
+    """
+    parsed = parse_backbones(names)
+    backbones = [build_backbone(name, pretrained=True, weights=weights, levels=levels) for name, weights in parsed]
+    config = ImageEncoderConfig(
+        tuple(name for name, _ in parsed), width=width, size=size, dropout=dropout, sequence=sequence, levels=levels
+    )
+    return ImageEncoder(config, backbones)
+
+
+def _measure_maps(config: ImageEncoderConfig, backbones: Iterable[ImageBackbone]) -> tuple[int, int]:
+    """Return height and width of the backbones' last maps, which must match cell by cell."""
+    shapes = []
+    for backbone in backbones:
+        was_training = backbone.training
+        pixels = torch.zeros(1, 3, config.size, config.size, dtype=torch.uint8, device=backbone.mean.device)
+        with torch.inference_mode():
+            high, wide = backbone.eval()(pixels).shape[2:]
+        shapes.append((int(high), int(wide)))
+        backbone.train(was_training)
+    if len(set(shapes)) > 1:
+        sizes = ", ".join(
+            f"{name} {high} x {wide}" for name, (high, wide) in zip(config.backbones, shapes, strict=True)
+        )
+        raise UsageError(
+            f"The last maps of the image encoders differ in size at --image-size {config.size} ({sizes}), so a fusion "
+            "can't attend to both: choose encoders whose maps have one size, or a single encoder."
+        )
+    return shapes[0]
