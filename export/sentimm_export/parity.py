@@ -19,7 +19,7 @@ from sentimm.runtime.engine import Engine
 from sentimm.text import pad_tokens
 from sentimm.training.data.stored_posts import StoredPosts
 
-# How far a post's probabilities may move with its neighbours (docs/architecture.md, the first promise).
+# How far a post's probabilities may move with its neighbours (the first promise, docs/contributing/architecture.md).
 NEIGHBOUR_TOLERANCE: dict[Precision, float] = {"int8": 1e-3, "fp32": 1e-4, "fp16": 5e-3}
 _FP32_TOLERANCE = 1e-4
 _BATCH = 32

@@ -76,6 +76,17 @@ def test_lines_are_short(page: Path) -> None:
     assert [number for number, line in enumerate(lines, 1) if len(line) > MAX_LINE] == []
 
 
+def test_pages_that_the_code_names_exist() -> None:
+    named = {
+        (name_of(source), page)
+        for folder in ("sentimm", "export", "benchmarks", "docs")
+        for source in (ROOT / folder).rglob("*.py")
+        for page in re.findall(r"\bdocs/[\w./-]+\.md", source.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert sorted((source, page) for source, page in named if not (ROOT / page).exists()) == []
+
+
 def test_every_page_is_linked_from_another() -> None:
     linked = {
         (page.parent / link.partition("#")[0]).resolve()
