@@ -2,7 +2,7 @@
 
     python benchmarks/coverage.py                       all cells, 2,000 repetitions each: about an hour on two cores
     python benchmarks/coverage.py --repetitions 200     a quick look
-    python benchmarks/coverage.py --mvsa VAL.parquet    real labels: a table that `score` wrote, with its label column
+    python benchmarks/coverage.py --scored VAL.parquet  real labels: a table that `score` wrote, with a column `label`
 
 A cell is a model (calibrated, overconfident, ...), retweets or none, the true shares, the number of labels, and how
 they were drawn. Each repetition draws a sheet as `sentimm sample` does, and estimates the shares of the corpus, of
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from sentimm.findings.estimators import (
     LEAST_VARIANCE,
@@ -39,6 +40,7 @@ Ints = npt.NDArray[np.int64]
 
 MODELS = ("calibrated", "overconfident", "underconfident", "biased", "drift", "useless")
 TRUTHS = {"50/35/15": (0.15, 0.35, 0.50), "3% negative": (0.03, 0.37, 0.60)}
+LABELS = ("negative", "neutral", "positive")
 DRAWS = ("simple", "stratified", "added")
 NUMBERS = (100, 200, 400, 1000)
 POSTS = 20_000
@@ -225,6 +227,25 @@ def list_cells() -> Iterator[Cell]:
         yield Cell(model, False, truth, 400, "stratified", fraction=0.3)
 
 
+def check_real(path: Path, repetitions: int, seed: int) -> None:
+    """Draw sheets of 100, 200 and 300 from labelled posts, and print how often the intervals hold their true shares."""
+    frame = pl.read_parquet(path)
+    p = frame.select(f"p_{label}" for label in LABELS).to_numpy().astype(np.float64)
+    p /= p.sum(axis=1, keepdims=True)
+    y = frame["label"].replace_strict({label: k for k, label in enumerate(LABELS)}, return_dtype=pl.Int64).to_numpy()
+    rng = np.random.default_rng(seed)
+    corpus = Corpus(p, y, rng.integers(0, 3, len(p)))
+    print(f"{path}: {len(p)} posts, {repetitions} sheets each; groups of a third, drawn at random")
+    for labels in (100, 200, 300):
+        found = repeat(Cell("real", False, "real", labels, "stratified"), corpus, repetitions, rng)
+        for name in ("corpus", "a sixth"):
+            shown = "a third" if name == "a sixth" else name
+            margin, worst = found.margin[name], found.worst[name]
+            print(
+                f"{labels} labels, {shown}: {found.covered[name]:.3f} (worst label {worst:.3f}), +-{100 * margin:.1f}"
+            )
+
+
 def _sum(index: Ints, rows: Floats, length: int) -> Floats:
     return np.stack([np.bincount(index, rows[:, k], minlength=length) for k in range(rows.shape[1])], axis=1)
 
@@ -238,7 +259,11 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="run every so manyeth cell")
     parser.add_argument("-o", "--output", type=Path, help="write all results here, as JSON lines")
     parser.add_argument("--model", choices=MODELS, help="the cells of this model alone")
+    parser.add_argument("--scored", type=Path, help="posts that `score` wrote, with their true label in `label`")
     asked = parser.parse_args()
+    if asked.scored:
+        check_real(asked.scored, min(asked.repetitions, 500), asked.seed)
+        return
     cells = [cell for cell in list_cells() if asked.model in (None, cell.model)][:: asked.every]
     began = time.time()
     with ProcessPoolExecutor(asked.processes) as pool:
