@@ -27,6 +27,7 @@ COMMANDS = {
     "status": "sentimm.cli.commands.status",
     "sample": "sentimm.cli.commands.sample",
     "shares": "sentimm.cli.commands.shares",
+    "report": "sentimm.cli.commands.report",
     "train": "sentimm.cli.commands.train",
     "evaluate": "sentimm.cli.commands.evaluate",
     "compare": "sentimm.cli.commands.compare",

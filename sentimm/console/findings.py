@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from sentimm.findings.options import SampleOptions, SharesOptions
+    from sentimm.findings.report.report import Report
     from sentimm.findings.sample import Sampled
     from sentimm.findings.shares import Answer
 
@@ -94,6 +95,18 @@ def print_shares(found: Answer, options: SharesOptions, *, as_json: bool = False
     if options.max_margin is not None and (widest is None or widest > options.max_margin):
         reached = "there is no interval" if widest is None else f"the widest is ± {widest:.1f} points"
         console.print(make_line(f"--max-margin {options.max_margin:g} is not reached: {reached}."), soft_wrap=True)
+
+
+def print_report(found: Report, *, as_json: bool = False) -> None:
+    """Print what was written."""
+    if as_json:
+        print_json(found)
+        return
+    console = make_console(sys.stdout)
+    console.print(make_line(f"Written to {found.page} ({found.bytes / 1e6:.1f} MB)"), soft_wrap=True)
+    if found.figures:
+        folder = found.figures[0].parent
+        console.print(make_line(f"Figures in {folder}: {len(found.figures) // 2}, as SVG and CSV"), soft_wrap=True)
 
 
 def _describe(found: Answer) -> str:

@@ -221,3 +221,70 @@ class SharesOptions:
     def question(self) -> Question:
         """Which posts are asked about, and how they are divided."""
         return Question(self.where, self.by, self.time, self.every)
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What `sentimm report` was asked to do.
+
+    Attributes:
+        inputs: scored posts.
+        output: the page to write.
+        labels: labelled sheets; none: only what the model says is shown.
+        design: their design file; None: the one beside the first.
+        by, time, every, where: which posts, and how they are divided.
+        images: the folder of the posts' images.
+        text_column, image_column: columns to use instead of the detected ones.
+        title: of the page; None: by the name of the input.
+        public: aggregates alone, no posts.
+        figures: a folder for the charts as SVG with their tables.
+        seed: of the posts that are shown where there are no labels.
+
+    Raises:
+        UsageError: an option has a value that can't be used.
+    """
+
+    inputs: Scored
+    output: Annotated[
+        Path,
+        option(Panel.OUTPUT, "The page to write.", "--output", "-o", metavar="FILE"),
+    ] = Path("report.html")
+    labels: Annotated[
+        tuple[str, ...],
+        option(Panel.LABELS, "Labelled sheets, or what a labelling tool exported.", metavar="SHEET,..."),
+    ] = ()
+    design: Annotated[
+        Path | None,
+        option(Panel.LABELS, "The design file of the sheets.", metavar="FILE", shown="the one beside the first"),
+    ] = None
+    by: By = None
+    time: Time = None
+    every: Every = "month"
+    where: Annotated[
+        str | None, option(Panel.QUESTION, 'Only posts that meet this condition in SQL: "likes > 10".', metavar="SQL")
+    ] = None
+    images: Annotated[
+        Path | None, option(Panel.OUTPUT, "The folder of the posts' images, or its URL.", metavar="DIR", is_url=True)
+    ] = None
+    text_column: Annotated[str | None, option(Panel.OUTPUT, "The column of texts.", metavar="C")] = None
+    image_column: Annotated[str | None, option(Panel.OUTPUT, "The column of image names.", metavar="C")] = None
+    title: Annotated[str | None, option(Panel.OUTPUT, "The page's heading.", shown="by the name of SCORED")] = None
+    public: Annotated[bool, option(Panel.OUTPUT, "Show aggregates only: no posts, no groups under 10 posts.")] = False
+    figures: Annotated[
+        Path | None, option(Panel.OUTPUT, "Also write each chart as SVG, and its table as CSV.", metavar="DIR")
+    ] = None
+    seed: Annotated[int, option(Panel.OUTPUT, "Of the posts that are shown.", bounds=at_least(0))] = 1
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if not self.inputs:
+            raise UsageError("No SCORED was given: name the Parquet file that `sentimm score` wrote.")
+        if self.design is not None and not self.labels:
+            raise UsageError("--design is the design file of --labels, which were not given.")
+        if self.output.suffix.lower() not in (".html", ".htm"):
+            raise UsageError(f"-o {self.output}: choose a name that ends in .html.")
+
+    @property
+    def question(self) -> Question:
+        """Which posts are asked about, and how they are divided."""
+        return Question(self.where, self.by, self.time, self.every)

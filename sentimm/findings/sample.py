@@ -179,7 +179,7 @@ def _make_sheet(scored: ScoredPosts, design: Design, options: SampleOptions, ear
     places = design.posts["place"]
     found = scored.frame.filter(pl.col(PLACE).is_in(places.cast(pl.UInt32).implode())).collect(engine="streaming")
     found = found.sort(PLACE)
-    texts, images = _read_contents(scored, found.drop(PLACE), options)
+    texts, images = read_contents(scored, found.drop(PLACE), options.images, options.text_column, options.image_column)
     contents = _name_contents(texts, images)
     ids = {} if earlier is None else dict(earlier.posts.select("content", "sheet_id").iter_rows())
     known = set(ids.values())
@@ -200,15 +200,20 @@ def _make_sheet(scored: ScoredPosts, design: Design, options: SampleOptions, ear
     return Sheet(rows, replace(design, posts=posts))
 
 
-def _read_contents(
-    scored: ScoredPosts, found: pl.DataFrame, options: SampleOptions
+def read_contents(
+    scored: ScoredPosts, found: pl.DataFrame, folder: Path | None, text_column: str | None, image_column: str | None
 ) -> tuple[list[str | None], list[ImageFile | None]]:
-    """Read texts and images of posts, in the columns that `score` took."""
+    """Return the texts and images of posts, in the columns that `score` took unless others are named.
+
+    Raises:
+        ColumnError: there is neither.
+        InputError: the folder is not there.
+    """
     used = scored.options
     asked = CorpusOptions(
-        images=options.images,
-        text_column=options.text_column or used.get("text_column"),
-        image_column=options.image_column or used.get("image_column"),
+        images=folder,
+        text_column=text_column or used.get("text_column"),
+        image_column=image_column or used.get("image_column"),
         id_column=used.get("id_column"),
         allow_missing=True,
     )
