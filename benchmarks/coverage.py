@@ -145,7 +145,7 @@ def repeat(cell: Cell, corpus: Corpus, repetitions: int, rng: np.random.Generato
     """Draw sheets from a corpus, and hold the intervals against the truth."""
     posts = len(corpus.y)
     one_hot = np.eye(3)[corpus.y]
-    label, steps = corpus.p.argmax(axis=1), find_steps(measure_uncertainty(corpus.p))
+    label, steps = corpus.p.argmax(axis=1), find_steps(corpus.p)
     if cell.draw == "simple":
         stratum, strata, drawn = np.zeros(posts, np.int64), 1, np.array([cell.labels])
     else:

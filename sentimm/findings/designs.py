@@ -24,8 +24,17 @@ import pyarrow.parquet as pq
 
 from sentimm.errors import InputError, TableError, UsageError
 from sentimm.findings.estimators import Floats, Ints
+from sentimm.findings.population import (
+    Counts,
+    count_and_draw,
+    count_posts,
+    divide,
+    find_limit,
+    make_random,
+    place_strata,
+)
 from sentimm.findings.question import Question
-from sentimm.findings.scored import PLACE, Counts, ScoredPosts, count_posts, divide, place_strata
+from sentimm.findings.scored import PLACE, ScoredPosts
 from sentimm.findings.strata import ALL_ALIKE, Strata, allocate, cut_cells, cut_strata
 from sentimm.storage.atomic import commit_file
 
@@ -34,6 +43,8 @@ SUFFIX = ".design.parquet"
 _METADATA = b"sentimm.design"
 _FORMAT = 1
 _CHOICE = 10  # times as many unsure posts as are drawn to train on, so that they differ
+_NEAR = 50_000  # posts that are kept while a corpus is counted: enough but for a stratum of very few posts
+_LARGEST = (1 << 64) - 1
 _SPARE_DEVIATIONS, _SPARE_POSTS = 6, 30  # more candidates than are drawn, so that one stream suffices
 
 
@@ -120,16 +131,36 @@ def make_frame(
     Raises:
         InputError: there are no posts.
     """
-    keys = question.keys if per_cell is not None else ()
-    counts = count_posts(divide(scored, question), len(scored.labels), keys)
+    own = question if per_cell is not None else Question()
+    counts = count_posts(divide(scored, own), len(scored.labels), own)
+    return _cut_frame(scored, counts, labels_wanted, own, per_cell)
+
+
+def draw_from(scored: ScoredPosts, labels_wanted: int, question: Question, per_cell: int | None, seed: int) -> Design:
+    """Draw posts from a corpus as `make_frame` cuts it, nearly always in one stream over it.
+
+    Raises:
+        InputError: there are no posts.
+    """
+    own = question if per_cell is not None else Question()
+    rows = int(scored.frame.select(pl.len()).collect().item())
+    share = min(1.0, _NEAR / max(rows, 1))
+    counts, near = count_and_draw(divide(scored, own), len(scored.labels), own, seed, share)
+    frame = _cut_frame(scored, counts, labels_wanted, own, per_cell)
+    numbers = choose_numbers(frame, labels_wanted, per_cell)
+    return draw_posts(scored, frame, numbers, seed, near)
+
+
+def _cut_frame(
+    scored: ScoredPosts, counts: Counts, labels_wanted: int, own: Question, per_cell: int | None
+) -> SamplingFrame:
     if not counts.posts.sum():
         raise InputError(f"{', '.join(scored.names[:3])} holds no post with an answer: there is nothing to draw from.")
-    if not keys:
-        strata = cut_strata(counts.posts[0], labels_wanted)
-        return _measure_frame(strata, counts, Question())
+    if not own.keys:
+        return _measure_frame(cut_strata(counts.posts[0], labels_wanted), counts, own)
     in_cell = counts.posts.sum(axis=(1, 2))
     wanted = np.maximum(per_cell or 0, np.floor(labels_wanted * in_cell / in_cell.sum()).astype(np.int64))
-    return _measure_frame(cut_cells(counts.posts, counts.cells, wanted), counts, question)
+    return _measure_frame(cut_cells(counts.posts, counts.cells, wanted), counts, own)
 
 
 def frame_unsure(scored: ScoredPosts, labels_wanted: int) -> tuple[SamplingFrame, Ints]:
@@ -138,7 +169,7 @@ def frame_unsure(scored: ScoredPosts, labels_wanted: int) -> tuple[SamplingFrame
     Raises:
         InputError: there are no posts.
     """
-    counts = count_posts(divide(scored, Question()), len(scored.labels))
+    counts = count_posts(divide(scored, Question()), len(scored.labels), Question())
     histogram = counts.posts[0]
     if not histogram.sum():
         raise InputError(f"{', '.join(scored.names[:3])} holds no post with an answer: there is nothing to draw from.")
@@ -176,12 +207,23 @@ def choose_numbers(frame: SamplingFrame, labels_wanted: int, per_cell: int | Non
     return found
 
 
-def draw_posts(scored: ScoredPosts, frame: SamplingFrame, numbers: Ints, seed: int) -> Design:
-    """Draw so many posts of each stratum, in one stream over the corpus."""
-    posts = divide(scored, frame.question)
-    chosen = _find_candidates(posts, frame, numbers, seed, spare=True)
+def draw_posts(
+    scored: ScoredPosts, frame: SamplingFrame, numbers: Ints, seed: int, near: pl.DataFrame | None = None
+) -> Design:
+    """Draw so many posts of each stratum.
+
+    Args:
+        scored: the corpus.
+        frame: how it is told apart.
+        numbers: posts to draw of each stratum, int64 (strata,).
+        seed: the same seed draws the same posts.
+        near: posts with the smallest random numbers, from `count_and_draw`; None: they are looked for.
+    """
+    chosen = None if near is None else _place(near.lazy(), frame).collect()
+    if chosen is None or (_count_rows(chosen, len(numbers)) < numbers).any():
+        chosen = _find_candidates(scored, frame, numbers, seed, spare=True)
     if (_count_rows(chosen, len(numbers)) < numbers).any():  # once in many millions of draws
-        chosen = _find_candidates(posts, frame, numbers, seed, spare=False)
+        chosen = _find_candidates(scored, frame, numbers, seed, spare=False)
     ranked = chosen.sort("random").with_columns(rank=pl.int_range(pl.len()).over("stratum"))
     limits = pl.DataFrame({"stratum": np.arange(len(numbers)), "most": numbers})
     drawn = ranked.join(limits, on="stratum").filter(pl.col("rank") < pl.col("most")).sort("place")
@@ -305,45 +347,28 @@ def check_design(design: Design, scored: ScoredPosts, path: Path) -> None:
         )
 
 
-def mix_numbers(places: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.uint64]:
-    """Return the permanent random number of each place: SplitMix64 (Steele, Lea and Flood, 2014) of place and seed."""
-    with np.errstate(over="ignore"):
-        start = np.uint64(int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:8], "little"))
-        mixed = start + (places + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return np.asarray(mixed ^ (mixed >> np.uint64(31)))
-
-
 def _find_candidates(
-    posts: pl.LazyFrame, frame: SamplingFrame, numbers: Ints, seed: int, *, spare: bool
+    scored: ScoredPosts, frame: SamplingFrame, numbers: Ints, seed: int, *, spare: bool
 ) -> pl.DataFrame:
-    labels = frame.means.shape[1]
+    """Find posts with small random numbers: of each stratum a few more than are drawn, or all."""
     share = np.ones(len(numbers))
     if spare:
         most = numbers + _SPARE_DEVIATIONS * np.sqrt(numbers) + _SPARE_POSTS
-        share = np.minimum(1.0, most / np.maximum(frame.sizes, 1))
-    largest = float(np.iinfo(np.uint64).max)
-    limits = [min(int(each * largest), np.iinfo(np.uint64).max) for each in share]
-    random = pl.col(PLACE).map_batches(
-        lambda places: pl.Series(mix_numbers(places.cast(pl.UInt64).to_numpy(), seed)),
-        return_dtype=pl.UInt64,
-        is_elementwise=True,
-    )
+        share = np.where(numbers > 0, np.minimum(1.0, most / np.maximum(frame.sizes, 1)), 0.0)
     # The loosest limit first: it spares nearly all posts the question of their stratum.
-    return (
-        posts.with_columns(random.alias("random"))
-        .filter(pl.col("random") <= max(limits))
-        .with_columns(place_strata(frame.strata, labels).alias("stratum"))
-        .filter(
-            pl.col("random")
-            <= pl.col("stratum").replace_strict(
-                list(range(len(limits))), pl.Series(limits, dtype=pl.UInt64), return_dtype=pl.UInt64
-            )
-        )
-        .select(pl.col(PLACE).cast(pl.Int64).alias("place"), pl.col("stratum").cast(pl.Int64), "random", "^f[0-9]+$")
-        .collect(engine="streaming")
-    )
+    posts = divide(scored, frame.question).with_columns(make_random(seed).alias("random"))
+    placed = _place(posts.filter(pl.col("random") <= find_limit(float(share.max()))), frame)
+    limits = pl.Series([int(each * _LARGEST) for each in share], dtype=pl.UInt64)
+    own = pl.col("stratum").replace_strict(list(range(len(limits))), limits, return_dtype=pl.UInt64)
+    return placed.filter(pl.col("random") <= own).collect(engine="streaming")
+
+
+def _place(posts: pl.LazyFrame, frame: SamplingFrame) -> pl.LazyFrame:
+    """Return place, stratum, random number and probabilities of posts."""
+    own = frame.question
+    renamed = posts.rename({name: f"own_{name}" for name in own.keys})
+    placed = renamed.with_columns(place_strata(frame.strata, own).cast(pl.Int64).alias("stratum"))
+    return placed.select(pl.col(PLACE).cast(pl.Int64).alias("place"), "stratum", "random", "^f[0-9]+$")
 
 
 def _count_rows(chosen: pl.DataFrame, strata: int) -> Ints:

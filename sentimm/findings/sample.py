@@ -17,6 +17,7 @@ from sentimm.findings.designs import (
     Design,
     check_design,
     choose_numbers,
+    draw_from,
     draw_posts,
     frame_unsure,
     make_frame,
@@ -25,9 +26,10 @@ from sentimm.findings.designs import (
 )
 from sentimm.findings.labels import find_design
 from sentimm.findings.options import SampleOptions
+from sentimm.findings.population import count_posts, divide
 from sentimm.findings.power import Plan, count_labels, find_margin, list_plans, measure_variance
 from sentimm.findings.question import Question
-from sentimm.findings.scored import PLACE, ScoredPosts, count_posts, divide, open_scored
+from sentimm.findings.scored import PLACE, ScoredPosts, open_scored
 from sentimm.findings.sheet_files import check_replaceable, name_design, name_sheets, write_sheet
 from sentimm.findings.sheets.rows import SheetRow
 from sentimm.images import read_image
@@ -125,7 +127,7 @@ def _find_smallest(scored: ScoredPosts, question: Question) -> float | None:
     """Return the share of the posts that the smallest group or period has."""
     if not question.keys:
         return None
-    posts = count_posts(divide(scored, question), len(scored.labels), question.keys).posts.sum(axis=(1, 2))
+    posts = count_posts(divide(scored, question), len(scored.labels), question).posts.sum(axis=(1, 2))
     return float(posts.min() / posts.sum())
 
 
@@ -136,9 +138,8 @@ def draw_sheet(scored: ScoredPosts, options: SampleOptions) -> Sheet:
         InputError: there is nothing to draw from.
         ColumnError: the posts have neither text nor image.
     """
-    frame = make_frame(scored, options.labels, options.question, options.per_group)
-    numbers = choose_numbers(frame, options.labels, options.per_group)
-    return _make_sheet(scored, draw_posts(scored, frame, numbers, options.seed), options, earlier=None)
+    design = draw_from(scored, options.labels, options.question, options.per_group, options.seed)
+    return _make_sheet(scored, design, options, earlier=None)
 
 
 def extend_sheet(scored: ScoredPosts, earlier: Design, options: SampleOptions) -> Sheet:
@@ -177,8 +178,7 @@ def divide_rows(rows: Sequence[SheetRow], annotators: int, overlap: int, seed: i
 def _make_sheet(scored: ScoredPosts, design: Design, options: SampleOptions, earlier: Design | None) -> Sheet:
     """Read the drawn posts, and number their contents."""
     places = design.posts["place"]
-    found = scored.frame.filter(pl.col(PLACE).is_in(places.cast(pl.UInt32).implode())).collect(engine="streaming")
-    found = found.sort(PLACE)
+    found = scored.take(places.to_numpy()).frame.collect()
     texts, images = read_contents(scored, found.drop(PLACE), options.images, options.text_column, options.image_column)
     contents = _name_contents(texts, images)
     ids = {} if earlier is None else dict(earlier.posts.select("content", "sheet_id").iter_rows())

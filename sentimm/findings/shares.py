@@ -25,8 +25,9 @@ from sentimm.findings.estimators import (
 )
 from sentimm.findings.labels import read_labelled_sample
 from sentimm.findings.options import Compare, SharesOptions
+from sentimm.findings.population import Domains, divide, find_cells, place_strata, sum_population
 from sentimm.findings.question import Question
-from sentimm.findings.scored import PLACE, Domains, ScoredPosts, divide, find_cells, open_scored, sum_population
+from sentimm.findings.scored import ScoredPosts, open_scored
 from sentimm.findings.sheets.spreadsheets import write_workbook
 from sentimm.findings.strata import ALL_ALIKE, FEWEST_LABELS
 from sentimm.storage.atomic import commit_file
@@ -150,8 +151,8 @@ def estimate_corpus(
         InputError: no post is asked about.
     """
     frame = sample.design.frame
-    posts = divide(scored, question)
-    cells, domains = sum_population(posts, frame.strata, frame.sizes, frame.means, question)
+    posts, placed = divide(scored, question, frame.question), place_strata(frame.strata, frame.question)
+    cells, domains = sum_population(posts, placed, frame.sizes, frame.means, question)
     drawn = _find_labelled(scored, question, sample, domains)
     _check_strata(frame, drawn)
     whole = Population(
@@ -188,7 +189,11 @@ def count_corpus(scored: ScoredPosts, question: Question) -> Shares:
     """
     labels = len(scored.labels)
     population, domains = sum_population(
-        divide(scored, question), ALL_ALIKE, np.zeros(1, np.int64), np.zeros((1, labels)), question
+        divide(scored, question),
+        place_strata(ALL_ALIKE, Question()),
+        np.zeros(1, np.int64),
+        np.zeros((1, labels)),
+        question,
     )
     p, posts = population.p.sum(axis=0), population.posts.sum(axis=0)
     parts: list[tuple[Floats, Ints, Ints, Cells]] = [
@@ -229,20 +234,17 @@ _SCHEMA = {
 
 def _find_labelled(scored: ScoredPosts, question: Question, sample: LabelledSample, domains: Domains) -> Sample:
     """Join the labels to the cells of their posts."""
-    places = sample.votes["place"]
     posts = sample.design.posts.join(sample.votes, on="place", how="inner", maintain_order="left")
     if not len(posts):
         raise UsageError("The sheet has no labels yet: label some posts first.")
-    asked = divide(scored, question).filter(pl.col(PLACE).is_in(places.cast(pl.UInt32).implode()))
-    names = [name for name in ("group", "period", "inside") if name in asked.collect_schema().names()]
-    found = asked.select(pl.col(PLACE).cast(pl.Int64).alias("place"), *names).collect(engine="streaming")
-    joined = posts.join(found, on="place", how="left", maintain_order="left").with_columns(
-        pl.col("inside").fill_null(False)
-    )
+    found = divide(scored.take(posts["place"].to_numpy()), question).collect()
     p = posts.select(f"p_{label}" for label in scored.labels).to_numpy().astype(np.float64)
     y = posts.select(f"y_{label}" for label in scored.labels).to_numpy().astype(np.float64)
     return Sample(
-        posts["stratum"].to_numpy().astype(np.int64), find_cells(domains, joined), p, y / y.sum(axis=1, keepdims=True)
+        posts["stratum"].to_numpy().astype(np.int64),
+        find_cells(domains, found, question),
+        p,
+        y / y.sum(axis=1, keepdims=True),
     )
 
 

@@ -18,8 +18,7 @@ FEWEST_LABELS = 25  # of a stratum: below, the sample's own variance says little
 MOST_BINS = 3
 _LABELS_PER_BIN = 75
 _PROPORTIONAL = 0.5  # how much of a sheet is drawn in proportion; the rest goes where the model is unsure
-GRID = 1024  # steps of uncertainty in which a corpus is counted, and between which bins are cut
-_LARGEST_UNCERTAINTY = 1.0  # sqrt(sum of p (1 - p)) is below it, whatever the number of labels
+GRID = 1024  # steps of spread, 0 to 1, in which a corpus is counted, and between which bins are cut
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Strata:
 
     Attributes:
         cells: what is drawn apart, with its group and period; one with neither where nothing is.
-        cuts: of each cell, for each predicted label, the steps of uncertainty (of GRID) at which a new bin begins; None
+        cuts: of each cell, for each predicted label, the steps of spread (of GRID) at which a new bin begins; None
             where the cell is one stratum.
     """
 
@@ -48,7 +47,7 @@ class Strata:
 
         Args:
             label: the predicted labels, int64 (posts,).
-            step: the steps of uncertainty, int64 (posts,).
+            step: the steps of spread, int64 (posts,).
             cell: the cells, int64 (posts,); None: there is only one.
         """
         found = np.empty(len(label), dtype=np.int64)
@@ -70,16 +69,17 @@ def measure_uncertainty(p: Floats) -> Floats:
     return np.asarray(np.sqrt(np.maximum((p * (1 - p)).sum(axis=1), 0.0)))
 
 
-def find_steps(uncertainty: Floats) -> Ints:
-    """Return the step of uncertainty, 0 to GRID - 1, of each post."""
-    return np.minimum((uncertainty * (GRID / _LARGEST_UNCERTAINTY)).astype(np.int64), GRID - 1)
+def find_steps(p: Floats) -> Ints:
+    """Return the step of spread, sum_k p_k (1 - p_k), of each post: int64 (posts,), 0 to GRID - 1."""
+    spread = 1 - (p**2).sum(axis=1)
+    return np.asarray(np.clip((spread * GRID).astype(np.int64), 0, GRID - 1))
 
 
 def cut_strata(histogram: Ints, labels_wanted: int) -> Strata:
     """Return the strata of a corpus whose groups and periods are drawn alike.
 
     Args:
-        histogram: posts by predicted label and step of uncertainty, int64 (labels, GRID).
+        histogram: posts by predicted label and step of spread, int64 (labels, GRID).
         labels_wanted: posts that will be labelled; more of them allow for more bins.
     """
     return Strata(((None, None),), (_cut_labels(histogram, labels_wanted),))
@@ -91,7 +91,7 @@ def cut_cells(histograms: Ints, cells: Sequence[tuple[str | None, str | None]], 
     A cell is told apart by label where its posts suffice for FEWEST_LABELS of each.
 
     Args:
-        histograms: posts by cell, predicted label and step of uncertainty, int64 (cells, labels, GRID).
+        histograms: posts by cell, predicted label and step of spread, int64 (cells, labels, GRID).
         cells: their groups and periods.
         wanted: labels wanted of each cell.
     """

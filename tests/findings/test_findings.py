@@ -6,7 +6,8 @@ import pytest
 
 from sentimm.errors import ColumnError, InputError, UsageError
 from sentimm.findings import sample, shares
-from sentimm.findings.designs import mix_numbers
+from sentimm.findings.population import make_random
+from sentimm.findings.scored import PLACE
 from tests.findings.corpora import LABELS, label_sheet, make_scored
 
 
@@ -63,13 +64,27 @@ def test_random_numbers_never_change() -> None:
         13712827590553679507,
         5845884627912908155,
     ]
-    assert mix_numbers(np.arange(3, dtype=np.uint64), 1).tolist() == expected
+    places = pl.DataFrame({PLACE: pl.Series([0, 1, 2], dtype=pl.UInt32)})
+    assert places.select(make_random(1)).to_series().to_list() == expected
 
 
 def test_groups_get_the_labels_that_were_asked_for(scored: pl.DataFrame) -> None:
     _, design = sample(scored, labels=90, by="party", per_group=40)
     drawn = scored.with_row_index("place").join(design.posts.with_columns(pl.col("place").cast(pl.UInt32)), on="place")
     assert drawn["party"].value_counts()["count"].min() >= 40
+
+
+def test_groups_that_were_drawn_apart_may_be_asked_about_otherwise(scored: pl.DataFrame) -> None:
+    sheet, design = sample(scored, labels=300, by="party", per_group=80)
+    labelled = label_sheet(sheet, scored)
+    true = dict(scored["truth"].value_counts(normalize=True).iter_rows())
+    for asked in ({"time": "created_at", "every": "quarter"}, {"by": "party"}, {"where": "likes < 50"}):
+        table = shares(scored, labelled, design, **asked)  # type: ignore[arg-type]
+        whole = table.filter(pl.col("group").is_null() & pl.col("period").is_null())
+        assert whole["share"].sum() == pytest.approx(1, abs=1e-9)
+        if "where" not in asked:
+            for row in whole.iter_rows(named=True):
+                assert row["low"] - 0.02 <= true[row["label"]] <= row["high"] + 0.02
 
 
 def test_periods_and_conditions(scored: pl.DataFrame) -> None:

@@ -11,7 +11,6 @@ from sentimm.findings.strata import (
     cut_cells,
     cut_strata,
     find_steps,
-    measure_uncertainty,
 )
 
 
@@ -35,7 +34,7 @@ def test_more_are_drawn_where_the_model_is_unsure() -> None:
 
 def test_bins_hold_about_equally_many_posts_of_each_label() -> None:
     p = np.random.default_rng(0).dirichlet((1, 1, 1), 30_000)
-    label, steps = p.argmax(axis=1), find_steps(measure_uncertainty(p))
+    label, steps = p.argmax(axis=1), find_steps(p)
     histogram = np.bincount(label * GRID + steps, minlength=3 * GRID).reshape(3, GRID)
     strata = cut_strata(histogram, 400)
     sizes = np.bincount(strata.place(label, steps), minlength=len(strata))

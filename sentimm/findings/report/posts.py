@@ -74,8 +74,7 @@ def _read_conflict(scored: ScoredPosts, posts: pl.DataFrame) -> np.ndarray | Non
     name = f"{scored.prefix}conflict"
     if name not in scored.columns:
         return None
-    asked = scored.frame.filter(pl.col(PLACE).is_in(posts["place"].cast(pl.UInt32).implode()))
-    found = asked.select(PLACE, name).collect(engine="streaming").sort(PLACE)
+    found = scored.take(posts["place"].to_numpy()).frame.select(name).collect()
     return np.asarray(found[name].fill_null(0.0).fill_nan(0.0).to_numpy())
 
 
@@ -83,8 +82,7 @@ def _read_posts(
     scored: ScoredPosts, posts: pl.DataFrame, options: ReportOptions
 ) -> list[tuple[str | None, str | None]]:
     """Return the text and the small picture of each post, in order."""
-    places = posts["place"].cast(pl.UInt32)
-    found = scored.frame.filter(pl.col(PLACE).is_in(places.implode())).collect(engine="streaming").sort(PLACE)
+    found = scored.take(posts["place"].to_numpy()).frame.collect()
     texts, images = read_contents(scored, found.drop(PLACE), options.images, options.text_column, options.image_column)
     shown: list[tuple[str | None, str | None]] = []
     pictures = 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sentimm import __version__
-from sentimm.findings.designs import Design, check_design, choose_numbers, draw_posts, make_frame
+from sentimm.findings.designs import Design, check_design, draw_from
 from sentimm.findings.labels import read_labelled_sample
 from sentimm.findings.options import ReportOptions
 from sentimm.findings.question import Question
@@ -85,8 +85,7 @@ def write_figures(folder: Path, page: Page) -> list[Path]:
 
 
 def _draw_to_show(scored: ScoredPosts, seed: int) -> Design:
-    frame = make_frame(scored, _SHOWN, Question())
-    return draw_posts(scored, frame, choose_numbers(frame, _SHOWN), seed)
+    return draw_from(scored, _SHOWN, Question(), None, seed)
 
 
 def _list_facts(scored: ScoredPosts, options: ReportOptions) -> Facts:
