@@ -286,6 +286,12 @@ def find_cells(domains: Domains, rows: pl.DataFrame, question: Question) -> Ints
     return np.array(found, dtype=np.int64)
 
 
+def list_columns(scored: ScoredPosts, question: Question) -> list[str]:
+    """Return the columns that `divide` reads."""
+    asked = [name for name in (question.by, question.time) if name is not None]
+    return [*scored.name_probabilities(), *asked, *_read_condition(question.where).meta.root_names()]
+
+
 def _make_period(scored: ScoredPosts, column: str, every: str) -> pl.Expr:
     """Return the time at which the period of each post begins."""
     require_column(column, scored.columns, "--time")

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from sentimm.corpus.chunks import chunk_frame
+from sentimm.corpus.columns import choose_columns, list_used
 from sentimm.corpus.image_lookup import ImageFile
 from sentimm.errors import ColumnError, ImageError, UsageError
 from sentimm.findings.designs import (
@@ -24,6 +25,7 @@ from sentimm.findings.designs import (
     read_design,
     write_design,
 )
+from sentimm.findings.estimators import Ints
 from sentimm.findings.labels import find_design
 from sentimm.findings.options import SampleOptions
 from sentimm.findings.population import count_posts, divide
@@ -178,8 +180,7 @@ def divide_rows(rows: Sequence[SheetRow], annotators: int, overlap: int, seed: i
 def _make_sheet(scored: ScoredPosts, design: Design, options: SampleOptions, earlier: Design | None) -> Sheet:
     """Read the drawn posts, and number their contents."""
     places = design.posts["place"]
-    found = scored.take(places.to_numpy()).frame.collect()
-    texts, images = read_contents(scored, found.drop(PLACE), options.images, options.text_column, options.image_column)
+    texts, images = read_contents(scored, places.to_numpy(), options.images, options.text_column, options.image_column)
     contents = _name_contents(texts, images)
     ids = {} if earlier is None else dict(earlier.posts.select("content", "sheet_id").iter_rows())
     known = set(ids.values())
@@ -189,8 +190,10 @@ def _make_sheet(scored: ScoredPosts, design: Design, options: SampleOptions, ear
         ids[new[index]] = f"s{number:04d}"
     first = {content: row for row, content in reversed(list(enumerate(contents)))}
     rows = tuple(SheetRow(ids[new[index]], texts[first[new[index]]], images[first[new[index]]]) for index in order)
-    source = found["source"] if "source" in found.columns else pl.Series([scored.names[0]] * len(found))
-    row = found["row"] if "row" in found.columns else found[PLACE]
+    origin = [name for name in ("source", "row") if name in scored.columns]
+    found = scored.take(places.to_numpy(), origin).frame.collect()
+    source = found["source"] if "source" in origin else pl.Series([scored.names[0]] * len(found))
+    row = found["row"] if "row" in origin else found[PLACE]
     posts = design.posts.with_columns(
         sheet_id=pl.Series([ids[content] for content in contents], dtype=pl.String),
         source=source.cast(pl.String),
@@ -201,9 +204,11 @@ def _make_sheet(scored: ScoredPosts, design: Design, options: SampleOptions, ear
 
 
 def read_contents(
-    scored: ScoredPosts, found: pl.DataFrame, folder: Path | None, text_column: str | None, image_column: str | None
+    scored: ScoredPosts, places: Ints, folder: Path | None, text_column: str | None, image_column: str | None
 ) -> tuple[list[str | None], list[ImageFile | None]]:
     """Return the texts and images of posts, in the columns that `score` took unless others are named.
+
+    `places` are the posts' numbers in the corpus, int64 (posts,), in order.
 
     Raises:
         ColumnError: there is neither.
@@ -218,7 +223,9 @@ def read_contents(
         allow_missing=True,
     )
     try:
-        chunk, _ = chunk_frame(found, asked)
+        schema = scored.frame.select(scored.columns).collect_schema()
+        choice = choose_columns(dict(schema), asked, folder is not None)
+        chunk, _ = chunk_frame(scored.take(places, list_used(choice)).frame.drop(PLACE).collect(), asked)
     except ColumnError as error:
         raise ColumnError(f"{error} A sheet shows the posts' texts: score with --columns that keep them.") from error
     texts: list[str | None] = [text if text and text.strip() else None for text in chunk.texts.to_list()]

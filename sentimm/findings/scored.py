@@ -53,16 +53,17 @@ class ScoredPosts:
         """The names of the columns, but for PLACE."""
         return [name for name in self.frame.collect_schema().names() if name != PLACE]
 
-    def take(self, places: Ints) -> ScoredPosts:
+    def take(self, places: Ints, columns: Sequence[str]) -> ScoredPosts:
         """Return these posts alone, in order; of files only the row groups that hold them are read.
 
         Args:
             places: their numbers in the corpus, int64 (posts,).
+            columns: the columns that are needed.
         """
-        wanted = np.unique(places)
+        wanted, names = np.unique(places), list(dict.fromkeys(columns))
         if not self.files:
             found = self.frame.filter(pl.col(PLACE).is_in(pl.Series(wanted, dtype=pl.UInt32).implode()))
-            return replace(self, frame=found.collect(engine="streaming").sort(PLACE).lazy())
+            return replace(self, frame=found.select(PLACE, *names).collect(engine="streaming").sort(PLACE).lazy())
         frames, first = [], 0
         for path in self.files:
             with open_parquet(path) as file:
@@ -70,11 +71,13 @@ class ScoredPosts:
                     rows = file.metadata.row_group(group).num_rows
                     own = wanted[(wanted >= first) & (wanted < first + rows)]
                     if len(own):
-                        table = pl.from_arrow(file.read_row_group(group))
+                        table = pl.from_arrow(file.read_row_group(group, names))
                         assert isinstance(table, pl.DataFrame)
                         frames.append(table[own - first].insert_column(0, pl.Series(PLACE, own, dtype=pl.UInt32)))
                     first += rows
-        whole = pl.concat(frames, how="diagonal_relaxed") if frames else self.frame.head(0).collect()
+        whole = (
+            pl.concat(frames, how="vertical_relaxed") if frames else self.frame.select(PLACE, *names).head(0).collect()
+        )
         return replace(self, frame=whole.lazy())
 
     def name_probabilities(self) -> list[str]:

@@ -25,7 +25,7 @@ from sentimm.findings.estimators import (
 )
 from sentimm.findings.labels import read_labelled_sample
 from sentimm.findings.options import Compare, SharesOptions
-from sentimm.findings.population import Domains, divide, find_cells, place_strata, sum_population
+from sentimm.findings.population import Domains, divide, find_cells, list_columns, place_strata, sum_population
 from sentimm.findings.question import Question
 from sentimm.findings.scored import ScoredPosts, open_scored
 from sentimm.findings.sheets.spreadsheets import write_workbook
@@ -237,7 +237,8 @@ def _find_labelled(scored: ScoredPosts, question: Question, sample: LabelledSamp
     posts = sample.design.posts.join(sample.votes, on="place", how="inner", maintain_order="left")
     if not len(posts):
         raise UsageError("The sheet has no labels yet: label some posts first.")
-    found = divide(scored.take(posts["place"].to_numpy()), question).collect()
+    taken = scored.take(posts["place"].to_numpy(), list_columns(scored, question))
+    found = divide(taken, question).collect()
     p = posts.select(f"p_{label}" for label in scored.labels).to_numpy().astype(np.float64)
     y = posts.select(f"y_{label}" for label in scored.labels).to_numpy().astype(np.float64)
     return Sample(

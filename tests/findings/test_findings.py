@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from sentimm.errors import ColumnError, InputError, UsageError
 from sentimm.findings import sample, shares
@@ -148,4 +149,5 @@ def test_unknown_and_double_labels(scored: pl.DataFrame) -> None:
     )
     with pytest.raises(UsageError, match="twice, and differently"):
         shares(scored, pl.concat([labelled, other.head(1)]), design)
-    assert shares(scored, pl.concat([labelled, labelled.head(5)]), design).equals(shares(scored, labelled, design))
+    repeated = shares(scored, pl.concat([labelled, labelled.head(5)]), design)
+    assert_frame_equal(repeated, shares(scored, labelled, design))  # sums of many threads differ in the last digit

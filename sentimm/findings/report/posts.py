@@ -11,7 +11,7 @@ import polars as pl
 from sentimm.findings.designs import Design
 from sentimm.findings.options import ReportOptions
 from sentimm.findings.sample import read_contents
-from sentimm.findings.scored import PLACE, ScoredPosts
+from sentimm.findings.scored import ScoredPosts
 from sentimm.findings.sheets.rows import make_thumbnail
 from sentimm.findings.strata import measure_uncertainty
 
@@ -74,7 +74,7 @@ def _read_conflict(scored: ScoredPosts, posts: pl.DataFrame) -> np.ndarray | Non
     name = f"{scored.prefix}conflict"
     if name not in scored.columns:
         return None
-    found = scored.take(posts["place"].to_numpy()).frame.select(name).collect()
+    found = scored.take(posts["place"].to_numpy(), [name]).frame.collect()
     return np.asarray(found[name].fill_null(0.0).fill_nan(0.0).to_numpy())
 
 
@@ -82,8 +82,8 @@ def _read_posts(
     scored: ScoredPosts, posts: pl.DataFrame, options: ReportOptions
 ) -> list[tuple[str | None, str | None]]:
     """Return the text and the small picture of each post, in order."""
-    found = scored.take(posts["place"].to_numpy()).frame.collect()
-    texts, images = read_contents(scored, found.drop(PLACE), options.images, options.text_column, options.image_column)
+    places = posts["place"].to_numpy()
+    texts, images = read_contents(scored, places, options.images, options.text_column, options.image_column)
     shown: list[tuple[str | None, str | None]] = []
     pictures = 0
     for text, image in zip(texts, images, strict=True):
