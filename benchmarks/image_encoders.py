@@ -48,14 +48,14 @@ def extract_features(encoder: ImageEncoder, posts: LabelledPosts) -> np.ndarray:
 
 
 def probe(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:
-    """Give the accuracy of a linear classifier on posts that it has not seen."""
+    """Return the accuracy of a linear classifier on posts that it has not seen."""
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=3e-4, max_iter=500))
     found = cross_val_predict(classifier, features, labels, groups=groups, cv=GroupKFold(5))
     return float((found == labels).mean())
 
 
 def measure_speed(encoder: ImageEncoder, pixels: np.ndarray) -> float:
-    """Give images/s of the int8 graph in batches, without decoding, the best of several rounds."""
+    """Return images/s of the int8 graph in batches, without decoding, the best of several rounds."""
     model = SentimentModel(FusionConfig("resnet", encoder.config.width), 3, None, encoder)
     batches = [{"pixels": pixels[start : start + BATCH]} for start in range(0, len(pixels), BATCH)]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What it costs that images are decoded in processes of their own: whole jobs with and without, in turn.
+"""Measure what decoding images in separate processes costs: whole jobs with and without, in turn.
 
 python benchmarks/copies.py DATA/mvsa_single/val.csv --images DATA/mvsa_single/images -o FOLDER
 python benchmarks/isolation.py FOLDER/distinct.csv --images FOLDER/images --posts 4000 --runs 6

@@ -1,4 +1,4 @@
-"""The limit of scoring a corpus on this machine: every stage alone on all cores, nothing of the pipeline imported.
+"""Measure the limit of scoring a corpus on this machine: each stage alone on all cores, without the pipeline.
 
 python benchmarks/limit.py FOLDER/distinct.csv --images FOLDER/images --posts 2000
 """

@@ -1,4 +1,4 @@
-"""What a cluster's driver does, measured: scheduling parts, staging posts, putting an output together.
+"""Measure what a cluster's driver does: scheduling parts, staging posts, putting an output together.
 
 Results: docs/research/experiments/2026-11-25-a-billion-posts.md.
 

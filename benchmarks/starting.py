@@ -28,14 +28,14 @@ _POLL_SECONDS = 0.002
 
 
 def time_command(*command: str) -> float:
-    """Give the seconds that a command takes."""
+    """Return the seconds that a command takes."""
     began = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - began
 
 
 def time_first_part(table: str, images: str) -> float:
-    """Give the seconds until `sentimm score` has something of a part in its job folder, or is done."""
+    """Return the seconds until `sentimm score` has something of a part in its job folder, or is done."""
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder) / "scored.parquet.job"
         command = ["sentimm", "score", table, "--images", images, "--limit", "10", "-o", f"{folder}/scored.parquet"]

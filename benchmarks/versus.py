@@ -1,4 +1,4 @@
-"""Compare `sentimm score` with what people would write instead (alternatives.py): the same posts, in turn.
+"""Compare `sentimm score` with what people would write instead (benchmarks/alternatives): the same posts, in turn.
 
 python benchmarks/copies.py DATA/mvsa_single/val.csv --images DATA/mvsa_single/images -o FOLDER
 sentimm export WORK/default --weights last --precision fp32 -o FP32
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-ALTERNATIVES = Path(__file__).with_name("alternatives.py")
+ALTERNATIVES = Path(__file__).with_name("alternatives")
 # Posts/s that are expected at least: how many rows make the seconds that were asked for.
 EXPECTED = {"plain": 17, "careful": 50, "onnx": 50, "pipeline": 170, "paper": 3}
 MOST = 8000
@@ -51,7 +51,7 @@ def run_alternative(way: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def has_vnni() -> bool:
-    """Tell whether the processor has AVX-512 VNNI, which decides the bars that hold."""
+    """Check whether the processor has AVX-512 VNNI, which decides the bars that hold."""
     facts = Path("/proc/cpuinfo")
     return facts.exists() and "avx512_vnni" in facts.read_text()
 

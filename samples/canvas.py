@@ -77,7 +77,7 @@ class Canvas:
 
 
 def wavy(y: float, height: float, rng: random.Random, width: int = 560, bottom: float = 420) -> list[Point]:
-    """Give the outline of rolling hills down to the bottom."""
+    """Return the outline of rolling hills down to the bottom."""
     shift, waves = rng.uniform(0, 6), rng.uniform(1.5, 3)
     ridge = [
         (x, y + height * math.sin(shift + waves * math.tau * x / width) * (0.6 + 0.4 * math.cos(x / 90)))

@@ -1,4 +1,4 @@
-"""The checkup: what `sentimm doctor` finds out about this machine, up to scoring a post with the default model."""
+"""The checkup of this machine: installation, CPU, GPUs, and a post scored with the default model."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -24,27 +25,26 @@ _PACKAGES = ("cykooz-resizer", "numpy", "onnxruntime", "onnxruntime-gpu", "pillo
 _EXTRA_PACKAGES = ("torch", "torchvision", "transformers", "timm", "onnx")
 # In /proc/cpuinfo, the instructions that int8 graphs gain from: x86, then ARM.
 _INT8_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
-_DOT_PRODUCTS = frozenset({"avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm"})
 
 
 @dataclass(frozen=True)
 class Checkup:
-    """What was found.
+    """Facts about a machine.
 
     Attributes:
         works: a post was scored with the default model.
         sentimm, python, system: versions.
         packages: versions of what scoring and training need; None: not installed.
-        providers: of ONNX Runtime, empty where it is damaged.
-        cpu: the processor's name; "" where the system does not tell.
-        threads: that a model would use; None where the setting is wrong.
-        int8_instructions: what the CPU has of them; None where the system does not tell.
-        gpus: a line for each that nvidia-smi lists: name, memory, driver.
-        cuda: why CUDA can't be used, in a sentence; None: it can, or nothing speaks against it.
+        providers: those of ONNX Runtime; empty: it is damaged.
+        cpu: the processor's name; "": unknown.
+        threads: how many a model would use; None: the setting is wrong.
+        int8_instructions: the CPU's instructions that int8 graphs gain from; None: unknown.
+        gpus: name, memory and driver of each GPU that nvidia-smi lists.
+        cuda: why CUDA can't be used, in a sentence; None: nothing speaks against it.
         bundle: the default model's folder.
-        model: the default model's name and precisions; None where it can't be loaded.
-        trial: how the post was scored, in a sentence; None where that failed.
-        problems: what is wrong, in sentences that say what to do.
+        model: the default model's name and precisions; None: it can't be loaded.
+        trial: how the post was scored, in a sentence; None: it could not be.
+        problems: each problem in a sentence that says what to do.
     """
 
     works: bool
@@ -63,9 +63,13 @@ class Checkup:
     trial: str | None
     problems: tuple[str, ...]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as `sentimm doctor --json` prints them."""
+        return asdict(self)
+
 
 def examine_machine() -> Checkup:
-    """Examine the installation, the CPU, the GPUs and the default model; what is wrong is reported, not raised."""
+    """Examine the installation, the CPU, the GPUs and the default model; problems are reported, not raised."""
     problems: list[str] = []
     hiding = devices.find_hiding_package()
     if hiding is not None:
@@ -99,18 +103,6 @@ def examine_machine() -> Checkup:
     )
 
 
-def describe_int8(instructions: tuple[str, ...] | None) -> str:
-    """Say what a CPU's instructions mean for int8 graphs, in a few words."""
-    if instructions is None:
-        return "unknown on this system"
-    if not instructions:
-        return "none: int8 is slow here, --precision fp32 may be faster"
-    names = ", ".join(instructions)
-    if _DOT_PRODUCTS & set(instructions):
-        return f"{names}: int8 is fast here"
-    return f"{names}: int8 is faster than fp32 here, and about half as fast as on a CPU with VNNI"
-
-
 def _try_scoring(bundle: Bundle) -> str:
     """Score a text and a blank image on the device that `auto` chooses."""
     engine = Engine(bundle)
@@ -123,7 +115,7 @@ def _try_scoring(bundle: Bundle) -> str:
         images = engine.encode_images(np.zeros((1, 3, bundle.image.size, bundle.image.size), np.uint8))
     first = np.zeros(1, np.int64)
     engine.fuse(texts, images, first, first)
-    return f"{engine.note.removesuffix('.')}; a first post took {(time.perf_counter() - start) * 1000:.0f} ms."
+    return f"{engine.note.removesuffix('.')}; the first post took {(time.perf_counter() - start) * 1000:.0f} ms."
 
 
 def _find_reason_against_cuda(bundle: Bundle | None) -> str | None:

@@ -1,61 +1,61 @@
-"""The errors that sentimm raises.
+"""The errors that sentimm raises on purpose, each with the exit code of the command that it ends.
 
-    SentimmError                exit code 1: the job failed
-    ├── UsageError              exit code 2: what was asked for can't be done as asked
-    │   ├── InputError          a file or folder that was named is not there, or holds no posts
-    │   ├── ColumnError         a column that was named or is needed is not in the table
-    │   ├── BundleNotFoundError the model bundle that was named is not there
-    │   ├── RunNotFoundError    the training run that was named is not there
-    │   ├── JobConflictError    the output belongs to another job
-    │   └── MissingExtraError   the command needs an optional dependency
-    ├── TableError              a table that can't be read
-    ├── BundleError             a bundle that is damaged, or made by a newer sentimm
-    ├── RunError                a run that is damaged
-    ├── DeviceError             the device that was asked for can't be used
-    ├── ImageError              an image that can't be decoded (scoring turns it into a status)
-    │   ├── ImageMissingError   an image that is not where its name says
-    │   └── ImageUnreachableError  an image that its server does not give
-    ├── StorageError            what lies on another machine can't be reached
-    ├── DecoderError            images can't be decoded at all
-    ├── FailuresError           more images can't be decoded than was allowed
-    ├── OutOfMemoryError        the memory of the machine or of the device ran out
-    ├── ClusterError            the cluster fails that was to score
-    ├── OutputError             an output that can't be written
-    ├── TrainingError           training that can't go on
-    └── ParityError             an exported model that does not answer as the trained one
+    SentimmError                      1
+    ├── UsageError                    2  the command can't be carried out as asked
+    │   ├── InputError                2  an input is not there, or holds no posts
+    │   ├── ColumnError               2  a column is not in the table
+    │   ├── BundleNotFoundError       2  a model bundle is not there
+    │   ├── RunNotFoundError          2  a training run is not there
+    │   ├── JobConflictError          2  the output belongs to another job
+    │   └── MissingExtraError         2  an optional dependency is not installed
+    ├── TableError                    1  a table can't be read
+    ├── BundleError                   1  a bundle is damaged, or from a newer sentimm
+    ├── RunError                      1  a training run is damaged
+    ├── DeviceError                   1  the device can't be used
+    ├── ImageError                    1  an image can't be decoded (scoring turns it into a status)
+    │   ├── ImageMissingError         1  an image is not on its server
+    │   └── ImageUnreachableError     1  an image's server does not deliver it
+    ├── StorageError                  1  files on a server can't be reached
+    ├── DecoderError                  1  the processes that decode images can't work
+    ├── FailuresError                 1  more images can't be decoded than --max-failed allows
+    ├── OutOfMemoryError              1  the machine or the GPU ran out of memory
+    ├── ClusterError                  1  the Ray cluster failed
+    ├── OutputError                   1  an output can't be written
+    ├── TrainingError                 1  training can't continue
+    └── ParityError                   1  an exported model answers differently from the trained one
 
-Messages are one sentence or two for a person: what was found, what was expected, what to do.
+A message is one sentence or two: what was found, what was expected, what to do.
 """
 
 from __future__ import annotations
 
 
 class SentimmError(Exception):
-    """Base of all errors that sentimm raises on purpose; `exit_code` is the command's exit code."""
+    """Base of all errors; `exit_code` is that of the command."""
 
     exit_code = 1
 
 
 class UsageError(SentimmError):
-    """What was asked for can't be done as asked."""
+    """The command can't be carried out as asked."""
 
     exit_code = 2
 
 
 class InputError(UsageError):
-    """A file or folder that was named is not there, or holds no posts."""
+    """An input is not there, or holds no posts."""
 
 
 class ColumnError(UsageError):
-    """A column that was named or is needed is not in the table."""
+    """A column is not in the table."""
 
 
 class BundleNotFoundError(UsageError):
-    """The model bundle that was named is not there."""
+    """A model bundle is not there."""
 
 
 class RunNotFoundError(UsageError):
-    """The training run that was named is not there."""
+    """A training run is not there."""
 
 
 class JobConflictError(UsageError):
@@ -63,64 +63,64 @@ class JobConflictError(UsageError):
 
 
 class MissingExtraError(UsageError):
-    """The command needs an optional dependency that is not installed."""
+    """An optional dependency is not installed."""
 
 
 class TableError(SentimmError):
-    """A table that can't be read."""
+    """A table can't be read."""
 
 
 class BundleError(SentimmError):
-    """A bundle that is damaged, or made by a newer sentimm."""
+    """A bundle is damaged, or from a newer sentimm."""
 
 
 class RunError(SentimmError):
-    """A training run that is damaged."""
+    """A training run is damaged."""
 
 
 class DeviceError(SentimmError):
-    """The device that was asked for can't be used."""
+    """The device can't be used."""
 
 
 class ImageError(SentimmError):
-    """An image that can't be decoded."""
+    """An image can't be decoded (scoring turns it into a status)."""
 
 
 class ImageMissingError(ImageError):
-    """An image that is not where its name says, which only its server knows."""
+    """An image is not on its server."""
 
 
 class ImageUnreachableError(ImageError):
-    """An image that its server does not give, however often it is asked."""
+    """An image's server does not deliver it."""
 
 
 class StorageError(SentimmError):
-    """What lies on another machine can't be reached."""
+    """Files on a server can't be reached."""
 
 
 class DecoderError(SentimmError):
-    """Images can't be decoded at all."""
+    """The processes that decode images can't work."""
 
 
 class FailuresError(SentimmError):
-    """More images can't be decoded than was allowed."""
+    """More images can't be decoded than --max-failed allows."""
 
 
 class OutOfMemoryError(SentimmError):
-    """The memory of the machine or of the device ran out."""
+    """The machine or the GPU ran out of memory."""
 
 
 class ClusterError(SentimmError):
-    """The cluster fails that was to score."""
+    """The Ray cluster failed."""
 
 
 class OutputError(SentimmError):
-    """An output that can't be written."""
+    """An output can't be written."""
 
 
 class TrainingError(SentimmError):
-    """Training that can't go on."""
+    """Training can't continue."""
 
 
 class ParityError(SentimmError):
-    """An exported model that does not answer as the trained one does."""
+    """An exported model answers differently from the trained one."""

@@ -1,14 +1,18 @@
-"""What the library tells while it works: plain facts, which `console` turns into words.
+"""What the library reports while it works: plain facts, which `console` puts into words.
 
-A listener is a function of one event. It is called in the thread that runs the job, often; one that raises stops the
-job there: what is committed stays, and the same command goes on from it.
+A listener is a function of one event. It is called often, in the thread that runs the job. One that raises stops the
+job: what is committed stays, and the same command resumes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # it would load polars, and the commands' help has no use for it
+    from sentimm.corpus import Survey
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class ModelReady:
 
 @dataclass(frozen=True)
 class BatchesChosen:
-    """`--batch-size auto` has found these sizes (by modality) best; or `kept` them from an earlier attempt."""
+    """`--batch-size auto` found these sizes (by modality) fastest, or has `kept` them from an earlier attempt."""
 
     sizes: Mapping[str, int]
     kept: bool
@@ -39,35 +43,14 @@ class SurveyProgress:
 
 @dataclass(frozen=True)
 class Surveyed:
-    """The survey is done: what the corpus holds and how it will be read.
+    """The survey is done: what the corpus holds and how it will be read."""
 
-    Attributes:
-        sources: file (or folder), format and posts of each input.
-        rows: posts to score.
-        columns: name and type of every column that is kept.
-        reasons: which columns were chosen and why, in sentences.
-        texts: posts with a text.
-        images_named, images_found: posts that name an image, and those whose image is there.
-        repeated_texts: posts whose text was seen before.
-        unreadable: records that can't be read as a row.
-        notes: what a person should know besides, in sentences.
-    """
-
-    sources: tuple[tuple[str, str, int], ...]
-    rows: int
-    columns: tuple[tuple[str, str], ...]
-    reasons: tuple[str, ...]
-    texts: int
-    images_named: int
-    images_found: int
-    repeated_texts: int
-    unreadable: int
-    notes: tuple[str, ...]
+    survey: Survey
 
 
 @dataclass(frozen=True)
 class PostsStaged:
-    """`rows` posts are written to where the workers of a cluster find them."""
+    """`rows` posts are written where the workers of a cluster can read them."""
 
     rows: int
 
@@ -91,7 +74,7 @@ class PostsScored:
 
 @dataclass(frozen=True)
 class PartCommitted:
-    """A part is safely on disk: `rows` posts of the job are there so far."""
+    """A part is safely on disk: `rows` posts of the job are committed so far."""
 
     rows: int
 
@@ -136,6 +119,22 @@ class JobFinished:
     saved_texts: int = 0
     saved_images: int = 0
     problems: Path | None = None
+
+    def to_json(self, model: ModelReady | None) -> dict[str, Any]:
+        """Return what `sentimm score --json` prints; `model` scored the posts, None where nothing was scored."""
+        return {
+            "output": str(self.output),
+            "rows": self.rows,
+            "scored": self.scored,
+            "already_done": self.already,
+            "seconds": round(self.seconds, 3),
+            "posts_per_second": round(self.scored / self.seconds, 2) if self.seconds else None,
+            "saved_texts": self.saved_texts,
+            "saved_images": self.saved_images,
+            "problems": None if self.problems is None else str(self.problems),
+            **asdict(self.counts),
+            "model": None if model is None else asdict(model),
+        }
 
 
 Event = (

@@ -72,7 +72,7 @@ def read_image(path: Path | RemoteFile) -> bytes:
         with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 (of a descriptor)
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise ImageError("is no regular file")
+                raise ImageError("is not a regular file")
             check_size(status.st_size)
             return file.read()
     except OSError as error:

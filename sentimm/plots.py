@@ -1,4 +1,4 @@
-"""Pictures of figures, as PNG."""
+"""Charts, written as PNG."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _CELL_INCHES = 1.1
 
 
 def escape_text(text: str) -> str:
-    """Write a name so that matplotlib draws it: `$` would begin a formula, and a leading `_` hides from legends."""
+    """Return a name as matplotlib draws it: `$` would begin a formula, and a leading `_` would hide it from legends."""
     return (" " + text if text.startswith("_") else text).replace("$", r"\$")
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, durably, with boxes in the place of characters that matplotlib's font lacks.
+    """Write a figure as PNG, durably; characters that its font lacks become boxes.
 
     Raises:
         OutputError: `path` can't be written.
@@ -63,7 +63,7 @@ def draw_confusion(matrix: npt.NDArray[np.int64], labels: Sequence[str], path: P
 
 
 def draw_stages(stages: Sequence[tuple[str, float]], rates: Sequence[tuple[str, float]], path: Path) -> None:
-    """Draw the CPU-milliseconds that each stage takes for a post as bars, and rates in posts per second beside them.
+    """Draw bars: the milliseconds of all cores that each stage needs for a post, and rates in posts per second.
 
     Raises:
         OutputError: `path` can't be written.

@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+
+# Two processes run the tests on two cores: each computes, and lets the commands that it starts compute, in one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from sentimm.scoring.pipeline import decoder_pool as decoders
-from tests.support.servers import MemoryStore, S3Server, WebServer, forget_file_systems
+from tests.support.file_systems import MemoryStore, forget_file_systems
+from tests.support.s3_server import S3Server
 from tests.support.tiny_bundles import make_bundle
+from tests.support.web_server import WebServer
+
+settings.register_profile("ci", settings.get_profile("default"), print_blob=True)
+settings.load_profile("default")  # hypothesis itself loads another one where it finds CI
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Replace what UTF-8 can't hold in reports, such as names of files: they are sent to another process."""
+    return make_printable((yield))
+
+
+def make_printable(value: Any) -> Any:
+    """Replace what UTF-8 can't hold in all strings of a report."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {make_printable(key): make_printable(each) for key, each in value.items()}
+    return type(value)(map(make_printable, value)) if isinstance(value, list | tuple) else value
 
 
 @pytest.fixture(scope="session")

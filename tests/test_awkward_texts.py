@@ -35,7 +35,7 @@ def normalize(text: str) -> str:
 
 
 def is_harmless(printed: str) -> bool:
-    """Tell whether nothing but visible characters and newlines was printed."""
+    """Return whether nothing but visible characters and newlines was printed."""
     return not any(
         unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") for character in printed.replace("\n", "")
     )

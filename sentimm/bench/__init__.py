@@ -1,1 +1,1 @@
-"""What the `bench` command measures."""
+"""The benchmark of `sentimm bench`."""

@@ -1,6 +1,6 @@
-"""How fast scoring could be here at best: each stage alone, on all cores, and the limit that they set together.
+"""The limit of scoring on this machine: each stage alone on all cores, and the rate that they allow together.
 
-Nothing of the pipeline is used: the limit is what it is held against.
+Nothing of the pipeline is used here: its speed is compared with this limit.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,22 +25,22 @@ from sentimm.runtime.engine import Engine
 from sentimm.text import normalize_texts
 
 _ROUNDS = 2
-_MOST_IMAGES = 512  # their pixels are in memory: 75 MB at 224 px
+_MOST_IMAGES = 512  # whose pixels are in memory: 75 MB at 224 px
 _MOST_TEXTS = 4096
 
-Ints = npt.NDArray[np.int64]
+Int64Array = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the work, measured alone on all cores.
+    """A stage of scoring, measured alone on all cores.
 
     Attributes:
         name: what it does.
-        batch: items at a time, None where there are no batches.
+        batch: items in a batch; None: it has no batches.
         items: how many were measured.
-        seconds: how long they took, in the best of some rounds.
-        per_post: how many items a post of the corpus has: 0.5 where half of the posts share theirs, or have none.
+        seconds: how long they took, in the fastest round.
+        per_post: distinct items in a post of the corpus: 0.5 where half of the posts repeat others, or have none.
         on_gpu: whether a GPU does it.
     """
 
@@ -52,17 +53,22 @@ class Stage:
 
     @property
     def items_per_second(self) -> float:
-        """How many items are done in a second."""
+        """Items in a second."""
         return self.items / self.seconds
 
     @property
     def seconds_per_post(self) -> float:
-        """How long all cores (or the GPU) work for a post."""
+        """Seconds that all cores (or the GPU) need for a post."""
         return self.per_post * self.seconds / self.items
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all figures as `sentimm bench --json` prints them."""
+        derived = {"items_per_second": self.items_per_second, "ms_per_post": 1000 * self.seconds_per_post}
+        return asdict(self) | derived
 
 
 def find_limit(stages: Sequence[Stage]) -> float:
-    """Give the posts per second that no arrangement of these stages exceeds.
+    """Return the posts per second that no arrangement of these stages exceeds.
 
     On CPUs that is the number of cores divided by the CPU-seconds that a post needs. A GPU works beside the CPU: there
     the slower of the two counts.
@@ -79,61 +85,86 @@ def measure_stages(bundle: Bundle, engine: Engine, posts: Chunk) -> list[Stage]:
         BundleError, DeviceError: as the engine's methods.
     """
     find_batch_sizes(engine)
-    on_gpu = engine.device != "cpu"
-    readable = ~posts.unreadable
-    stages: list[Stage] = []
-    encoded: dict[str, Encoded] = {}
     with ThreadPoolExecutor(engine.workers) as pool:
+        text_stages, text = _measure_texts(bundle, engine, posts, pool)
+        image_stages, image = _measure_images(bundle, engine, posts, pool)
+        return [*text_stages, *image_stages, *_measure_fusion(engine, text, image, pool)]
 
-        def share_out(work: Callable[[Ints], object], items: int, batch: int) -> float:
-            """Let the workers do batches of items; the seconds of the fastest round."""
-            batches = [np.arange(start, min(start + batch, items)) for start in range(0, items, batch)]
-            return _time(lambda: list(pool.map(work, batches)))
 
-        texts = posts.texts.filter(pl.Series(readable)).drop_nulls()
-        distinct = normalize_texts(texts).unique(maintain_order=True)
-        distinct = distinct.filter(distinct != "")
-        if bundle.text is not None and len(distinct):
-            sample = texts.unique(maintain_order=True).head(_MOST_TEXTS)
-            tokenizer = bundle.text.load_tokenizer()
-            seconds = _time(lambda: tokenizer.encode(normalize_texts(sample).to_list()))
-            per_post = len(distinct) / posts.rows
-            stages.append(Stage("preparing texts", None, len(sample), seconds, per_post))
-            rows = sorted(tokenizer.encode(distinct.head(_MOST_TEXTS).to_list()), key=len)
-            batch = engine.batch_sizes["text"]
-            seconds = share_out(lambda chosen: engine.encode_texts([rows[row] for row in chosen]), len(rows), batch)
-            stages.append(Stage("text graph", batch, len(rows), seconds, per_post, on_gpu))
-            encoded["text"] = engine.encode_texts(rows[:batch])
-        images = [
-            image for image, ok in zip(posts.images, readable, strict=True) if ok and isinstance(image, ImageFile)
-        ]
-        if bundle.image is not None and images:
-            size = bundle.image.size
-            files = list(dict.fromkeys(images))
-            chosen_files = files[:_MOST_IMAGES]
-            per_post = len(files) / posts.rows
-            decoded = [each for each in pool.map(lambda file: _decode(file, size), chosen_files) if each is not None]
-            seconds = share_out(
-                lambda chosen: [_decode(chosen_files[row], size) for row in chosen], len(chosen_files), 1
-            )
-            stages.append(Stage("decoding images", None, len(chosen_files), seconds, per_post))
-            if decoded:
-                pixels, batch = np.stack(decoded), engine.batch_sizes["image"]
-                seconds = share_out(lambda chosen: engine.encode_images(pixels[chosen]), len(pixels), batch)
-                stages.append(Stage("image graph", batch, len(pixels), seconds, per_post, on_gpu))
-                encoded["image"] = engine.encode_images(pixels[:batch])
-        if encoded:
-            batch = engine.batch_sizes["fusion"]
-            text, image = encoded.get("text"), encoded.get("image")
-            index = {name: np.arange(batch) % len(rows) for name, rows in encoded.items()}
-            items = batch * engine.workers
-            seconds = share_out(lambda _: engine.fuse(text, image, index.get("text"), index.get("image")), items, batch)
-            stages.append(Stage("fusion graph", batch, items, seconds, 1.0, on_gpu))
-    return stages
+def _measure_texts(
+    bundle: Bundle, engine: Engine, posts: Chunk, pool: ThreadPoolExecutor
+) -> tuple[list[Stage], Encoded | None]:
+    """Measure the stages of texts, and return a batch of encoded ones; nothing where no post has a text."""
+    texts = posts.texts.filter(pl.Series(~posts.unreadable)).drop_nulls()
+    distinct = normalize_texts(texts).unique(maintain_order=True)
+    distinct = distinct.filter(distinct != "")
+    if bundle.text is None or not len(distinct):
+        return [], None
+    sample = texts.unique(maintain_order=True).head(_MOST_TEXTS)
+    tokenizer = bundle.text.load_tokenizer()
+    preparing_s = _time(lambda: tokenizer.encode(normalize_texts(sample).to_list()))
+    rows = sorted(tokenizer.encode(distinct.head(_MOST_TEXTS).to_list()), key=len)
+    batch = engine.batch_sizes["text"]
+    encoding_s = _time_batches(pool, lambda own: engine.encode_texts([rows[row] for row in own]), len(rows), batch)
+    per_post = len(distinct) / posts.rows
+    stages = [
+        Stage("preparing texts", None, len(sample), preparing_s, per_post),
+        Stage("text graph", batch, len(rows), encoding_s, per_post, _is_gpu(engine)),
+    ]
+    return stages, engine.encode_texts(rows[:batch])
+
+
+def _measure_images(
+    bundle: Bundle, engine: Engine, posts: Chunk, pool: ThreadPoolExecutor
+) -> tuple[list[Stage], Encoded | None]:
+    """Measure the stages of images, and return a batch of encoded ones; nothing where no post has an image."""
+    images = [
+        image
+        for image, unreadable in zip(posts.images, posts.unreadable, strict=True)
+        if isinstance(image, ImageFile) and not unreadable
+    ]
+    if bundle.image is None or not images:
+        return [], None
+    size = bundle.image.size
+    distinct = list(dict.fromkeys(images))
+    sample = distinct[:_MOST_IMAGES]
+    per_post = len(distinct) / posts.rows
+    decoded = [pixels for pixels in pool.map(lambda file: _decode(file, size), sample) if pixels is not None]
+    decoding_s = _time_batches(pool, lambda own: [_decode(sample[row], size) for row in own], len(sample), 1)
+    stages = [Stage("decoding images", None, len(sample), decoding_s, per_post)]
+    if not decoded:
+        return stages, None
+    pixels, batch = np.stack(decoded), engine.batch_sizes["image"]
+    encoding_s = _time_batches(pool, lambda own: engine.encode_images(pixels[own]), len(pixels), batch)
+    stages.append(Stage("image graph", batch, len(pixels), encoding_s, per_post, _is_gpu(engine)))
+    return stages, engine.encode_images(pixels[:batch])
+
+
+def _measure_fusion(
+    engine: Engine, text: Encoded | None, image: Encoded | None, pool: ThreadPoolExecutor
+) -> list[Stage]:
+    """Measure the fusion of encoded texts and images; no stage where there are neither."""
+    if text is None and image is None:
+        return []
+    batch = engine.batch_sizes["fusion"]
+    items = batch * engine.workers
+    text_rows, image_rows = (None if each is None else np.arange(batch) % len(each) for each in (text, image))
+    seconds = _time_batches(pool, lambda _: engine.fuse(text, image, text_rows, image_rows), items, batch)
+    return [Stage("fusion graph", batch, items, seconds, 1.0, _is_gpu(engine))]
+
+
+def _is_gpu(engine: Engine) -> bool:
+    return engine.device != "cpu"
+
+
+def _time_batches(pool: ThreadPoolExecutor, work: Callable[[Int64Array], object], items: int, batch: int) -> float:
+    """Spread batches of items over the pool, and return the seconds of the fastest round."""
+    batches = [np.arange(start, min(start + batch, items)) for start in range(0, items, batch)]
+    return _time(lambda: list(pool.map(work, batches)))
 
 
 def _time(work: Callable[[], object]) -> float:
-    """Give the seconds of the fastest round."""
+    """Return the seconds of the fastest round."""
     rounds = []
     for _ in range(_ROUNDS):
         began = time.perf_counter()

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -115,6 +115,16 @@ class Bundle:
     parity: Mapping[str, Any]
     provenance: Mapping[str, Any]
     digest: str  # SHA-256 of bundle.json, which holds those of all other files
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as `sentimm info --json` prints them; files are named without their folder."""
+        fields = asdict(self) | {"path": str(self.path)}
+        if self.text is not None:
+            fields["text"]["tokenizer"] = self.text.tokenizer.name
+        fields["graphs"] = {
+            precision: {part: path.name for part, path in graphs.items()} for precision, graphs in self.graphs.items()
+        }
+        return fields
 
     @property
     def precisions(self) -> tuple[Precision, ...]:

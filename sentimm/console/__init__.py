@@ -1,1 +1,1 @@
-"""What a person sees, and all that rich draws: events become progress, tables and summaries."""
+"""All that rich draws: events become progress, results become tables and summaries."""

@@ -1,11 +1,10 @@
-"""What a benchmark found."""
+"""The figures of a benchmark."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -26,40 +25,26 @@ _MILLION = 1_000_000
 
 
 def print_benchmark(found: Benchmark, figure: Path | None, *, as_json: bool = False) -> None:
-    """Print what a benchmark found, for a person or as one JSON object; `figure` is where it was drawn."""
+    """Print a benchmark, for a person or as one JSON object; `figure` is the chart's file."""
     if as_json:
-        print_json(describe_benchmark(found))
+        print_json(found.to_json())
         return
     console = make_console(sys.stdout)
-    corpus = "generated ones" if found.corpus == "generated" else f"of {found.corpus}"
-    console.print(make_line(f"{count_posts(found.posts)}, {corpus}. {found.note}", "bold"), soft_wrap=True)
+    source = "generated" if found.corpus == "generated" else f"from {found.corpus}"
+    console.print(make_line(f"{count_posts(found.posts)}, {source}. {found.note}", "bold"), soft_wrap=True)
     console.print()
     print_block(console, _draw_stages(found))
     console.print()
     for line in _describe(found):
         console.print(make_line(line), soft_wrap=True)
     if figure is not None:
-        console.print(make_line(f"Drawn in {figure}"), soft_wrap=True)
-
-
-def describe_benchmark(found: Benchmark) -> dict[str, Any]:
-    """Give a benchmark as JSON knows it."""
-    stages = [
-        asdict(stage) | {"items_per_second": stage.items_per_second, "ms_per_post": 1000 * stage.seconds_per_post}
-        for stage in found.stages
-    ]
-    derived = {
-        "share_of_limit": found.share,
-        "bottleneck": found.bottleneck.name,
-        "core_hours_per_million": found.core_hours_per_million,
-    }
-    return asdict(found) | {"stages": stages} | derived
+        console.print(make_line(f"Chart written to {figure}"), soft_wrap=True)
 
 
 def _draw_stages(found: Benchmark) -> Table:
     table = Table(box=None, padding=(0, 2), header_style="dim")
-    table.add_column("alone on all cores")
-    for name in ("per second", "in batches of", "ms for a post", "share"):
+    table.add_column("stage, alone on all cores")
+    for name in ("per second", "batch size", "ms per post", "share"):
         table.add_column(name, justify="right")
     total = sum(stage.seconds_per_post for stage in found.stages)
     for stage in found.stages:
@@ -79,7 +64,7 @@ def _draw_stages(found: Benchmark) -> Table:
 def _describe(found: Benchmark) -> list[str]:
     return [
         f"Limit of these stages: {describe_rate(found.limit)}. A whole job: {describe_rate(found.whole)}, "
-        f"{found.share:.0%} of it; before it starts, {describe_duration(found.start_s)}.",
+        f"{found.share:.0%} of the limit, after {describe_duration(found.start_s)} to start.",
         f"The bottleneck is {found.bottleneck.name}.",
         f"A million such posts take {describe_duration(_MILLION / found.whole)}, "
         f"{found.core_hours_per_million:.1f} core-hours.",

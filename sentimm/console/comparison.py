@@ -1,16 +1,14 @@
-"""How a comparison goes, and its tables."""
+"""The progress of a comparison, and its tables."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
 from rich.text import Text
 
-from sentimm.console.terminal import make_console, make_line, print_block, print_json
+from sentimm.console.terminal import make_console, make_line, make_table, print_block, print_json
 from sentimm.console.training import TrainingConsole
 from sentimm.training.comparison.results import Comparison, list_notes, list_tables
 from sentimm.training.events import ComparedRun, ComparisonEvent, ImagesHashed
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from sentimm.training.run_folder import TrainingStopped
 
 _WIDTH = 120  # of the tables: in a narrower window their lines wrap, and no figure is cut off
-_STATES = {"new": "", "interrupted": ": going on", "finished": ": done already"}
+_STATES = {"new": "", "interrupted": ": resuming", "finished": ": already done"}
 
 
 class ComparisonConsole:
@@ -50,15 +48,16 @@ class ComparisonConsole:
         self._training.say(words)
 
     def stop(self, stop: TrainingStopped) -> None:
-        """Say where the comparison stopped and how to go on."""
+        """Show where the comparison stopped and how to resume it."""
         self._training.close()
-        self.say(f"Stopped in {stop.path.name}, epoch {stop.epoch}, after step {stop.step}: the same command goes on.")
+        where = f"{stop.path.name}, epoch {stop.epoch}, after step {stop.step}"
+        self.say(f"Stopped in {where}. To resume, run the same command again.")
 
     def finish(self, found: Comparison, folder: Path) -> None:
         """Show the tables; `folder` is where they were written."""
         self._training.close()
         if self._as_json:
-            print_json({"format": 1, **asdict(found)})
+            print_json(found.to_json())
             return
         console = make_console(sys.stdout)
         console.width = max(console.width, _WIDTH)
@@ -67,9 +66,7 @@ class ComparisonConsole:
         for title, (header, *rows) in list_tables(found):
             console.print()
             console.print(make_line(title, "bold"), soft_wrap=True)
-            table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-            for number, name in enumerate(header):
-                table.add_column(make_line(name), justify="right" if number else "left", no_wrap=True)
+            table = make_table(*header)
             for row in rows:
                 table.add_row(*map(Text, row))
             print_block(console, table)

@@ -1,10 +1,9 @@
-"""The report of an evaluation."""
+"""An evaluation: its figures, labels, confusion matrix and groups of posts."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sentimm.console.terminal import count_posts, make_console, make_line, print_block, print_json
+from sentimm.console.terminal import count_posts, make_console, make_line, make_table, print_block, print_json
 
 if TYPE_CHECKING:
     from sentimm.evaluation.assess import Assessment
@@ -31,12 +30,12 @@ _FIGURES = (
 
 
 def print_assessment(found: Assessment, folder: Path | None, *, as_json: bool = False) -> None:
-    """Print a report, for a person or as one JSON object; `folder` is where it was written."""
+    """Print an evaluation, for a person or as one JSON object; `folder` is the report's, if it was written."""
     if as_json:
-        print_json(describe_assessment(found))
+        print_json(found.to_json())
         return
     console = make_console(sys.stdout)
-    console.print(make_line(f"{', '.join(found.inputs)} against {found.model}", "bold"), soft_wrap=True)
+    console.print(make_line(f"Evaluation of {found.model} on {', '.join(found.inputs)}", "bold"), soft_wrap=True)
     for sentence in _list_posts(found):
         console.print(make_line(sentence), soft_wrap=True)
     console.print()
@@ -46,28 +45,25 @@ def print_assessment(found: Assessment, folder: Path | None, *, as_json: bool = 
         console.print(make_line(f"Written to {folder}: report.json, confusion.png"), soft_wrap=True)
 
 
-def describe_assessment(found: Assessment) -> dict[str, object]:
-    """Give a report as JSON knows it."""
-    return {"format": 1, **asdict(found)}
-
-
 def _list_posts(found: Assessment) -> list[str]:
     sentences = [f"{count_posts(found.posts)} with a label and an answer."]
-    if found.unlabelled:
-        sentences.append(f"{found.unlabelled:,} have no label and do not count.")
-    if found.unreadable:
-        sentences.append(f"{found.unreadable:,} can't be read as a row and do not count.")
-    if found.unanswered:
-        sentences.append(f"{found.unanswered:,} have a label, but no answer, and do not count.")
+    left_out = {
+        "without a label": found.unlabelled,
+        "unreadable": found.unreadable,
+        "without an answer": found.unanswered,
+    }
+    if any(left_out.values()):
+        counts = [f"{number:,} {reason}" for reason, number in left_out.items() if number]
+        sentences.append(f"Left out: {', '.join(counts)}.")
     if found.seen_in is not None:
         sentences.append(
-            f"{found.seen:,} that occur in {found.seen_in} are left out: {found.seen_texts:,} by their text, "
-            f"{found.seen_images:,} by their image."
+            f"Left out because they are in {found.seen_in} too: {found.seen:,} ({found.seen_texts:,} by text, "
+            f"{found.seen_images:,} by image)."
         )
         if found.images_compared == 0:
             sentences.append(
-                "No image was compared: give the folder of the posts' images with --images, that of "
-                f"{found.seen_in}'s with --seen-images."
+                "No images were compared: name the folder of the posts' images with --images, and that of "
+                f"{found.seen_in} with --seen-images."
             )
     return [*sentences, *(f"Note: {note}" for note in found.notes)]
 
@@ -77,12 +73,12 @@ def _draw_report(found: Assessment) -> RenderableType:
     parts += [Text(), _draw_confusion(found.report)]
     groups = {_GROUPS.get(name, name): report for name, report in found.modalities.items()}
     if set(found.modalities) != {"text+image"}:
-        parts += [Text(), _draw_groups("What was used", groups)]
+        parts += [Text(), _draw_groups("Scored by", groups)]
     if set(found.statuses) != {"ok"}:
         parts += [Text(), _draw_groups("Status", found.statuses)]
     if found.alone:
         alone = {f"{modality} alone, against {modality}_label": report for modality, report in found.alone.items()}
-        parts += [Text(), _draw_groups("One side", alone)]
+        parts += [Text(), _draw_groups("One modality", alone)]
     if found.conflict is not None:
         parts += [Text(), _draw_conflict(found, found.conflict)]
     return Group(*parts)
@@ -99,12 +95,12 @@ def _draw_figures(report: Report) -> RenderableType:
     if report.calibration_error is not None and report.confidence is not None:
         note = f"mean confidence {report.confidence:.1%}"
         table.add_row("calibration error", f"{report.calibration_error:.3f}", note)
-    note = "Ranges hold 95% of 2,000 bootstrap samples of the posts."
+    note = "Ranges are 95% intervals of 2,000 bootstrap samples."
     return Group(table, Text(note, style="dim"))
 
 
 def _draw_labels(report: Report) -> RenderableType:
-    table = _make_table("label", "posts", "precision", "recall", "F1")
+    table = make_table("label", "posts", "precision", "recall", "F1")
     for each in report.labels:
         table.add_row(
             make_line(each.label),
@@ -116,7 +112,7 @@ def _draw_labels(report: Report) -> RenderableType:
 
 def _draw_confusion(report: Report) -> RenderableType:
     names = [each.label for each in report.labels]
-    table = _make_table("label \\ answer", *names)
+    table = make_table("label \\ answer", *names)
     for row, (name, counts) in enumerate(zip(names, report.confusion, strict=True)):
         cells = [Text(f"{count:,}", style="bold" if row == column else "") for column, count in enumerate(counts)]
         table.add_row(make_line(name), *cells)
@@ -124,7 +120,7 @@ def _draw_confusion(report: Report) -> RenderableType:
 
 
 def _draw_groups(title: str, reports: Mapping[str, Report]) -> RenderableType:
-    table = _make_table(title, "posts", "accuracy", "macro recall", "macro F1", "calibration")
+    table = make_table(title, "posts", "accuracy", "macro recall", "macro F1", "calibration")
     for name, report in reports.items():
         error = "" if report.calibration_error is None else f"{report.calibration_error:.3f}"
         figures = (report.accuracy, report.macro_recall, report.macro_f1)
@@ -134,13 +130,6 @@ def _draw_groups(title: str, reports: Mapping[str, Report]) -> RenderableType:
 
 def _draw_conflict(found: Assessment, area: Interval) -> Text:
     return Text(
-        f"conflict finds the {found.conflict_differ:,} of {found.conflict_posts:,} posts whose text and image labels "
-        f"differ with an area under the ROC curve of {area.value:.3f} ({area.low:.3f} to {area.high:.3f})."
+        f"The text and image labels of {found.conflict_differ:,} of {found.conflict_posts:,} posts differ. The column "
+        f"conflict finds them with an AUC of {area.value:.3f} ({area.low:.3f} to {area.high:.3f})."
     )
-
-
-def _make_table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    for number, name in enumerate(columns):
-        table.add_column(make_line(name), justify="right" if number else "left", no_wrap=True)
-    return table

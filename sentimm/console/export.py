@@ -1,4 +1,4 @@
-"""How an export goes, and how each precision compares with PyTorch."""
+"""The progress of an export, and how each precision compares with PyTorch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ExportConsole:
             self._console.print(printable(step), style="dim")
 
     def finish(self, exported: ExportResult) -> None:
-        """Show the comparison and how to go on."""
+        """Show the comparison, the bundle's folder and the next command."""
         if not self._quiet:
             self._console.print(self._table(exported))
             for kind, found in exported.bundle.metrics.get("calibration", {}).items():
@@ -42,15 +42,15 @@ class ExportConsole:
         print(f"Next: sentimm score tweets.csv --images photos/ --model {path}")
 
     def _table(self, exported: ExportResult) -> Table:
-        table = Table(title="Against PyTorch, on held-out posts", title_justify="left")
+        table = Table(title="Compared with PyTorch on held-out posts", title_justify="left")
         for column in (
             "precision",
             "posts",
             "same label",
-            "largest difference",
+            "max difference",
             "with neighbours",
             "accuracy",
-            "PyTorch's",
+            "in PyTorch",
         ):
             table.add_column(column, justify="left" if column == "precision" else "right")
         for precision, found in exported.parity.items():

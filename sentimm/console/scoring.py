@@ -1,13 +1,12 @@
-"""How a `score` job goes: progress on stderr, its result on stdout."""
+"""The progress of a `score` job on stderr, and its result on stdout."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -38,11 +37,14 @@ from sentimm.events import (
     SurveyProgress,
 )
 
+if TYPE_CHECKING:
+    from sentimm.corpus import Survey
+
 _PLAIN_EVERY_S = 10.0  # between lines of progress where stderr is no terminal
 
 
 class ScoreConsole:
-    """Shows how a `score` job goes, and its result.
+    """Shows the progress of a `score` job, and its result.
 
     Args:
         quiet: show nothing.
@@ -93,20 +95,20 @@ class ScoreConsole:
                 self._say(_describe_batches(sizes, kept))
             case SurveyProgress(rows):
                 self._advance("Surveying", rows, None)
-            case Surveyed():
+            case Surveyed(survey):
                 self.close()
-                self._say(describe_survey(event))
-                for sentence in event.reasons:
+                self._say(describe_survey(survey))
+                for sentence in survey.choice.reasons:
                     self._say(f"  {sentence}", "dim")
-                for sentence in event.notes:
+                for sentence in survey.notes:
                     self._say(f"Note: {sentence}", "yellow")
             case JobStarted(rows=rows, done=done, damaged=damaged):
                 self._started, self._began, self._told = event, time.monotonic(), time.monotonic()
                 if damaged:
                     parts = "1 part is damaged: its" if damaged == 1 else f"{damaged} parts are damaged: their"
-                    self._say(f"{parts} posts are scored again.", "yellow")
+                    self._say(f"{parts} posts will be scored again.", "yellow")
                 if done:
-                    self._say(f"Going on where it stopped: {done:,} of {rows:,} posts are there.")
+                    self._say(f"Resuming: {done:,} of {rows:,} posts are done.")
                 self._advance("Scoring", done, rows)
             case PostsScored(rows) | PartCommitted(rows):
                 self._advance("Scoring", rows, self._started.rows if self._started else None)
@@ -118,17 +120,17 @@ class ScoreConsole:
                 self.close()
                 self._show_result(event)
 
-    def show_survey(self, survey: Surveyed) -> None:
+    def show_survey(self, survey: Survey) -> None:
         """Show the result of a dry run."""
         self.close()
         if self._as_json:
-            print_json(survey)
+            print_json(survey.to_json())
         elif not self._quiet:
             print_block(make_console(sys.stdout), draw_survey(survey))
 
     def _show_result(self, done: JobFinished) -> None:
         if self._as_json:
-            print_json(self._describe_result(done))
+            print_json(done.to_json(self._model))
             return
         if self._quiet:
             return
@@ -145,25 +147,10 @@ class ScoreConsole:
         console.print()
         print_block(console, draw_counts(done.counts))
         if done.problems is not None:
-            console.print(make_line(f"  What is wrong with each is in {done.problems}", "dim"), soft_wrap=True)
+            console.print(make_line(f"  Each is listed with its reason in {done.problems}", "dim"), soft_wrap=True)
         if not done.already:
             console.print()
             console.print(make_line(f"Written to {done.output}"), soft_wrap=True)
-
-    def _describe_result(self, done: JobFinished) -> dict[str, Any]:
-        return {
-            "output": str(done.output),
-            "rows": done.rows,
-            "scored": done.scored,
-            "already_done": done.already,
-            "seconds": round(done.seconds, 3),
-            "posts_per_second": round(done.scored / done.seconds, 2) if done.seconds else None,
-            "saved_texts": done.saved_texts,
-            "saved_images": done.saved_images,
-            "problems": None if done.problems is None else str(done.problems),
-            **asdict(done.counts),
-            "model": asdict(self._model) if self._model else None,
-        }
 
     def _advance(self, what: str, rows: int, total: int | None) -> None:
         if self._quiet:
@@ -220,13 +207,13 @@ def _make_progress(console: Console) -> Progress:
 
 def _describe_batches(sizes: Mapping[str, int], kept: bool) -> str:
     named = " and ".join(f"{size} {modality}{'s' if size > 1 else ''}" for modality, size in sizes.items())
-    return f"Batches of {named}, {'as found before' if kept else 'the fastest here'}."
+    return f"Batches of {named}, {'as measured before' if kept else 'the fastest here'}."
 
 
 def _describe_savings(done: JobFinished) -> str:
     saved = {"text": done.saved_texts, "image": done.saved_images}
-    named = [f"{number:,} {name}{'s' if number > 1 else ''}" for name, number in saved.items() if number]
-    return f"  Repeats: {' and '.join(named)} not encoded again"
+    named = [f"{number:,} repeated {name}{'s' if number > 1 else ''}" for name, number in saved.items() if number]
+    return f"  Reused the results of {' and '.join(named)}"
 
 
 def _describe_speed(done: JobFinished) -> str:

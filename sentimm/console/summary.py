@@ -1,4 +1,4 @@
-"""What a job has found so far, or in all: the share of each label, what was used, what went wrong."""
+"""How far a job is, and what is in its output: the share of each label, what was used, what went wrong."""
 
 from __future__ import annotations
 
@@ -28,18 +28,23 @@ if TYPE_CHECKING:
 _COLORS = {"negative": "red", "neutral": "bright_black", "positive": "green"}
 _OTHER_COLORS = ("cyan", "magenta", "blue", "yellow")
 
-_USED = {"text+image": "text and image", "text": "text", "image": "image", "none": "nothing"}
+_USED = {
+    "text+image": "by text and image",
+    "text": "by text alone",
+    "image": "by image alone",
+    "none": "not scored",
+}
 _WRONG = {
-    "row_unreadable": ("record that can't be read as a row", "records that can't be read as rows"),
-    "image_unreadable": ("image that can't be decoded", "images that can't be decoded"),
-    "image_missing": ("image that is not there", "images that are not there"),
-    "empty": ("post without text and image", "posts without text and image"),
-    "unsupported": ("post with nothing that this model reads", "posts with nothing that this model reads"),
+    "row_unreadable": ("row can't be read", "rows can't be read"),
+    "image_unreadable": ("image can't be decoded", "images can't be decoded"),
+    "image_missing": ("image not found", "images not found"),
+    "empty": ("post has neither text nor image", "posts have neither text nor image"),
+    "unsupported": ("post has nothing this model can read", "posts have nothing this model can read"),
 }
 
 
 def print_progress(progress: JobProgress) -> None:
-    """Print how far a job is."""
+    """Print how far a job is on stdout."""
     console = make_console(sys.stdout)
     if progress.counts is not None:
         console.print(make_line(f"{progress.output} is done: {count_posts(progress.rows)}.", "bold"), soft_wrap=True)
@@ -52,21 +57,21 @@ def print_progress(progress: JobProgress) -> None:
     console.print(make_line(f"{progress.output} is {state}.", "bold"), soft_wrap=True)
     console.print(bar)
     if progress.state == "stopped":
-        console.print("No process works on it: the command that began it goes on with it.", soft_wrap=True)
+        console.print("No process is working on it. To resume, run the command that started it again.", soft_wrap=True)
         return
     details = []
     if progress.posts_per_second:
         left = (progress.rows - progress.scored) / progress.posts_per_second
         details.append(f"{describe_rate(progress.posts_per_second)}, {describe_duration(left)} left")
     if progress.last_part_s is not None:
-        details.append(f"the last part {describe_duration(progress.last_part_s)} ago")
+        details.append(f"last part finished {describe_duration(progress.last_part_s)} ago")
     console.print("; ".join(details) or "The first part is being scored.")
 
 
 def draw_counts(counts: Counts) -> RenderableType:
     """Draw the share of each label as bars, what was used, and what went wrong."""
     if not any(counts.statuses.values()):
-        return make_line("  There were no posts: the output has all columns and no rows.")
+        return make_line("  No posts: the output has all columns and no rows.")
     total = sum(counts.labels.values())
     bars = Table.grid(padding=(0, 2))
     bars.add_column()
@@ -85,8 +90,7 @@ def draw_counts(counts: Counts) -> RenderableType:
 
 
 def _draw_used(modalities: Mapping[str, int]) -> Text:
-    used = [f"{_USED[name]} {number:,}" for name, number in modalities.items() if number]
-    return Text.assemble(("Used: ", "dim"), " · ".join(used) or "nothing")
+    return Text(" · ".join(f"{number:,} {_USED[name]}" for name, number in modalities.items() if number))
 
 
 def _draw_wrong(wrong: Mapping[str, int]) -> RenderableType:
@@ -97,4 +101,4 @@ def _draw_wrong(wrong: Mapping[str, int]) -> RenderableType:
     for status, number in wrong.items():
         one, many = _WRONG[status]
         table.add_row(f"{number:,}", one if number == 1 else many, f"status = {status}")
-    return Group(table, Text("Look for them by the column `status`.", style="dim"))
+    return table

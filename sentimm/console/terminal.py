@@ -1,4 +1,4 @@
-"""What all that is printed has in common: streams, lines safe to print, bars, and quantities in words."""
+"""What all output shares: consoles, logs, lines that are safe to print, tables, bars, and quantities in words."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import logging
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 BAR_WIDTH = 30  # cells
@@ -22,7 +22,7 @@ _UNSAFE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 
 
 def printable(text: str) -> str:
-    """Make `text` one line that is harmless to print: what could rewrite a terminal, or can't be seen, becomes `�`."""
+    """Return `text` as one line that is safe to print: what could rewrite a terminal, or is invisible, becomes `�`."""
     if text.isascii() and text.isprintable():
         return text
     return "".join("\N{REPLACEMENT CHARACTER}" if _is_unsafe(character) else character for character in text)
@@ -67,10 +67,9 @@ def make_file_log_handler(path: Path) -> logging.Handler:
     return handler
 
 
-def print_json(value: object) -> None:
-    """Print a dataclass, or what JSON knows, as one JSON object on stdout."""
-    content = value if isinstance(value, dict) else asdict(value)  # type: ignore[call-overload]
-    written = json.dumps(content, ensure_ascii=not _is_utf8(sys.stdout), default=str)
+def print_json(fields: Mapping[str, Any]) -> None:
+    """Print one JSON object as one line on stdout."""
+    written = json.dumps(fields, ensure_ascii=not _is_utf8(sys.stdout))
     print("".join(_escape(character) if _is_unsafe(character) else character for character in written))
 
 
@@ -85,12 +84,12 @@ def _is_utf8(stream: Any) -> bool:
 
 
 def make_console(file: Any) -> Console:
-    """Make a console that prints text as it is on `file`."""
+    """Make a console that prints text on `file` unchanged."""
     return Console(file=file, highlight=False, markup=False, emoji=False)
 
 
 def print_block(console: Console, block: RenderableType) -> None:
-    """Print what is drawn in columns, without the spaces that rich fills lines up with; in a file as wide as it is."""
+    """Print columns without the spaces that rich fills lines up with; a file gets them at full width."""
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _FILE_WIDTH
     with console.capture() as capture:
@@ -108,6 +107,14 @@ def make_lines(sentences: Iterable[str], style: str = "") -> list[Text]:
     return [make_line(sentence, style) for sentence in sentences]
 
 
+def make_table(*columns: str) -> Table:
+    """Make a table without lines: the first column to the left, figures to the right."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    for number, name in enumerate(columns):
+        table.add_column(make_line(name), justify="right" if number else "left", no_wrap=True)
+    return table
+
+
 def draw_bar(share: float, color: str) -> Sequence[tuple[str, str]]:
     """Draw a bar of BAR_WIDTH cells in eighths of a cell, where the terminal can show them."""
     if _is_utf8(sys.stdout):
@@ -119,18 +126,18 @@ def draw_bar(share: float, color: str) -> Sequence[tuple[str, str]]:
 
 
 def count_posts(number: int) -> str:
-    """Say how many posts: `1 post`."""
+    """Return a number of posts in words: `1 post`."""
     return f"{number:,} post{'' if number == 1 else 's'}"
 
 
 def describe_rate(posts_per_second: float) -> str:
-    """Say how fast: `1,234 posts/s`."""
+    """Return a rate in words: `1,234 posts/s`."""
     digits = 0 if posts_per_second >= 10 else 1
     return f"{posts_per_second:,.{digits}f} posts/s"
 
 
 def describe_duration(seconds: float) -> str:
-    """Say how long: `3.2 s`, `12 min`, `2 h 05 min`."""
+    """Return a duration in words: `3.2 s`, `12 min`, `2 h 05 min`."""
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes = int(seconds + 30) // 60

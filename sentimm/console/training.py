@@ -1,4 +1,4 @@
-"""How training goes: a bar or plain lines, a line for each epoch, a table in the end."""
+"""The progress of training: a bar or plain lines, a line for each epoch, and a table of all epochs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TrainingConsole:
             stage = f"epoch {event.epoch}/{event.epochs}"
             self.advance(stage, event.batch, event.batches, f"loss {event.loss:.3f}")
         elif isinstance(event, StoppedEarly):
-            self._console.print(f"Stopping after epoch {event.epoch}: the last {event.stale} brought nothing better.")
+            self._console.print(f"Stopping after epoch {event.epoch}: no improvement {_describe_stale(event.stale)}.")
         else:
             self.close()
             self._epochs.append(event)
@@ -73,9 +73,11 @@ class TrainingConsole:
             self._console.print(printable(words))
 
     def stop(self, stop: TrainingStopped) -> None:
-        """Say where training stopped and how to go on."""
+        """Show where training stopped and how to resume it."""
         self.close()
-        self.say(f"Stopped in epoch {stop.epoch} after step {stop.step}: sentimm train --resume {stop.path} goes on.")
+        self.say(
+            f"Stopped in epoch {stop.epoch}, after step {stop.step}. To resume: sentimm train --resume {stop.path}"
+        )
 
     def advance(self, stage: str, done: int, total: int, note: str = "") -> None:
         """Show that `done` of `total` are done, unless no progress is to be shown."""
@@ -111,7 +113,7 @@ class TrainingConsole:
             self._progress = None
 
     def finish(self, run: Run) -> None:
-        """Show the table of epochs and how to go on."""
+        """Show the table of epochs, the run's folder and the next command."""
         self.close()
         if not self._quiet and self._epochs:
             self._console.print(self._table())
@@ -122,15 +124,15 @@ class TrainingConsole:
         print(f"Next: sentimm export {path}")
 
     def _show_posts(self, event: PostsLoaded) -> None:
-        line = f"{event.training:,} posts to train on ({event.complete:,} with text and image), "
-        line += f"{event.validation:,} held out"
+        line = f"Training on {event.training:,} posts ({event.complete:,} with text and image), "
+        line += f"validating on {event.validation:,}"
         if event.processes > 1:
             line += f", in {event.processes} processes"
         self._console.print(line)
         for reason, count in event.skipped.items():
             self._console.print(f"  {count:,} {printable(reason)}", style="yellow")
         if event.resumed_epoch:
-            self._console.print(f"Going on in epoch {event.resumed_epoch}, after step {event.resumed_step}.")
+            self._console.print(f"Resuming in epoch {event.resumed_epoch}, after step {event.resumed_step}.")
 
     def _epoch_line(self, event: EpochTrained) -> str:
         parts = [
@@ -139,7 +141,7 @@ class TrainingConsole:
         ]
         best = " (best)" if event.is_best else ""
         figures = "; ".join(parts) + best
-        time_spent = f"{event.seconds:.0f} s (waiting {event.waiting:.0%})"
+        time_spent = f"{event.seconds:.0f} s ({event.waiting:.0%} waiting for data)"
         return f"epoch {event.epoch}/{event.epochs}: loss {event.loss:.3f}, {figures}, {time_spent}"
 
     def _table(self) -> Table:
@@ -161,3 +163,7 @@ class TrainingConsole:
                     style="bold" if event is best else "",
                 )
         return table
+
+
+def _describe_stale(epochs: int) -> str:
+    return "in the last epoch" if epochs == 1 else f"in the last {epochs} epochs"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sentimm.corpus.chunks import Chunk, chunk_frame
 from sentimm.corpus.columns import ColumnChoice
-from sentimm.corpus.file_names import require_utf8
 from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageSource, Missing, is_url, open_images
 from sentimm.corpus.inputs.find import expand_inputs
 from sentimm.corpus.inputs.stdin import spool_stdin
@@ -12,6 +11,7 @@ from sentimm.corpus.reader import CorpusReader, join_chunks
 from sentimm.corpus.staging import holds_rows, read_chunk, write_chunk
 from sentimm.corpus.survey.survey import Source, Survey, leave_out_absent, survey_corpus
 from sentimm.corpus.tables.base import Problem
+from sentimm.corpus.wording import require_utf8
 
 __all__ = [
     "MISSING",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +18,12 @@ from sentimm.corpus.columns import (
     holds_bytes,
     require_column,
 )
-from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageLookup, ImageSource, is_link, is_url, open_images
+from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageLookup, ImageSource, is_url, open_images
 from sentimm.corpus.tables.base import Problem
 from sentimm.corpus.wording import shorten_name
 from sentimm.errors import InputError
 from sentimm.options import CorpusOptions
+from sentimm.storage import is_remote, store_of
 
 _EPOCH = date(1970, 1, 1).toordinal()
 _FIRST_DAY, _LAST_DAY = date.min.toordinal() - _EPOCH, date.max.toordinal() - _EPOCH  # as polars counts days
@@ -39,7 +41,7 @@ class Chunk:
         images: ImageFile: the image; MISSING: one is named that is not there; None: none is named.
         unreadable: bool (posts,), the records that can't be read as a row.
         problems: these records, `row` counted in the corpus.
-        named: String columns `id` and `image`, what the posts give as such; None: it is not needed.
+        names: the posts' ids and the names of their images, String columns `id` and `image`; None: not needed.
     """
 
     start: int
@@ -48,7 +50,7 @@ class Chunk:
     images: list[ImageSource]
     unreadable: npt.NDArray[np.bool_]
     problems: tuple[Problem, ...] = ()
-    named: pl.DataFrame | None = None
+    names: pl.DataFrame | None = None
 
     @property
     def rows(self) -> int:
@@ -56,7 +58,7 @@ class Chunk:
         return len(self.images)
 
     def cut(self, first: int, rows: int) -> Chunk:
-        """Give `rows` of the posts, from the one at `first` on."""
+        """Return `rows` of the posts, from the one at `first` on."""
         if first == 0 and rows >= self.rows:
             return self
         start, end = self.start + first, self.start + min(self.rows, first + rows)
@@ -67,7 +69,7 @@ class Chunk:
             images=self.images[first : first + rows],
             unreadable=self.unreadable[first : first + rows],
             problems=tuple(each for each in self.problems if start <= each.row < end),
-            named=None if self.named is None else self.named.slice(first, rows),
+            names=None if self.names is None else self.names.slice(first, rows),
         )
 
 
@@ -101,7 +103,7 @@ def chunk_frame(frame: pl.DataFrame, options: CorpusOptions) -> tuple[Chunk, Col
 
 
 def keep_columns(columns: Sequence[str], options: CorpusOptions) -> list[str]:
-    """Give the columns that are kept in the output, in its order.
+    """Return the columns that are kept in the output, in its order.
 
     Raises:
         ColumnError: one that is named is not there.
@@ -122,14 +124,14 @@ def make_frame(columns: Sequence[pl.Series], rows: int) -> pl.DataFrame:
 
 
 def read_texts(frame: pl.DataFrame, choice: ColumnChoice) -> pl.Series:
-    """Give the raw texts of a frame as String; null: no text."""
+    """Return the raw texts of a frame as String; null: no text."""
     if choice.text is None:
         return pl.Series("text", [None] * len(frame), dtype=pl.String)
     return _to_strings(frame[choice.text]).alias("text")
 
 
 def find_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageLookup | None) -> list[ImageSource]:
-    """Give the images of a frame's posts (see `Chunk.images`); without a folder no name counts."""
+    """Find the images of a frame's posts (see `Chunk.images`); without a folder no name counts."""
     if choice.image is not None:
         values = frame[choice.image]
         if values.dtype == pl.Binary:
@@ -154,7 +156,7 @@ def count_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageLookup 
 
 
 def list_image_names(frame: pl.DataFrame, choice: ColumnChoice) -> list[str]:
-    """Give what the posts of a frame name as their images, for a person to see; bytes have no names."""
+    """Return what the posts of a frame name as their images, for messages; bytes have no names."""
     column = choice.image or choice.ignored_image or (choice.id if choice.by_id else None)
     if column is None or holds_bytes(frame[column].dtype):
         return []
@@ -163,7 +165,7 @@ def list_image_names(frame: pl.DataFrame, choice: ColumnChoice) -> list[str]:
 
 
 def read_names(frame: pl.DataFrame, choice: ColumnChoice) -> pl.DataFrame:
-    """Give what identifies the posts of a frame and their images (see `Chunk.named`)."""
+    """Return what identifies the posts of a frame and their images (see `Chunk.names`)."""
     nothing = pl.Series([None] * len(frame), dtype=pl.String)
     has_names = choice.image is not None and not holds_bytes(frame[choice.image].dtype)
     ids = _to_strings(frame[choice.id]) if choice.id is not None else nothing
@@ -172,7 +174,7 @@ def read_names(frame: pl.DataFrame, choice: ColumnChoice) -> pl.DataFrame:
 
 
 def explain_no_image(folder: ImageLookup, names: Sequence[str], choice: ColumnChoice) -> str:
-    """Say why none of the posts finds an image, and what to do, for the `names` that they give."""
+    """Return why none of the posts finds an image, and what to do, for the `names` that they give."""
     begin = f"No post finds an image in {folder.root}"
     go_on = "; use --allow-missing to continue without images."
     if not names and choice.image is None and not choice.by_id:
@@ -191,7 +193,7 @@ def explain_no_image(folder: ImageLookup, names: Sequence[str], choice: ColumnCh
             f"that these names start from as --images{go_on}"
         )
     named = f"{first!r} in the column {choice.image!r}"
-    if is_link(folder.root, names[0]):
+    if not is_remote(folder.root) and store_of(folder.root).is_link(Path(folder.root, names[0])):
         return f"{begin}: {named} is a link that leads out of it. Pass the folder that it leads to as --images{go_on}"
     return f"{begin}: {named} is not there. Check that --images is the right folder{go_on}"
 

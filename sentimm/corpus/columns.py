@@ -96,14 +96,18 @@ def list_used(choice: ColumnChoice) -> list[str]:
 
 
 def holds_bytes(dtype: pl.DataType) -> bool:
-    """Tell whether a column of this type holds images themselves: binary, or the {bytes, path} of Hugging Face."""
+    """Check whether a column of this type holds images themselves: binary, or the {bytes, path} of Hugging Face."""
     if isinstance(dtype, pl.Struct):
         return any(field.name == "bytes" and field.dtype == pl.Binary for field in dtype.fields)
     return dtype == pl.Binary
 
 
 def require_column(name: str, columns: Sequence[str], option: str) -> None:
-    """Raise a ColumnError that names what is there, where `name`, given with `option`, is no column."""
+    """Check that `name`, given with `option`, is one of the columns.
+
+    Raises:
+        ColumnError: it is not; the message lists the columns.
+    """
     if name in columns:
         return
     close = difflib.get_close_matches(name, columns, n=1)
@@ -112,7 +116,7 @@ def require_column(name: str, columns: Sequence[str], option: str) -> None:
 
 
 def _can_name(dtype: pl.DataType) -> bool:
-    """Tell whether values of this type can be written as a text, a name or an id."""
+    """Check whether values of this type can be written as a text, a name or an id."""
     return not (dtype.is_nested() or dtype in (pl.Duration, pl.Object))
 
 

@@ -16,15 +16,14 @@ from sentimm.errors import InputError, StorageError
 from sentimm.images import IMAGE_SUFFIXES
 from sentimm.storage import (
     RemoteFile,
-    exists,
     hide_secrets,
-    is_folder,
     is_remote,
     is_web,
     join,
     list_folder,
     map_remote,
     read_bytes,
+    store_of,
     to_path,
 )
 
@@ -33,9 +32,6 @@ class Missing(enum.Enum):
     """The one value MISSING."""
 
     MISSING = "missing"
-
-    def __repr__(self) -> str:
-        return "MISSING"
 
 
 MISSING = Missing.MISSING
@@ -84,12 +80,12 @@ class ImageFolder:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self._store = root, store_of(root)
         try:
-            if not is_folder(root):
-                what = "is not a folder" if exists(root) else "is not there"
+            if not self._store.is_folder(root):
+                what = "is not a folder" if self._store.exists(root) else "is not there"
                 raise InputError(f"The image folder {root} {what}: name the folder of the posts' images with --images.")
-            self._real_root = "" if is_remote(root) else os.path.realpath(root)
+            self._real_root = self._store.find_real_name(root)
             self._top = self._list("")
         except OSError as error:
             raise InputError(f"The image folder {root} can't be read: {error.strerror or error}.") from error
@@ -108,7 +104,7 @@ class ImageFolder:
             return self._locate("", name)
         if is_url(name):
             return MISSING
-        for path in dict.fromkeys(form for each in (name, name.replace("\\", "/")) for form in _list_forms(each)):
+        for path in dict.fromkeys((*_list_forms(name), *_list_forms(name.replace("\\", "/")))):
             folder, _, file = path.rpartition("/")
             stem, dot, suffix = file.rpartition(".")
             for variant in (file, stem + dot + suffix.lower(), stem + dot + suffix.upper()):
@@ -168,9 +164,9 @@ class ImageFolder:
         return self._folders[folder]
 
     def _is_sound(self, link: Path | RemoteFile) -> bool:
-        """Tell whether a link leads to a regular file inside the folder."""
+        """Check whether a link leads to a regular file inside the folder."""
         try:
-            return isinstance(link, Path) and link.is_file() and is_inside(link, self._real_root)
+            return isinstance(link, Path) and link.is_file() and self._store.is_inside(link, self._real_root)
         except OSError:  # it leads through a folder that may not be read
             return False
 
@@ -178,7 +174,7 @@ class ImageFolder:
         path = Path(self.root, folder)
         files: set[str] = set()
         links: set[str] = set()
-        if is_inside(path, self._real_root):
+        if self._store.is_inside(path, self._real_root):
             with os.scandir(path) as entries:
                 for entry in entries:
                     if entry.is_symlink():
@@ -216,11 +212,7 @@ class StoredImages(ImageFolder):
 
 
 class WebImages:
-    """The images of a web server's folder, which can't be listed: whether one is there, fetching it tells.
-
-    Attributes:
-        root: the folder.
-    """
+    """The images of a web server's folder, which can't be listed: only fetching an image shows whether it is there."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -232,7 +224,7 @@ class WebImages:
         self._is_right = False
 
     def find_by_name(self, name: str | None) -> RemoteFile | Missing | None:
-        """Give where the image of a file name should be; a URL and a name that leads out of the folder are MISSING."""
+        """Return where the image of a file name should be; MISSING: the name is a URL, or leads out of the folder."""
         if name is None or not (name := name.strip()):
             return None
         parts = name.replace("\\", "/").split("/")
@@ -241,7 +233,7 @@ class WebImages:
         return RemoteFile(join(self.root, "/".join(part for part in parts if part != ".")))
 
     def find_by_id(self, post_id: str | None) -> None:
-        """Give nothing: names are not known."""
+        """Return None: no names are known."""
 
     def count_by_name(self, names: Iterable[str | None]) -> tuple[int, int]:
         """Count the names that are given, and those that may be there: none, where none of the first ones is."""
@@ -254,7 +246,7 @@ class WebImages:
         return sum(each is not None for each in found), len(files) if self._is_right else 0
 
     def count_by_id(self, ids: Iterable[str | None]) -> tuple[int, int]:
-        """Count nothing: names are not known."""
+        """Count nothing: no names are known."""
         return 0, 0
 
 
@@ -267,11 +259,6 @@ def open_images(root: Path) -> ImageLookup:
     if is_web(root):
         return WebImages(root)
     return StoredImages(root) if is_remote(root) else ImageFolder(root)
-
-
-def name_image(path: str) -> Path | RemoteFile:
-    """Give the image file that `str` wrote as `path`."""
-    return RemoteFile(path) if is_remote(path) else Path(path)
 
 
 def _is_there(image: RemoteFile) -> bool:
@@ -300,22 +287,8 @@ def _rank(name: str) -> tuple[int, str]:
     return _RANKS[split_suffix(name)[1]], name
 
 
-def is_inside(path: Path, real_root: str) -> bool:
-    """Tell whether `path`, links followed, lies in the folder whose real path is given."""
-    return Path(os.path.realpath(path)).is_relative_to(real_root)
-
-
-def is_link(root: Path, name: str) -> bool:
-    """Tell whether a name in a folder is a link to a file, be it one that leads out of the folder."""
-    path = Path() if is_remote(root) else Path(root, name)
-    try:
-        return path.is_symlink() and path.is_file()
-    except OSError:
-        return False
-
-
 def is_url(name: str) -> bool:
-    """Tell whether an image's name is a URL."""
+    """Check whether an image's name is a URL."""
     return _URL.match(name) is not None
 
 

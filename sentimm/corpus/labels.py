@@ -9,16 +9,33 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sentimm.corpus.wording import shorten_name
+from sentimm.corpus.wording import list_names, shorten_name
 from sentimm.errors import ColumnError
 from sentimm.options import SENTIMENTS
 
 NO_LABEL = -1  # a post whose cell is empty
 
+# The columns of labels: of a post, of its text alone, of its image alone. The first one may have another name.
+LABEL_COLUMNS = LABEL, TEXT_LABEL, IMAGE_LABEL = "label", "text_label", "image_label"
+
 _SHORT = dict(zip(("neg", "neu", "pos"), SENTIMENTS, strict=True))
 _SIGNED = dict(zip((-1, 0, 1), SENTIMENTS, strict=True))
 _FRACTION = r"^([+-]?\d+)\.0*$"  # a column of whole numbers with empty cells is often one of floats
 _WHOLE = re.compile(r"[+-]?\d+")
+
+
+def find_label_columns(table: str, columns: Sequence[str], label_column: str) -> dict[str, str]:
+    """Find the columns of labels in a table: their names, by those of LABEL_COLUMNS.
+
+    Raises:
+        ColumnError: the table has no `label_column`.
+    """
+    if label_column not in columns:
+        raise ColumnError(
+            f"{table} has no column {label_column!r} (its columns: {list_names(columns)}): name the column of labels "
+            "with --label-column."
+        )
+    return {LABEL: label_column} | {name: name for name in (TEXT_LABEL, IMAGE_LABEL) if name in columns}
 
 
 def read_labels(columns: Iterable[pl.Series], labels: Sequence[str], table: str) -> dict[str, npt.NDArray[np.int64]]:
@@ -63,7 +80,7 @@ def read_labels(columns: Iterable[pl.Series], labels: Sequence[str], table: str)
 
 
 def _read_cells(values: pl.Series, table: str) -> pl.Series:
-    """Give lower-case strings, whole numbers without a fraction; null where a cell is empty.
+    """Return lower-case strings, whole numbers without a fraction; null where a cell is empty.
 
     Raises:
         ColumnError: the column can't hold labels.

@@ -43,7 +43,7 @@ class CorpusReader:
         self._rest: Chunk | None = None
 
     def read(self, rows: int) -> Chunk | None:
-        """Give the next posts: `rows` of them, fewer at the end or where they are large; None at the end.
+        """Return the next posts: `rows` of them, fewer at the end or where they are large; None at the end.
 
         Raises:
             TableError: an input can't be read, or changed since the survey.
@@ -61,7 +61,7 @@ class CorpusReader:
         return join_chunks(taken) if taken else None
 
     def _read_pieces(self, start: int) -> Iterator[Chunk]:
-        """Give the posts from `start` on as chunks of the size in which the tables come."""
+        """Yield the posts from `start` on, in chunks as large as the tables' blocks."""
         folder = self._images
         if folder is None and self._options.images is not None:
             folder = open_images(self._options.images)
@@ -124,7 +124,7 @@ class CorpusReader:
             images=find_images(block.frame, self._survey.choice, folder),
             unreadable=unreadable,
             problems=tuple(replace(each, row=first + row + each.row, file=source.path) for each in block.problems),
-            named=read_names(block.frame, self._survey.choice),
+            names=read_names(block.frame, self._survey.choice),
         )
 
 
@@ -139,7 +139,7 @@ def join_chunks(chunks: Sequence[Chunk]) -> Chunk:
         images=[image for chunk in chunks for image in chunk.images],
         unreadable=np.concatenate([chunk.unreadable for chunk in chunks]),
         problems=tuple(problem for chunk in chunks for problem in chunk.problems),
-        named=pl.concat([chunk.named for chunk in chunks if chunk.named is not None]),
+        names=pl.concat([chunk.names for chunk in chunks if chunk.names is not None]),
     )
 
 

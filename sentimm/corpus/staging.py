@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -10,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sentimm.corpus.chunks import Chunk, make_frame
-from sentimm.corpus.image_lookup import MISSING, name_image
+from sentimm.corpus.image_lookup import MISSING
 from sentimm.corpus.tables.base import Problem
 from sentimm.errors import TableError
-from sentimm.storage import RemoteFile, exists, is_remote, read_bytes
+from sentimm.storage import RemoteFile, is_remote, load_source
 
 _KEPT = "kept:"  # goes before the names of a post's own columns
 _NAMED = {"id": pl.String, "image": pl.String}
@@ -28,15 +27,15 @@ def write_chunk(path: Path, chunk: Chunk) -> None:
     problems = {problem.row - chunk.start: problem for problem in chunk.problems}
     found = [problems.get(row) for row in range(chunk.rows)]
     nothing = pl.DataFrame({"id": [None] * chunk.rows, "image": [None] * chunk.rows}, schema_overrides=_NAMED)
-    named = nothing if chunk.named is None else chunk.named
+    names = nothing if chunk.names is None else chunk.names
     columns = {
         "text": chunk.texts,
         "path": _strings([str(image) if isinstance(image, Path | RemoteFile) else None for image in chunk.images]),
         "bytes": pl.Series([image if isinstance(image, bytes) else None for image in chunk.images], dtype=pl.Binary),
         "is_missing": pl.Series([image is MISSING for image in chunk.images], dtype=pl.Boolean),
         "is_unreadable": pl.Series(chunk.unreadable),
-        "id": named["id"],
-        "image": named["image"],
+        "id": names["id"],
+        "image": names["image"],
         "reason": _strings([problem.reason if problem else None for problem in found]),
         "raw": _strings([problem.raw if problem else None for problem in found]),
         "file": _strings([str(problem.file) if problem and problem.file else None for problem in found]),
@@ -46,11 +45,9 @@ def write_chunk(path: Path, chunk: Chunk) -> None:
 
 
 def holds_rows(path: Path, rows: int) -> bool:
-    """Tell whether a whole file of so many posts is at `path`."""
+    """Check whether a whole file of so many posts is at `path`."""
     try:
-        if is_remote(path):
-            return exists(path) and bool(pq.read_metadata(pa.BufferReader(read_bytes(path))).num_rows == rows)
-        return bool(pq.read_metadata(path).num_rows == rows)
+        return bool(pq.read_metadata(load_source(path)).num_rows == rows)
     except (pa.ArrowException, OSError):
         return False
 
@@ -62,8 +59,7 @@ def read_chunk(path: Path, start: int) -> Chunk:
         TableError: the file can't be read.
     """
     try:
-        source = BytesIO(read_bytes(path)) if is_remote(path) else path
-        frame = pl.read_parquet(source, glob=False, hive_partitioning=False)
+        frame = pl.read_parquet(load_source(path), glob=False, hive_partitioning=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise TableError(f"The staged posts {path} can't be read: {error}.") from error
     kept = [frame[name].alias(name.removeprefix(_KEPT)) for name in frame.columns if name.startswith(_KEPT)]
@@ -73,15 +69,19 @@ def read_chunk(path: Path, start: int) -> Chunk:
         start=start,
         frame=make_frame(kept, len(frame)),
         texts=frame["text"],
-        images=[MISSING if missing else name_image(name) if name else data for name, data, missing in images],
+        images=[MISSING if missing else _parse_path(name) if name else data for name, data, missing in images],
         unreadable=frame["is_unreadable"].to_numpy(),
         problems=tuple(
             Problem(start + row, raw, reason, Path(file) if file else None)
             for row, (reason, raw, file) in enumerate(records)
             if reason is not None
         ),
-        named=frame.select("id", "image"),
+        names=frame.select("id", "image"),
     )
+
+
+def _parse_path(path: str) -> Path | RemoteFile:
+    return RemoteFile(path) if is_remote(path) else Path(path)
 
 
 def _strings(values: list[str | None]) -> pl.Series:

@@ -1,4 +1,4 @@
-"""Answers to labelled posts beside their labels: of a model, or as `score` wrote them."""
+"""Answers to labelled posts, with their labels: those of a model, or those that `score` wrote."""
 
 from __future__ import annotations
 
@@ -16,17 +16,14 @@ import pyarrow.parquet as pq
 from sentimm.bundle.bundle import Bundle
 from sentimm.corpus import Chunk, chunk_frame
 from sentimm.corpus.inputs.find import expand_inputs
-from sentimm.corpus.labels import NO_LABEL
+from sentimm.corpus.labels import IMAGE_LABEL, NO_LABEL, TEXT_LABEL, find_label_columns
 from sentimm.errors import ColumnError, InputError, TableError, UsageError
 from sentimm.evaluation.labelled_posts import (
-    IMAGE_LABEL,
-    TEXT_LABEL,
     LabelledChunk,
     LeftOut,
     choose_posts,
-    find_label_columns,
-    group_files,
-    name_images,
+    count_input_rows,
+    has_named_images,
     number_labels,
 )
 from sentimm.evaluation.seen import SeenPosts
@@ -35,8 +32,8 @@ from sentimm.scoring.output.columns import OutputColumns
 from sentimm.scoring.pipeline.chunk_scorer import ChunkScorer
 from sentimm.scoring.scores import STATUSES, USED_MODALITIES
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
 OWN_LABELS = {"text": TEXT_LABEL, "image": IMAGE_LABEL}
 _ALWAYS_ADDED = ("sentiment", "confidence", "modality", "status")
 
@@ -48,21 +45,21 @@ class Answers:
     Attributes:
         true: the labels by kind, int64 (posts,), or NO_LABEL.
         answers: int64 (posts,), or NO_LABEL.
-        probabilities: float32 (posts, labels), not looked at where there is no answer.
+        probabilities: float32 (posts, labels), ignored where there is no answer.
         modalities, statuses: int64 (posts,), indices into USED_MODALITIES and STATUSES.
         alone: answers to the `text` or the `image` alone, as `answers`.
-        alone_probabilities: theirs; without those that are not known.
-        conflict: float32 (posts,), NaN where there is none.
+        alone_probabilities: their probabilities, where known.
+        conflict: float32 (posts,), or NaN.
     """
 
-    true: Mapping[str, Ints]
-    answers: Ints
-    probabilities: Floats
-    modalities: Ints
-    statuses: Ints
-    alone: Mapping[str, Ints]
-    alone_probabilities: Mapping[str, Floats]
-    conflict: Floats
+    true: Mapping[str, Int64Array]
+    answers: Int64Array
+    probabilities: Float32Array
+    modalities: Int64Array
+    statuses: Int64Array
+    alone: Mapping[str, Int64Array]
+    alone_probabilities: Mapping[str, Float32Array]
+    conflict: Float32Array
 
 
 def join_answers(parts: Sequence[Answers]) -> Answers:
@@ -77,22 +74,23 @@ def join_answers(parts: Sequence[Answers]) -> Answers:
     return Answers(**{name: join(name) for name in Answers.__dataclass_fields__})
 
 
-def asks_views(bundle: Bundle, kinds: Collection[str]) -> bool:
-    """Tell whether heads say what text and image are alone, and a table with labels of these `kinds` wants to know."""
+def needs_views(bundle: Bundle, kinds: Collection[str]) -> bool:
+    """Check whether the model has heads for text and image, and labels of these `kinds` are compared with them."""
     return len(bundle.fusion.heads) == len(OWN_LABELS) and bool(set(OWN_LABELS.values()) & set(kinds))
 
 
 def answer_posts(
     scorer: ChunkScorer, bundle: Bundle, posts: LabelledChunk, advance: Callable[[float], None]
 ) -> Answers:
-    """Score posts, also each side alone where a label of that side is among the labels.
+    """Score posts, and each modality alone where there are labels of it.
 
-    `scorer` was made with the views that `asks_views` tells of; a model without both heads scores each side once more.
+    `scorer` must have been made with the views that `needs_views` returns. Without both heads, each modality is scored
+    once more.
     """
     chunk = posts.chunk
     scores = scorer.score(chunk, advance)
-    alone: dict[str, Ints] = {}
-    probabilities: dict[str, Floats] = {}
+    alone: dict[str, Int64Array] = {}
+    probabilities: dict[str, Float32Array] = {}
     conflict = np.full(chunk.rows, np.nan, dtype=np.float32)
     if scores.views is not None:
         alone = {"text": scores.views.text, "image": scores.views.image}
@@ -130,7 +128,7 @@ class ScoredTables:
 
 
 def find_scored_tables(inputs: Sequence[str]) -> ScoredTables | None:
-    """Tell whether all inputs are Parquet files with the columns that `score` adds; None where they are not.
+    """Return the inputs if all are Parquet files with the columns that `score` adds, else None.
 
     Raises:
         InputError: an input is not there.
@@ -159,10 +157,10 @@ def find_scored_tables(inputs: Sequence[str]) -> ScoredTables | None:
 
 
 def _find_answers(path: Path, names: list[str]) -> tuple[str, tuple[str, ...]] | None:
-    """Find prefix and labels of the columns that `score` added, of the last ones where it did so several times.
+    """Return prefix and labels of the columns that `score` added; the last ones, if it did so several times.
 
     Raises:
-        UsageError: the columns of probabilities are gone or elsewhere, so that the order of the labels is not known.
+        UsageError: the columns of probabilities are missing or elsewhere, so the order of the labels is unknown.
     """
     for name in reversed(names):
         prefix = name.removesuffix("sentiment")
@@ -185,8 +183,8 @@ def read_answers(tables: ScoredTables, options: EvaluateOptions, seen: SeenPosts
     """Read the answers in tables that `score` wrote.
 
     Raises:
-        ColumnError, UsageError, InputError: see `find_label_columns`, `number_labels`, and `chunk_frame` where posts
-            are to be left out; or an option asks for other answers.
+        ColumnError, UsageError, InputError: see `find_label_columns`, `number_labels`, and `chunk_frame` with `seen`.
+        UsageError: an option asks for other answers.
     """
     for option, asked in (("--only", options.corpus.only), ("--precision", options.precision != "auto")):
         if asked:
@@ -200,13 +198,13 @@ def read_answers(tables: ScoredTables, options: EvaluateOptions, seen: SeenPosts
     columns = find_label_columns(name, frame.columns, options.label_column)
     if not len(frame):
         raise InputError(f"{name} has no posts: nothing can be compared.")
-    labels = number_labels(frame, group_files(options.inputs, rows), columns, names, options)
+    labels = number_labels(frame, count_input_rows(options.inputs, rows), columns, names, options)
     if seen is None:
         nothing = pl.Series("text", [None] * len(frame), dtype=pl.String)
         chunk = Chunk(0, frame, nothing, [None] * len(frame), np.zeros(len(frame), dtype=bool))
     else:
         chunk, choice = chunk_frame(frame, options.corpus)
-        if name_images(choice, options):
+        if has_named_images(choice, options):
             left_out.images_compared = 0
     chunk = replace(chunk, unreadable=(frame[prefix + "status"] == "row_unreadable").fill_null(False).to_numpy())
     posts = choose_posts(LabelledChunk(chunk, labels), seen, left_out)
@@ -216,12 +214,12 @@ def read_answers(tables: ScoredTables, options: EvaluateOptions, seen: SeenPosts
         conflict = frame[prefix + "conflict"]
     return Answers(
         true=posts.labels,
-        answers=_find_places(frame[prefix + "sentiment"], names),
+        answers=_number(frame[prefix + "sentiment"], names),
         probabilities=frame.select(f"{prefix}p_{label}" for label in names).cast(pl.Float32).to_numpy(),
-        modalities=_find_places(frame[prefix + "modality"], USED_MODALITIES),
-        statuses=_find_places(frame[prefix + "status"], STATUSES),
+        modalities=_number(frame[prefix + "modality"], USED_MODALITIES),
+        statuses=_number(frame[prefix + "status"], STATUSES),
         alone={
-            modality: _find_places(frame[f"{prefix}{modality}_sentiment"], names)
+            modality: _number(frame[f"{prefix}{modality}_sentiment"], names)
             for modality in OWN_LABELS
             if f"{prefix}{modality}_sentiment" in frame.columns
         },
@@ -231,7 +229,7 @@ def read_answers(tables: ScoredTables, options: EvaluateOptions, seen: SeenPosts
 
 
 def _read_tables(paths: Sequence[Path], limit: int | None) -> tuple[pl.DataFrame, list[int]]:
-    """Read the first `limit` rows, and tell how many are of each file.
+    """Read the first `limit` rows, and return how many are from each file.
 
     Raises:
         ColumnError: the tables can't be put together.
@@ -249,8 +247,8 @@ def _read_tables(paths: Sequence[Path], limit: int | None) -> tuple[pl.DataFrame
     return whole, list(map(len, frames))
 
 
-def _find_places(values: pl.Series, names: Sequence[str]) -> Ints:
-    """Give the places of values among `names`, int64, NO_LABEL for null.
+def _number(values: pl.Series, names: Sequence[str]) -> Int64Array:
+    """Return values as indices into `names`: int64 (values,), NO_LABEL for null.
 
     Raises:
         ColumnError: a value is none of the names.

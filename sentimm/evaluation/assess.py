@@ -1,29 +1,30 @@
-"""An evaluation: the answers to labelled posts, by a model or as `score` wrote them, held against the labels."""
+"""An evaluation: answers to labelled posts, by a model or as `score` wrote them, compared with the labels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sentimm.bundle.bundle import load_bundle
 from sentimm.corpus import leave_out_absent, survey_corpus
-from sentimm.corpus.labels import NO_LABEL
+from sentimm.corpus.labels import IMAGE_LABEL, LABEL, NO_LABEL, TEXT_LABEL
 from sentimm.errors import InputError
 from sentimm.evaluation.answers import (
     OWN_LABELS,
     Answers,
     answer_posts,
-    asks_views,
     find_scored_tables,
     join_answers,
+    needs_views,
     read_answers,
 )
-from sentimm.evaluation.labelled_posts import IMAGE_LABEL, LABEL, TEXT_LABEL, LabelledCorpus, LeftOut
+from sentimm.evaluation.labelled_posts import LabelledCorpus, LeftOut
 from sentimm.evaluation.seen import SeenPosts
 from sentimm.events import JobStarted, Listener, ModelReady, PostsScored, SurveyProgress
 from sentimm.metrics.conflict import conflict_auc
@@ -33,12 +34,12 @@ from sentimm.options import EvaluateOptions
 from sentimm.scoring.pipeline.chunk_scorer import ChunkScorer
 from sentimm.scoring.scores import STATUSES, USED_MODALITIES
 
-Flags = npt.NDArray[np.bool_]
+BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """What an evaluation found.
+    """The results of an evaluation.
 
     Attributes:
         inputs: the tables.
@@ -48,13 +49,13 @@ class Assessment:
         unanswered: labelled posts without one.
         unlabelled: posts without a label in the label's column.
         unreadable: records that can't be read as a row.
-        notes: what a person should know besides, in sentences.
+        notes: what else matters, in sentences.
         seen_in: the table whose posts were left out; None: none were.
         seen_texts, seen_images, seen: posts left out because of their text, their image, one or the other.
-        images_compared: posts whose image was looked for in that table; None: they name none.
+        images_compared: posts whose image was looked up in that table; None: the posts name no images.
         report: all posts.
-        modalities, statuses: by what was used of a post, and by its status.
-        alone: what a text, or an image, is answered alone, against its own label (`text_label`, `image_label`).
+        modalities, statuses: the posts by the modalities that were used, and by status.
+        alone: answers to the text, or the image, alone, compared with its own label (`text_label`, `image_label`).
         conflict: area under the ROC curve of `conflict` for the posts whose two labels differ; None: no such labels.
         conflict_posts, conflict_differ: the posts that have both labels and a conflict; those whose labels differ.
     """
@@ -80,9 +81,13 @@ class Assessment:
     conflict_posts: int
     conflict_differ: int
 
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as report.json and `sentimm evaluate --json` have them."""
+        return {"format": 1, **asdict(self)}
+
 
 def assess_corpus(options: EvaluateOptions, tell: Listener) -> Assessment:
-    """Hold answers against labels; `tell` hears how it goes.
+    """Compare answers with labels; `tell` hears of the progress.
 
     Raises:
         InputError, ColumnError, TableError: see `survey_corpus` and `LabelledCorpus`; no labelled post is left, or none
@@ -117,7 +122,7 @@ def _assess_model(options: EvaluateOptions, tell: Listener) -> Assessment:
         find_batch_sizes(engine)
     tell(ModelReady(bundle.name, options.model is None, engine.device, engine.precision, engine.note))
     parts = []
-    views = asks_views(bundle, corpus.kinds)
+    views = needs_views(bundle, corpus.kinds)
     with _open_seen(options) as seen, ChunkScorer(bundle, engine, views=views) as scorer:
         tell(JobStarted(Path(), survey.rows, 0))
         for posts in corpus.read(seen):
@@ -155,19 +160,19 @@ def _conclude(
     labelled = answers.true[LABEL] != NO_LABEL
     if not labelled.any() and not left_out.seen:
         raise InputError(
-            f"No post of {inputs} has a label in the column {options.label_column!r}, which the answers are held "
-            "against: name another one with --label-column."
+            f"No post of {inputs} has a label in the column {options.label_column!r}: name another one with "
+            "--label-column."
         )
     counted = labelled & (answers.answers != NO_LABEL)
     if not counted.any():
         if left_out.seen:
-            raise InputError(f"Of {inputs} no labelled post is left that does not occur in {options.without_seen}.")
+            raise InputError(f"All labelled posts of {inputs} occur in {options.without_seen} too: none is left.")
         raise InputError(
-            f"None of the {labelled.sum()} labelled posts of {inputs} has an answer: is there a text or an image that "
-            "the model reads?"
+            f"None of the {labelled.sum()} labelled posts of {inputs} has an answer: check that they have a text or an "
+            "image that the model reads."
         )
 
-    def measure(rows: Flags) -> Report:
+    def measure(rows: BoolArray) -> Report:
         return measure_probabilities(answers.true[LABEL][rows], answers.probabilities[rows], labels)
 
     both = np.isfinite(answers.conflict)
@@ -199,7 +204,7 @@ def _conclude(
 
 
 def _measure_groups(
-    names: tuple[str, ...], groups: npt.NDArray[np.int64], counted: Flags, measure: Callable[[Flags], Report]
+    names: tuple[str, ...], groups: npt.NDArray[np.int64], counted: BoolArray, measure: Callable[[BoolArray], Report]
 ) -> dict[str, Report]:
     rows = {name: counted & (groups == number) for number, name in enumerate(names)}
     return {name: measure(own) for name, own in rows.items() if own.any()}

@@ -1,4 +1,4 @@
-"""Labelled posts for an evaluation: which posts count, and their labels in the order of the model's."""
+"""Labelled posts for an evaluation: which of them count, and their labels as indices into the model's."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ import polars as pl
 
 from sentimm.corpus import Chunk, ColumnChoice, CorpusReader, ImageFile, Survey
 from sentimm.corpus.inputs.find import expand_inputs
-from sentimm.corpus.labels import NO_LABEL, read_labels
-from sentimm.errors import ColumnError, InputError, UsageError
+from sentimm.corpus.labels import LABEL, NO_LABEL, find_label_columns, read_labels
+from sentimm.errors import InputError, UsageError
 from sentimm.evaluation.seen import SeenPosts
 from sentimm.options import EvaluateOptions
 
 _CHUNK_ROWS = 256  # scored at once: progress moves every few seconds
 
-Ints = npt.NDArray[np.int64]
-LABEL, TEXT_LABEL, IMAGE_LABEL = "label", "text_label", "image_label"
+Int64Array = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class LabelledChunk:
-    """Posts with a label, and their labels by kind (LABEL, TEXT_LABEL, IMAGE_LABEL): int64 (posts,), or NO_LABEL."""
+    """Posts with a label, and their labels by kind (see LABEL_COLUMNS): int64 (posts,), or NO_LABEL."""
 
     chunk: Chunk
-    labels: dict[str, Ints]
+    labels: dict[str, Int64Array]
 
     def select(self, rows: npt.NDArray[np.bool_]) -> LabelledChunk:
-        """Keep the posts of `rows`, bool (posts,)."""
+        """Return the posts of `rows`, bool (posts,)."""
         chunk = replace(
             self.chunk,
             frame=self.chunk.frame.filter(pl.Series(rows)),
@@ -45,10 +44,12 @@ class LabelledChunk:
 
 @dataclass
 class LeftOut:
-    """Posts that do not count, so far.
+    """Numbers of posts left out so far.
 
-    They have no label of their own, are no readable row, or were seen: by text, by image, by one or the other.
-    `images_compared`: posts whose image was looked for among those that were seen; None: they name none.
+    Attributes:
+        unlabelled, unreadable: posts without a label, rows that can't be read.
+        seen_texts, seen_images, seen: posts that occur in the other table by text, by image, by either.
+        images_compared: posts whose image was looked up in the other table; None: the posts name no images.
     """
 
     unlabelled: int = 0
@@ -59,33 +60,18 @@ class LeftOut:
     images_compared: int | None = None
 
 
-def find_label_columns(table: str, columns: Sequence[str], label_column: str) -> dict[str, str]:
-    """Find the columns of labels by kind.
-
-    Raises:
-        ColumnError: the table has no `label_column`.
-    """
-    if label_column not in columns:
-        raise ColumnError(
-            f"{table} has no column {label_column!r} to compare with (it has {', '.join(columns)}): name the column of "
-            "labels with --label-column."
-        )
-    found = {LABEL: label_column}
-    return found | {kind: kind for kind in (TEXT_LABEL, IMAGE_LABEL) if kind in columns}
-
-
 def number_labels(
     frame: pl.DataFrame,
     tables: Sequence[tuple[str, int]],
     columns: dict[str, str],
     labels: Sequence[str],
     options: EvaluateOptions,
-) -> dict[str, Ints]:
-    """Number the labels of all posts, in the order of the model's `labels`.
+) -> dict[str, Int64Array]:
+    """Return the labels of all posts by kind, as indices into the model's `labels`: int64 (posts,), or NO_LABEL.
 
     Args:
         frame: the posts of all tables.
-        tables: their names and rows. Each may have a spelling of its own.
+        tables: their names and numbers of rows; each may spell labels in its own way.
         columns: the columns of labels by kind.
         labels: the model's.
         options: what was asked for.
@@ -101,7 +87,7 @@ def number_labels(
         raise UsageError(
             f"--labels names {', '.join(unknown)}, but the model's labels are {', '.join(labels)}: use these names."
         )
-    read: dict[str, list[Ints]] = {name: [] for name in columns.values()}
+    read: dict[str, list[Int64Array]] = {name: [] for name in columns.values()}
     start = 0
     for table, rows in tables:
         own = frame.slice(start, rows)
@@ -112,7 +98,9 @@ def number_labels(
     numbered = {kind: place[np.concatenate(read[name])] for kind, name in columns.items()}
     if all((each == NO_LABEL).all() for each in numbered.values()):
         names = ", ".join(name for name, _ in tables)
-        raise InputError(f"No post of {names} has a label in the column {columns[LABEL]!r}: nothing can be compared.")
+        raise InputError(
+            f"No post of {names} has a label in the column {columns[LABEL]!r}: name one with --label-column."
+        )
     return numbered
 
 
@@ -120,7 +108,7 @@ class LabelledCorpus:
     """The posts of a surveyed corpus that have a label.
 
     Attributes:
-        left_out: the posts that `read` left out so far.
+        left_out: counts the posts that `read` leaves out.
         kinds: the kinds of labels that the posts have.
 
     Raises:
@@ -134,16 +122,16 @@ class LabelledCorpus:
         columns = find_label_columns(table, list(survey.schema), options.label_column)
         if not survey.rows:
             raise InputError(f"{table} has no posts: nothing can be compared.")
-        if name_images(survey.choice, options):
+        if has_named_images(survey.choice, options):
             self.left_out.images_compared = 0
         names = list(dict.fromkeys(columns.values()))
         frame = pl.concat([chunk.frame.select(names) for chunk in self._read_chunks()])
-        tables = group_files(options.inputs, [source.rows for source in survey.sources])
+        tables = count_input_rows(options.inputs, [source.rows for source in survey.sources])
         self._labels = number_labels(frame, tables, columns, labels, options)
         self.kinds = tuple(self._labels)
 
     def read(self, seen: SeenPosts | None) -> Iterator[LabelledChunk]:
-        """Read the posts that have a label, without those that were seen."""
+        """Yield the posts that have a label, without those that `seen` has."""
         for chunk in self._read_chunks():
             own = slice(chunk.start, chunk.start + chunk.rows)
             posts = LabelledChunk(chunk, {kind: values[own] for kind, values in self._labels.items()})
@@ -155,27 +143,27 @@ class LabelledCorpus:
             yield chunk
 
 
-def name_images(choice: ColumnChoice, options: EvaluateOptions) -> bool:
-    """Tell whether posts name images that are to be used, be it that there is no folder of them."""
+def has_named_images(choice: ColumnChoice, options: EvaluateOptions) -> bool:
+    """Check whether posts name images that are to be used, even without a folder of them."""
     named = choice.image or choice.ignored_image or choice.by_id
     return bool(named) and options.corpus.only != "text"
 
 
-def group_files(inputs: Sequence[str], rows: Sequence[int]) -> list[tuple[str, int]]:
-    """Give each input with its rows, given those of all files: the files of a glob or a folder are one table."""
+def count_input_rows(inputs: Sequence[str], rows: Sequence[int]) -> list[tuple[str, int]]:
+    """Return each input with its number of rows, from those of all files: a glob or a folder is one table."""
     left = iter(rows)
     return [(name, sum(islice(left, len(expand_inputs([name]))))) for name in inputs]
 
 
 def choose_posts(posts: LabelledChunk, seen: SeenPosts | None, left_out: LeftOut) -> LabelledChunk:
-    """Keep the posts that have a label of any kind and were not seen; `left_out` gets the numbers of the others."""
+    """Return the posts that have a label of any kind and are not in `seen`; the others are counted in `left_out`."""
     unreadable = posts.chunk.unreadable
     left_out.unreadable += int(unreadable.sum())
     left_out.unlabelled += int(((posts.labels[LABEL] == NO_LABEL) & ~unreadable).sum())
     posts = posts.select((np.max(list(posts.labels.values()), axis=0) != NO_LABEL) & ~unreadable)
     if seen is None:
         return posts
-    by_text, by_image = seen.find_texts(posts.chunk), seen.find_images(posts.chunk)
+    by_text, by_image = seen.flag_texts(posts.chunk), seen.flag_images(posts.chunk)
     left_out.seen_texts += int(by_text.sum())
     left_out.seen_images += int(by_image.sum())
     left_out.seen += int((by_text | by_image).sum())

@@ -18,11 +18,11 @@ from sentimm.text import normalize_texts
 
 _CHUNK_ROWS = 10_000
 
-Flags = npt.NDArray[np.bool_]
+BoolArray = npt.NDArray[np.bool_]
 
 
 class SeenPosts:
-    """The texts and images of a table, by which posts of another one are found again; a context, as it holds threads.
+    """The texts and images of a table, to recognise them among other posts; a context, because it holds threads.
 
     Args:
         table: the table.
@@ -44,7 +44,7 @@ class SeenPosts:
 
     @property
     def has_images(self) -> bool:
-        """Tell whether the table has an image to compare with."""
+        """Whether the table has an image to compare with."""
         return len(self._hashes) > 0
 
     def __enter__(self) -> SeenPosts:
@@ -53,11 +53,11 @@ class SeenPosts:
     def __exit__(self, *_error: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def find_texts(self, chunk: Chunk) -> Flags:
-        """Tell which posts have a text of the table, bool (posts,)."""
+    def flag_texts(self, chunk: Chunk) -> BoolArray:
+        """Return which posts have a text of the table, bool (posts,)."""
         return np.fromiter((text in self._texts for text in normalize_texts(chunk.texts)), bool, chunk.rows)
 
-    def find_images(self, chunk: Chunk) -> Flags:
-        """Tell which posts have an image that looks like one of the table's, bool (posts,)."""
+    def flag_images(self, chunk: Chunk) -> BoolArray:
+        """Return which posts have an image that looks like one of the table's, bool (posts,)."""
         own = self._pool.map(hash_image, chunk.images)
         return np.fromiter((is_like_any(each, self._hashes) for each in own), bool, chunk.rows)

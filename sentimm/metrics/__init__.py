@@ -1,1 +1,1 @@
-"""Arrays in, numbers out: figures of labelled answers."""
+"""Metrics of answers to labelled posts: arrays in, numbers out."""

@@ -1,6 +1,6 @@
-"""Calibration: how far probabilities are what they say, and the temperature that makes them so.
+"""Calibration: the error of probabilities, and the temperature that corrects them.
 
-Both are of C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger: On Calibration of Modern Neural Networks, ICML 2017.
+Both follow C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger: On Calibration of Modern Neural Networks, ICML 2017.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
 
 _BINS = 15
 _RANGE = (0.1, 10.0)  # of temperatures
@@ -19,9 +19,9 @@ _RANGE = (0.1, 10.0)  # of temperatures
 
 @dataclass(frozen=True)
 class Calibration:
-    """A temperature, and the expected calibration error over the `posts` that it was fitted on.
+    """A temperature, and the expected calibration error on the `posts` that it was fitted on, before and after.
 
-    `cross_fitted` is the one to report: each half of the posts at the temperature that was fitted on the other half.
+    `cross_fitted` is the error to report: each half of the posts at the temperature fitted on the other half.
     """
 
     posts: int
@@ -31,15 +31,15 @@ class Calibration:
     cross_fitted: float
 
 
-def expected_calibration_error(true: Ints, probabilities: Floats, bins: int = _BINS) -> float:
-    """Average the gap between confidence and accuracy over equal-width bins of confidence, weighted by their posts.
+def expected_calibration_error(true: Int64Array, probabilities: Float32Array, bins: int = _BINS) -> float:
+    """Return the gap between confidence and accuracy, averaged over equal-width bins weighted by their posts.
 
-    Equation 3 of Guo et al.; a bin holds its upper bound. 0 where there are no posts.
+    Equation 3 of Guo et al.; a bin includes its upper bound. 0 without posts.
 
     Args:
         true: int64 (posts,), label indices.
         probabilities: float32 (posts, labels).
-        bins: how many between 0 and 1.
+        bins: number of bins between 0 and 1.
     """
     if not len(true):
         return 0.0
@@ -50,19 +50,21 @@ def expected_calibration_error(true: Ints, probabilities: Floats, bins: int = _B
     return float(np.abs(gap).sum() / len(true))
 
 
-def apply_temperature(scores: Floats, temperature: float) -> Floats:
-    """Turn scores, float32 (posts, labels), into probabilities of the same shape: softmax(scores / temperature)."""
+def apply_temperature(scores: Float32Array, temperature: float) -> Float32Array:
+    """Return softmax(scores / temperature), float32 (posts, labels) as `scores`."""
     scaled = scores.astype(np.float64) / temperature
     powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    probabilities: Floats = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    probabilities: Float32Array = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
     return probabilities
 
 
-def fit_temperature(scores: Floats, true: Ints) -> float:
-    """Find the temperature in [0.1, 10] that makes the true labels most likely; 1 where there are no posts.
+def fit_temperature(scores: Float32Array, true: Int64Array) -> float:
+    """Return the temperature in [0.1, 10] that makes the true labels most likely; 1 without posts.
+
+    It minimises the negative log likelihood, section 4.2 of Guo et al.
 
     Args:
-        scores: float32 (posts, labels), before the softmax; logarithms of probabilities do as well.
+        scores: float32 (posts, labels), before the softmax; logarithms of probabilities work too.
         true: int64 (posts,), label indices.
     """
     from scipy.optimize import minimize_scalar
@@ -80,8 +82,14 @@ def fit_temperature(scores: Floats, true: Ints) -> float:
     return 1 / float(found.x)
 
 
-def calibrate(scores: Floats, true: Ints, seed: int = 0) -> Calibration:
-    """Fit a temperature and measure what it brings; arguments as `fit_temperature`, `seed` decides the halves."""
+def calibrate(scores: Float32Array, true: Int64Array, seed: int = 0) -> Calibration:
+    """Fit a temperature and measure the error before and after it.
+
+    Args:
+        scores: as for `fit_temperature`.
+        true: as for `fit_temperature`.
+        seed: decides the halves of the cross-fitted error.
+    """
     temperature = fit_temperature(scores, true)
     half = np.random.default_rng(seed).permutation(len(true)) % 2 == 0
     crossed = np.empty_like(scores, dtype=np.float32)

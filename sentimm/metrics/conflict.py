@@ -1,4 +1,4 @@
-"""How well `conflict` finds the posts whose text and image say different things."""
+"""Conflict: how far text and image are apart, and how well that finds posts whose two labels differ."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from sentimm.metrics.intervals import Interval, resample_auc
 def conflict_auc(
     conflict: npt.NDArray[np.float32], text_label: npt.NDArray[np.int64], image_label: npt.NDArray[np.int64]
 ) -> Interval | None:
-    """Measure the area under the ROC curve of `conflict` for posts whose two labels differ.
+    """Return the area under the ROC curve of `conflict` for posts whose two labels differ.
 
     Args:
         conflict: float32 (posts,).
         text_label: int64 (posts,), label indices.
-        image_label: the same.
+        image_label: int64 (posts,), label indices.
 
     Returns:
-        The area with its interval; None where the labels of all posts, or of none, differ.
+        The area with its interval; None if the labels of all posts differ, or of none.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -33,6 +33,9 @@ def conflict_auc(
 def measure_conflict(
     text_probabilities: npt.NDArray[np.float32], image_probabilities: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Give half the L1 distance of both sides' probabilities, float32 (posts, labels): float32 (posts,) in [0, 1]."""
+    """Return half the L1 distance between the probabilities of text and image, float32 (posts,) in [0, 1].
+
+    Both are float32 (posts, labels). This is their total variation distance.
+    """
     distance: npt.NDArray[np.float32] = np.abs(text_probabilities - image_probabilities).sum(axis=1) / 2
     return distance

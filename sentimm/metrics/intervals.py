@@ -1,4 +1,7 @@
-"""How far a figure may be off because the posts are a sample: percentile bootstrap."""
+"""95% intervals by the percentile bootstrap: how far a figure may be off because the posts are a sample.
+
+B. Efron, R. Tibshirani: An Introduction to the Bootstrap, 1993, chapter 13.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,9 @@ class Interval:
 
 
 def resample_confusion(confusion: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Draw confusion matrices as they come of posts drawn with replacement.
+    """Return confusion matrices of samples of the posts, drawn with replacement.
 
-    That is a multinomial distribution over the cells, so the number of posts costs nothing.
+    They follow a multinomial distribution over the cells, so the number of posts costs nothing.
 
     Args:
         confusion: int64 (labels, labels), not all zeros.
@@ -38,14 +41,14 @@ def resample_confusion(confusion: npt.NDArray[np.int64]) -> npt.NDArray[np.int64
 
 
 def resample_auc(scores: npt.NDArray[np.floating], positive: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Draw the area under the ROC curve as it comes of posts drawn with replacement.
+    """Return the areas under the ROC curve of samples of the posts, drawn with replacement.
 
     Args:
         scores: (posts,).
-        positive: bool (posts,), both kinds occur.
+        positive: bool (posts,), with both values.
 
     Returns:
-        float64 (up to 2000,): samples that hold posts of one kind alone are left out; the same every time.
+        float64 (up to 2000,): without samples in which all posts are of one kind; the same every time.
     """
     rng = np.random.default_rng(_SEED)
     _, group = np.unique(scores, return_inverse=True)

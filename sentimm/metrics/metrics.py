@@ -22,7 +22,7 @@ class Metrics:
 
 
 def measure_labels(true: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> Metrics:
-    """Compare predicted with true labels, both int64 (posts,) label indices; all zeros where there are no posts."""
+    """Compare predicted with true labels, both int64 (posts,) label indices; all zeros without posts."""
     from sklearn.metrics import accuracy_score, f1_score, recall_score
 
     if not len(true):

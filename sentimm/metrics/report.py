@@ -1,7 +1,7 @@
-"""The full report on answers to labelled posts: figures with intervals, for each label and for groups of posts.
+"""The full report on answers to labelled posts: figures with intervals, overall and for each label.
 
-The paper (its Table 4) gives one precision and one recall for each model. They fit the weighted averages, those that
-count each label by its share of the posts: a weighted recall is the accuracy, by definition.
+The paper (arXiv 2412.03625, Table 4) gives one precision and one recall for each model. They match the weighted
+averages, which count each label by its share of the posts: weighted recall is the accuracy, by definition.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy.typing as npt
 from sentimm.metrics.calibration import expected_calibration_error
 from sentimm.metrics.intervals import Interval, resample_confusion
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
 
 _AVERAGES = ("macro", "weighted")
 _KINDS = ("precision", "recall", "f1")
@@ -37,13 +37,14 @@ class LabelFigures:
 class Report:
     """Figures over `posts` labelled posts, each in [0, 1].
 
-    Averages are over the labels that occur among the true ones: macro counts them alike, weighted by their posts.
+    Averages are over the labels that occur among the true ones: macro averages count labels alike, weighted ones by
+    their posts.
 
     Attributes:
-        labels: figures of every label, also of those that do not occur (zeros).
+        labels: figures of every label; zeros where it does not occur.
         confusion: posts by true label (rows) and answer (columns), in the order of `labels`.
-        calibration_error: expected calibration error; None where there are labels alone and no probabilities.
-        confidence: mean probability of the answers; None as above.
+        calibration_error: expected calibration error; None without probabilities.
+        confidence: mean probability of the answers; None without probabilities.
     """
 
     posts: int
@@ -60,8 +61,8 @@ class Report:
     confidence: float | None
 
 
-def measure_probabilities(true: Ints, probabilities: Floats, labels: Sequence[str]) -> Report:
-    """Measure answers with their probabilities against the true labels.
+def measure_probabilities(true: Int64Array, probabilities: Float32Array, labels: Sequence[str]) -> Report:
+    """Compare answers with their probabilities to the true labels.
 
     Args:
         true: int64 (posts,), indices into `labels`.
@@ -82,8 +83,8 @@ def measure_probabilities(true: Ints, probabilities: Floats, labels: Sequence[st
     )
 
 
-def measure_answers(true: Ints, answers: Ints, labels: Sequence[str]) -> Report:
-    """Measure answers that come without probabilities, both int64 (posts,) indices into `labels`.
+def measure_answers(true: Int64Array, answers: Int64Array, labels: Sequence[str]) -> Report:
+    """Compare answers without probabilities to the true labels, both int64 (posts,) indices into `labels`.
 
     Raises:
         ValueError: there are no posts.
@@ -94,7 +95,11 @@ def measure_answers(true: Ints, answers: Ints, labels: Sequence[str]) -> Report:
 
 
 def _measure(
-    true: Ints, answers: Ints, labels: Sequence[str], calibration_error: float | None, confidence: float | None
+    true: Int64Array,
+    answers: Int64Array,
+    labels: Sequence[str],
+    calibration_error: float | None,
+    confidence: float | None,
 ) -> Report:
     from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
@@ -128,11 +133,11 @@ def _measure(
     )
 
 
-def derive_figures(confusion: Ints) -> dict[str, npt.NDArray[np.float64]]:
-    """Work all figures out from many confusion matrices at once, int64 (samples, labels, labels).
+def derive_figures(confusion: Int64Array) -> dict[str, npt.NDArray[np.float64]]:
+    """Return all figures of many confusion matrices at once, int64 (samples, true labels, answers).
 
-    The same definitions as scikit-learn's, which takes one matrix at a time. Gives `accuracy` and the averages (such as
-    `macro_f1`), float64 (samples,), and `precision`, `recall` and `f1` of each label, float64 (samples, labels).
+    The definitions are scikit-learn's, which takes one matrix at a time. `accuracy` and the averages (such as
+    `macro_f1`) are float64 (samples,); `precision`, `recall` and `f1` of each label are float64 (samples, labels).
     """
     right = np.diagonal(confusion, axis1=1, axis2=2).astype(np.float64)
     true, answered = confusion.sum(axis=2), confusion.sum(axis=1)

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def _run_in_folder(
     inputs = leave_own_out(inputs, folder.output, problems)
     before = read_states(expand_inputs(inputs))
     survey = _survey(inputs, options, tell)
-    tell(_describe_survey(survey, options))
+    tell(Surveyed(survey))
     columns = OutputColumns(survey.schema, bundle.labels, options.corpus.prefix, options.views)
     metadata = _describe_job(survey, bundle, backend, options)
     check_unchanged(before, before)
@@ -124,7 +125,7 @@ def _find_list(problems: Path, output: Path) -> Path | None:
     return problems if exists(problems) else None
 
 
-def survey_job(options: ScoreOptions, tell: Listener) -> Surveyed:
+def survey_job(options: ScoreOptions, tell: Listener) -> Survey:
     """Survey the corpus and check all that can be checked before scoring; nothing is written.
 
     Raises:
@@ -138,7 +139,7 @@ def survey_job(options: ScoreOptions, tell: Listener) -> Surveyed:
         inputs = leave_own_out(inputs, output, options.problems or name_problems(output))
         survey = _survey(inputs, options, tell)
     OutputColumns(survey.schema, bundle.labels, options.corpus.prefix, options.views)
-    return _describe_survey(survey, options)
+    return survey
 
 
 def _load_bundle(options: ScoreOptions) -> Bundle:
@@ -180,23 +181,10 @@ def _spool_stdin(folder: Path) -> Path:
 
 
 def _survey(inputs: Sequence[str], options: ScoreOptions, tell: Listener) -> Survey:
-    return survey_corpus(inputs, options.corpus, lambda rows: tell(SurveyProgress(rows)))
-
-
-def _describe_survey(survey: Survey, options: ScoreOptions) -> Surveyed:
-    named = ["standard input"] if options.inputs == ("-",) else [str(source.path) for source in survey.sources]
-    return Surveyed(
-        sources=tuple((name, each.format, each.rows) for name, each in zip(named, survey.sources, strict=True)),
-        rows=survey.rows,
-        columns=tuple((name, str(dtype)) for name, dtype in survey.schema.items()),
-        reasons=survey.choice.reasons,
-        texts=survey.texts,
-        images_named=survey.images_named,
-        images_found=survey.images_found,
-        repeated_texts=survey.repeated_texts,
-        unreadable=survey.unreadable,
-        notes=survey.notes,
-    )
+    survey = survey_corpus(inputs, options.corpus, lambda rows: tell(SurveyProgress(rows)))
+    if options.inputs != ("-",):
+        return survey
+    return replace(survey, sources=tuple(replace(source, name="standard input") for source in survey.sources))
 
 
 def _score_rest(context: JobContext, backend: Backend, tell: Listener) -> JobFinished:

@@ -16,8 +16,8 @@ Result = TypeVar("Result")
 
 _CREDENTIALS = ("ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "RequestTimeTooSkewed", "SignatureDoesNotMatch")
 _ATTEMPTS = 8
-_FIRST_WAIT = 0.2  # seconds, twice as many after each attempt
-_LONGEST_WAIT = 10.0
+FIRST_WAIT_S = 0.2  # seconds, twice as many after each attempt
+LONGEST_WAIT_S = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def retry(path: Path, request: Callable[[], Result]) -> Result:
             if _is_final(error, failure) or attempt == _ATTEMPTS - 1:
                 raise failure from error
             _log.info("retrying %s: %s", path, failure.strerror)
-            wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt)
+            wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**attempt)
             if given_up.wait(wait * random.uniform(0.5, 1)):
                 raise failure from error
     raise AssertionError

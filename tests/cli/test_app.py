@@ -125,6 +125,7 @@ def test_an_unknown_option_is_a_usage_error(capsys):
     assert "No such option" in err and "Traceback" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
 def test_what_can_not_be_printed_ends_nothing():
     def call(code: str, streams: str) -> tuple[int, str, str]:

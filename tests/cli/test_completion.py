@@ -26,6 +26,7 @@ def complete(shell: str, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 def test_commands_options_and_choices_are_completed(shell: str) -> None:
     assert "status" in complete(shell, "sta") and "score" not in complete(shell, "sta")
@@ -36,6 +37,7 @@ def test_commands_options_and_choices_are_completed(shell: str) -> None:
     assert "int8" in complete(shell, "score", "--precision", "i")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 def test_names_of_files_are_left_to_the_shell(shell: str) -> None:
     # It completes them itself where it is told nothing else.

@@ -233,7 +233,7 @@ def test_another_share_of_what_the_heads_make_together(tmp_path: Path, encoders:
     assert "(share 0.9)" in (exported.bundle.path / "MODEL_CARD.md").read_text()
 
     plain = make_run(tmp_path / "plain", encoders, "native-cat", literal=False)
-    with pytest.raises(UsageError, match="--composed takes another share than the run was trained with"):
+    with pytest.raises(UsageError, match="--composed changes the share that a run was trained with"):
         export_run(replace(asked, run=plain.path, output=tmp_path / "other"), lambda _: None)
 
 

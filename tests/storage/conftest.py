@@ -7,5 +7,5 @@ from sentimm.storage import retrying
 
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.005)
-    monkeypatch.setattr(retrying, "_LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(retrying, "FIRST_WAIT_S", 0.005)
+    monkeypatch.setattr(retrying, "LONGEST_WAIT_S", 0.02)

@@ -22,8 +22,8 @@ from sentimm.storage.atomic import (
     writing,
 )
 from sentimm.storage.steps import watching_steps
+from tests.support.file_systems import MemoryStore
 from tests.support.power import ForgetfulDisk
-from tests.support.servers import MemoryStore
 
 
 class Killed(BaseException):

@@ -13,7 +13,8 @@ import pytest
 from sentimm import storage
 from sentimm.storage import Entry, RemoteFile, retrying, to_path
 from sentimm.storage.object_store import ObjectStore
-from tests.support.servers import Faults, S3Server, find_free_port
+from tests.support.faults import Faults, find_free_port
+from tests.support.s3_server import S3Server
 from tests.support.storage import AWKWARD, RATE, SEEDS, ask_in_a_process, make_bytes, measure_fault, read_in_steps
 
 STORE = ObjectStore()

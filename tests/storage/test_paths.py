@@ -13,7 +13,7 @@ from sentimm.storage import RemoteFile, to_path
 from sentimm.storage.local_store import LocalStore
 from sentimm.storage.object_store import ObjectStore
 from sentimm.storage.web_store import WebStore
-from tests.support.servers import MemoryStore, forget_file_systems
+from tests.support.file_systems import MemoryStore, forget_file_systems
 
 
 def test_local_files_stay_local(tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ def test_asks_again_only_what_may_pass() -> None:
 
 
 def test_asks_nothing_again_once_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "_FIRST_WAIT", 600)
-    monkeypatch.setattr(retrying, "_LONGEST_WAIT", 600)
+    monkeypatch.setattr(retrying, "FIRST_WAIT_S", 600)
+    monkeypatch.setattr(retrying, "LONGEST_WAIT_S", 600)
     given_up, asked, calls = threading.Event(), threading.Event(), []
 
     def fail() -> None:
@@ -65,7 +65,7 @@ def test_asks_nothing_again_once_nobody_waits(monkeypatch: pytest.MonkeyPatch) -
     with storage.giving_up_on(given_up):
         pass
     answers: list[object] = [TimeoutError(), 3]
-    monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(retrying, "FIRST_WAIT_S", 0.001)
     assert retrying.retry(Path("x"), partial(answer_in_turn, answers)) == 3  # that was for the block alone
 
 
@@ -90,7 +90,7 @@ def test_what_google_refuses_is_not_asked_for_again(monkeypatch: pytest.MonkeyPa
         with pytest.raises(PermissionError, match="access denied"):
             retrying.retry(path, partial(fail, error))
         assert len(calls) == 1
-    monkeypatch.setattr(retrying, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(retrying, "FIRST_WAIT_S", 0.001)
     calls.clear()
     with pytest.raises(OSError, match="busy"):
         retrying.retry(path, partial(fail, HttpError({"code": 503, "message": "busy"})))

@@ -11,8 +11,9 @@ import pytest
 
 from sentimm import storage
 from sentimm.storage import RemoteFile, files, to_path
-from tests.support.servers import Faults, WebServer, find_free_port
+from tests.support.faults import Faults, find_free_port
 from tests.support.storage import AWKWARD, RATE, SEEDS, ask_in_a_process, make_bytes, measure_fault, read_in_steps
+from tests.support.web_server import WebServer
 
 
 class TestWeb:

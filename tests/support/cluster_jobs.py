@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import polars as pl
@@ -25,7 +23,7 @@ def make_corpus(folder: Path) -> Path:
 
 
 def arguments(corpus: Path, bundle: Path, output: Path, table: str = "posts.csv") -> list[str]:
-    """Give the arguments that score such a corpus, in 24 parts."""
+    """Return the arguments that score such a corpus, in 24 parts."""
     named = [str(corpus / table), "--images", str(corpus / "images"), "--model", str(bundle)]
     return [*named, "--chunk-rows", "50", "-o", str(output)]
 
@@ -43,7 +41,6 @@ def begin_and_kill(output: Path, *options: str) -> None:
     """Kill such a command behind its first part."""
     process = kills.start(options)
     assert kills.wait_for_part(process, output, 0)
-    time.sleep(random.Random(0).uniform(0, 0.2))
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert len(kills.list_parts(output)) > 0 and not output.exists()

@@ -113,7 +113,7 @@ def test_ctrl_c_saves_the_step_and_says_how_to_go_on(options: TrainOptions, tmp_
         words = process.stderr.read()
         assert process.wait(timeout=60) == 130
     state = load_state(tmp_path / "run" / "trainer.pt")
-    assert f"Stopped in epoch {state['epoch']} after step {state['step']}: sentimm train --resume" in words
+    assert f"Stopped in epoch {state['epoch']}, after step {state['step']}. To resume: sentimm train --resume" in words
     assert "Traceback" not in words
 
 

@@ -65,7 +65,7 @@ def test_tables_of_the_same_name_are_told_apart(options: TrainOptions) -> None:
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        ("text,mood\nx,positive\n", ColumnError, r"no column 'label' to learn from \(it has text, mood\)"),
+        ("text,mood\nx,positive\n", ColumnError, r"no column 'label' \(its columns: text, mood\)"),
         (
             "text,label\nx,joyful\n",
             ColumnError,

@@ -66,12 +66,11 @@ def _write_report(found: Assessment, folder: Path) -> None:
 
     import numpy as np
 
-    from sentimm.console.evaluation import describe_assessment
     from sentimm.plots import draw_confusion
     from sentimm.storage.atomic import commit_folder, write_file
 
     if not folder.is_dir():
         commit_folder(folder)
-    content = json.dumps(describe_assessment(found), indent=1, ensure_ascii=False) + "\n"
+    content = json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n"
     write_file(folder / "report.json", content.encode())
     draw_confusion(np.array(found.report.confusion), found.labels, folder / "confusion.png")

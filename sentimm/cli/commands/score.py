@@ -48,7 +48,7 @@ def _run(options: ScoreOptions, dry_run: bool, console: ScoreConsole, request: S
     def tell(event: Event) -> None:
         console.show(event)
         if isinstance(event, ModelReady) and options.model is None and (bundle := _find_own_bundle()):
-            console.hint(f"Your own models are used with --model, such as --model {bundle}.")
+            console.hint(f"To use a model of your own, name it: --model {bundle}")
         # Before the survey's first event nothing is written, but standard input may be waited for.
         if not isinstance(event, ModelReady | JobFinished) and request():
             raise Stopped(request.exit_code)
@@ -74,8 +74,8 @@ def _explain_stop(options: ScoreOptions, console: ScoreConsole) -> None:
     try:
         progress = read_progress(output)
         console.warn(
-            f"Stopped. {progress.scored:,} of {progress.rows:,} posts are kept in {output}.job: the same command "
-            "goes on from there."
+            f"Stopped. {progress.scored:,} of {progress.rows:,} posts are kept in {output}.job. "
+            "To resume, run the same command again."
         )
     except SentimmError:
-        console.warn("Stopped before anything was scored: the same command starts again.")
+        console.warn("Stopped before any post was scored. To start over, run the same command again.")

@@ -27,6 +27,6 @@ def status(
 
     progress = read_progress(output)
     if as_json:
-        print_json(progress)
+        print_json(progress.to_json())
     else:
         print_progress(progress)

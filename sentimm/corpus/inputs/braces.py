@@ -15,10 +15,10 @@ _RANGE = re.compile(r"(-?[0-9]{1,18})\.\.(-?[0-9]{1,18})(?:\.\.-?([0-9]{1,18}))?
 
 
 def expand_braces(name: str) -> Iterator[str] | None:
-    """Give the names that one with ranges ({08..12}, {0..90..10}) and lists ({a,b}) in braces stands for, in order.
+    """Return the names that a name with ranges ({08..12}, {0..90..10}) and lists ({a,b}) stands for, in order.
 
     Numbers have as many digits as the longer end of their range where one of both begins with a zero, as in the shell.
-    None: there is nothing of the kind in the name.
+    None: the name has no such braces.
 
     Raises:
         InputError: braces lie within braces, or it stands for more than 1,000,000 names.

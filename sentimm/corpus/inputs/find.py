@@ -1,24 +1,24 @@
-"""From the INPUTs of a command to tables: globs expanded, formats told apart."""
+"""The INPUTs of a command as files and folders: braces and globs expanded, folders of tables listed."""
 
 from __future__ import annotations
 
 import glob
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sentimm.corpus.file_names import require_utf8
 from sentimm.corpus.inputs.braces import expand_braces
 from sentimm.corpus.inputs.dataset_folders import list_tables
 from sentimm.corpus.tables.folder_posts import is_post_file
 from sentimm.corpus.tables.formats import find_format
 from sentimm.corpus.tables.open import explain_absence
+from sentimm.corpus.wording import require_utf8
 from sentimm.errors import InputError
 from sentimm.storage import (
     Entry,
     exists,
     find_matches,
+    find_real_name,
     is_folder,
     is_remote,
     is_web,
@@ -42,7 +42,7 @@ class Inputs:
 
 
 def expand_inputs(inputs: Sequence[str]) -> list[Path]:
-    """Give the files and folders that INPUTs name (see `find_inputs`)."""
+    """Return the files and folders that INPUTs name (see `find_inputs`)."""
     return find_inputs(inputs).paths
 
 
@@ -71,7 +71,7 @@ def find_inputs(inputs: Sequence[str]) -> Inputs:
         notes += [f"{each} is not there: its posts are left out." for each in missing]
     seen: set[str] = set()
     for path in paths:
-        real = str(path) if is_remote(path) else os.path.realpath(path)
+        real = find_real_name(path)
         if real in seen:
             raise InputError(f"{path} is named twice: each post would come out twice.")
         seen.add(real)
@@ -79,7 +79,7 @@ def find_inputs(inputs: Sequence[str]) -> Inputs:
 
 
 def _find_shards(pattern: str, names: list[str]) -> tuple[list[str], list[str]]:
-    """Part names into those to go on with, and those of shards that are not there."""
+    """Split names into those that are inputs, and those of shards that are not there."""
     shards = [name for name in names if find_format(name) == "webdataset" and not glob.has_magic(name)]
     try:
         if is_remote(pattern):
@@ -171,7 +171,7 @@ def _holds_posts(entries: Sequence[Entry]) -> bool:
 
 
 def _is_there(path: Path) -> bool:
-    """Tell whether `path` is there, be it a link that leads nowhere."""
+    """Check whether `path` is there, be it a link that leads nowhere."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):

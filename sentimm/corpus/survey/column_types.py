@@ -42,7 +42,7 @@ class TypeInference:
                     alive.remove(dtype)
 
     def find_types(self) -> dict[str, pl.DataType | None]:
-        """Give each column's type; None where a column had no values."""
+        """Return each column's type; None where a column had no values."""
         found: dict[str, pl.DataType | None] = {name: _judge_kinds(kinds) for name, kinds in self._kinds.items()}
         for name, alive in self._alive.items():
             found[name] = None if name not in self._valued else next(iter(alive), pl.String())
@@ -76,10 +76,10 @@ def merge_types(name: str, types: Iterable[tuple[object, pl.DataType | None]]) -
 
 
 def convert_series(series: pl.Series, dtype: pl.DataType, path: object) -> pl.Series:
-    """Turn the values of a column into the type that the survey found.
+    """Convert the values of a column to the type that the survey found.
 
     Raises:
-        TableError: a value does not fit, so the file at `path` is not the one that was surveyed.
+        TableError: a value does not fit, so the file at `path` changed since the survey.
     """
     if series.dtype == dtype:
         return series

@@ -33,7 +33,7 @@ class RepeatCounter:
             self._merge()
 
     def count(self) -> int:
-        """Give how many of the texts repeat an earlier one."""
+        """Return how many of the texts repeat an earlier one."""
         self._merge()
         return (int(self._counts.sum()) - len(self._counts)) << self._shift
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from sentimm.corpus.chunks import explain_no_image
 from sentimm.corpus.columns import ColumnChoice, choose_columns
-from sentimm.corpus.file_names import require_utf8
 from sentimm.corpus.image_lookup import ImageLookup, open_images
 from sentimm.corpus.inputs.find import find_inputs
 from sentimm.corpus.survey.notes import note_damage, note_mixed_types, note_unused_images
@@ -19,18 +18,20 @@ from sentimm.corpus.survey.post_counter import PostCounter, Progress
 from sentimm.corpus.survey.table_columns import check_same_columns, collect_columns, find_schema
 from sentimm.corpus.tables.base import Problem, Table
 from sentimm.corpus.tables.open import open_table
+from sentimm.corpus.wording import require_utf8
 from sentimm.errors import ColumnError, InputError, TableError
 from sentimm.options import CorpusOptions
-from sentimm.storage import is_remote
+from sentimm.storage import find_real_name
 
 
 @dataclass(frozen=True)
 class Source:
-    """One INPUT: its path, its format and how many posts are read from it."""
+    """One INPUT: its path, its format, how many posts are read from it, and what to call it in messages."""
 
     path: Path
     format: str
     rows: int
+    name: str
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,21 @@ class Survey:
             first += source.rows
         return paths
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what `sentimm score --dry-run --json` prints."""
+        return {
+            "sources": [[source.name, source.format, source.rows] for source in self.sources],
+            "rows": self.rows,
+            "columns": [[name, str(dtype)] for name, dtype in self.schema.items()],
+            "reasons": list(self.choice.reasons),
+            "texts": self.texts,
+            "images_named": self.images_named,
+            "images_found": self.images_found,
+            "repeated_texts": self.repeated_texts,
+            "unreadable": self.unreadable,
+            "notes": list(self.notes),
+        }
+
 
 def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progress | None = None) -> Survey:
     """Survey the corpus that `inputs` (files, globs, folders) make; `progress` is told the rows seen, now and then.
@@ -80,9 +96,10 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         ColumnError: a column is not there, or the inputs' columns differ.
         TableError: an input can't be read.
     """
-    if options.images is not None and not is_remote(options.images):
-        require_utf8(os.path.realpath(options.images))
-    folder = None if options.images is None else open_images(options.images)
+    folder = None
+    if options.images is not None:
+        require_utf8(find_real_name(options.images))
+        folder = open_images(options.images)
     found = find_inputs(inputs)
     tables = [open_table(path) for path in found.paths]
     folders = open_folders(tables, folder)
@@ -95,7 +112,8 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
     schema = find_schema(tables, counter.inferences, columns, options)
     return Survey(
         sources=tuple(
-            Source(table.path, table.format, count) for table, count in zip(tables, counter.rows, strict=True)
+            Source(table.path, table.format, count, str(table.path))
+            for table, count in zip(tables, counter.rows, strict=True)
         ),
         rows=rows,
         schema=schema,

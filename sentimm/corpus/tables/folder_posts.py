@@ -8,11 +8,11 @@ from pathlib import Path
 
 import polars as pl
 
-from sentimm.corpus.file_names import to_utf8
 from sentimm.corpus.image_lookup import ImageLookup, open_images, split_suffix
 from sentimm.corpus.tables.base import Block, Problem, Table
 from sentimm.corpus.tables.delimited_records import MAX_RECORD_BYTES
 from sentimm.corpus.tables.text_stream import TextStream
+from sentimm.corpus.wording import to_utf8
 from sentimm.errors import InputError, TableError
 from sentimm.images import IMAGE_SUFFIXES
 from sentimm.storage import find_real_name, is_remote, list_folder, store_of

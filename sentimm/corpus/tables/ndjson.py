@@ -12,10 +12,10 @@ from typing import Any
 
 import polars as pl
 
-from sentimm.corpus.file_names import to_utf8
 from sentimm.corpus.tables.base import Block, Problem, Table
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, MAX_RECORD_BYTES
 from sentimm.corpus.tables.text_stream import TextStream, describe_damage
+from sentimm.corpus.wording import to_utf8
 from sentimm.errors import TableError
 
 _MAX_EXACT = 2**53  # every integer up to it is a float64

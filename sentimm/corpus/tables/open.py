@@ -23,7 +23,7 @@ def open_table(path: Path) -> Table:
     """Open a file or folder as a table, by its suffix.
 
     Raises:
-        InputError: it is not there, is no regular file, or its suffix names no format.
+        InputError: it is not there, is not a regular file, or its suffix names no format.
         TableError: it can't be read.
     """
     try:

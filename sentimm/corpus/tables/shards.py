@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-from sentimm.corpus.file_names import to_utf8
 from sentimm.corpus.image_lookup import MISSING, Missing, split_suffix
 from sentimm.corpus.tables.base import Block, Problem, Table
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, MAX_RECORD_BYTES
 from sentimm.corpus.tables.ndjson import build_block, parse_lines
+from sentimm.corpus.wording import to_utf8
 from sentimm.errors import TableError
 from sentimm.images import IMAGE_SUFFIXES, MAX_FILE_BYTES
 from sentimm.storage import is_remote, open_file

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sentimm.errors import InputError, JobConflictError
 from sentimm.events import Counts
@@ -38,6 +38,10 @@ class JobProgress:
     posts_per_second: float | None = None
     last_part_s: float | None = None
     counts: Counts | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as `sentimm status --json` prints them."""
+        return asdict(self) | {"output": str(self.output)}
 
 
 _LATELY_PARTS = 8

@@ -47,7 +47,7 @@ def name_problems(output: Path) -> Path:
 def list_problems(chunk: Chunk, scores: Scores) -> pl.DataFrame:
     """List the posts of `chunk` that are not `ok`, and why."""
     records = {problem.row - chunk.start: problem for problem in chunk.problems}
-    named = {} if chunk.named is None else {name: chunk.named[name].to_list() for name in ("id", "image")}
+    named = {} if chunk.names is None else {name: chunk.names[name].to_list() for name in ("id", "image")}
     rows = []
     found: tuple[object, str, str | None]
     for post in map(int, np.flatnonzero(scores.statuses != _FINE)):

@@ -77,6 +77,11 @@ class Prefetcher:
         if (future := self._pick(image)) is not None:
             future.cancel()
 
+    def count_under_way(self) -> int:
+        """Count the images that are being fetched, or wait for a connection."""
+        with self._lock:
+            return sum(not future.done() for future in self._fetches.values())
+
     def _pick(self, image: RemoteFile) -> Future[bytes] | None:
         """Return the fetch of an image, None where it has not started, and start others in its place."""
         with self._lock:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +106,7 @@ def write_results(comparison: Comparison, folder: Path) -> None:
     Raises:
         OutputError: the folder can't be written.
     """
-    content = json.dumps({"format": FORMAT, **asdict(comparison)}, indent=1, ensure_ascii=False) + "\n"
+    content = json.dumps(comparison.to_json(), indent=1, ensure_ascii=False) + "\n"
     write_file(folder / "results.json", content.encode())
     write_file(folder / "table.md", render_markdown(comparison).encode())
     draw_comparison(comparison, folder / "comparison.png")

@@ -7,7 +7,8 @@ MVSA-Single with 800 validation posts, at the best epoch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -122,6 +123,10 @@ class Comparison:
     planned: int
     options: dict[str, object]
     models: tuple[ModelFigures, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all fields as results.json and `sentimm compare --json` have them."""
+        return {"format": 1, **asdict(self)}
 
 
 def measure_epoch(epoch: int, confusion: npt.NDArray[np.int64]) -> EpochFigures:

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import polars as pl
 
 from sentimm.corpus import MISSING, CorpusReader, ImageFile, survey_corpus
-from sentimm.corpus.labels import read_labels
-from sentimm.errors import ColumnError, ImageError, InputError
+from sentimm.corpus.labels import LABEL_COLUMNS, NO_LABEL, find_label_columns, read_labels
+from sentimm.errors import ImageError, InputError
 from sentimm.images import decode_image
 from sentimm.options import CorpusOptions
 from sentimm.storage import read_bytes
@@ -85,7 +85,7 @@ _MISSING_IMAGES = "named images missing (trained on as text)"
 _UNUSED_IMAGES = "named images not used: name their folder with --images"
 _UNREADABLE_IMAGES = "images unreadable (trained on as text)"
 
-_PER_POST = ("text", "image", "label", "text_label", "image_label", "table")
+_PER_POST = ("text", "image", *LABEL_COLUMNS, "table")
 
 
 def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequence[str], size: int) -> LabelledPosts:
@@ -186,7 +186,7 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
         allow_missing=True,
     )
     survey = survey_corpus([table], corpus_options)
-    label_columns = _label_columns(table, options.label_column, list(survey.schema))
+    label_columns = find_label_columns(table, list(survey.schema), options.label_column)
     reader = CorpusReader(survey, corpus_options)
     chunks = list(iter(lambda: reader.read(_CHUNK_ROWS), None))
     # The meaning of numeric labels depends on the whole table.
@@ -200,7 +200,7 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
         id_column = survey.choice.id
         ids = chunk.frame[id_column].cast(pl.String).to_list() if id_column else [None] * len(texts)
         for row, (text, image) in enumerate(zip(texts, chunk.images, strict=True)):
-            values = dict.fromkeys(("label", "text_label", "image_label"), -1)
+            values = dict.fromkeys(LABEL_COLUMNS, NO_LABEL)
             values |= {name: int(labels[column][chunk.start + row]) for name, column in label_columns.items()}
             if chunk.unreadable[row]:
                 builder.skipped["unreadable"] += 1
@@ -216,17 +216,6 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
                     table=number,
                     **values,
                 )
-
-
-def _label_columns(table: str, label_column: str, columns: list[str]) -> dict[str, str]:
-    if label_column not in columns:
-        raise ColumnError(
-            f"{table} has no column {label_column!r} to learn from (it has {', '.join(columns)}): name the column "
-            "of labels with --label-column."
-        )
-    roles = {"label": label_column}
-    roles.update({name: name for name in ("text_label", "image_label") if name in columns})
-    return roles
 
 
 def _keep_readable(posts: LabelledPosts, size: int) -> LabelledPosts:

@@ -11,11 +11,10 @@ import numpy.typing as npt
 import polars as pl
 from PIL import Image
 
+from sentimm.corpus.labels import LABEL_COLUMNS
 from sentimm.errors import ImageError, RunError
 from sentimm.images import decode_image
 from sentimm.storage.atomic import commit_file
-
-_LABELS = ("label", "text_label", "image_label")  # in the order of `StoredPosts`
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def write_posts(posts: StoredPosts, path: Path) -> None:
             "text_label": posts.text_labels,
             "image_label": posts.image_labels,
         },
-        schema={"text": pl.String, "image": pl.Binary} | dict.fromkeys(_LABELS, pl.Int64),
+        schema={"text": pl.String, "image": pl.Binary} | dict.fromkeys(LABEL_COLUMNS, pl.Int64),
     )
     with commit_file(path) as temporary:
         frame.write_parquet(temporary)
@@ -70,7 +69,7 @@ def read_posts(path: Path, size: int | None) -> StoredPosts:
             None if data is None or size is None else decode_image(data, size) for data in frame["image"].to_list()
         )
         none = pl.Series([-1] * len(frame), dtype=pl.Int64)
-        labels = [(frame[name] if name in frame.columns else none).to_numpy() for name in _LABELS]
+        labels = [(frame[name] if name in frame.columns else none).to_numpy() for name in LABEL_COLUMNS]
         return StoredPosts(tuple(frame["text"].to_list()), images, *labels)
     except (OSError, pl.exceptions.PolarsError, ImageError) as error:
         raise RunError(f"{path} is missing or damaged: train again, or restore the file.") from error

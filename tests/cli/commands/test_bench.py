@@ -25,7 +25,7 @@ def test_a_table_tells_the_stages_the_limit_and_the_bottleneck(capsys, here):
     assert code == 0 and "Scoring with the built-in model tiny." in err
     for stage in ("preparing texts", "text graph", "decoding images", "image graph", "fusion graph", "writing"):
         assert stage in out
-    assert out.startswith("64 posts, of posts.csv. On the CPU in fp32")
+    assert out.startswith("64 posts, from posts.csv. On the CPU in fp32")
     assert "Limit of these stages:" in out and "The bottleneck is " in out and "core-hours" in out
     assert sorted(path.name for path in here.iterdir()) == ["images", "posts.csv"]
 
@@ -52,10 +52,11 @@ def test_columns_are_chosen_as_for_score(capsys, here):
     assert stages == ["preparing texts", "text graph", "fusion graph"]
 
 
+@pytest.mark.slow
 def test_without_an_input_posts_are_generated(capsys, here):
     code, out, _ = run(capsys, "bench", "--posts", "20", "--figure", "bench.png")
     assert code == 0
-    assert out.startswith("20 posts, generated ones.") and "Drawn in bench.png" in out
+    assert out.startswith("20 posts, generated.") and "Chart written to bench.png" in out
     assert (here / "bench.png").read_bytes().startswith(b"\x89PNG")
 
 

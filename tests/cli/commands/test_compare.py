@@ -36,7 +36,7 @@ def test_compare_prints_tables_and_goes_on_where_all_is_done(
     assert lines[-1] == f"Written to {tmp_path / 'out'}: table.md, results.json, comparison.png"
     again = run(capsys, *command, "--json")
     assert again.code == 0
-    assert "bert-seed1: done already" in again.err and "epoch 1/1" not in again.err
+    assert "bert-seed1: already done" in again.err and "epoch 1/1" not in again.err
     found = json.loads(again.out)
     assert found == json.loads((tmp_path / "out" / "results.json").read_text())
     assert [model["model"] for model in found["models"]] == ["bert", "native-combine"]
@@ -52,7 +52,7 @@ def test_a_stop_is_said_also_where_progress_is_not_shown(capsys: pytest.CaptureF
     console.tell(ComparedRun(2, 7, "ote-seed1", "interrupted"))
     console.stop(TrainingStopped(Path("out/runs/ote-seed1"), epoch=3, step=7))
     words = " ".join(capsys.readouterr().err.split())
-    assert words == "Stopped in ote-seed1, epoch 3, after step 7: the same command goes on."
+    assert words == "Stopped in ote-seed1, epoch 3, after step 7. To resume, run the same command again."
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from sentimm import doctor as checkup
 from sentimm.cli.app import main
+from sentimm.console.doctor import describe_int8
 from sentimm.runtime import devices
 from sentimm.runtime.devices import CudaProblem
 from tests.support.tiny_bundles import make_bundle
@@ -57,7 +58,7 @@ def test_doctor_scores_a_post_and_says_that_it_works(capsys, good_model):
     assert "CPUExecutionProvider" in out
     assert "not used: this machine has no NVIDIA driver: install the driver" in out
     assert "tiny (fp32)" in out
-    assert "because this machine has no NVIDIA driver; a first post took " in out
+    assert "because this machine has no NVIDIA driver; the first post took " in out
 
 
 def test_doctor_json_is_one_object(capsys, good_model, cpu_info):
@@ -78,7 +79,7 @@ def test_doctor_fails_where_there_is_no_model(capsys, no_model, tmp_path):
     code, out, err = run(capsys)
     assert (code, err) == (1, "")
     assert out.startswith("Scoring does not work here.\n")
-    assert f"The model that ships with sentimm is not in {tmp_path / 'default'}" in out
+    assert f"The model that ships with sentimm is missing from {tmp_path / 'default'}" in out
 
 
 def test_doctor_fails_where_the_model_is_damaged(capsys, monkeypatch, tmp_path):
@@ -146,7 +147,7 @@ def test_doctor_says_why_a_gpu_is_not_used(capsys, monkeypatch, good_model):
 def test_the_instructions_of_the_cpu_are_read_and_explained(cpu_info, content, found, words):
     cpu_info(content)
     assert checkup._find_int8_instructions() == found
-    assert checkup.describe_int8(found).startswith(words)
+    assert describe_int8(found).startswith(words)
 
 
 def test_a_system_without_cpu_info_is_no_error(monkeypatch, tmp_path):

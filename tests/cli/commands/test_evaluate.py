@@ -85,7 +85,7 @@ def test_a_person_sees_tables_and_finds_files(
     assert result.code == 0, result.err
     for part in (
         "22 posts with a label and an answer.",
-        "2 have no label and do not count.",
+        "Left out: 2 without a label.",
         "accuracy",
         "calibration error",
         "label \\ answer",
@@ -118,7 +118,7 @@ def test_posts_that_were_seen_in_training_are_left_out(
     assert (found["seen_texts"], found["seen_images"], found["seen"]) == (2, 1, 3)
     assert found["posts"] == 22 - 3
     out = run(capsys, "evaluate", *arguments, *seen).out
-    assert f"3 that occur in {tmp_path / 'train.csv'} are left out: 2 by their text, 1 by their image." in out
+    assert f"Left out because they are in {tmp_path / 'train.csv'} too: 3 (2 by text, 1 by image)." in out
 
 
 def test_labels_may_be_numbers(
@@ -144,7 +144,7 @@ def test_labels_may_be_numbers(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--label-column", "mood"], "has no column 'mood' to compare with (it has id, text, image, label, "),
+        (["--label-column", "mood"], "has no column 'mood' (its columns: id, text, image, label, "),
         (["--label-column", "id"], "is not one of the labels negative, neutral, positive: name the table's labels"),
         (["--label-column", "text"], "'happy day 0' in column 'text' is not one of the labels"),
         (["--labels", "good,bad"], "--labels names good, bad, but the model's labels are negative, neutral, positive"),
@@ -170,7 +170,7 @@ def test_mistakes_are_told_in_a_sentence(
         ({"text": [" "], "label": ["positive"]}, "None of the 1 labelled posts of {table} has an answer"),
         (
             {"text": ["a"], "label": [""], "text_label": ["positive"]},
-            "No post of {table} has a label in the column 'label', which the answers are held against",
+            "No post of {table} has a label in the column 'label': name another one with --label-column.",
         ),
     ],
 )
@@ -195,7 +195,7 @@ def test_a_table_that_was_seen_as_a_whole_leaves_nothing(
     place = ("--images", corpus / "images", "--model", tiny_bundle)
     result = run(capsys, "evaluate", table, *place, "--without-seen", table)
     assert result.code == 2
-    assert f"no labelled post is left that does not occur in {table}" in result.err
+    assert f"occur in {table} too: none is left." in result.err
 
 
 def test_a_report_does_not_go_where_a_file_is(

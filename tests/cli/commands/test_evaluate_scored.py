@@ -94,8 +94,7 @@ def test_images_that_are_not_used_are_named(
     table.write_text((corpus / "posts.csv").read_text() + "98,damaged\n")
     result = run(capsys, "evaluate", table, "--model", tiny_bundle)
     assert "Note: The column 'image' names images, which are not used: give their folder with --images." in result.out
-    assert "2 have no label and do not count." in result.out
-    assert "1 can't be read as a row and do not count." in result.out
+    assert "Left out: 2 without a label, 1 unreadable" in result.out
     assert "text only" in result.out
     found = json.loads(run(capsys, "evaluate", table, "--model", tiny_bundle, "--json").out)
     assert len(found["notes"]) == 2 and (found["unlabelled"], found["unreadable"]) == (2, 1)
@@ -124,7 +123,7 @@ def test_the_training_table_may_name_its_columns_otherwise(
         result = run(capsys, "evaluate", tmp_path / "posts.csv", *place, *seen)
         assert json.loads(result.out)["seen_texts"] == 1
     texts = ("--only", "text", "--without-seen", tmp_path / "train.csv")
-    assert "No image was compared" not in run(capsys, "evaluate", tmp_path / "posts.csv", *place[:-1], *texts).out
+    assert "No images were compared" not in run(capsys, "evaluate", tmp_path / "posts.csv", *place[:-1], *texts).out
 
 
 def test_it_is_said_when_no_image_is_compared(
@@ -133,4 +132,5 @@ def test_it_is_said_when_no_image_is_compared(
     table = corpus / "posts.csv"
     result = run(capsys, "evaluate", table, "--model", tiny_bundle, "--without-seen", corpus / "images")
     assert result.code == 0, result.err
-    assert f"No image was compared: give the folder of the posts' images with --images, that of {corpus}" in result.out
+    assert "No images were compared: name the folder of the posts' images with --images" in result.out
+    assert f"and that of {corpus}" in result.out

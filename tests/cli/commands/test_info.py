@@ -23,11 +23,12 @@ def test_info_tells_a_person_what_is_in_a_bundle(capsys, tiny_bundle):
         str(tiny_bundle),
         "tiny-text, at most 16 tokens, normalised by tweet-1",
         "tiny-image, 32 x 32 pixels",
-        "native-cat; a post of one modality is answered by a head of its own: text, image",
-        "val: data none, accuracy 0.5",
+        "native-cat",
+        "text, image: each answers posts that have this modality alone",
         "sentimm 0.1.0, created 2025-01-01T00:00:00Z",
     ):
         assert f"  {fact}\n" in out
+    assert "\n  val\n       data  accuracy\n  all  none     50.0%\n" in out
 
 
 def test_info_says_that_a_model_adds_up_probabilities(capsys, tmp_path):
@@ -37,7 +38,7 @@ def test_info_says_that_a_model_adds_up_probabilities(capsys, tmp_path):
     (bundle / "bundle.json").write_text(json.dumps(manifest))
     code, out, _ = run(capsys, "info", bundle)
     assert code == 0
-    assert "native-combine, which adds up probabilities as printed in the paper; a post of one" in out
+    assert "native-combine, adding up probabilities as printed in the paper\n" in out
 
 
 def test_info_of_a_model_of_one_modality_leaves_out_the_other(capsys, tmp_path):
@@ -94,10 +95,16 @@ def test_what_a_bundle_says_can_not_rewrite_the_terminal(capsys, tmp_path):
     assert "evil\N{REPLACEMENT CHARACTER}[2J[red]x: " in out
 
 
-def test_info_puts_intervals_beside_their_figures_and_leaves_out_digests(capsys, tmp_path):
+def test_info_draws_figures_as_a_table_and_leaves_out_digests(capsys, tmp_path):
     bundle = make_bundle(tmp_path / "measured")
     manifest = json.loads((bundle / "bundle.json").read_text())
-    manifest["metrics"] = {"held_out": {"text": {"posts": 9, "macro_f1": 0.71234, "macro_f1_95": [0.6, 0.8]}}}
+    manifest["metrics"] = {
+        "held_out": {
+            "precision": "fp32",
+            "text": {"posts": 1009, "macro_f1": 0.71234, "macro_f1_95": [0.6, 0.8]},
+            "image": {"posts": 9, "accuracy": 0.5},
+        }
+    }
     manifest["provenance"] |= {
         "run": {"posts": ["c0ffee"], "tables": {"my_posts.csv": 9}},
         "notes": ["a layer stays in float", "another one, too"],
@@ -105,11 +112,13 @@ def test_info_puts_intervals_beside_their_figures_and_leaves_out_digests(capsys,
     (bundle / "bundle.json").write_text(json.dumps(manifest))
     code, out, _ = run(capsys, "info", bundle)
     assert code == 0
-    for fact in (
-        "held_out text: posts 9, macro f1 0.712 (0.6 to 0.8)",
-        "run tables: my_posts.csv 9",
-        "Notes        a layer stays in float",
-        "another one, too",
-    ):
+    table = """
+  Held-out posts, after the export, precision fp32, with 95% intervals
+         posts             macro F1  accuracy
+  text   1,009  0.712 (0.600-0.800)
+  image      9                          50.0%
+"""
+    assert table in out
+    for fact in ("run tables: my_posts.csv 9", "Notes   a layer stays in float", "another one, too"):
         assert f"  {fact}\n" in out
     assert "c0ffee" not in out

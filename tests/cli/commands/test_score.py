@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import polars as pl
 import pytest
@@ -42,17 +43,17 @@ def test_the_summary_says_what_came_out_and_what_went_wrong(capsys):
     assert lines[1].startswith("16 posts in ") and lines[1].endswith("posts/s")
     for label in ("negative", "neutral", "positive"):
         assert any(line.startswith(label) and line.split()[-2].endswith("%") for line in lines)
-    assert "Used: text and image 4 · text 6 · image 2 · nothing 4" in lines
-    assert "2  images that can't be decoded  status = image_unreadable" in lines
-    assert "4  images that are not there     status = image_missing" in lines
-    assert "2  posts without text and image  status = empty" in lines
-    assert "What is wrong with each is in posts.scored.parquet.problems.csv" in lines
+    assert "4 by text and image · 6 by text alone · 2 by image alone · 4 not scored" in lines
+    assert "2  images can't be decoded            status = image_unreadable" in lines
+    assert "4  images not found                   status = image_missing" in lines
+    assert "2  posts have neither text nor image  status = empty" in lines
+    assert "Each is listed with its reason in posts.scored.parquet.problems.csv" in lines
     assert not any(line != line.rstrip() for line in out.splitlines())
 
 
 def test_the_summary_says_how_many_encodings_repeats_saved(capsys):
     _, out, _ = run(capsys, "score", "posts.csv", "--images", "images")
-    assert out.splitlines()[2] == "  Repeats: 5 texts and 4 images not encoded again"
+    assert out.splitlines()[2] == "  Reused the results of 5 repeated texts and 4 repeated images"
     _, out, _ = run(capsys, "score", "posts.csv", "--images", "images", "--overwrite", "--json")
     result = json.loads(out)
     assert (result["saved_texts"], result["saved_images"]) == (5, 4)
@@ -80,7 +81,7 @@ def test_the_best_batch_sizes_are_found_once_and_kept_in_the_job(capsys, monkeyp
     assert list(job["batch_sizes"].values()) == [{"text": 3, "image": 1}]
     code, _, err = run(capsys, *command)
     assert code == 0 and len(found) == 1
-    assert "Batches of 3 texts and 1 image, as found before." in err
+    assert "Batches of 3 texts and 1 image, as measured before." in err
 
 
 def test_a_batch_size_is_a_number_or_auto(capsys):
@@ -166,7 +167,7 @@ def test_a_dry_run_shows_the_survey_and_writes_nothing(capsys, here):
     code, out, _ = run(capsys, "score", "posts.csv", "--images", "images", "--dry-run")
     assert code == 0
     assert "posts.csv  csv  16 posts" in out
-    assert "12  with an image, 8 of these are there" in out
+    assert "12  with an image, 8 of them found" in out
     assert "text: column 'text'" in out
     assert "likes  Int64" in out
     assert sorted(path.name for path in here.iterdir()) == ["images", "posts.csv"]
@@ -193,7 +194,7 @@ def test_standard_input_is_ndjson(capsys, monkeypatch):
 def test_records_that_are_no_rows_are_counted(capsys):
     Path("posts.csv").write_text("id,text\n1,good\n2,too,long,here\n")
     _, out, err = run(capsys, "score", "posts.csv")
-    assert "1  record that can't be read as a row  status = row_unreadable" in out
+    assert "1  row can't be read  status = row_unreadable" in out
     assert "1 record can't be read as a row" in err
 
 
@@ -217,7 +218,7 @@ def test_only_a_header_is_an_output_of_no_rows(capsys):
     Path("posts.csv").write_text("id,text\n")
     code, out, _ = run(capsys, "score", "posts.csv")
     assert code == 0
-    assert "There were no posts" in out
+    assert "No posts: the output has all columns and no rows." in out
     assert pl.read_parquet("posts.scored.parquet").shape == (0, 9)
 
 
@@ -235,17 +236,29 @@ def test_a_signal_stops_the_job_with_the_words_to_resume(capsys, monkeypatch, nu
         code, out, err = run(capsys, "score", "posts.csv", "--chunk-rows", 4)
     assert code == 128 + number
     assert out == ""
-    assert "Stopping after this step (once more: at once) ..." in err.splitlines()
+    assert "Stopping after this step (press again to stop at once) ..." in err.splitlines()
     assert err.splitlines()[-1] == (
-        "Stopped. 8 of 16 posts are kept in posts.scored.parquet.job: the same command goes on from there."
+        "Stopped. 8 of 16 posts are kept in posts.scored.parquet.job. To resume, run the same command again."
     )
     code, _, err = run(capsys, "score", "posts.csv", "--chunk-rows", 4)
     assert code == 0
-    assert "Going on where it stopped: 8 of 16 posts are there." in err
+    assert "Resuming: 8 of 16 posts are done." in err
     assert len(pl.read_parquet("posts.scored.parquet")) == 16
 
 
+def wait_until_read(pipe: IO[str]) -> None:
+    """Wait until the other end has read all that was written into a pipe."""
+    import fcntl  # not on Windows
+    import termios
+
+    deadline = time.monotonic() + 20
+    while int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what is left in a pipe")
 def test_a_signal_while_standard_input_is_waited_for_stops_at_once(tiny_bundle):
     process = subprocess.Popen(
         [sys.executable, "-m", "sentimm", "score", "-", "--model", str(tiny_bundle)],
@@ -254,8 +267,10 @@ def test_a_signal_while_standard_input_is_waited_for_stops_at_once(tiny_bundle):
         text=True,
     )
     assert process.stderr is not None and process.stdin is not None
+    process.stdin.write('{"text": "good"}\n')
+    process.stdin.flush()
     assert process.stderr.readline().startswith("Scoring with the model tiny.")
-    time.sleep(0.3)
+    wait_until_read(process.stdin)
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 143
     assert "Stopped before anything was scored" in process.stderr.read()
@@ -273,7 +288,7 @@ def test_progress_is_plain_lines_where_stderr_is_no_terminal(capsys, monkeypatch
             now[0] += 1.0
             console.show(PostsScored(rows))
     assert capsys.readouterr().err.splitlines() == [
-        "Going on where it stopped: 1,000 of 4,000 posts are there.",
+        "Resuming: 1,000 of 4,000 posts are done.",
         "Scoring: 1,900 of 4,000 posts (48%), 90 posts/s, 23 s left",
         "Scoring: 2,900 of 4,000 posts (72%), 95 posts/s, 12 s left",
         "Scoring: 3,900 of 4,000 posts (98%), 97 posts/s, 1.0 s left",

@@ -50,7 +50,7 @@ def test_an_empty_file(capsys):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("posts.csv.gz", gzip.compress(b"id,text\n" + b"1,good\n" * 5000)[:40]),
+        ("posts.csv.gz", gzip.compress(b"id,text\n" + b"1,good\n" * 5000, mtime=0)[:40]),
         ("posts.parquet", b"PAR1 and nothing else"),
         ("posts.csv", b"PK\x03\x04 a spreadsheet"),
     ],

@@ -29,7 +29,7 @@ def test_a_finished_job_shows_what_is_in_its_output(capsys, options):
     code, out, err = run(capsys, "status", options.output)
     assert (code, err) == (0, "")
     assert out.startswith(f"{options.output} is done: 16 posts.\n")
-    assert "Used: text 10 · nothing 6" in out
+    assert "10 by text alone · 6 not scored" in out
 
 
 def test_a_finished_folder_is_done_too(capsys, options, tmp_path):
@@ -48,7 +48,7 @@ def test_a_stopped_job_says_how_far_it_is(capsys, options):
     assert code == 0
     assert out.startswith(f"{options.output} is not finished.\n")
     assert "75%  12 of 16 posts\n" in out
-    assert "the command that began it goes on with it." in out
+    assert "To resume, run the command that started it again." in out
     progress = json.loads(run(capsys, "status", options.output, "--json").out)
     assert (progress["state"], progress["scored"], progress["rows"]) == ("stopped", 12, 16)
 
@@ -63,7 +63,7 @@ def test_a_running_job_says_how_fast_it_is(capsys, options):
 
     run_job(options, tell)
     assert seen[0].out.startswith(f"{options.output} is being written.\n")
-    assert "posts/s" in seen[0].out and "left; the last part" in seen[0].out
+    assert "posts/s" in seen[0].out and "left; last part finished" in seen[0].out
     progress = json.loads(seen[1].out)
     assert progress["state"] == "running"
     assert progress["posts_per_second"] > 0

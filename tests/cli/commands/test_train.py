@@ -97,7 +97,7 @@ def test_train_alone_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> N
     ("arguments", "message"),
     [
         (["gone.csv"], "gone.csv"),
-        (["posts.csv", "--label-column", "mood"], "no column 'mood' to learn from"),
+        (["posts.csv", "--label-column", "mood"], "has no column 'mood' (its columns: "),
         (["posts.csv", "--fusion", "sum"], "--fusion 'sum' is not one of ote"),
         (["posts.csv", "--pooling", "max"], "--pooling is 'max', but it must be one of mean, cls"),
         (["posts.csv", "--table-weights", "x"], "--table-weights: 'x' is not a list of numbers"),

@@ -28,6 +28,7 @@ def infer(*values: str | None) -> pl.DataType | None:
     return inference.find_types()["a"]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(st.lists(CELLS | st.none(), max_size=4))
 def test_every_value_survives_its_column_s_type(values: list[str | None]) -> None:

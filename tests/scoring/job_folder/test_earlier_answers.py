@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from sentimm.scoring.job import run_job
 from sentimm.scoring.job_folder.job_file import job_path
 from sentimm.scoring.job_folder.progress import read_progress
 from sentimm.scoring.output.problems import name_problems
-from sentimm.storage.steps import watching_steps
-from tests.support import corpora, kills
+from tests.support import corpora
+from tests.support.steps import Folder, copying_steps
 
 ROWS = 40
 BOTH = ("image_missing", "image_unreadable")
@@ -38,7 +37,7 @@ def options(request, tiny_bundle, tmp_path, images) -> ScoreOptions:
     options = ScoreOptions(
         inputs=(str(tmp_path / "posts.csv"),),
         corpus=CorpusOptions(images),
-        output=tmp_path / request.param,
+        output=tmp_path / "out" / request.param,
         model=tiny_bundle,
         chunk_rows=8,
     )
@@ -117,37 +116,21 @@ def test_images_that_are_still_missing_stay_so_and_it_may_be_tried_again(options
 
 
 @pytest.mark.slow
-def test_a_stop_at_any_step_is_made_good(options, images, tmp_path):
-    shutil.copytree(tmp_path, tmp_path / "kept")
+def test_a_kill_at_any_step_is_made_good(options, images, tmp_path):
     before = pl.read_parquet(options.output)
     find_images(images)
     after = score_anew(options, tmp_path / "anew.parquet")
-
-    class Killed(BaseException):
-        pass
-
-    for step in range(1, 200):
-        steps = iter(range(1, 10_000))
-
-        def reach_step(steps=steps, step=step) -> None:
-            if next(steps) == step:
-                raise Killed
-
-        with watching_steps(reach_step):
-            try:
-                run(options, retry=BOTH, chunk_rows=24)
-                break
-            except Killed:
-                pass
+    folder = Folder(options.output.parent)
+    with copying_steps(folder.copy) as states:
+        run(options, retry=BOTH, chunk_rows=24)
+    for step, state in enumerate(states, 1):
+        folder.restore(state)
         if options.output.suffix:  # one file is always whole: the old one or the new one
             assert any(pl.read_parquet(options.output).equals(each) for each in (before, after))
         run(options, retry=BOTH, chunk_rows=24)
         assert pl.read_parquet(options.output).equals(after), f"killed at step {step}"
         assert not job_path(options.output).exists()
-        kills.remove(options.output)
-        kept = tmp_path / "kept" / options.output.name
-        (shutil.copytree if kept.is_dir() else shutil.copy)(kept, options.output)
-    assert 30 < step < 199
+    assert len(states) > 30
 
 
 def test_an_unfinished_retry_does_not_touch_the_output(options, images):

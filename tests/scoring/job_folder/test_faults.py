@@ -23,8 +23,8 @@ from sentimm.runtime.engine import Engine
 from sentimm.scoring.job import run_job
 from sentimm.scoring.output.problems import name_problems
 from sentimm.scoring.pipeline import chunk_scorer as pipeline
-from sentimm.storage.steps import watching_steps
 from tests.support import corpora
+from tests.support.steps import failing_at
 
 ROWS = 40
 PROBLEMS_HEADER = ["row", "id", "status", "file", "reason", "record"]
@@ -78,13 +78,7 @@ def once(kind: type, action, number: int = 1):
 @pytest.mark.parametrize(("number", "stride"), [(errno.ENOSPC, 1), (errno.EIO, 6), (errno.EROFS, 7)])
 def test_a_disk_that_fails_at_any_step_is_one_sentence_and_the_job_goes_on_later(options, number, stride):
     for step in range(1, 200, stride):
-        steps = iter(range(1, 10_000))
-
-        def reach_step(steps=steps, step=step) -> None:
-            if next(steps) == step:
-                raise OSError(number, os.strerror(number))
-
-        with watching_steps(reach_step):
+        with failing_at(step, OSError(number, os.strerror(number))):
             try:
                 run(options, chunk_rows=16)
                 break
@@ -255,6 +249,7 @@ def test_a_worker_that_dies_ends_the_job_and_the_job_goes_on_later(options, monk
     check(options)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no decoder processes")
 def test_decoders_that_something_kills_cost_nothing(options, monkeypatch, tmp_path):
     monkeypatch.setattr("sentimm.scoring.pipeline.decoder_pool.ISOLATED", True)

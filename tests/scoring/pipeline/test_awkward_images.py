@@ -17,6 +17,7 @@ from tests.support.awkward_images import BAD, EITHER, GONE, GOOD
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="made of links and pipes")
 
 
+@pytest.mark.slow
 def test_every_awkward_image_is_a_row_with_its_status(tiny_bundle, tmp_path):
     expected = awkward_images.make_folder(tmp_path / "images")
     posts = pl.DataFrame({"text": ["a good day"] * len(expected), "image": list(expected)})
@@ -40,6 +41,7 @@ def test_every_awkward_image_is_a_row_with_its_status(tiny_bundle, tmp_path):
     assert problems["reason"].null_count() == 0
 
 
+@pytest.mark.slow
 def test_a_folder_of_awkward_images_is_scored_as_one(tiny_bundle, tmp_path):
     expected = awkward_images.make_folder(tmp_path / "images")
     options = ScoreOptions((str(tmp_path / "images"),), CorpusOptions(), tmp_path / "scored.parquet", tiny_bundle)

@@ -300,6 +300,7 @@ def small_slices(monkeypatch):
     monkeypatch.setattr(pipeline, "FEWEST_POSTS", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("views", [False, True])
 def test_a_chunk_in_slices_scores_as_at_once(attending_bundle, tmp_path, monkeypatch, views):
     images = corpora.make_images(tmp_path / "images")

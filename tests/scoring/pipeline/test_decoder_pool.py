@@ -101,6 +101,7 @@ def test_a_file_that_kills_its_decoder_is_unreadable_and_the_others_are_not(bad,
         check(decoder, *good)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [b"hang", b"sleep"])
 def test_a_file_that_takes_too_long_is_unreadable(bad, fault):
     with DecoderPool(SIZE, 8) as pool, pool.borrow() as decoder:
@@ -201,6 +202,7 @@ def test_memory_of_large_files_is_given_back():
             assert decoder.is_closed
 
 
+@pytest.mark.slow
 def test_a_job_goes_on_over_files_that_kill_its_decoders(bad, tiny_bundle, tmp_path):
     images = corpora.make_images(tmp_path / "images")
     faults = ["crash", "abort", "exit", "hang", "eat"]

@@ -11,7 +11,7 @@ from sentimm.errors import ImageError
 from sentimm.scoring.pipeline import prefetch as fetching
 from sentimm.scoring.pipeline.prefetch import Prefetcher
 from sentimm.storage import CONNECTIONS, RemoteFile, retrying
-from tests.support.servers import Faults
+from tests.support.faults import Faults
 
 IMAGES = [RemoteFile(f"https://example.org/{number}.png") for number in range(200)]
 
@@ -38,13 +38,17 @@ class Server:
             self._has_ended = True
             self._changed.notify_all()
 
-    def wait_for(self, count: int) -> int:
-        """Wait until so many images were asked for, and a moment longer; tells how many there are then."""
+    def settle(self, prefetcher: Prefetcher) -> int:
+        """Wait until all that is on its way was asked for, and return how many images were asked for by then."""
         deadline = time.monotonic() + 20
-        while len(self.asked) < count and time.monotonic() < deadline:
+        while self._count_unanswered() != min(prefetcher.count_under_way(), CONNECTIONS):
+            assert time.monotonic() < deadline
             time.sleep(0.01)
-        time.sleep(0.1)
         return len(self.asked)
+
+    def _count_unanswered(self) -> int:
+        with self._changed:
+            return sum(image not in self.answers for image in self.asked)
 
     def _read(self, image: RemoteFile) -> bytes:
         with self._changed:
@@ -60,16 +64,16 @@ def test_a_few_images_are_asked_for_until_it_is_known_how_large_they_are(monkeyp
     server, answer = Server(monkeypatch), b"small"
     with Prefetcher() as fetcher:
         fetcher.expect(IMAGES)
-        assert server.wait_for(8) == 8
+        assert server.settle(fetcher) == 8
         server.give(ImageError("is not there"))  # which says nothing of the size of others
-        assert server.wait_for(16) == 16
+        assert server.settle(fetcher) == 16
         for image in IMAGES[:8]:
             with pytest.raises(ImageError):
                 fetcher.take(image)
         server.give(answer)
-        assert server.wait_for(16 + CONNECTIONS) == 16 + CONNECTIONS  # those that wait for a connection come behind
+        assert server.settle(fetcher) == 16 + CONNECTIONS  # those that wait for a connection come behind
         server.give(answer)
-        assert server.wait_for(8 + 64) == 8 + 64  # until some are taken
+        assert server.settle(fetcher) == 8 + 64  # until some are taken
     server.end()
 
 
@@ -77,21 +81,21 @@ def test_large_images_are_asked_for_a_few_at_a_time_until_small_ones_come(monkey
     server = Server(monkeypatch)
     with Prefetcher() as fetcher:
         fetcher.expect(IMAGES)
-        assert server.wait_for(8) == 8
+        assert server.settle(fetcher) == 8
         server.give(bytes(100 << 20))
         for image in IMAGES[:8]:
             assert len(fetcher.take(image)) == 100 << 20
-        assert server.wait_for(11) == 11  # the third makes it more than 256 MB
+        assert server.settle(fetcher) == 11  # the third makes it more than 256 MB
         for first in range(8, 72):
             server.give(b"small")
             assert fetcher.take(IMAGES[first]) == b"small"
-        assert server.wait_for(72 + CONNECTIONS) >= 72 + CONNECTIONS
+        assert server.settle(fetcher) >= 72 + CONNECTIONS
     server.end()
 
 
 def test_nothing_is_asked_for_again_when_nobody_waits_any_more(monkeypatch, web):
-    monkeypatch.setattr(retrying, "_FIRST_WAIT", 600)
-    monkeypatch.setattr(retrying, "_LONGEST_WAIT", 600)
+    monkeypatch.setattr(retrying, "FIRST_WAIT_S", 600)
+    monkeypatch.setattr(retrying, "LONGEST_WAIT_S", 600)
     with web.failing(Faults(refused=1)):
         with Prefetcher() as fetcher:
             fetcher.expect([RemoteFile(f"{web.url}/{number}.png") for number in range(5)])

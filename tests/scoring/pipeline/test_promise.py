@@ -92,10 +92,12 @@ def check_promise(bundle: Path, precision: str, images: list[Path], examples: in
     assert expected.std(axis=0).min() > 0.01
 
 
+@pytest.mark.slow
 def test_answers_do_not_depend_on_batches_threads_and_order(tiny_bundle, images):
     check_promise(tiny_bundle, "fp32", images, examples=25)
 
 
+@pytest.mark.slow
 def test_answers_of_a_fusion_of_sequences_do_not_either(attending_bundle, images, quick_decoding):
     check_promise(attending_bundle, "fp32", images, examples=40)
 

@@ -143,6 +143,7 @@ def test_what_is_learnt_is_the_mean_of_label_and_answer(
     torch.testing.assert_close(Objective(model, replace(taught, modality_dropout=0.0), posts)(batch), expected)
 
 
+@pytest.mark.slow
 def test_a_model_learns_what_its_teacher_says_and_not_what_the_labels_say(
     options: TrainOptions, teacher: Run, tmp_path: Path
 ) -> None:
@@ -162,6 +163,7 @@ def test_a_model_learns_what_its_teacher_says_and_not_what_the_labels_say(
     assert misled > 0.3
 
 
+@pytest.mark.slow
 def test_a_taught_run_resumes_to_the_same_weights(options: TrainOptions, teacher: Run, tmp_path: Path) -> None:
     taught = replace(options, teacher=teacher.path)
     whole = train(taught, tmp_path / "whole")[0]
