@@ -23,7 +23,7 @@ _USUAL_ACCURACY = 75  # percent, of which the hard bound is shown: what the defa
 def print_sampled(found: Sampled, options: SampleOptions, *, as_json: bool = False) -> None:
     """Print what was drawn, or what numbers of labels give."""
     if as_json:
-        print_json(found)
+        print_json(found.to_json())
         return
     console = make_console(sys.stdout)
     if found.plans:
@@ -61,18 +61,7 @@ def print_shares(found: Answer, options: SharesOptions, *, as_json: bool = False
     """Print shares as a table, and what they say in a sentence."""
     shares = found.shares
     if as_json:
-        differences = shares.differences
-        print_json(
-            {
-                "format": 1,
-                "shares": shares.table.to_dicts(),
-                "differences": None if differences is None else differences.to_dicts(),
-                "lambda": shares.coefficient,
-                "level": shares.level,
-                "widest_margin": shares.widest_margin,
-                "notes": list(shares.notes),
-            }
-        )
+        print_json(found.to_json())
         return
     console = make_console(sys.stdout)
     console.print(make_line(_describe(found)), soft_wrap=True)
@@ -100,7 +89,7 @@ def print_shares(found: Answer, options: SharesOptions, *, as_json: bool = False
 def print_report(found: Report, *, as_json: bool = False) -> None:
     """Print what was written."""
     if as_json:
-        print_json(found)
+        print_json(found.to_json())
         return
     console = make_console(sys.stdout)
     console.print(make_line(f"Written to {found.page} ({found.bytes / 1e6:.1f} MB)"), soft_wrap=True)

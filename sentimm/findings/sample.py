@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,10 @@ class Sampled:
     posts: int = 0
     margin: float | None = None
     corpus: int = 0
+
+    def to_json(self) -> dict[str, object]:
+        """Return what was done as JSON has it."""
+        return {"format": 1, **asdict(self)}
 
 
 def run_sample(options: SampleOptions) -> Sampled:

@@ -82,6 +82,19 @@ class Answer:
     labelled: int | None = None
     unsure: int = 0
 
+    def to_json(self) -> dict[str, object]:
+        """Return the estimates as JSON has them."""
+        shares, differences = self.shares, self.shares.differences
+        return {
+            "format": 1,
+            "shares": shares.table.to_dicts(),
+            "differences": None if differences is None else differences.to_dicts(),
+            "lambda": shares.coefficient,
+            "level": shares.level,
+            "widest_margin": shares.widest_margin,
+            "notes": list(shares.notes),
+        }
+
 
 def run_shares(options: SharesOptions) -> Answer:
     """Estimate what was asked, and write the table where that is wanted.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sentimm import __version__
@@ -28,6 +28,10 @@ class Report:
     page: Path
     bytes: int
     figures: tuple[Path, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Return what was written as JSON has it."""
+        return {"format": 1, **asdict(self)}
 
 
 def write_report(options: ReportOptions) -> Report:
