@@ -22,6 +22,9 @@ class Panel(StrEnum):
     """Headings of a command's help, in the order in which they are shown."""
 
     INPUT = "Input"
+    QUESTION = "What is asked"
+    DRAW = "What is drawn"
+    LABELS = "Labels"
     OUTPUT = "Output"
     COMPARISON = "Comparison"
     POSTS = "Posts"

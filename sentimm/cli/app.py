@@ -25,6 +25,9 @@ from sentimm.errors import OutputError, SentimmError, UsageError
 COMMANDS = {
     "score": "sentimm.cli.commands.score",
     "status": "sentimm.cli.commands.status",
+    "sample": "sentimm.cli.commands.sample",
+    "shares": "sentimm.cli.commands.shares",
+    "report": "sentimm.cli.commands.report",
     "train": "sentimm.cli.commands.train",
     "evaluate": "sentimm.cli.commands.evaluate",
     "compare": "sentimm.cli.commands.compare",

@@ -38,7 +38,7 @@ def bench(
     limit_threads(options.threads)
     from sentimm.bench.benchmark import run_benchmark
     from sentimm.console.bench import print_benchmark
-    from sentimm.console.scoring import ScoreConsole
+    from sentimm.console.scoring.progress import ScoreConsole
 
     with ScoreConsole(quiet=quiet) as progress:
         found = run_benchmark(options, progress.show)

@@ -43,7 +43,7 @@ def evaluate(
         require("sentimm evaluate --without-seen", HASHES)
     limit_threads(options.threads)
     from sentimm.console.evaluation import print_assessment
-    from sentimm.console.scoring import ScoreConsole
+    from sentimm.console.scoring.progress import ScoreConsole
     from sentimm.evaluation.assess import assess_corpus
 
     with ScoreConsole(quiet=quiet) as progress:

@@ -13,7 +13,7 @@ from sentimm.option_fields import Panel, option
 from sentimm.options import ScoreOptions
 
 if TYPE_CHECKING:
-    from sentimm.console.scoring import ScoreConsole
+    from sentimm.console.scoring.progress import ScoreConsole
 
 
 @options_from(ScoreOptions)
@@ -31,7 +31,7 @@ def score(
     Example: sentimm score tweets.csv --images photos/
     """
     limit_threads(options.threads)
-    from sentimm.console.scoring import ScoreConsole
+    from sentimm.console.scoring.progress import ScoreConsole
 
     with ScoreConsole(quiet=quiet, as_json=as_json) as console, StopRequest(console.hint) as request:
         try:

@@ -21,7 +21,7 @@ def status(
 
     Example: sentimm status tweets.scored.parquet
     """
-    from sentimm.console.summary import print_progress
+    from sentimm.console.scoring.summary import print_progress
     from sentimm.console.terminal import print_json
     from sentimm.scoring.job_folder.progress import read_progress
 

@@ -13,7 +13,7 @@ from typing import IO
 import polars as pl
 import pytest
 
-from sentimm.console.scoring import ScoreConsole
+from sentimm.console.scoring.progress import ScoreConsole
 from sentimm.errors import OutputError
 from sentimm.events import Counts, JobFinished, JobStarted, PostsScored
 from tests.support.commands import fail, run
@@ -281,7 +281,7 @@ def test_a_signal_while_standard_input_is_waited_for_stops_at_once(tiny_bundle):
 
 def test_progress_is_plain_lines_where_stderr_is_no_terminal(capsys, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr("sentimm.console.scoring.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("sentimm.console.scoring.progress.time.monotonic", lambda: now[0])
     with ScoreConsole() as console:
         console.show(JobStarted(Path("out.parquet"), rows=4000, done=1000))
         for rows in range(1000, 4001, 100):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from sentimm.console.summary import draw_counts
-from sentimm.console.survey import describe_survey, draw_survey
+from sentimm.console.scoring.summary import draw_counts
+from sentimm.console.scoring.survey import describe_survey, draw_survey
 from sentimm.console.terminal import (
     BAR_WIDTH,
     count_posts,

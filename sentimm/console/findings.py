@@ -1,0 +1,174 @@
+"""What `sample` and `shares` print."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from sentimm.console.terminal import make_console, make_line, print_block, print_json
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from sentimm.findings.options import SampleOptions, SharesOptions
+    from sentimm.findings.report.report import Report
+    from sentimm.findings.sample import Sampled
+    from sentimm.findings.shares import Answer
+
+_USUAL_ACCURACY = 75  # percent, of which the hard bound is shown: what the default has on MVSA-Single
+
+
+def print_sampled(found: Sampled, options: SampleOptions, *, as_json: bool = False) -> None:
+    """Print what was drawn, or what numbers of labels give."""
+    if as_json:
+        print_json(found.to_json())
+        return
+    console = make_console(sys.stdout)
+    if found.plans:
+        table = Table(box=None, pad_edge=False)
+        table.add_column("labels", justify="right")
+        table.add_column("the corpus", justify="right")
+        has_groups = found.plans[0].group_margin is not None
+        if has_groups:
+            table.add_column("its smallest group or period", justify="right")
+        for plan in found.plans:
+            cells = [f"{plan.labels:,}", f"± {plan.margin:.1f} points"]
+            table.add_row(*cells, *([f"± {plan.group_margin:.1f} points"] if plan.group_margin is not None else []))
+        console.print(make_line(f"What margin to expect of shares of {found.corpus:,} posts:"), soft_wrap=True)
+        print_block(console, table)
+        return
+    console.print(
+        make_line(f"{found.contents:,} texts and images to label, for {found.posts:,} of {found.corpus:,} posts."),
+        soft_wrap=True,
+    )
+    if found.margin is not None:
+        console.print(make_line(f"Shares of the corpus will be known within about {found.margin:.1f} points."))
+    for path in found.sheets:
+        console.print(make_line(f"Sheet:  {path}"), soft_wrap=True)
+    console.print(make_line(f"Design: {found.design} (keep it: it says how the posts were drawn)"), soft_wrap=True)
+    if options.for_training:
+        console.print(make_line("For training only: these posts say nothing of the corpus."), soft_wrap=True)
+        return
+    sheets = ",".join(map(str, found.sheets))
+    console.print(
+        make_line(f"Next: label it, then sentimm shares {options.inputs[0]} --labels {sheets}"), soft_wrap=True
+    )
+
+
+def print_shares(found: Answer, options: SharesOptions, *, as_json: bool = False) -> None:
+    """Print shares as a table, and what they say in a sentence."""
+    shares = found.shares
+    if as_json:
+        print_json(found.to_json())
+        return
+    console = make_console(sys.stdout)
+    console.print(make_line(_describe(found)), soft_wrap=True)
+    console.print()
+    print_block(console, _draw_shares(shares.table))
+    if shares.differences is not None:
+        console.print()
+        print_block(console, _draw_differences(shares.differences))
+    console.print()
+    for note in shares.notes:
+        console.print(make_line(f"Note: {note}"), soft_wrap=True)
+    if found.unsure:
+        console.print(make_line(f"Note: {found.unsure:,} labels were marked as unsure."), soft_wrap=True)
+    if found.labelled is None:
+        for line in _explain_no_labels(found, options):
+            console.print(make_line(line), soft_wrap=True)
+    if options.output is not None:
+        console.print(make_line(f"Written to {options.output}"), soft_wrap=True)
+    widest = shares.widest_margin
+    if options.max_margin is not None and (widest is None or widest > options.max_margin):
+        reached = "there is no interval" if widest is None else f"the widest is ± {widest:.1f} points"
+        console.print(make_line(f"--max-margin {options.max_margin:g} is not reached: {reached}."), soft_wrap=True)
+
+
+def print_report(found: Report, *, as_json: bool = False) -> None:
+    """Print what was written."""
+    if as_json:
+        print_json(found.to_json())
+        return
+    console = make_console(sys.stdout)
+    console.print(make_line(f"Written to {found.page} ({found.bytes / 1e6:.1f} MB)"), soft_wrap=True)
+    if found.figures:
+        folder = found.figures[0].parent
+        console.print(make_line(f"Figures in {folder}: {len(found.figures) // 2}, as SVG and CSV"), soft_wrap=True)
+
+
+def _describe(found: Answer) -> str:
+    """Return the first result in words that a newspaper could print."""
+    first = found.shares.table.head(len(found.scored.labels)).to_dicts()
+    posts = f"{first[0]['posts']:,} posts"
+    if found.labelled is None:
+        parts = [f"{row['share_counted']:.0%} {row['label']}" for row in first]
+        return f"The model counts {', '.join(parts)} of {posts}. How far that is off is not known."
+    parts = [
+        f"{_percent(row['share'])} {row['label']} ({_percent(row['low'])} to {_percent(row['high'])})"
+        for row in first
+        if row["share"] is not None
+    ]
+    labels = f"{found.labelled:,} labelled posts"
+    return f"Of {posts}: {', '.join(parts)}. Each interval holds the true share with 95% confidence; {labels}."
+
+
+def _draw_shares(table: pl.DataFrame) -> Table:
+    has_groups, has_periods = table["group"].null_count() < len(table), table["period"].null_count() < len(table)
+    drawn = Table(box=None, pad_edge=False)
+    for name, shown in (("group", has_groups), ("period", has_periods)):
+        if shown:
+            drawn.add_column(name)
+    drawn.add_column("label")
+    for name in ("posts", "labels", "share", "95% interval", "counted"):
+        drawn.add_column(name, justify="right")
+    before: tuple[object, object] = (object(), None)
+    for row in table.iter_rows(named=True):
+        domain = (row["group"], row["period"])
+        is_first, before = domain != before, domain
+        asked = [value for value, has in zip(domain, (has_groups, has_periods), strict=True) if has]
+        names = [str(value or "all") if is_first else "" for value in asked]
+        numbers = [f"{row['posts']:,}" if is_first else "", f"{row['labels']:,}" if is_first else ""]
+        drawn.add_row(*names, row["label"], *numbers, *_show_share(row), _percent(row["share_counted"]))
+    return drawn
+
+
+def _show_share(row: dict[str, Any]) -> tuple[str, str]:
+    """Return a share and its interval, or why there is none."""
+    if row["share"] is None:
+        return "", row["note"] or ""
+    return _percent(row["share"]), f"{_percent(row['low'])} to {_percent(row['high'])}"
+
+
+def _draw_differences(table: pl.DataFrame) -> Table:
+    drawn = Table(box=None, pad_edge=False)
+    for name in ("", "less", "label"):
+        drawn.add_column(name)
+    for name in ("difference", "95% interval"):
+        drawn.add_column(name, justify="right")
+    for row in table.iter_rows(named=True):
+        first = " ".join(str(row[name]) for name in ("group", "period") if row[name] is not None)
+        second = " ".join(str(row[name]) for name in ("to_group", "to_period") if row[name] is not None)
+        if row["difference"] is None:
+            drawn.add_row(first, second, row["label"], "", row["note"])
+            continue
+        interval = f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}"
+        drawn.add_row(first, second, row["label"], f"{100 * row['difference']:+.1f} points", interval)
+    return drawn
+
+
+def _explain_no_labels(found: Answer, options: SharesOptions) -> list[str]:
+    """Return what can be said without labels: the hard bound, and the way to an interval."""
+    row = found.shares.table.row(0, named=True)
+    most = 1 - _USUAL_ACCURACY / 100
+    low, high = max(0.0, row["share_counted"] - most), min(1.0, row["share_counted"] + most)
+    return [
+        f"If the model is right on {_USUAL_ACCURACY}% of your posts, the true share of {row['label']} lies anywhere "
+        f"from {_percent(low)} to {_percent(high)}.",
+        f"For an interval: sentimm sample {options.inputs[0]} -o sheet.xlsx, label it, and give it with --labels.",
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%"

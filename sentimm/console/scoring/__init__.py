@@ -1,0 +1,1 @@
+"""What `score` prints: progress, the survey and the summary."""

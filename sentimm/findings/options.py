@@ -1,0 +1,290 @@
+"""What `sentimm sample` and `sentimm shares` were asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from sentimm.errors import UsageError
+from sentimm.findings.question import Question
+from sentimm.option_fields import Bounds, Panel, argument, at_least, check_options, option
+
+SheetFormat = Literal["csv", "excel", "label-studio", "doccano", "prodigy"]
+Compare = Literal["first", "previous", "all"]
+
+_SUFFIXES: dict[str, SheetFormat] = {".csv": "csv", ".xlsx": "excel", ".jsonl": "doccano"}
+_POINTS = Bounds(above=0, below=50, why="it is half the width of an interval, in points")
+
+Scored = Annotated[
+    tuple[str, ...],
+    argument("The Parquet files or folders that `score` wrote.", metavar="SCORED...", shown=False),
+]
+By = Annotated[str | None, option(Panel.QUESTION, "A column of groups, such as party or topic.", metavar="C")]
+Time = Annotated[str | None, option(Panel.QUESTION, "A column of dates or times, for shares by period.", metavar="C")]
+Every = Annotated[Literal["day", "week", "month", "quarter", "year"], option(Panel.QUESTION, "The length of a period.")]
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """What `sentimm sample` was asked to do.
+
+    Attributes:
+        inputs: scored posts.
+        output: the sheet, or a folder for Label Studio; None: with `plan`, nothing is written.
+        labels: posts to label.
+        margin: label as many as this margin takes, in points, instead of `labels`.
+        plan: only say what numbers of labels would give.
+        by, time, every: groups and periods that will be asked about.
+        per_group: the fewest posts of each of them; None: they are not drawn apart.
+        annotators: who labels; none: one person.
+        overlap: rows that all of them label.
+        format: of the sheet; None: by the name of the output.
+        images: the folder of the posts' images.
+        text_column, image_column: columns to use instead of the detected ones.
+        add: an earlier sheet, of which more are drawn.
+        design: its design file; None: the one beside it.
+        seed: the same seed draws the same posts.
+        for_training: draw posts that the model is unsure of, to train on; they say nothing of the corpus.
+
+    Raises:
+        UsageError: an option has a value that can't be used.
+    """
+
+    inputs: Scored
+    output: Annotated[
+        Path | None,
+        option(
+            Panel.OUTPUT,
+            "The sheet to write: .csv, .xlsx, .jsonl, or a folder for Label Studio.",
+            "--output",
+            "-o",
+            metavar="SHEET",
+        ),
+    ] = None
+    labels: Annotated[int, option(Panel.DRAW, "Posts to label.", metavar="N", bounds=at_least(1))] = 400
+    margin: Annotated[
+        float | None,
+        option(
+            Panel.DRAW,
+            "Draw as many as this margin takes, instead of --labels: 2 is plus or minus 2 points.",
+            metavar="POINTS",
+            bounds=_POINTS,
+        ),
+    ] = None
+    plan: Annotated[bool, option(Panel.DRAW, "Only show what margin each number of labels gives.")] = False
+    by: By = None
+    time: Time = None
+    every: Every = "month"
+    per_group: Annotated[
+        int | None,
+        option(Panel.DRAW, "Draw at least N posts of each group and period.", metavar="N", bounds=at_least(1)),
+    ] = None
+    annotators: Annotated[
+        tuple[str, ...], option(Panel.OUTPUT, "A sheet for each of these people.", metavar="NAME,...")
+    ] = ()
+    overlap: Annotated[
+        int, option(Panel.OUTPUT, "Rows that all annotators label, to see how far they agree.", bounds=at_least(0))
+    ] = 0
+    format: Annotated[
+        SheetFormat | None,
+        option(Panel.OUTPUT, "The kind of sheet.", shown="by the name of SHEET"),
+    ] = None
+    images: Annotated[
+        Path | None, option(Panel.OUTPUT, "The folder of the posts' images, or its URL.", metavar="DIR", is_url=True)
+    ] = None
+    text_column: Annotated[str | None, option(Panel.OUTPUT, "The column of texts.", metavar="C")] = None
+    image_column: Annotated[str | None, option(Panel.OUTPUT, "The column of image names.", metavar="C")] = None
+    add: Annotated[
+        Path | None, option(Panel.DRAW, "Draw --labels more of this sheet; the new sheet holds those.", metavar="SHEET")
+    ] = None
+    design: Annotated[
+        Path | None, option(Panel.DRAW, "The design file of --add.", metavar="FILE", shown="the one beside it")
+    ] = None
+    seed: Annotated[int, option(Panel.DRAW, "The same seed draws the same posts.", bounds=at_least(0))] = 1
+    for_training: Annotated[
+        bool,
+        option(Panel.DRAW, "Draw posts that the model is unsure of, to train on; `shares` refuses them."),
+    ] = False
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if not self.inputs:
+            raise UsageError("No SCORED was given: name the Parquet file that `sentimm score` wrote.")
+        if self.output is None and not self.plan:
+            raise UsageError("No sheet was named: give one with -o, such as -o sheet.xlsx, or --plan.")
+        if self.per_group is not None and self.by is None and self.time is None:
+            raise UsageError("--per-group needs groups or periods: give --by or --time.")
+        if self.overlap and len(self.annotators) < 2:
+            raise UsageError("--overlap needs several people: name them with --annotators anna,ben.")
+        if self.add is None and self.design is not None:
+            raise UsageError("--design is the design file of --add, which was not given.")
+        if self.add is not None and (self.per_group is not None or self.for_training or self.margin is not None):
+            raise UsageError("--add draws in the way of the earlier sheet: give --labels alone with it.")
+
+    @property
+    def question(self) -> Question:
+        """The groups and periods that will be asked about."""
+        return Question(by=self.by, time=self.time, every=self.every)
+
+    @property
+    def sheet_format(self) -> SheetFormat:
+        """The kind of sheet, also where its name decides.
+
+        Raises:
+            UsageError: the name does not say.
+        """
+        if self.format is not None:
+            return self.format
+        suffix = "" if self.output is None else self.output.suffix.lower()
+        if not suffix:
+            return "label-studio"
+        if suffix not in _SUFFIXES:
+            raise UsageError(
+                f"-o {self.output}: sheets are .csv, .xlsx or .jsonl files, or a folder for Label Studio; say which "
+                "with --format."
+            )
+        return _SUFFIXES[suffix]
+
+
+@dataclass(frozen=True)
+class SharesOptions:
+    """What `sentimm shares` was asked to do.
+
+    Attributes:
+        inputs: scored posts.
+        labels: labelled sheets; none: no interval can be given.
+        design: their design file; None: the one beside the first.
+        assume: what is assumed where there is no design or no label.
+        by, time, every, where: which posts, and how they are divided.
+        compare: differences between groups or periods.
+        simultaneous: intervals that hold together.
+        output: the table to write.
+        max_margin: fail where an interval is wider, in points.
+
+    Raises:
+        UsageError: an option has a value that can't be used.
+    """
+
+    inputs: Scored
+    labels: Annotated[
+        tuple[str, ...],
+        option(Panel.LABELS, "Labelled sheets, or what a labelling tool exported.", metavar="SHEET,..."),
+    ] = ()
+    design: Annotated[
+        Path | None,
+        option(Panel.LABELS, "The design file of the sheets.", metavar="FILE", shown="the one beside the first"),
+    ] = None
+    by: By = None
+    time: Time = None
+    every: Every = "month"
+    where: Annotated[
+        str | None, option(Panel.QUESTION, 'Only posts that meet this condition in SQL: "likes > 10".', metavar="SQL")
+    ] = None
+    compare: Annotated[
+        Compare | None,
+        option(Panel.QUESTION, "Also give the differences to the first, to the previous, or between all."),
+    ] = None
+    simultaneous: Annotated[
+        bool, option(Panel.QUESTION, "Widen the intervals so that all of them hold together with 95%.")
+    ] = False
+    output: Annotated[
+        Path | None,
+        option(
+            Panel.OUTPUT, "Write the table to this file: .parquet, .csv or .xlsx.", "--output", "-o", metavar="FILE"
+        ),
+    ] = None
+    max_margin: Annotated[
+        float | None,
+        option(
+            Panel.OUTPUT,
+            "Exit with code 1, after writing, if an interval is wider than plus or minus this.",
+            metavar="POINTS",
+            bounds=_POINTS,
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if not self.inputs:
+            raise UsageError("No SCORED was given: name the Parquet file that `sentimm score` wrote.")
+        if self.design is not None and not self.labels:
+            raise UsageError("--design is the design file of --labels, which were not given.")
+        if self.compare is not None and self.by is None and self.time is None:
+            raise UsageError("--compare needs groups or periods: give --by or --time.")
+        if self.compare is not None and not self.labels:
+            raise UsageError("--compare needs labels: draw a sheet with `sentimm sample`, label it, give --labels.")
+        if self.output is not None and self.output.suffix.lower() not in (".parquet", ".csv", ".xlsx"):
+            raise UsageError(f"-o {self.output}: choose a name that ends in .parquet, .csv or .xlsx.")
+
+    @property
+    def question(self) -> Question:
+        """Which posts are asked about, and how they are divided."""
+        return Question(self.where, self.by, self.time, self.every)
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What `sentimm report` was asked to do.
+
+    Attributes:
+        inputs: scored posts.
+        output: the page to write.
+        labels: labelled sheets; none: only what the model says is shown.
+        design: their design file; None: the one beside the first.
+        by, time, every, where: which posts, and how they are divided.
+        images: the folder of the posts' images.
+        text_column, image_column: columns to use instead of the detected ones.
+        title: of the page; None: by the name of the input.
+        public: aggregates alone, no posts.
+        figures: a folder for the charts as SVG with their tables.
+        seed: of the posts that are shown where there are no labels.
+
+    Raises:
+        UsageError: an option has a value that can't be used.
+    """
+
+    inputs: Scored
+    output: Annotated[
+        Path,
+        option(Panel.OUTPUT, "The page to write.", "--output", "-o", metavar="FILE"),
+    ] = Path("report.html")
+    labels: Annotated[
+        tuple[str, ...],
+        option(Panel.LABELS, "Labelled sheets, or what a labelling tool exported.", metavar="SHEET,..."),
+    ] = ()
+    design: Annotated[
+        Path | None,
+        option(Panel.LABELS, "The design file of the sheets.", metavar="FILE", shown="the one beside the first"),
+    ] = None
+    by: By = None
+    time: Time = None
+    every: Every = "month"
+    where: Annotated[
+        str | None, option(Panel.QUESTION, 'Only posts that meet this condition in SQL: "likes > 10".', metavar="SQL")
+    ] = None
+    images: Annotated[
+        Path | None, option(Panel.OUTPUT, "The folder of the posts' images, or its URL.", metavar="DIR", is_url=True)
+    ] = None
+    text_column: Annotated[str | None, option(Panel.OUTPUT, "The column of texts.", metavar="C")] = None
+    image_column: Annotated[str | None, option(Panel.OUTPUT, "The column of image names.", metavar="C")] = None
+    title: Annotated[str | None, option(Panel.OUTPUT, "The page's heading.", shown="by the name of SCORED")] = None
+    public: Annotated[bool, option(Panel.OUTPUT, "Show aggregates only: no posts, no groups under 10 posts.")] = False
+    figures: Annotated[
+        Path | None, option(Panel.OUTPUT, "Also write each chart as SVG, and its table as CSV.", metavar="DIR")
+    ] = None
+    seed: Annotated[int, option(Panel.OUTPUT, "Of the posts that are shown.", bounds=at_least(0))] = 1
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if not self.inputs:
+            raise UsageError("No SCORED was given: name the Parquet file that `sentimm score` wrote.")
+        if self.design is not None and not self.labels:
+            raise UsageError("--design is the design file of --labels, which were not given.")
+        if self.output.suffix.lower() not in (".html", ".htm"):
+            raise UsageError(f"-o {self.output}: choose a name that ends in .html.")
+
+    @property
+    def question(self) -> Question:
+        """Which posts are asked about, and how they are divided."""
+        return Question(self.where, self.by, self.time, self.every)

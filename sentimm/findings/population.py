@@ -1,0 +1,322 @@
+"""Counts and sums over all posts of a corpus, each in one stream: what estimates and drawing begin with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from sentimm.corpus.columns import require_column
+from sentimm.errors import ColumnError, InputError, UsageError
+from sentimm.findings.estimators import LEAST_VARIANCE, Floats, Ints, Population
+from sentimm.findings.question import PERIODS, Question
+from sentimm.findings.scored import PLACE, ScoredPosts
+from sentimm.findings.strata import ALL_ALIKE, GRID, Strata
+
+Cells = tuple[tuple[str | None, str | None], ...]
+
+_ALL = Question()
+_FORMATS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y"}
+
+
+@dataclass(frozen=True)
+class Domains:
+    """The groups and periods that shares are asked for: the finest ones, which hold no post together.
+
+    Attributes:
+        cells: group and period of each, in order.
+        counted: posts by predicted label, int64 (cells, labels).
+        has_groups, has_periods: what is asked for.
+    """
+
+    cells: tuple[tuple[str | None, str | None], ...]
+    counted: Ints
+    has_groups: bool
+    has_periods: bool
+
+
+def divide(scored: ScoredPosts, question: Question, own: Question = _ALL) -> pl.LazyFrame:
+    """Return the posts that have an answer, with their probabilities and domain.
+
+    Columns: PLACE; `f0`, `f1`, ...: probabilities, float64, which sum to 1; `label`: the number of the largest, Int8;
+    `spread`: the sum of p (1 - p), float64; `group`, String, and `period`, the time at which it begins, where they are
+    asked for; `own_group` and `own_period` likewise, which tell the cells of strata apart; `inside`: whether the post
+    meets the condition.
+
+    Raises:
+        ColumnError: a column is not there, or is no time.
+        UsageError: the condition can't be understood.
+    """
+    probabilities = [pl.col(name).cast(pl.Float64) for name in scored.name_probabilities()]
+    total = sum(probabilities[1:], probabilities[0])
+    columns = [pl.col(PLACE), *((each / total).alias(f"f{k}") for k, each in enumerate(probabilities))]
+    for prefix, each in (("", question), ("own_", own)):
+        if each.by is not None:
+            require_column(each.by, scored.columns, "--by")
+            columns.append(pl.col(each.by).cast(pl.String, strict=False).alias(f"{prefix}group"))
+        if each.time is not None:
+            columns.append(_make_period(scored, each.time, each.every).alias(f"{prefix}period"))
+    columns.append(_read_condition(question.where).alias("inside"))
+    f = [pl.col(f"f{k}") for k in range(len(scored.labels))]
+    spread = 1 - sum((each * each for each in f[1:]), f[0] * f[0])
+    answered = scored.frame.select(columns).filter(f[0].is_not_null())
+    return answered.with_columns(_find_largest(f).alias("label"), spread.alias("spread"))
+
+
+def _find_largest(f: Sequence[pl.Expr]) -> pl.Expr:
+    """Return the number of the largest, the first of equal ones, Int8."""
+    numbers = []
+    for k, each in enumerate(f):
+        above = [each > other for other in f[:k]] + [each >= other for other in f[k + 1 :]]
+        numbers.append(reduce(and_, above, pl.lit(True)).cast(pl.Int8) * k)
+    return sum(numbers[1:], numbers[0])
+
+
+@dataclass(frozen=True)
+class Counts:
+    """A corpus counted by cell, predicted label and step of uncertainty.
+
+    Attributes:
+        cells: groups and periods, in order; one with neither where nothing is told apart.
+        posts: int64 (cells, labels, GRID).
+        uncertainty: the sum of the posts' uncertainty, float64 (cells, labels, GRID).
+        p: the sums of their probabilities, float64 (cells, labels, GRID, labels).
+        spread: the sums of p (1 - p), likewise.
+    """
+
+    cells: tuple[tuple[str | None, str | None], ...]
+    posts: Ints
+    uncertainty: Floats
+    p: Floats
+    spread: Floats
+
+
+def count_posts(posts: pl.LazyFrame, labels: int, question: Question) -> Counts:
+    """Count the posts of `divide` in one stream, apart by the groups and periods of a question."""
+    return _read_counts(_ask_counts(posts, labels, question.keys).collect(engine="streaming"), labels, question)
+
+
+def count_and_draw(
+    posts: pl.LazyFrame, labels: int, question: Question, seed: int, share: float
+) -> tuple[Counts, pl.DataFrame]:
+    """Count the posts of `divide`, and draw those with the smallest random numbers, about a `share`: in one stream.
+
+    Returns:
+        the counts; and PLACE, `random`, `label`, `spread`, the probabilities, group and period of what was drawn.
+    """
+    drawn = posts.with_columns(make_random(seed).alias("random")).filter(pl.col("random") <= find_limit(share))
+    counted, chosen = pl.collect_all([_ask_counts(posts, labels, question.keys), drawn], engine="streaming")
+    return _read_counts(counted, labels, question), chosen
+
+
+def make_random(seed: int) -> pl.Expr:
+    """Return the permanent random number of each post, UInt64: SplitMix64 (Steele, Lea and Flood, 2014) of its place.
+
+    It is written in sums and products, which polars computes modulo 2^64, so that it is the same for ever; polars' own
+    hash may change.
+    """
+    start = int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:8], "little")
+    mixed = _literal(start) + (pl.col(PLACE).cast(pl.UInt64) + 1) * _literal(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed // _literal(1 << shift))) * _literal(factor)
+    return mixed ^ (mixed // _literal(1 << 31))
+
+
+def find_limit(share: float) -> pl.Expr:
+    """Return the random number below which a share of all posts lies."""
+    largest = (1 << 64) - 1
+    return _literal(min(largest, int(share * largest)))
+
+
+def _literal(number: int) -> pl.Expr:
+    return pl.lit(number, dtype=pl.UInt64)
+
+
+def _ask_counts(posts: pl.LazyFrame, labels: int, keys: Sequence[str]) -> pl.LazyFrame:
+    f = [pl.col(f"f{k}") for k in range(labels)]
+    step = (pl.col("spread") * GRID).cast(pl.Int16).clip(0, GRID - 1)
+    return posts.group_by(*keys, "label", step.alias("step")).agg(
+        pl.len(),
+        pl.col("spread").clip(0).sqrt().sum().alias("uncertainty"),
+        *(each.sum() for each in f),
+        *((each * each).sum().alias(f"q{k}") for k, each in enumerate(f)),
+    )
+
+
+def _read_counts(found: pl.DataFrame, labels: int, question: Question) -> Counts:
+    cells, number = number_cells(found, question)
+    shape = (len(cells), labels, GRID)
+    counts, uncertainty = np.zeros(shape, np.int64), np.zeros(shape)
+    sums, squares = np.zeros((*shape, labels)), np.zeros((*shape, labels))
+    at = number, found["label"].to_numpy(), found["step"].to_numpy()
+    counts[at], uncertainty[at] = found["len"].to_numpy(), found["uncertainty"].to_numpy()
+    sums[at] = found.select(f"f{k}" for k in range(labels)).to_numpy()
+    squares[at] = found.select(f"q{k}" for k in range(labels)).to_numpy()
+    return Counts(cells, counts, uncertainty, sums, sums - squares)
+
+
+def number_cells(rows: pl.DataFrame, question: Question) -> tuple[Cells, Ints]:
+    """Return the cells of rows in order, their periods as words, and the number of each row's, int64 (rows,)."""
+    if not question.keys:
+        return ((None, None),), np.zeros(len(rows), dtype=np.int64)
+    own = name_cells(rows, question)
+    cells = own.unique().sort(question.keys, nulls_last=True).with_row_index("cell")
+    numbers = own.join(cells, on=question.keys, how="left", nulls_equal=True, maintain_order="left")
+    named = tuple((row.get("group"), row.get("period")) for row in cells.to_dicts())
+    return named, numbers["cell"].to_numpy().astype(np.int64)
+
+
+def name_cells(rows: pl.DataFrame, question: Question) -> pl.DataFrame:
+    """Return group and period of rows of `divide`, as far as they are asked for, as words that sort in order."""
+    return rows.select(_name_key(name, question) for name in question.keys)
+
+
+def _name_key(name: str, question: Question, prefix: str = "") -> pl.Expr:
+    if name == "group":
+        return pl.col(f"{prefix}group")
+    start = pl.col(f"{prefix}period")
+    if question.every == "quarter":
+        numbers = start.dt.year().cast(pl.String), start.dt.quarter().cast(pl.String)
+        return pl.concat_str(numbers[0], pl.lit("-Q"), numbers[1]).alias("period")
+    return start.dt.strftime(_FORMATS[question.every])
+
+
+def place_strata(strata: Strata, own: Question) -> pl.Expr:
+    """Return the stratum of each post of `divide`, Int32; null in a cell that has none.
+
+    Args:
+        strata: how posts are told apart.
+        own: what tells their cells apart.
+    """
+    if strata == ALL_ALIKE:
+        return pl.lit(0, dtype=pl.Int32)
+    if len(strata.cells) == 1:
+        return _place_labels(strata.cuts[0], 0)
+    placed: Any = pl
+    for (group, period), first, cuts in zip(strata.cells, strata.firsts, strata.cuts, strict=True):
+        inside = pl.lit(True)
+        for name, value in (("group", group), ("period", period)):
+            if name in own.keys:
+                inside = inside & _name_key(name, own, "own_").eq_missing(pl.lit(value, dtype=pl.String))
+        placed = placed.when(inside).then(_place_labels(cuts, first))
+    whole: pl.Expr = placed.otherwise(None)
+    return whole
+
+
+def _place_labels(cuts: tuple[tuple[int, ...], ...] | None, first: int) -> pl.Expr:
+    """Return the stratum of each post of a cell: by label and, within it, by how many cuts its spread is beyond."""
+    if cuts is None:
+        return pl.lit(first, dtype=pl.Int32)
+    label = pl.col("label")
+    firsts = [first + sum(len(steps) + 1 for steps in cuts[:number]) for number in range(len(cuts))]
+    placed = _by_label(label, firsts, pl.Int32)
+    for index in range(max(map(len, cuts))):
+        limits = [steps[index] / GRID if index < len(steps) else 2.0 for steps in cuts]  # a spread is below 1
+        placed = placed + (pl.col("spread") >= _by_label(label, limits, pl.Float64)).cast(pl.Int32)
+    return placed
+
+
+def _by_label(label: pl.Expr, values: Sequence[float], dtype: Any) -> pl.Expr:
+    expression: Any = pl
+    for number, value in enumerate(values[:-1]):
+        expression = expression.when(label == number).then(pl.lit(value, dtype=dtype))
+    last = pl.lit(values[-1], dtype=dtype)
+    return last if expression is pl else expression.otherwise(last)
+
+
+def sum_population(
+    posts: pl.LazyFrame, placed: pl.Expr, sizes: Ints, means: Floats, question: Question
+) -> tuple[Population, Domains]:
+    """Sum over all posts of `divide`, in one stream.
+
+    Args:
+        posts: from `divide`.
+        placed: their stratum, from `place_strata`.
+        sizes: posts of each stratum of the corpus, int64 (strata,).
+        means: their mean probabilities, float64 (strata, labels).
+        question: what is asked for.
+
+    Returns:
+        the sums by stratum and cell, and the cells in order: groups and periods sorted.
+
+    Raises:
+        InputError: no post is asked about.
+    """
+    labels = means.shape[1]
+    f = [pl.col(f"f{k}") for k in range(labels)]
+    sums = [f[k].sum().alias(f"p{k}") for k in range(labels)]
+    sums += [(f[k] * f[k]).sum().alias(f"q{k}") for k in range(labels)]
+    sums += [(f[k] * (1 - f[k])).clip(LEAST_VARIANCE).sum().alias(f"v{k}") for k in range(labels)]
+    chosen = posts if question.where is None else posts.filter("inside")
+    keys = ["stratum", "label", *question.keys]
+    found = chosen.with_columns(placed.alias("stratum")).group_by(keys).agg(pl.len(), *sums).collect(engine="streaming")
+    if not len(found):
+        raise InputError(_explain_nothing(question))
+    cells, number = number_cells(found, question)
+    stratum = found["stratum"].to_numpy()
+
+    def add_up(rows: Floats) -> Floats:
+        filled = np.zeros((len(sizes), len(cells), rows.shape[1]))
+        np.add.at(filled, (stratum, number), rows)
+        return filled
+
+    def take(letter: str) -> Floats:
+        return add_up(found.select(f"{letter}{k}" for k in range(labels)).to_numpy())
+
+    counted = add_up(found["len"].to_numpy()[:, None])[:, :, 0].astype(np.int64)
+    population = Population(sizes, means, counted, take("p"), take("q"), take("v"))
+    by_label = np.zeros((len(cells), labels), np.int64)
+    np.add.at(by_label, (number, found["label"].to_numpy()), found["len"].to_numpy())
+    return population, Domains(cells, by_label, question.by is not None, question.time is not None)
+
+
+def find_cells(domains: Domains, rows: pl.DataFrame, question: Question) -> Ints:
+    """Return the number of the cell of each row of `divide`, int64 (rows,); -1: outside of what is asked about."""
+    numbers = {cell: number for number, cell in enumerate(domains.cells)}
+    names = name_cells(rows, question).to_dicts()
+    cells = [(name.get("group"), name.get("period")) for name in names] if question.keys else [(None, None)] * len(rows)
+    inside = rows["inside"].to_list()
+    found = [numbers.get(cell, -1) if is_inside else -1 for cell, is_inside in zip(cells, inside, strict=True)]
+    return np.array(found, dtype=np.int64)
+
+
+def list_columns(scored: ScoredPosts, question: Question) -> list[str]:
+    """Return the columns that `divide` reads."""
+    asked = [name for name in (question.by, question.time) if name is not None]
+    return [*scored.name_probabilities(), *asked, *_read_condition(question.where).meta.root_names()]
+
+
+def _make_period(scored: ScoredPosts, column: str, every: str) -> pl.Expr:
+    """Return the time at which the period of each post begins."""
+    require_column(column, scored.columns, "--time")
+    dtype = scored.frame.collect_schema()[column]
+    time = pl.col(column)
+    if dtype == pl.String:
+        time = time.str.to_datetime(strict=False, time_zone="UTC")
+    elif dtype not in (pl.Date, pl.Datetime):
+        raise ColumnError(f"--time names {column!r}, which holds {dtype}, and no dates or times.")
+    return time.dt.truncate(PERIODS[every])
+
+
+def _read_condition(where: str | None) -> pl.Expr:
+    if where is None:
+        return pl.lit(True)
+    try:
+        return pl.sql_expr(where).fill_null(False)
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f'--where {where!r} can\'t be understood ({reason}): write it as SQL, as "likes > 10".'
+        ) from error
+
+
+def _explain_nothing(question: Question) -> str:
+    if question.where is not None:
+        return f"No scored post meets --where {question.where!r}."
+    return "The input has no post with an answer."

@@ -1,0 +1,1 @@
+"""The page that `sentimm report` writes: hand-written HTML and SVG, without a script, with nothing from a network."""

@@ -1,0 +1,106 @@
+"""What one `report` command does."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sentimm import __version__
+from sentimm.findings.designs import Design, check_design, draw_from
+from sentimm.findings.options import ReportOptions
+from sentimm.findings.question import Question
+from sentimm.findings.report.charts import export_svg
+from sentimm.findings.report.page import Facts, Page, hide_small, list_charts, render_page
+from sentimm.findings.report.posts import choose_posts
+from sentimm.findings.report.trust import measure_trust
+from sentimm.findings.scored import ScoredPosts, open_scored
+from sentimm.findings.shares import count_corpus, estimate_corpus
+from sentimm.findings.sheets.labels import read_labelled_sample
+from sentimm.storage.atomic import commit_file
+
+_SHOWN = 200  # posts that are drawn to be looked at, where no sheet was labelled
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written: the page, its bytes, and the figures beside it."""
+
+    page: Path
+    bytes: int
+    figures: tuple[Path, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """Return what was written as JSON has it."""
+        return {"format": 1, **asdict(self)}
+
+
+def write_report(options: ReportOptions) -> Report:
+    """Write the page, and its figures where they are wanted.
+
+    Raises:
+        SentimmError: see `open_scored`, `read_labelled_sample` and `estimate_corpus`.
+        OutputError: something can't be written.
+    """
+    scored = open_scored(options.inputs)
+    page = make_page(scored, options)
+    content = render_page(page).encode()
+    with commit_file(options.output) as temporary:
+        temporary.write_bytes(content)
+    figures = [] if options.figures is None else write_figures(options.figures, page)
+    return Report(options.output, len(content), tuple(figures))
+
+
+def make_page(scored: ScoredPosts, options: ReportOptions) -> Page:
+    """Return what the page shows.
+
+    Raises:
+        SentimmError: see `write_report`.
+    """
+    trust, notes = None, tuple[str, ...]()
+    if options.labels:
+        sample, labels, path = read_labelled_sample([Path(name) for name in options.labels], options.design)
+        check_design(sample.design, scored, path)
+        shares, design = estimate_corpus(scored, options.question, sample), sample.design
+        trust, notes = measure_trust(sample, labels), (*labels.notes, *shares.notes)
+    else:
+        shares, design = count_corpus(scored, options.question), _draw_to_show(scored, options.seed)
+    posts = {} if options.public else choose_posts(scored, design, options)
+    table = hide_small(shares.table) if options.public else shares.table
+    title = options.title or f"Sentiment of {Path(scored.names[0]).name}"
+    facts = _list_facts(scored, options)
+    return Page(title, scored.labels, table, bool(options.labels), trust, posts, facts, notes, options.public)
+
+
+def write_figures(folder: Path, page: Page) -> list[Path]:
+    """Write each chart of a page as SVG, and beside it the table that it draws, as CSV.
+
+    Raises:
+        OutputError: one can't be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, (chart, table) in list_charts(page).items():
+        with commit_file(folder / f"{name}.svg") as temporary:
+            temporary.write_text(export_svg(chart), encoding="utf-8")
+        with commit_file(folder / f"{name}.csv") as temporary:
+            table.write_csv(temporary)
+        written += [folder / f"{name}.svg", folder / f"{name}.csv"]
+    return written
+
+
+def _draw_to_show(scored: ScoredPosts, seed: int) -> Design:
+    return draw_from(scored, _SHOWN, Question(), None, seed)
+
+
+def _list_facts(scored: ScoredPosts, options: ReportOptions) -> Facts:
+    entries = [("sentimm", __version__), ("model", scored.bundle or "not stated")]
+    if not options.public:
+        entries += [("scored posts", ", ".join(Path(name).name for name in scored.names[:3]))]
+        entries += (
+            [("labelled sheets", ", ".join(Path(name).name for name in options.labels))] if options.labels else []
+        )
+    for name, value in (("where", options.where), ("groups", options.by), ("times", options.time)):
+        if value is not None:
+            entries.append((name, value if name != "times" else f"{value}, by {options.every}"))
+    entries += [("seed", str(options.seed)), ("fingerprint", (scored.fingerprint or "none")[:16])]
+    return Facts(tuple(entries))

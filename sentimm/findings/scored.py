@@ -1,0 +1,193 @@
+"""Scored posts, as `sentimm score` writes them: what their files say, and sums over all of them in one stream."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sentimm.errors import ColumnError, InputError, TableError, UsageError
+from sentimm.findings.estimators import Ints
+from sentimm.scoring.output.parquet_files import open_parquet
+from sentimm.storage import is_folder, is_remote, list_folder, open_file, to_path
+
+PLACE = "__place"  # the number of a post in the corpus, from 0
+
+_METADATA = b"sentimm."
+
+
+@dataclass(frozen=True)
+class ScoredPosts:
+    """Posts with the probabilities of their labels.
+
+    Attributes:
+        frame: the posts, and their number in the column PLACE; those without an answer are among them.
+        labels: in the order of the model.
+        prefix: of the columns that `score` added.
+        names: of files, for messages.
+        bundle: the model's name; None: not stated.
+        fingerprint: a digest that tells the corpus and the model; None: not stated, as for a frame.
+        options: what the files say of how they were scored.
+        files: that the frame is read from, in order; none: it is a frame.
+    """
+
+    frame: pl.LazyFrame
+    labels: tuple[str, ...]
+    prefix: str
+    names: tuple[str, ...]
+    bundle: str | None = None
+    fingerprint: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns, but for PLACE."""
+        return [name for name in self.frame.collect_schema().names() if name != PLACE]
+
+    def take(self, places: Ints, columns: Sequence[str]) -> ScoredPosts:
+        """Return these posts alone, in order; of files only the row groups that hold them are read.
+
+        Args:
+            places: their numbers in the corpus, int64 (posts,).
+            columns: the columns that are needed.
+        """
+        wanted, names = np.unique(places), list(dict.fromkeys(columns))
+        if not self.files:
+            found = self.frame.filter(pl.col(PLACE).is_in(pl.Series(wanted, dtype=pl.UInt32).implode()))
+            return replace(self, frame=found.select(PLACE, *names).collect(engine="streaming").sort(PLACE).lazy())
+        frames, first = [], 0
+        for path in self.files:
+            with open_parquet(path) as file:
+                for group in range(file.num_row_groups):
+                    rows = file.metadata.row_group(group).num_rows
+                    own = wanted[(wanted >= first) & (wanted < first + rows)]
+                    if len(own):
+                        table = pl.from_arrow(file.read_row_group(group, names))
+                        assert isinstance(table, pl.DataFrame)
+                        frames.append(table[own - first].insert_column(0, pl.Series(PLACE, own, dtype=pl.UInt32)))
+                    first += rows
+        whole = (
+            pl.concat(frames, how="vertical_relaxed") if frames else self.frame.select(PLACE, *names).head(0).collect()
+        )
+        return replace(self, frame=whole.lazy())
+
+    def name_probabilities(self) -> list[str]:
+        """Return the names of the columns of probabilities."""
+        return [f"{self.prefix}p_{label}" for label in self.labels]
+
+
+def open_scored(inputs: Sequence[str] | pl.DataFrame | pl.LazyFrame) -> ScoredPosts:
+    """Open what `score` wrote: Parquet files, folders of parts, or a frame with their columns.
+
+    Raises:
+        InputError: a file is not there, or holds no scored posts.
+        ColumnError: there are no probabilities.
+        TableError: a file can't be read.
+        UsageError: the files are of different models.
+    """
+    if isinstance(inputs, pl.DataFrame | pl.LazyFrame):
+        return _open_frame(inputs)
+    files = [file for name in inputs for file in _list_files(name)]
+    if not files:
+        raise InputError("No INPUT was given: name the Parquet file or folder that `sentimm score` wrote.")
+    facts = [_read_facts(file) for file in files]
+    names, first = tuple(map(str, files)), facts[0]
+    for file, each in zip(files, facts, strict=True):
+        if each.model != first.model or each.labels != first.labels:
+            raise UsageError(f"{files[0]} and {file} were scored by different models: give those of one model.")
+    missing = [column for column in first.probabilities if any(column not in each.columns for each in facts)]
+    if missing:
+        raise ColumnError(f"{files[0]} has no column {missing[0]!r}: score the posts again, keeping the probabilities.")
+    frame = _scan(files).with_row_index(PLACE)
+    content = json.dumps([first.model, *(each.fingerprint for each in facts)], sort_keys=True)
+    digest = hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
+    return ScoredPosts(frame, first.labels, first.prefix, names, first.bundle, digest, first.options, tuple(files))
+
+
+@dataclass(frozen=True)
+class _Facts:
+    columns: list[str]
+    labels: tuple[str, ...]
+    prefix: str
+    bundle: str | None
+    model: str | None
+    fingerprint: Any
+    options: dict[str, Any]
+
+    @property
+    def probabilities(self) -> list[str]:
+        return [f"{self.prefix}p_{label}" for label in self.labels]
+
+
+def _list_files(name: str) -> list[Path]:
+    path = to_path(name)
+    if is_folder(path):
+        return [path / entry.name for entry in list_folder(path) if entry.name.endswith(".parquet")]
+    return [path]
+
+
+def _read_facts(path: Path) -> _Facts:
+    try:
+        if is_remote(path):
+            with open_file(path) as file:
+                schema = pq.read_schema(file)
+        else:
+            schema = pq.read_schema(path)
+    except FileNotFoundError as error:
+        raise InputError(f"There is no file {path}.") from error
+    except (OSError, pa.ArrowException) as error:
+        raise TableError(f"{path} can't be read as Parquet: {error}.") from error
+    metadata = {
+        name.removeprefix(_METADATA).decode(): value.decode()
+        for name, value in (schema.metadata or {}).items()
+        if name.startswith(_METADATA)
+    }
+    prefix, labels = _find_answers(path.name, schema.names)
+    if "labels" in metadata:
+        labels = tuple(json.loads(metadata["labels"]))
+    return _Facts(
+        schema.names,
+        labels,
+        prefix,
+        metadata.get("bundle"),
+        metadata.get("digest"),
+        json.loads(metadata["fingerprint"]) if "fingerprint" in metadata else None,
+        json.loads(metadata.get("options", "{}")),
+    )
+
+
+def _find_answers(name: str, columns: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Find the prefix and the labels of the columns that `score` added."""
+    for column in reversed(columns):
+        prefix = column.removesuffix("sentiment")
+        if not column.endswith("sentiment") or f"{prefix}confidence" not in columns:
+            continue
+        labels = tuple(each.removeprefix(f"{prefix}p_") for each in columns if each.startswith(f"{prefix}p_"))
+        if labels:
+            return prefix, labels
+        raise ColumnError(
+            f"{name} has labels in {column!r}, but no probabilities ({prefix}p_...), which shares are estimated from: "
+            "score the posts again."
+        )
+    raise ColumnError(f"{name} has no scored posts (no column `sentiment`): score it first with `sentimm score`.")
+
+
+def _open_frame(frame: pl.DataFrame | pl.LazyFrame) -> ScoredPosts:
+    lazy = frame.lazy()
+    prefix, labels = _find_answers("The frame", lazy.collect_schema().names())
+    return ScoredPosts(lazy.with_row_index(PLACE), labels, prefix, ("the frame",))
+
+
+def _scan(files: Sequence[Path]) -> pl.LazyFrame:
+    if not any(map(is_remote, files)):
+        return pl.scan_parquet(list(files), hive_partitioning=False, glob=False)
+    return pl.scan_parquet([cast(IO[bytes], open_file(file)) for file in files], hive_partitioning=False)

@@ -1,0 +1,1 @@
+"""Labelling sheets, as spreadsheets and the labelling tools write and read them."""

@@ -1,0 +1,189 @@
+"""Sheets as CSV and Excel workbooks, written so that a spreadsheet runs nothing, and read whatever it made of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sentimm.errors import ColumnError, MissingExtraError, TableError
+from sentimm.findings.sheets.rows import Judgement, SheetRow, make_thumbnail
+from sentimm.storage.atomic import commit_file
+
+if TYPE_CHECKING:
+    import polars as pl
+
+COLUMNS = ("sheet_id", "text", "image", "label", "unsure", "comment")
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which a spreadsheet takes a cell for a formula
+_ROW_PIXELS, _IMAGE_PIXELS = 130, 125
+_MOST_CHARS = 32_000  # of an Excel cell
+
+
+def write_csv(path: Path, rows: Sequence[SheetRow]) -> None:
+    """Write a sheet as CSV in UTF-8, with the mark by which Excel knows that.
+
+    Raises:
+        OutputError: it can't be written.
+    """
+    with commit_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for row in rows:
+            writer.writerow([row.sheet_id, _disarm(row.text or ""), _disarm(_name_image(row)), "", "", ""])
+
+
+def write_excel(path: Path, rows: Sequence[SheetRow], labels: Sequence[str]) -> None:
+    """Write a sheet as an Excel workbook: texts as text, a list of labels to choose from, pictures in their cells.
+
+    Raises:
+        MissingExtraError: xlsxwriter is not installed.
+        OutputError: it can't be written.
+    """
+    try:
+        import xlsxwriter
+    except ImportError as error:
+        raise _needs_excel("written") from error
+    with commit_file(path) as temporary:
+        settings = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+        with xlsxwriter.Workbook(str(temporary), settings) as book:
+            sheet = book.add_worksheet("posts")
+            header = book.add_format({"bold": True, "bottom": 1})
+            body = book.add_format({"text_wrap": True, "valign": "top", "num_format": "@"})
+            for column, name in enumerate(COLUMNS):
+                sheet.write_string(0, column, name, header)
+            sheet.freeze_panes(1, 1)
+            for column, width in enumerate((10, 70, 24, 12, 8, 30)):
+                sheet.set_column(column, column, width, body)
+            for number, row in enumerate(rows, 1):
+                sheet.write_string(number, 0, row.sheet_id, body)
+                sheet.write_string(number, 1, (row.text or "")[:_MOST_CHARS], body)
+                picture = None if row.image is None else make_thumbnail(row.image, _IMAGE_PIXELS)
+                if picture is not None:
+                    sheet.set_row_pixels(number, _ROW_PIXELS)
+                    sheet.insert_image(
+                        number,
+                        2,
+                        f"{row.sheet_id}.jpg",
+                        {"image_data": io.BytesIO(picture), "object_position": 2, "x_offset": 2, "y_offset": 2},
+                    )
+            last = max(1, len(rows))
+            sheet.data_validation(
+                1, 3, last, 3, {"validate": "list", "source": list(labels), "error_message": "Choose a label."}
+            )
+            sheet.data_validation(1, 4, last, 4, {"validate": "list", "source": ["x"]})
+
+
+def write_workbook(path: Path, tables: Mapping[str, pl.DataFrame]) -> None:
+    """Write tables as the sheets of an Excel workbook.
+
+    Raises:
+        MissingExtraError: xlsxwriter is not installed.
+        OutputError: it can't be written.
+    """
+    try:
+        import xlsxwriter
+    except ImportError as error:
+        raise _needs_excel("written") from error
+    with commit_file(path) as temporary:
+        settings = {"strings_to_formulas": False, "strings_to_urls": False}
+        with xlsxwriter.Workbook(str(temporary), settings) as book:
+            for name, table in tables.items():
+                table.write_excel(book, name, autofit=True)
+
+
+def read_csv(path: Path) -> list[Judgement]:
+    """Read the labels of a CSV, as a spreadsheet saved it: separated by , ; or tabs, in UTF-8, UTF-16 or cp1252.
+
+    Raises:
+        ColumnError: there is no `sheet_id` or no `label`.
+        TableError: it can't be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise TableError(f"{path} can't be read: {error.strerror or error}.") from error
+    text = _decode(content)
+    first = text.split("\n", 1)[0]
+    if first.lower().startswith("sep="):
+        text, first = text.split("\n", 1)[1], text.split("\n", 2)[1]
+    delimiter = max(",;\t", key=first.count)
+    csv.field_size_limit(10**9)
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise TableError(f"{path} can't be read as CSV: {error}.") from error
+    return read_rows(rows, list(rows[0]) if rows else first.split(delimiter), path)
+
+
+def read_excel(path: Path) -> list[Judgement]:
+    """Read the labels of an Excel workbook's first sheet.
+
+    Raises:
+        MissingExtraError: fastexcel is not installed.
+        ColumnError: there is no `sheet_id` or no `label`.
+        TableError: it can't be read.
+    """
+    try:
+        import fastexcel
+    except ImportError as error:
+        raise _needs_excel("read") from error
+    try:
+        frame = fastexcel.read_excel(str(path)).load_sheet(0, dtypes="string").to_polars()
+    except Exception as error:  # fastexcel's errors share no class
+        raise TableError(f"{path} can't be read as an Excel workbook: {str(error).splitlines()[0]}.") from error
+    return read_rows(frame.to_dicts(), frame.columns, path)
+
+
+def read_rows(rows: Sequence[Mapping[str, object]], columns: Sequence[str], path: Path) -> list[Judgement]:
+    """Read the labels of a table's rows; those without a `sheet_id` are left out.
+
+    Raises:
+        ColumnError: there is no `sheet_id` or no `label`.
+    """
+    names = {str(name).strip().lower().replace(" ", "_"): name for name in columns if name is not None}
+    for needed in ("sheet_id", "label"):
+        if needed not in names:
+            raise ColumnError(
+                f"{path} has no column {needed!r}, but {', '.join(map(str, columns))}: give the sheet that "
+                "`sentimm sample` wrote, with its columns."
+            )
+
+    def read(row: Mapping[str, object], name: str) -> str:
+        value = row.get(names[name]) if name in names else None
+        return "" if value is None else str(value).strip()
+
+    found = []
+    for row in rows:
+        sheet_id = read(row, "sheet_id").lstrip("'")
+        if sheet_id:
+            label = read(row, "label").lstrip("'")
+            annotator = read(row, "annotator")
+            unsure = read(row, "unsure").lower() not in ("", "0", "no", "false", "nein", "non")
+            found.append(Judgement(sheet_id, label or None, annotator or None, unsure, read(row, "comment")))
+    return found
+
+
+def _disarm(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def _name_image(row: SheetRow) -> str:
+    if row.image is None:
+        return ""
+    return f"{row.sheet_id}.jpg" if isinstance(row.image, bytes) else str(row.image)
+
+
+def _decode(content: bytes) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
+
+
+def _needs_excel(done: str) -> MissingExtraError:
+    return MissingExtraError(f"Excel workbooks are {done} with an extra: pip install 'sentimm[excel]'.")
