@@ -72,7 +72,8 @@ class Sampled:
 
     def to_json(self) -> dict[str, object]:
         """Return what was done as JSON has it."""
-        return {"format": 1, **asdict(self)}
+        paths = {"sheets": list(map(str, self.sheets)), "design": None if self.design is None else str(self.design)}
+        return {"format": 1, **asdict(self), **paths}
 
 
 def run_sample(options: SampleOptions) -> Sampled:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from sentimm import __version__
@@ -31,7 +31,7 @@ class Report:
 
     def to_json(self) -> dict[str, object]:
         """Return what was written as JSON has it."""
-        return {"format": 1, **asdict(self)}
+        return {"format": 1, "page": str(self.page), "bytes": self.bytes, "figures": list(map(str, self.figures))}
 
 
 def write_report(options: ReportOptions) -> Report:

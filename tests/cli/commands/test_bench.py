@@ -71,7 +71,7 @@ def test_a_figure_that_can_not_be_written_is_said_before_anything_is_measured(ca
     [
         (["--images", "images"], "--images is the folder of a corpus's images: name its table too."),
         (["--posts", "0"], "--posts is 0, but it must be at least 1."),
-        (["-"], "Standard input (-) can't be used for `sentimm bench`, which reads its posts twice."),
+        (["-"], "`bench` reads its posts twice, so it can't read standard input (-): give a file."),
         (["nothing.csv"], "nothing.csv"),
     ],
 )
