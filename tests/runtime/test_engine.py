@@ -264,7 +264,7 @@ def test_views_are_what_each_modality_alone_is_given(tmp_path, tokens, attends):
 
 def test_views_need_both_heads(tmp_path):
     bundle = load_bundle(make_bundle(tmp_path / "one", heads=["text"]))
-    with pytest.raises(ValueError, match="has not got both heads"):
+    with pytest.raises(ValueError, match="doesn't have both heads"):
         Engine(bundle, device="cpu").fuse_with_views(None, None, np.array([0]), None)
 
 
