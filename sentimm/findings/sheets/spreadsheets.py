@@ -19,6 +19,7 @@ COLUMNS = ("sheet_id", "text", "image", "label", "unsure", "comment")
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # with which a spreadsheet takes a cell for a formula
 _ROW_PIXELS, _IMAGE_PIXELS = 130, 125
+_LARGEST_CELL = 10**8  # characters of a CSV
 _MOST_CHARS = 32_000  # of an Excel cell
 
 
@@ -110,11 +111,13 @@ def read_csv(path: Path) -> list[Judgement]:
     if first.lower().startswith("sep="):
         text, first = text.split("\n", 1)[1], text.split("\n", 2)[1]
     delimiter = max(",;\t", key=first.count)
-    csv.field_size_limit(10**9)
+    limit = csv.field_size_limit(_LARGEST_CELL)  # of the whole process, where others rely on theirs
     try:
         rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:
         raise TableError(f"{path} can't be read as CSV: {error}.") from error
+    finally:
+        csv.field_size_limit(limit)
     return read_rows(rows, list(rows[0]) if rows else first.split(delimiter), path)
 
 
