@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sentimm.findings.estimators import (
+from sentimm.findings.statistics.estimators import (
     LEAST_VARIANCE,
     Population,
     Sample,
@@ -33,7 +33,7 @@ from sentimm.findings.estimators import (
     estimate_shares,
     find_margins,
 )
-from sentimm.findings.strata import GRID, allocate, cut_strata, find_steps, measure_uncertainty
+from sentimm.findings.statistics.strata import GRID, allocate, cut_strata, find_steps, measure_uncertainty
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -12,10 +12,10 @@ from sentimm.console.terminal import make_console, make_line, print_block, print
 if TYPE_CHECKING:
     import polars as pl
 
+    from sentimm.findings.estimation import Answer
     from sentimm.findings.options import SampleOptions, SharesOptions
     from sentimm.findings.report.report import Report
-    from sentimm.findings.sample import Sampled
-    from sentimm.findings.shares import Answer
+    from sentimm.findings.sampling import Sampled
 
 _USUAL_ACCURACY = 75  # percent, of which the hard bound is shown: what the default has on MVSA-Single
 

@@ -53,7 +53,7 @@ def sample(
     import polars as pl
 
     from sentimm.findings.options import SampleOptions
-    from sentimm.findings.sample import draw_sheet
+    from sentimm.findings.sampling import draw_sheet
     from sentimm.findings.scored import open_scored
 
     folder = None if images is None else Path(images)
@@ -106,9 +106,9 @@ def shares(
         SentimmError: the labels can't be used, or a column is not there.
     """
     from sentimm.errors import UsageError
+    from sentimm.findings.estimation import count_corpus, estimate_corpus
     from sentimm.findings.question import Question
     from sentimm.findings.scored import open_scored
-    from sentimm.findings.shares import count_corpus, estimate_corpus
     from sentimm.findings.sheets.labels import join_labels, number_judgements
     from sentimm.findings.sheets.spreadsheets import read_rows
 

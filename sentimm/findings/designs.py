@@ -23,7 +23,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sentimm.errors import InputError, TableError, UsageError
-from sentimm.findings.estimators import Floats, Ints
 from sentimm.findings.population import (
     Counts,
     count_and_draw,
@@ -35,7 +34,8 @@ from sentimm.findings.population import (
 )
 from sentimm.findings.question import Question
 from sentimm.findings.scored import PLACE, ScoredPosts
-from sentimm.findings.strata import ALL_ALIKE, Strata, allocate, cut_cells, cut_strata
+from sentimm.findings.statistics.estimators import Floats, Ints
+from sentimm.findings.statistics.strata import ALL_ALIKE, Strata, allocate, cut_cells, cut_strata
 from sentimm.storage.atomic import commit_file
 
 SUFFIX = ".design.parquet"

@@ -14,10 +14,10 @@ import polars as pl
 
 from sentimm.corpus.columns import require_column
 from sentimm.errors import ColumnError, InputError, UsageError
-from sentimm.findings.estimators import LEAST_VARIANCE, Floats, Ints, Population
 from sentimm.findings.question import PERIODS, Question
 from sentimm.findings.scored import PLACE, ScoredPosts
-from sentimm.findings.strata import ALL_ALIKE, GRID, Strata
+from sentimm.findings.statistics.estimators import LEAST_VARIANCE, Floats, Ints, Population
+from sentimm.findings.statistics.strata import ALL_ALIKE, GRID, Strata
 
 Cells = tuple[tuple[str | None, str | None], ...]
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from sentimm.errors import UsageError
 from sentimm.findings.designs import SamplingFrame
-from sentimm.findings.strata import FEWEST_LABELS
+from sentimm.findings.statistics.strata import FEWEST_LABELS
 
 CAUTION = 1.3
 _QUANTILE = 1.96

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sentimm.errors import ColumnError, InputError, TableError, UsageError
-from sentimm.findings.estimators import Ints
+from sentimm.findings.statistics.estimators import Ints
 from sentimm.scoring.output.parquet_files import open_parquet
 from sentimm.storage import is_folder, is_remote, list_folder, open_file, to_path
 

@@ -19,7 +19,7 @@ from sentimm.findings.designs import write_design
 from sentimm.findings.options import ReportOptions, SampleOptions
 from sentimm.findings.report.html import escape, mask
 from sentimm.findings.report.report import write_report
-from sentimm.findings.sample import draw_sheet
+from sentimm.findings.sampling import draw_sheet
 from sentimm.findings.scored import open_scored
 from sentimm.findings.sheets.spreadsheets import write_csv
 from tests.findings.corpora import make_scored

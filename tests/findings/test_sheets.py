@@ -13,7 +13,7 @@ from PIL import Image
 from sentimm.errors import ColumnError, InputError, TableError, UsageError
 from sentimm.findings.designs import Design, check_design, read_design, write_design
 from sentimm.findings.options import SampleOptions
-from sentimm.findings.sample import Sheet, divide_rows, draw_sheet, extend_sheet
+from sentimm.findings.sampling import Sheet, divide_rows, draw_sheet, extend_sheet
 from sentimm.findings.scored import ScoredPosts, open_scored
 from sentimm.findings.sheets.labels import find_design, read_labelled_sample, read_sheets
 from sentimm.findings.sheets.rows import SheetRow, make_thumbnail

@@ -23,6 +23,6 @@ def sample(
     Example: sentimm sample tweets.scored.parquet --labels 400 --images photos/ -o sheet.xlsx
     """
     from sentimm.console.findings import print_sampled
-    from sentimm.findings.sample import run_sample
+    from sentimm.findings.sampling import run_sample
 
     print_sampled(run_sample(options), options, as_json=as_json)

@@ -24,7 +24,7 @@ def shares(
     Example: sentimm shares tweets.scored.parquet --labels sheet.xlsx --by party --time created_at
     """
     from sentimm.console.findings import print_shares
-    from sentimm.findings.shares import run_shares
+    from sentimm.findings.estimation import run_shares
 
     found = run_shares(options)
     print_shares(found, options, as_json=as_json)

@@ -10,10 +10,10 @@ import polars as pl
 
 from sentimm.findings.designs import Design
 from sentimm.findings.options import ReportOptions
-from sentimm.findings.sample import read_contents
+from sentimm.findings.sampling import read_contents
 from sentimm.findings.scored import ScoredPosts
 from sentimm.findings.sheets.rows import make_thumbnail
-from sentimm.findings.strata import measure_uncertainty
+from sentimm.findings.statistics.strata import measure_uncertainty
 
 _TYPICAL, _UNSURE, _OPPOSED = 5, 8, 6  # posts of each kind that are shown
 _LEAST_CONFLICT = 0.4

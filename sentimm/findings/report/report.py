@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sentimm import __version__
 from sentimm.findings.designs import Design, check_design, draw_from
+from sentimm.findings.estimation import count_corpus, estimate_corpus
 from sentimm.findings.options import ReportOptions
 from sentimm.findings.question import Question
 from sentimm.findings.report.charts import export_svg
@@ -14,7 +15,6 @@ from sentimm.findings.report.page import Facts, Page, hide_small, list_charts, r
 from sentimm.findings.report.posts import choose_posts
 from sentimm.findings.report.trust import measure_trust
 from sentimm.findings.scored import ScoredPosts, open_scored
-from sentimm.findings.shares import count_corpus, estimate_corpus
 from sentimm.findings.sheets.labels import read_labelled_sample
 from sentimm.storage.atomic import commit_file
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sentimm.findings.agreement import measure_alpha
 from sentimm.findings.designs import LabelledSample
-from sentimm.findings.estimators import Floats
 from sentimm.findings.sheets.labels import Labels
+from sentimm.findings.statistics.agreement import measure_alpha
+from sentimm.findings.statistics.estimators import Floats
 
 _BINS = 6
 

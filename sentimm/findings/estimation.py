@@ -12,7 +12,13 @@ import polars as pl
 
 from sentimm.errors import UsageError
 from sentimm.findings.designs import LabelledSample, SamplingFrame, check_design
-from sentimm.findings.estimators import (
+from sentimm.findings.options import Compare, SharesOptions
+from sentimm.findings.population import Domains, divide, find_cells, list_columns, place_strata, sum_population
+from sentimm.findings.question import Question
+from sentimm.findings.scored import ScoredPosts, open_scored
+from sentimm.findings.sheets.labels import read_labelled_sample
+from sentimm.findings.sheets.spreadsheets import write_workbook
+from sentimm.findings.statistics.estimators import (
     Estimate,
     Floats,
     Ints,
@@ -23,13 +29,7 @@ from sentimm.findings.estimators import (
     estimate_shares,
     find_margins,
 )
-from sentimm.findings.options import Compare, SharesOptions
-from sentimm.findings.population import Domains, divide, find_cells, list_columns, place_strata, sum_population
-from sentimm.findings.question import Question
-from sentimm.findings.scored import ScoredPosts, open_scored
-from sentimm.findings.sheets.labels import read_labelled_sample
-from sentimm.findings.sheets.spreadsheets import write_workbook
-from sentimm.findings.strata import ALL_ALIKE, FEWEST_LABELS
+from sentimm.findings.statistics.strata import ALL_ALIKE, FEWEST_LABELS
 from sentimm.storage.atomic import commit_file
 
 Cells = Sequence[tuple[str | None, str | None]]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from sentimm.findings.agreement import measure_alpha
+from sentimm.findings.statistics.agreement import measure_alpha
 
 
 def make_votes(rows: list[tuple[int | None, ...]]) -> pl.DataFrame:

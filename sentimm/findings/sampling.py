@@ -25,7 +25,6 @@ from sentimm.findings.designs import (
     read_design,
     write_design,
 )
-from sentimm.findings.estimators import Ints
 from sentimm.findings.options import SampleOptions
 from sentimm.findings.population import count_posts, divide
 from sentimm.findings.power import Plan, count_labels, find_margin, list_plans, measure_variance
@@ -34,6 +33,7 @@ from sentimm.findings.scored import PLACE, ScoredPosts, open_scored
 from sentimm.findings.sheets.files import check_replaceable, name_design, name_sheets, write_sheet
 from sentimm.findings.sheets.labels import find_design
 from sentimm.findings.sheets.rows import SheetRow
+from sentimm.findings.statistics.estimators import Ints
 from sentimm.images import read_image
 from sentimm.options import CorpusOptions
 from sentimm.text import normalize_texts

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentimm.findings.strata import (
+from sentimm.findings.statistics.strata import (
     FEWEST_LABELS,
     GRID,
     allocate,

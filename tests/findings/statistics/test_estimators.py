@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentimm.findings.estimators import (
+from sentimm.findings.statistics.estimators import (
     LEAST_VARIANCE,
     Population,
     Sample,

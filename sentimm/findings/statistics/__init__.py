@@ -1,0 +1,1 @@
+"""Survey statistics: arrays in, numbers out."""
