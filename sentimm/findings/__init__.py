@@ -53,6 +53,7 @@ def sample(
     import polars as pl
 
     from sentimm.findings.options import SampleOptions
+    from sentimm.findings.question import Question
     from sentimm.findings.sampling import draw_sheet
     from sentimm.findings.scored import open_scored
 
@@ -61,9 +62,7 @@ def sample(
         ("the frame",),
         plan=True,  # nothing is written
         labels=labels,
-        by=by,
-        time=time,
-        every=every,  # type: ignore[arg-type]  # checked there
+        question=Question(by=by, time=time, every=every),  # type: ignore[arg-type]  # checked there
         per_group=per_group,
         images=folder,
         seed=seed,
@@ -112,7 +111,7 @@ def shares(
     from sentimm.findings.sheets.labels import join_labels, number_judgements
     from sentimm.findings.sheets.spreadsheets import read_rows
 
-    opened, question = open_scored(scored), Question(where, by, time, every)
+    opened, question = open_scored(scored), Question(where, by, time, every)  # type: ignore[arg-type]  # checked there
     if sheet is None:
         return count_corpus(opened, question).table
     if design is None:

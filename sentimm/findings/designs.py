@@ -1,9 +1,6 @@
 """Designs: which posts were drawn for a sheet, and how, so that their labels can speak for the whole corpus.
 
-A post is drawn by its permanent random number, which follows from the seed and the post's place in the corpus: of each
-stratum those with the smallest numbers are drawn. That is simple random sampling without replacement in each stratum
-(Ohlsson, "Coordination of samples using permanent random numbers", 1995), it takes one stream over the corpus, and a
-larger sheet of the same seed holds the smaller one.
+A design lies beside its sheet as Parquet, a row for each drawn post; its metadata holds what an estimate needs besides.
 """
 
 from __future__ import annotations
@@ -11,41 +8,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sentimm.errors import InputError, TableError, UsageError
-from sentimm.findings.population import (
-    Counts,
-    count_and_draw,
-    count_posts,
-    divide,
-    find_limit,
-    make_random,
-    place_strata,
-)
 from sentimm.findings.question import Question
-from sentimm.findings.scored import PLACE, ScoredPosts
+from sentimm.findings.scored import ScoredPosts
 from sentimm.findings.statistics.estimators import Floats, Ints
-from sentimm.findings.statistics.strata import ALL_ALIKE, Strata, allocate, cut_cells, cut_strata
+from sentimm.findings.statistics.strata import Strata
 from sentimm.storage.atomic import commit_file
 
 SUFFIX = ".design.parquet"
 
 _METADATA = b"sentimm.design"
 _FORMAT = 1
-_CHOICE = 10  # times as many unsure posts as are drawn to train on, so that they differ
-_NEAR = 50_000  # posts that are kept while a corpus is counted: enough but for a stratum of very few posts
-_LARGEST = (1 << 64) - 1
-_SPARE_DEVIATIONS, _SPARE_POSTS = 6, 30  # more candidates than are drawn, so that one stream suffices
 
 
 @dataclass(frozen=True)
@@ -58,7 +40,7 @@ class SamplingFrame:
         means: their mean probabilities, float64 (strata, labels).
         uncertainty: the mean of sqrt(sum of p (1 - p)), float64 (strata,).
         variance: the mean of p (1 - p), float64 (strata, labels).
-        by, time, every: what tells cells apart, where cells are drawn apart.
+        question: what tells the cells of the strata apart, where cells are drawn apart.
     """
 
     strata: Strata
@@ -66,14 +48,7 @@ class SamplingFrame:
     means: Floats
     uncertainty: Floats
     variance: Floats
-    by: str | None = None
-    time: str | None = None
-    every: str = "month"
-
-    @property
-    def question(self) -> Question:
-        """What tells cells apart."""
-        return Question(by=self.by, time=self.time, every=self.every)
+    question: Question = field(default_factory=Question)
 
 
 @dataclass(frozen=True)
@@ -117,127 +92,6 @@ class LabelledSample:
     votes: pl.DataFrame
 
 
-def make_frame(
-    scored: ScoredPosts, labels_wanted: int, question: Question, per_cell: int | None = None
-) -> SamplingFrame:
-    """Return the corpus as `labels_wanted` posts are to be drawn from it.
-
-    Args:
-        scored: the corpus.
-        labels_wanted: posts to draw.
-        question: the groups and periods that are asked about later.
-        per_cell: the fewest posts to draw of each group and period; None: they are not drawn apart.
-
-    Raises:
-        InputError: there are no posts.
-    """
-    own = question if per_cell is not None else Question()
-    counts = count_posts(divide(scored, own), len(scored.labels), own)
-    return _cut_frame(scored, counts, labels_wanted, own, per_cell)
-
-
-def draw_from(scored: ScoredPosts, labels_wanted: int, question: Question, per_cell: int | None, seed: int) -> Design:
-    """Draw posts from a corpus as `make_frame` cuts it, nearly always in one stream over it.
-
-    Raises:
-        InputError: there are no posts.
-    """
-    own = question if per_cell is not None else Question()
-    rows = int(scored.frame.select(pl.len()).collect().item())
-    share = min(1.0, _NEAR / max(rows, 1))
-    counts, near = count_and_draw(divide(scored, own), len(scored.labels), own, seed, share)
-    frame = _cut_frame(scored, counts, labels_wanted, own, per_cell)
-    numbers = choose_numbers(frame, labels_wanted, per_cell)
-    return draw_posts(scored, frame, numbers, seed, near)
-
-
-def _cut_frame(
-    scored: ScoredPosts, counts: Counts, labels_wanted: int, own: Question, per_cell: int | None
-) -> SamplingFrame:
-    if not counts.posts.sum():
-        raise InputError(f"{', '.join(scored.names[:3])} holds no post with an answer: there is nothing to draw from.")
-    if not own.keys:
-        return _measure_frame(cut_strata(counts.posts[0], labels_wanted), counts, own)
-    in_cell = counts.posts.sum(axis=(1, 2))
-    wanted = np.maximum(per_cell or 0, np.floor(labels_wanted * in_cell / in_cell.sum()).astype(np.int64))
-    return _measure_frame(cut_cells(counts.posts, counts.cells, wanted), counts, own)
-
-
-def frame_unsure(scored: ScoredPosts, labels_wanted: int) -> tuple[SamplingFrame, Ints]:
-    """Return the corpus cut between posts that the model is sure and unsure of, and how many to draw of each stratum.
-
-    Raises:
-        InputError: there are no posts.
-    """
-    counts = count_posts(divide(scored, Question()), len(scored.labels), Question())
-    histogram = counts.posts[0]
-    if not histogram.sum():
-        raise InputError(f"{', '.join(scored.names[:3])} holds no post with an answer: there is nothing to draw from.")
-    each = -(-labels_wanted // len(histogram))
-    cuts = []
-    for row in histogram:
-        above = row[::-1].cumsum()[::-1]  # posts at least so unsure
-        enough = np.flatnonzero(above >= min(_CHOICE * each, int(row.sum())))
-        cuts.append((int(enough[-1]),) if len(enough) and enough[-1] > 0 and above[enough[-1]] < row.sum() else ())
-    strata = Strata(((None, None),), (tuple(cuts),))
-    frame = _measure_frame(strata, counts, Question())
-    numbers = np.zeros(len(strata), np.int64)
-    last = np.cumsum([len(steps) + 1 for steps in cuts]) - 1  # the most unsure of each label
-    numbers[last] = np.minimum(frame.sizes[last], each)
-    return frame, numbers
-
-
-def choose_numbers(frame: SamplingFrame, labels_wanted: int, per_cell: int | None = None) -> Ints:
-    """Return how many posts to draw of each stratum, int64 (strata,).
-
-    Args:
-        frame: the corpus.
-        labels_wanted: of the whole sheet.
-        per_cell: the fewest of each cell; None: cells are not drawn apart.
-    """
-    if per_cell is None:
-        return allocate(frame.sizes, frame.uncertainty, labels_wanted)
-    found = np.zeros(len(frame.sizes), np.int64)
-    edges = [*frame.strata.firsts, len(frame.sizes)]
-    for first, end in pairwise(edges):
-        own = frame.sizes[first:end]
-        wanted = max(per_cell, int(labels_wanted * own.sum() / frame.sizes.sum()))
-        few = end - first == 1
-        found[first:end] = np.minimum(own, wanted) if few else allocate(own, frame.uncertainty[first:end], wanted)
-    return found
-
-
-def draw_posts(
-    scored: ScoredPosts, frame: SamplingFrame, numbers: Ints, seed: int, near: pl.DataFrame | None = None
-) -> Design:
-    """Draw so many posts of each stratum.
-
-    Args:
-        scored: the corpus.
-        frame: how it is told apart.
-        numbers: posts to draw of each stratum, int64 (strata,).
-        seed: the same seed draws the same posts.
-        near: posts with the smallest random numbers, from `count_and_draw`; None: they are looked for.
-    """
-    chosen = None if near is None else _place(near.lazy(), frame).collect()
-    if chosen is None or (_count_rows(chosen, len(numbers)) < numbers).any():
-        chosen = _find_candidates(scored, frame, numbers, seed, spare=True)
-    if (_count_rows(chosen, len(numbers)) < numbers).any():  # once in many millions of draws
-        chosen = _find_candidates(scored, frame, numbers, seed, spare=False)
-    ranked = chosen.sort("random").with_columns(rank=pl.int_range(pl.len()).over("stratum"))
-    limits = pl.DataFrame({"stratum": np.arange(len(numbers)), "most": numbers})
-    drawn = ranked.join(limits, on="stratum").filter(pl.col("rank") < pl.col("most")).sort("place")
-    names = {f"f{k}": f"p_{label}" for k, label in enumerate(scored.labels)}
-    return Design(
-        drawn.select("place", "stratum", *names).rename(names),
-        frame,
-        scored.labels,
-        seed,
-        scored.bundle,
-        scored.fingerprint,
-    )
-
-
 def write_design(path: Path, design: Design) -> None:
     """Write a design beside its sheet.
 
@@ -264,9 +118,7 @@ def write_design(path: Path, design: Design) -> None:
         "means": design.frame.means.tolist(),
         "uncertainty": design.frame.uncertainty.tolist(),
         "variance": design.frame.variance.tolist(),
-        "by": design.frame.by,
-        "time": design.frame.time,
-        "every": design.frame.every,
+        "question": asdict(design.frame.question),
         "digest": _digest(posts),
     }
     table = posts.to_arrow()
@@ -307,9 +159,7 @@ def read_design(path: Path) -> Design:
             np.array(facts["means"], np.float64),
             np.array(facts["uncertainty"], np.float64),
             np.array(facts["variance"], np.float64),
-            facts["by"],
-            facts["time"],
-            facts["every"],
+            Question(**facts["question"]),
         )
         return Design(
             posts.drop("N_h", "n_h", "weight"),
@@ -345,60 +195,6 @@ def check_design(design: Design, scored: ScoredPosts, path: Path) -> None:
             f"{path} was drawn from another corpus, or one scored by another model, than {scored.names[0]}: give the "
             "scored posts that it was drawn from, in the same order."
         )
-
-
-def _find_candidates(
-    scored: ScoredPosts, frame: SamplingFrame, numbers: Ints, seed: int, *, spare: bool
-) -> pl.DataFrame:
-    """Find posts with small random numbers: of each stratum a few more than are drawn, or all."""
-    share = np.ones(len(numbers))
-    if spare:
-        most = numbers + _SPARE_DEVIATIONS * np.sqrt(numbers) + _SPARE_POSTS
-        share = np.where(numbers > 0, np.minimum(1.0, most / np.maximum(frame.sizes, 1)), 0.0)
-    # The loosest limit first: it spares nearly all posts the question of their stratum.
-    posts = divide(scored, frame.question).with_columns(make_random(seed).alias("random"))
-    placed = _place(posts.filter(pl.col("random") <= find_limit(float(share.max()))), frame)
-    limits = pl.Series([int(each * _LARGEST) for each in share], dtype=pl.UInt64)
-    own = pl.col("stratum").replace_strict(list(range(len(limits))), limits, return_dtype=pl.UInt64)
-    return placed.filter(pl.col("random") <= own).collect(engine="streaming")
-
-
-def _place(posts: pl.LazyFrame, frame: SamplingFrame) -> pl.LazyFrame:
-    """Return place, stratum, random number and probabilities of posts."""
-    own = frame.question
-    renamed = posts.rename({name: f"own_{name}" for name in own.keys})
-    placed = renamed.with_columns(place_strata(frame.strata, own).cast(pl.Int64).alias("stratum"))
-    return placed.select(pl.col(PLACE).cast(pl.Int64).alias("place"), "stratum", "random", "^f[0-9]+$")
-
-
-def _count_rows(chosen: pl.DataFrame, strata: int) -> Ints:
-    return np.bincount(chosen["stratum"].to_numpy(), minlength=strata)
-
-
-def _measure_frame(strata: Strata, counts: Counts, question: Question) -> SamplingFrame:
-    sizes = _add_up(strata, counts, counts.posts)[:, 0].astype(np.int64)
-    posts = np.maximum(sizes, 1)[:, None]
-    return SamplingFrame(
-        strata,
-        sizes,
-        _add_up(strata, counts, counts.p) / posts,
-        _add_up(strata, counts, counts.uncertainty)[:, 0] / posts[:, 0],
-        _add_up(strata, counts, counts.spread) / posts,
-        question.by,
-        question.time,
-        question.every,
-    )
-
-
-def _add_up(strata: Strata, counts: Counts, values: npt.NDArray[Any]) -> Floats:
-    """Add what was counted by cell, label and step up by stratum: float64 (strata, columns)."""
-    cells, labels, steps = counts.posts.shape
-    cell, label, step = (axis.ravel() for axis in np.indices((cells, labels, steps)))
-    stratum = strata.place(label, step, cell if strata != ALL_ALIKE and len(strata.cells) > 1 else None)
-    columns = values.reshape(cells * labels * steps, -1).astype(np.float64)
-    return np.stack(
-        [np.bincount(stratum, columns[:, k], minlength=len(strata)) for k in range(columns.shape[1])], axis=1
-    )
 
 
 def _digest(posts: pl.DataFrame) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,9 +20,32 @@ Scored = Annotated[
     tuple[str, ...],
     argument("The Parquet files or folders that `score` wrote.", metavar="SCORED...", shown=False),
 ]
-By = Annotated[str | None, option(Panel.QUESTION, "A column of groups, such as party or topic.", metavar="C")]
-Time = Annotated[str | None, option(Panel.QUESTION, "A column of dates or times, for shares by period.", metavar="C")]
-Every = Annotated[Literal["day", "week", "month", "quarter", "year"], option(Panel.QUESTION, "The length of a period.")]
+
+
+@dataclass(frozen=True)
+class SheetOptions:
+    """Which labels there are.
+
+    Attributes:
+        labels: labelled sheets; none: there are none.
+        design: their design file; None: the one beside them.
+
+    Raises:
+        UsageError: there is a design without labels.
+    """
+
+    labels: Annotated[
+        tuple[str, ...],
+        option(Panel.LABELS, "Labelled sheets, or what a labelling tool exported.", metavar="SHEET,..."),
+    ] = ()
+    design: Annotated[
+        Path | None,
+        option(Panel.LABELS, "The design file of the sheets.", metavar="FILE", shown="the one beside them"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.design is not None and not self.labels:
+            raise UsageError("--design is the design file of --labels, which were not given.")
 
 
 @dataclass(frozen=True)
@@ -35,7 +58,7 @@ class SampleOptions:
         labels: posts to label.
         margin: label as many as this margin takes, in points, instead of `labels`.
         plan: only say what numbers of labels would give.
-        by, time, every: groups and periods that will be asked about.
+        question: groups and periods that will be asked about.
         per_group: the fewest posts of each of them; None: they are not drawn apart.
         annotators: who labels; none: one person.
         overlap: rows that all of them label.
@@ -73,9 +96,7 @@ class SampleOptions:
         ),
     ] = None
     plan: Annotated[bool, option(Panel.DRAW, "Only show what margin each number of labels gives.")] = False
-    by: By = None
-    time: Time = None
-    every: Every = "month"
+    question: Question = field(default_factory=Question)
     per_group: Annotated[
         int | None,
         option(Panel.DRAW, "Draw at least N posts of each group and period.", metavar="N", bounds=at_least(1)),
@@ -113,7 +134,7 @@ class SampleOptions:
             raise UsageError("No SCORED was given: name the Parquet file that `sentimm score` wrote.")
         if self.output is None and not self.plan:
             raise UsageError("No sheet was named: give one with -o, such as -o sheet.xlsx, or --plan.")
-        if self.per_group is not None and self.by is None and self.time is None:
+        if self.per_group is not None and not self.question.keys:
             raise UsageError("--per-group needs groups or periods: give --by or --time.")
         if self.overlap and len(self.annotators) < 2:
             raise UsageError("--overlap needs several people: name them with --annotators anna,ben.")
@@ -121,11 +142,6 @@ class SampleOptions:
             raise UsageError("--design is the design file of --add, which was not given.")
         if self.add is not None and (self.per_group is not None or self.for_training or self.margin is not None):
             raise UsageError("--add draws in the way of the earlier sheet: give --labels alone with it.")
-
-    @property
-    def question(self) -> Question:
-        """The groups and periods that will be asked about."""
-        return Question(by=self.by, time=self.time, every=self.every)
 
     @property
     def sheet_format(self) -> SheetFormat:
@@ -153,10 +169,8 @@ class SharesOptions:
 
     Attributes:
         inputs: scored posts.
-        labels: labelled sheets; none: no interval can be given.
-        design: their design file; None: the one beside the first.
-        assume: what is assumed where there is no design or no label.
-        by, time, every, where: which posts, and how they are divided.
+        sheets: labelled sheets; without any, no interval can be given.
+        question: which posts, and how they are divided.
         compare: differences between groups or periods.
         simultaneous: intervals that hold together.
         output: the table to write.
@@ -167,20 +181,8 @@ class SharesOptions:
     """
 
     inputs: Scored
-    labels: Annotated[
-        tuple[str, ...],
-        option(Panel.LABELS, "Labelled sheets, or what a labelling tool exported.", metavar="SHEET,..."),
-    ] = ()
-    design: Annotated[
-        Path | None,
-        option(Panel.LABELS, "The design file of the sheets.", metavar="FILE", shown="the one beside the first"),
-    ] = None
-    by: By = None
-    time: Time = None
-    every: Every = "month"
-    where: Annotated[
-        str | None, option(Panel.QUESTION, 'Only posts that meet this condition in SQL: "likes > 10".', metavar="SQL")
-    ] = None
+    sheets: SheetOptions = field(default_factory=SheetOptions)
+    question: Question = field(default_factory=Question)
     compare: Annotated[
         Compare | None,
         option(Panel.QUESTION, "Also give the differences to the first, to the previous, or between all."),
@@ -208,19 +210,12 @@ class SharesOptions:
         check_options(self)
         if not self.inputs:
             raise UsageError("No SCORED was given: name the Parquet file that `sentimm score` wrote.")
-        if self.design is not None and not self.labels:
-            raise UsageError("--design is the design file of --labels, which were not given.")
-        if self.compare is not None and self.by is None and self.time is None:
+        if self.compare is not None and not self.question.keys:
             raise UsageError("--compare needs groups or periods: give --by or --time.")
-        if self.compare is not None and not self.labels:
+        if self.compare is not None and not self.sheets.labels:
             raise UsageError("--compare needs labels: draw a sheet with `sentimm sample`, label it, give --labels.")
         if self.output is not None and self.output.suffix.lower() not in (".parquet", ".csv", ".xlsx"):
             raise UsageError(f"-o {self.output}: choose a name that ends in .parquet, .csv or .xlsx.")
-
-    @property
-    def question(self) -> Question:
-        """Which posts are asked about, and how they are divided."""
-        return Question(self.where, self.by, self.time, self.every)
 
 
 @dataclass(frozen=True)
@@ -230,9 +225,8 @@ class ReportOptions:
     Attributes:
         inputs: scored posts.
         output: the page to write.
-        labels: labelled sheets; none: only what the model says is shown.
-        design: their design file; None: the one beside the first.
-        by, time, every, where: which posts, and how they are divided.
+        sheets: labelled sheets; without any, only what the model says is shown.
+        question: which posts, and how they are divided.
         images: the folder of the posts' images.
         text_column, image_column: columns to use instead of the detected ones.
         title: of the page; None: by the name of the input.
@@ -249,20 +243,8 @@ class ReportOptions:
         Path,
         option(Panel.OUTPUT, "The page to write.", "--output", "-o", metavar="FILE"),
     ] = Path("report.html")
-    labels: Annotated[
-        tuple[str, ...],
-        option(Panel.LABELS, "Labelled sheets, or what a labelling tool exported.", metavar="SHEET,..."),
-    ] = ()
-    design: Annotated[
-        Path | None,
-        option(Panel.LABELS, "The design file of the sheets.", metavar="FILE", shown="the one beside the first"),
-    ] = None
-    by: By = None
-    time: Time = None
-    every: Every = "month"
-    where: Annotated[
-        str | None, option(Panel.QUESTION, 'Only posts that meet this condition in SQL: "likes > 10".', metavar="SQL")
-    ] = None
+    sheets: SheetOptions = field(default_factory=SheetOptions)
+    question: Question = field(default_factory=Question)
     images: Annotated[
         Path | None, option(Panel.OUTPUT, "The folder of the posts' images, or its URL.", metavar="DIR", is_url=True)
     ] = None
@@ -279,12 +261,5 @@ class ReportOptions:
         check_options(self)
         if not self.inputs:
             raise UsageError("No SCORED was given: name the Parquet file that `sentimm score` wrote.")
-        if self.design is not None and not self.labels:
-            raise UsageError("--design is the design file of --labels, which were not given.")
         if self.output.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"-o {self.output}: choose a name that ends in .html.")
-
-    @property
-    def question(self) -> Question:
-        """Which posts are asked about, and how they are divided."""
-        return Question(self.where, self.by, self.time, self.every)

@@ -14,12 +14,10 @@ import polars as pl
 
 from sentimm.corpus.columns import require_column
 from sentimm.errors import ColumnError, InputError, UsageError
-from sentimm.findings.question import PERIODS, Question
+from sentimm.findings.question import PERIODS, Cells, Question
 from sentimm.findings.scored import PLACE, ScoredPosts
 from sentimm.findings.statistics.estimators import LEAST_VARIANCE, Floats, Ints, Population
 from sentimm.findings.statistics.strata import ALL_ALIKE, GRID, Strata
-
-Cells = tuple[tuple[str | None, str | None], ...]
 
 _ALL = Question()
 _FORMATS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y"}
@@ -32,13 +30,10 @@ class Domains:
     Attributes:
         cells: group and period of each, in order.
         counted: posts by predicted label, int64 (cells, labels).
-        has_groups, has_periods: what is asked for.
     """
 
-    cells: tuple[tuple[str | None, str | None], ...]
+    cells: Cells
     counted: Ints
-    has_groups: bool
-    has_periods: bool
 
 
 def divide(scored: ScoredPosts, question: Question, own: Question = _ALL) -> pl.LazyFrame:
@@ -90,7 +85,7 @@ class Counts:
         spread: the sums of p (1 - p), likewise.
     """
 
-    cells: tuple[tuple[str | None, str | None], ...]
+    cells: Cells
     posts: Ints
     uncertainty: Floats
     p: Floats
@@ -273,7 +268,7 @@ def sum_population(
     population = Population(sizes, means, counted, take("p"), take("q"), take("v"))
     by_label = np.zeros((len(cells), labels), np.int64)
     np.add.at(by_label, (number, found["label"].to_numpy()), found["len"].to_numpy())
-    return population, Domains(cells, by_label, question.by is not None, question.time is not None)
+    return population, Domains(cells, by_label)
 
 
 def find_cells(domains: Domains, rows: pl.DataFrame, question: Question) -> Ints:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from sentimm.errors import UsageError
+from sentimm.option_fields import Panel, check_options, option
 
 PERIODS = {"day": "1d", "week": "1w", "month": "1mo", "quarter": "1q", "year": "1y"}  # as polars truncates times
+
+Cells = tuple[tuple[str | None, str | None], ...]  # groups and periods; None: it is not told apart, or not given
 
 
 @dataclass(frozen=True)
@@ -23,16 +26,26 @@ class Question:
         UsageError: there is no such period.
     """
 
-    where: str | None = None
-    by: str | None = None
-    time: str | None = None
-    every: str = "month"
+    where: Annotated[
+        str | None, option(Panel.QUESTION, 'Only posts that meet this condition in SQL: "likes > 10".', metavar="SQL")
+    ] = None
+    by: Annotated[str | None, option(Panel.QUESTION, "A column of groups, such as party or topic.", metavar="C")] = None
+    time: Annotated[
+        str | None, option(Panel.QUESTION, "A column of dates or times, for shares by period.", metavar="C")
+    ] = None
+    every: Annotated[
+        Literal["day", "week", "month", "quarter", "year"], option(Panel.QUESTION, "The length of a period.")
+    ] = "month"
 
     def __post_init__(self) -> None:
-        if self.every not in PERIODS:
-            raise UsageError(f"--every is {self.every!r}, but it must be one of {', '.join(PERIODS)}.")
+        check_options(self)
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The columns of `scored.divide` that tell cells apart: of `group` and `period`."""
+        """The columns of `population.divide` that tell cells apart: of `group` and `period`."""
         return tuple(name for name, asked in (("group", self.by), ("period", self.time)) if asked is not None)
+
+    @property
+    def without_condition(self) -> Question:
+        """The same groups and periods, of all posts."""
+        return Question(by=self.by, time=self.time, every=self.every)

@@ -14,17 +14,8 @@ from sentimm.corpus.chunks import chunk_frame
 from sentimm.corpus.columns import choose_columns, list_used
 from sentimm.corpus.image_lookup import ImageFile
 from sentimm.errors import ColumnError, ImageError, UsageError
-from sentimm.findings.designs import (
-    Design,
-    check_design,
-    choose_numbers,
-    draw_from,
-    draw_posts,
-    frame_unsure,
-    make_frame,
-    read_design,
-    write_design,
-)
+from sentimm.findings.designs import Design, check_design, read_design, write_design
+from sentimm.findings.drawing import choose_numbers, draw_from, draw_posts, frame_unsure, make_frame
 from sentimm.findings.options import SampleOptions
 from sentimm.findings.population import count_posts, divide
 from sentimm.findings.power import Plan, count_labels, find_margin, list_plans, measure_variance

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -16,7 +17,8 @@ from PIL import Image
 
 from sentimm.errors import UsageError
 from sentimm.findings.designs import write_design
-from sentimm.findings.options import ReportOptions, SampleOptions
+from sentimm.findings.options import ReportOptions, SampleOptions, SheetOptions
+from sentimm.findings.question import Question
 from sentimm.findings.report.html import escape, mask
 from sentimm.findings.report.report import write_report
 from sentimm.findings.sampling import draw_sheet
@@ -56,9 +58,20 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pl.DataFrame:
     return scored
 
 
-def make_page(**changes: object) -> str:
-    asked = {"labels": ("sheet.csv",), "by": "<b>group</b>", "images": Path("images"), **changes}
-    write_report(ReportOptions(("scored.parquet",), Path("report.html"), **asked))  # type: ignore[arg-type]
+def make_page(**changes: Any) -> str:
+    """Return the page; `labels`, `by`, `time` and `every` may be among the changes."""
+    labels = changes.pop("labels", ("sheet.csv",))
+    asked = {"by": "<b>group</b>"} | {name: changes.pop(name) for name in ("by", "time", "every") if name in changes}
+    write_report(
+        ReportOptions(
+            ("scored.parquet",),
+            Path("report.html"),
+            SheetOptions(labels),
+            Question(**asked),
+            images=Path("images"),
+            **changes,
+        )
+    )
     return Path("report.html").read_text(encoding="utf-8")
 
 

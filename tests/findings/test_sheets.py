@@ -12,7 +12,7 @@ from PIL import Image
 
 from sentimm.errors import ColumnError, InputError, TableError, UsageError
 from sentimm.findings.designs import Design, check_design, read_design, write_design
-from sentimm.findings.options import SampleOptions
+from sentimm.findings.options import SampleOptions, SheetOptions
 from sentimm.findings.sampling import Sheet, divide_rows, draw_sheet, extend_sheet
 from sentimm.findings.scored import ScoredPosts, open_scored
 from sentimm.findings.sheets.labels import find_design, read_labelled_sample, read_sheets
@@ -167,7 +167,7 @@ def test_prodigy(sheet: Sheet, design: Path, tmp_path: Path) -> None:
     assert {each.label for each in read_json(path)} == {None}
 
 
-def test_several_people_and_their_overlap(sheet: Sheet, design: Path, tmp_path: Path) -> None:
+def test_several_people_and_their_overlap(scored: ScoredPosts, sheet: Sheet, design: Path, tmp_path: Path) -> None:
     own = divide_rows(sheet.rows, 2, 20, seed=1)
     ids = [{row.sheet_id for row in rows} for rows in own]
     assert len(ids[0] & ids[1]) == 20
@@ -175,8 +175,9 @@ def test_several_people_and_their_overlap(sheet: Sheet, design: Path, tmp_path: 
     for name, rows in zip(("anna", "ben"), own, strict=True):
         write_csv(tmp_path / f"sheet.{name}.csv", rows)
         fill_csv(tmp_path / f"sheet.{name}.csv", sheet)
-    sample, labels, found = read_labelled_sample([tmp_path / "sheet.anna.csv", tmp_path / "sheet.ben.csv"])
-    assert found == design
+    sheets = [tmp_path / "sheet.anna.csv", tmp_path / "sheet.ben.csv"]
+    assert find_design(sheets) == design
+    sample, labels = read_labelled_sample(SheetOptions(tuple(map(str, sheets))), scored)
     assert labels.votes["annotator"].unique().sort().to_list() == ["sheet.anna", "sheet.ben"]
     assert len(sample.votes) == len(sheet.design.posts)
     with pytest.raises(UsageError, match="--overlap"):

@@ -9,7 +9,7 @@ from sentimm.findings.options import SampleOptions
 from sentimm.option_fields import Panel, option
 
 
-@options_from(SampleOptions)
+@options_from(SampleOptions, without=("where",))
 def sample(
     options: SampleOptions,
     *,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sentimm import __version__
-from sentimm.findings.designs import Design, check_design, draw_from
+from sentimm.findings.designs import Design
+from sentimm.findings.drawing import draw_from
 from sentimm.findings.estimation import count_corpus, estimate_corpus
 from sentimm.findings.options import ReportOptions
 from sentimm.findings.question import Question
@@ -57,9 +58,8 @@ def make_page(scored: ScoredPosts, options: ReportOptions) -> Page:
         SentimmError: see `write_report`.
     """
     trust, notes = None, tuple[str, ...]()
-    if options.labels:
-        sample, labels, path = read_labelled_sample([Path(name) for name in options.labels], options.design)
-        check_design(sample.design, scored, path)
+    if options.sheets.labels:
+        sample, labels = read_labelled_sample(options.sheets, scored)
         shares, design = estimate_corpus(scored, options.question, sample), sample.design
         trust, notes = measure_trust(sample, labels), (*labels.notes, *shares.notes)
     else:
@@ -68,7 +68,7 @@ def make_page(scored: ScoredPosts, options: ReportOptions) -> Page:
     table = hide_small(shares.table) if options.public else shares.table
     title = options.title or f"Sentiment of {Path(scored.names[0]).name}"
     facts = _list_facts(scored, options)
-    return Page(title, scored.labels, table, bool(options.labels), trust, posts, facts, notes, options.public)
+    return Page(title, scored.labels, table, bool(options.sheets.labels), trust, posts, facts, notes, options.public)
 
 
 def write_figures(folder: Path, page: Page) -> list[Path]:
@@ -96,11 +96,11 @@ def _list_facts(scored: ScoredPosts, options: ReportOptions) -> Facts:
     entries = [("sentimm", __version__), ("model", scored.bundle or "not stated")]
     if not options.public:
         entries += [("scored posts", ", ".join(Path(name).name for name in scored.names[:3]))]
-        entries += (
-            [("labelled sheets", ", ".join(Path(name).name for name in options.labels))] if options.labels else []
-        )
-    for name, value in (("where", options.where), ("groups", options.by), ("times", options.time)):
+        sheets = ", ".join(Path(name).name for name in options.sheets.labels)
+        entries += [("labelled sheets", sheets)] if sheets else []
+    question = options.question
+    for name, value in (("where", question.where), ("groups", question.by), ("times", question.time)):
         if value is not None:
-            entries.append((name, value if name != "times" else f"{value}, by {options.every}"))
+            entries.append((name, value if name != "times" else f"{value}, by {question.every}"))
     entries += [("seed", str(options.seed)), ("fingerprint", (scored.fingerprint or "none")[:16])]
     return Facts(tuple(entries))

@@ -11,7 +11,9 @@ import polars as pl
 
 from sentimm.corpus.labels import NO_LABEL, read_labels
 from sentimm.errors import InputError, UsageError
-from sentimm.findings.designs import SUFFIX, Design, LabelledSample, read_design
+from sentimm.findings.designs import SUFFIX, Design, LabelledSample, check_design, read_design
+from sentimm.findings.options import SheetOptions
+from sentimm.findings.scored import ScoredPosts
 from sentimm.findings.sheets.rows import Judgement
 from sentimm.findings.sheets.spreadsheets import read_csv, read_excel
 from sentimm.findings.sheets.tools import read_json
@@ -111,18 +113,18 @@ def join_labels(design: Design, labels: Labels) -> LabelledSample:
     return LabelledSample(design, votes)
 
 
-def read_labelled_sample(
-    sheets: Sequence[Path], design_path: Path | None = None
-) -> tuple[LabelledSample, Labels, Path]:
-    """Read sheets and their design.
+def read_labelled_sample(options: SheetOptions, scored: ScoredPosts) -> tuple[LabelledSample, Labels]:
+    """Read labelled sheets and their design, which must be of this corpus.
 
     Raises:
-        InputError, ColumnError, TableError, UsageError: see `read_design` and `read_sheets`.
+        InputError, ColumnError, TableError, UsageError: see `read_design`, `check_design` and `read_sheets`.
     """
-    path = find_design(sheets, design_path)
+    sheets = [Path(name) for name in options.labels]
+    path = find_design(sheets, options.design)
     design = read_design(path)
+    check_design(design, scored, path)
     labels = read_sheets(sheets, design)
-    return join_labels(design, labels), labels, path
+    return join_labels(design, labels), labels
 
 
 def read_sheet(path: Path) -> list[Judgement]:

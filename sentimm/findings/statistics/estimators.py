@@ -10,7 +10,7 @@ Indices: h a stratum, d a domain (the group or period that a share is asked for)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -44,6 +44,12 @@ class Population:
     p_squared: Floats
     variance: Floats
 
+    @property
+    def whole(self) -> Population:
+        """The same posts as one domain."""
+        sums = (self.posts, self.p, self.p_squared, self.variance)
+        return Population(self.sizes, self.means, *(each.sum(axis=1, keepdims=True) for each in sums))
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -60,6 +66,15 @@ class Sample:
     domain: Ints
     p: Floats
     y: Floats
+
+    @property
+    def whole(self) -> Sample:
+        """The same posts in one domain, but for those that lie in none."""
+        return replace(self, domain=np.where(self.domain >= 0, 0, -1))
+
+    def count_drawn(self, strata: int) -> Ints:
+        """Return the labelled posts of each stratum, int64 (strata,)."""
+        return np.bincount(self.stratum, minlength=strata).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -78,6 +93,11 @@ class Estimate:
     weighted: Floats
     labels: Ints
     _parts: _Parts
+
+    @property
+    def drawn(self) -> Ints:
+        """Labelled posts of each stratum, int64 (strata,)."""
+        return self._parts.drawn
 
     @property
     def variance(self) -> Floats:
@@ -124,7 +144,7 @@ def estimate_shares(population: Population, sample: Sample, coefficient: float) 
     """
     strata, domains = population.posts.shape
     labels = population.means.shape[1]
-    drawn = np.bincount(sample.stratum, minlength=strata).astype(np.int64)
+    drawn = sample.count_drawn(strata)
     weights = _weigh(population, sample)
     overconfidence = _measure_overconfidence(sample, weights)
     inside = sample.domain >= 0
@@ -205,7 +225,7 @@ def student_quantile(probability: float, freedom: Floats | float) -> Floats:
 
 def _weigh(population: Population, sample: Sample) -> Floats:
     """Return the posts of the corpus that each labelled post stands for, N_h / n_h."""
-    drawn = np.bincount(sample.stratum, minlength=len(population.sizes))
+    drawn = sample.count_drawn(len(population.sizes))
     return np.asarray(population.sizes[sample.stratum] / drawn[sample.stratum])
 
 
