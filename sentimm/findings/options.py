@@ -13,7 +13,7 @@ from sentimm.option_fields import Bounds, Panel, argument, at_least, check_optio
 SheetFormat = Literal["csv", "excel", "label-studio", "doccano", "prodigy"]
 Compare = Literal["first", "previous", "all"]
 
-_SUFFIXES: dict[str, SheetFormat] = {".csv": "csv", ".xlsx": "excel", ".jsonl": "doccano"}
+SHEET_FORMATS: dict[str, SheetFormat] = {".csv": "csv", ".xlsx": "excel", ".jsonl": "doccano"}
 _POINTS = Bounds(above=0, below=50, why="it is half the width of an interval, in points")
 
 Scored = Annotated[
@@ -155,12 +155,12 @@ class SampleOptions:
         suffix = "" if self.output is None else self.output.suffix.lower()
         if not suffix:
             return "label-studio"
-        if suffix not in _SUFFIXES:
+        if suffix not in SHEET_FORMATS:
             raise UsageError(
                 f"-o {self.output}: sheets are .csv, .xlsx or .jsonl files, or a folder for Label Studio; say which "
                 "with --format."
             )
-        return _SUFFIXES[suffix]
+        return SHEET_FORMATS[suffix]
 
 
 @dataclass(frozen=True)

@@ -81,8 +81,7 @@ def run_sample(options: SampleOptions) -> Sampled:
         )
     assert options.output is not None
     sheets, design = name_sheets(options.output, options.annotators), name_design(options.output)
-    for path in sheets:
-        check_replaceable(path)
+    check_replaceable(sheets, design)
     sheet = _choose_draw(scored, options, design)
     parts = [list(sheet.rows)]
     if options.annotators:
@@ -179,11 +178,12 @@ def _make_sheet(scored: ScoredPosts, design: Design, options: SampleOptions, ear
     texts, images = read_contents(scored, places.to_numpy(), options.images, options.text_column, options.image_column)
     contents = _name_contents(texts, images)
     ids = {} if earlier is None else dict(earlier.posts.select("content", "sheet_id").iter_rows())
-    known = set(ids.values())
+    earlier_contents = len(set(ids.values()))
     new = [content for content in dict.fromkeys(contents) if content not in ids]
-    order = np.random.default_rng([options.seed, len(known)]).permutation(len(new))
-    for number, index in enumerate(order, len(known) + 1):
-        ids[new[index]] = f"s{number:04d}"
+    order = np.random.default_rng([options.seed, earlier_contents]).permutation(len(new))
+    draw = _name_draw(contents)
+    for number, index in enumerate(order, earlier_contents + 1):
+        ids[new[index]] = f"{draw}-{number:04d}"
     first = {content: row for row, content in reversed(list(enumerate(contents)))}
     rows = tuple(SheetRow(ids[new[index]], texts[first[new[index]]], images[first[new[index]]]) for index in order)
     origin = [name for name in ("source", "row") if name in scored.columns]
@@ -227,6 +227,12 @@ def read_contents(
     texts: list[str | None] = [text if text and text.strip() else None for text in chunk.texts.to_list()]
     images = [image if isinstance(image, ImageFile) else None for image in chunk.images]
     return texts, images
+
+
+def _name_draw(contents: Sequence[str]) -> str:
+    """Return four letters for these contents, so that no sheet has the ids of another one."""
+    digest = hashlib.sha256("".join(contents).encode()).digest()
+    return "".join("abcdefghijklmnop"[byte % 16] for byte in digest[:4])
 
 
 def _name_contents(texts: Sequence[str | None], images: Sequence[ImageFile | None]) -> list[str]:

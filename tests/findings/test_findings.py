@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from sentimm import findings
 from sentimm.errors import ColumnError, InputError, UsageError
 from sentimm.findings import sample, shares
 from sentimm.findings.population import make_random
@@ -28,6 +29,13 @@ def test_intervals_hold_the_true_shares(scored: pl.DataFrame) -> None:
         assert row["posts"] == 2000
         assert row["labels"] == 400
     assert table.group_by("group").agg(pl.col("share").sum())["share"].to_list() == pytest.approx([1.0] * 4, abs=1e-9)
+
+
+def test_the_functions_stay_functions(scored: pl.DataFrame) -> None:
+    # A module of the same name would take their place in the package once they have been called.
+    for _ in range(2):
+        sheet, design = findings.sample(scored, labels=60)
+        assert len(findings.shares(scored, label_sheet(sheet, scored), design)) == 3
 
 
 def test_intervals_cover_what_they_say() -> None:

@@ -37,11 +37,11 @@ def ask(labels: int) -> SampleOptions:
 
 
 def choose_label(row: SheetRow) -> str:
-    return LABELS[int(row.sheet_id[1:]) % 3]
+    return LABELS[int(row.sheet_id.rpartition("-")[2]) % 3]
 
 
 def agree(path: Path, sheet: Sheet, design: Path) -> bool:
-    """Tell whether the labels that are read are those of `choose_label`."""
+    """Return whether the labels that are read are those of `choose_label`."""
     found = read_sheets([path], read_design(design)).votes
     expected = {row.sheet_id: LABELS.index(choose_label(row)) for row in sheet.rows}
     return dict(found.select("sheet_id", "label").iter_rows()) == expected

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from glob import escape
 from pathlib import Path
 
 from sentimm.errors import SentimmError, UsageError
 from sentimm.findings.designs import SUFFIX
-from sentimm.findings.options import SheetFormat
+from sentimm.findings.options import SHEET_FORMATS, SheetFormat
 from sentimm.findings.sheets.labels import read_sheet
 from sentimm.findings.sheets.rows import SheetRow
 from sentimm.findings.sheets.spreadsheets import write_csv, write_excel
@@ -28,25 +29,24 @@ def name_sheets(sheet: Path, annotators: Sequence[str]) -> list[Path]:
     return [sheet.with_name(f"{stem}.{name}{sheet.suffix}") for name in annotators]
 
 
-def check_replaceable(path: Path) -> None:
-    """Check that a sheet may be written: nothing is there, or a sheet without labels.
+def check_replaceable(sheets: Sequence[Path], design: Path) -> None:
+    """Check that sheets and their design may be written: no sheet there, of whatever format, holds labels.
 
     Raises:
         UsageError: somebody's work is there.
     """
-    if not path.exists():
-        return
-    if path.is_dir():
-        if any(entry.suffix == ".json" and entry.name != "tasks.json" for entry in path.iterdir()):
+    for path in sheets:
+        if path.is_dir() and any(entry.suffix == ".json" and entry.name != "tasks.json" for entry in path.iterdir()):
             raise UsageError(f"{path} holds files that sentimm did not write: name another folder with -o.")
-        return
-    try:
-        judgements = read_sheet(path)
-    except SentimmError:
-        raise UsageError(f"{path} exists and is not a sheet: name another one with -o.") from None
-    labelled = sum(each.label is not None for each in judgements)
-    if labelled:
-        raise UsageError(f"{path} holds {labelled:,} labels, and is not replaced: name another sheet with -o.")
+        if path.is_file() and _count_labels(path) is None:
+            raise UsageError(f"{path} exists and is not a sheet: name another one with -o.")
+    others = sorted(design.parent.glob(f"{escape(design.name.removesuffix(SUFFIX))}.*")) if design.exists() else []
+    for path in dict.fromkeys([*sheets, *others]):
+        if path.is_file() and path.suffix.lower() in SHEET_FORMATS and (labelled := _count_labels(path)):
+            raise UsageError(
+                f"{path} holds {labelled:,} labels, so neither it nor {design.name} is replaced: name another sheet "
+                "with -o."
+            )
 
 
 def write_sheet(
@@ -68,3 +68,11 @@ def write_sheet(
         write_doccano(path, rows)
     else:
         write_prodigy(path, rows, labels)
+
+
+def _count_labels(path: Path) -> int | None:
+    """Count the labels of a sheet; None: it is none."""
+    try:
+        return sum(each.label is not None for each in read_sheet(path))
+    except SentimmError:
+        return None

@@ -61,8 +61,13 @@ def test_a_sheet_with_labels_is_never_replaced(capsys: pytest.CaptureFixture[str
     label("sheet.csv", here, every=7)
     before = Path("sheet.csv").read_bytes()
     code, message = fail(capsys, *command)
-    assert (code, "is not replaced: name another sheet with -o." in message) == (2, True)
+    assert (code, "name another sheet with -o." in message) == (2, True)
     assert Path("sheet.csv").read_bytes() == before
+    design = Path("sheet.design.parquet").read_bytes()
+    for others in (("-o", "sheet.jsonl"), ("-o", "sheet"), ("-o", "sheet.csv", "--annotators", "anna,ben")):
+        code, message = fail(capsys, "sample", "scored.parquet", "--labels", 20, *others)  # with the same design file
+        assert (code, "sheet.design.parquet is replaced" in message) == (2, True)
+        assert Path("sheet.design.parquet").read_bytes() == design
     Path("notes.csv").write_text("my notes\n", encoding="utf-8")
     assert fail(capsys, *command[:-1], "notes.csv")[0] == 2
     assert Path("notes.csv").read_text(encoding="utf-8") == "my notes\n"
@@ -78,6 +83,28 @@ def test_a_sheet_grows(capsys: pytest.CaptureFixture[str], here: pl.DataFrame) -
     assert both.code == 0, both.err
     assert json.loads(both.out)["shares"][0]["labels"] >= 155
     assert fail(capsys, "sample", "scored.parquet", "--add", "first.csv", "-o", "first.csv")[0] == 2
+
+
+def test_labels_of_another_draw_are_refused(capsys: pytest.CaptureFixture[str], here: pl.DataFrame) -> None:
+    assert run(capsys, "sample", "scored.parquet", "--labels", 60, "-o", "sheet.csv").code == 0
+    label("sheet.csv", here)
+    Path("sheet.csv").rename("of-a-colleague.csv")
+    assert run(capsys, "sample", "scored.parquet", "--labels", 60, "--seed", 2, "-o", "sheet.csv").code == 0
+    arguments = ("--labels", "of-a-colleague.csv", "--design", "sheet.design.parquet")
+    code, message = fail(capsys, "shares", "scored.parquet", *arguments)
+    assert (code, "not in its design" in message) == (2, True)
+
+
+def test_a_sheet_of_another_corpus_is_refused_though_another_program_wrote_it(
+    capsys: pytest.CaptureFixture[str], here: pl.DataFrame
+) -> None:
+    assert run(capsys, "sample", "scored.parquet", "--labels", 60, "-o", "sheet.csv").code == 0
+    label("sheet.csv", here)
+    here.reverse().write_parquet("sorted.parquet")
+    here.head(500).write_parquet("part.parquet")
+    for other in ("sorted.parquet", "part.parquet"):
+        code, message = fail(capsys, "shares", other, "--labels", "sheet.csv")
+        assert (code, "another corpus" in message) == (2, True)
 
 
 def test_a_plan_writes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

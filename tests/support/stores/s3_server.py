@@ -28,7 +28,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -138,8 +138,12 @@ class S3Server:
         return int(self._say({"do": "list", "bucket": BUCKET, "prefix": ""})["unfinished"])
 
     def copy(self) -> dict[str, bytes]:
-        """Return the content of each key of the bucket."""
-        return {key: self.read(key) for key in self.list_keys()}
+        """Return the content of each key of the bucket; other threads may be removing some of them meanwhile."""
+        content = {}
+        for key in self.list_keys():
+            with suppress(FileNotFoundError):
+                content[key] = self.read(key)
+        return content
 
     def restore(self, content: dict[str, bytes]) -> None:
         """Make the bucket what `copy` returned."""
