@@ -3,7 +3,7 @@
 Results: docs/contributing/reliability.md.
 
 python benchmarks/soak.py                      1,000,000 posts through a tiny bundle
-python benchmarks/soak.py --default            50,000 posts through the built-in model
+python benchmarks/soak.py --default            50,000 posts through the default model
 
 Every second post has an image; 5% of the images are broken, 2% of the records are no rows.
 """
@@ -30,7 +30,7 @@ from tests.support.tiny.bundles import make_bundle
 def main() -> None:
     """Print how the jobs went."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--default", action="store_true", help="the built-in model instead of a tiny one")
+    parser.add_argument("--default", action="store_true", help="the default model instead of a tiny one")
     parser.add_argument("--rows", type=int)
     parser.add_argument("--images", type=int)
     parser.add_argument("--kills", type=int, default=10)

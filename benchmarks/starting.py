@@ -2,7 +2,7 @@
 
 python benchmarks/starting.py TABLE --images FOLDER
 
-The runs alternate, and the median counts. TABLE gives the 10 posts, scored by the built-in model.
+The runs alternate, and the median counts. TABLE gives the 10 posts, scored by the default model.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ BundleFolder = Annotated[
         Panel.RUNNING,
         "The folder of a bundle, or its URL.",
         metavar="BUNDLE",
-        shown="the built-in model",
+        shown="the default model",
         is_url=True,
     ),
 ]
@@ -83,7 +83,7 @@ class CorpusOptions:
         infer_types: give columns of text formats the types that all their values survive.
         limit: read the first `limit` posts only.
         only: use this modality alone.
-        allow_missing: go on where no post finds its image.
+        allow_missing: score even if no post's image is found.
         columns: the input columns to keep in the output; None: all.
         prefix: goes before the names of all columns that are added.
 
@@ -125,7 +125,7 @@ class ScoreOptions:
         inputs: files, globs and folders of posts; "-" is NDJSON from standard input.
         corpus: how to read them.
         output: the Parquet file or folder to write; None: named after the input, in the working directory.
-        model: the bundle's folder; None: the built-in one.
+        model: the bundle's folder; None: the default one.
         device, precision: what to run on ("auto" chooses).
         threads: threads of the model; None: OMP_NUM_THREADS, else as many as the CPUs that this process may use.
         batch_size: texts or images in a batch; None: the engine's choice; "auto": what is fastest in a trial.
@@ -255,7 +255,7 @@ class EvaluateOptions:
         corpus: how to read them.
         without_seen: a table whose posts are left out.
         seen_images: the folder of its images; None: that of the inputs.
-        model: the bundle's folder; None: the built-in one, or the answers that are in the table.
+        model: the bundle's folder; None: the default one, or the answers that are in the table.
         device, precision, threads, batch_size: as in `ScoreOptions`.
 
     Raises:

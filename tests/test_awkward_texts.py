@@ -119,7 +119,7 @@ def test_entities_of_absurd_numbers_are_no_characters(text: str, expected: str) 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path) -> Path:
-    """A working directory where the built-in model is the tiny one."""
+    """A working directory where the default model is the tiny one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sentimm.bundle.bundle.default_bundle_path", lambda: tiny_bundle)
     return tmp_path

@@ -143,7 +143,7 @@ def _sentimm(
 ) -> None:
     """Label social-media posts, text and image together, as negative, neutral or positive.
 
-    `sentimm score tweets.csv --images folder/` labels a table of posts with the built-in model.
+    `sentimm score tweets.csv --images folder/` labels a table of posts with the default model.
     """
 
 

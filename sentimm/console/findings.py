@@ -92,7 +92,7 @@ def print_report(found: Report, *, as_json: bool = False) -> None:
         print_json(found.to_json())
         return
     console = make_console(sys.stdout)
-    console.print(make_line(f"Written to {found.page} ({found.bytes / 1e6:.1f} MB)"), soft_wrap=True)
+    console.print(make_line(f"Written to {found.page} ({found.bytes / 1e3:,.0f} kB)"), soft_wrap=True)
     if found.figures:
         folder = found.figures[0].parent
         console.print(make_line(f"Figures in {folder}: {len(found.figures) // 2}, as SVG and CSV"), soft_wrap=True)

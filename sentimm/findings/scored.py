@@ -141,8 +141,10 @@ def _read_facts(path: Path) -> _Facts:
             footer = pq.read_metadata(file)
     except FileNotFoundError as error:
         raise InputError(f"There is no file {path}.") from error
+    except pa.ArrowInvalid as error:
+        raise TableError(f"{path} is no Parquet file: name the one that `sentimm score` wrote.") from error
     except (OSError, pa.ArrowException) as error:
-        raise TableError(f"{path} can't be read as Parquet: {error}.") from error
+        raise TableError(f"{path} can't be read: {error}.") from error
     schema = footer.schema.to_arrow_schema()
     metadata = {
         name.removeprefix(_METADATA).decode(): value.decode()

@@ -117,7 +117,8 @@ def tabulate_estimate(
             else:
                 share, margin, variance = (float(each[d, k]) for each in (found.share, margins, found.variance))
                 gain = float(alone.variance[d, k]) / variance if variance > 0 else None
-                row |= {"share": share, "low": max(0.0, share - margin), "high": min(1.0, share + margin)}
+                ends = share, share - margin, share + margin  # where a correction is large, even a share is below 0
+                row |= zip(("share", "low", "high"), (min(1.0, max(0.0, end)) for end in ends), strict=True)
                 row["n_effective"] = None if gain is None else float(found.labels[d]) * gain
             rows.append(row)
     return pl.DataFrame(rows, schema=_SCHEMA)

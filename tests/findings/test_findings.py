@@ -111,6 +111,16 @@ def test_without_labels_no_interval_is_given(scored: pl.DataFrame) -> None:
     assert dict(table.select("label", "share_counted").head(3).iter_rows()) == pytest.approx(counted)
 
 
+def test_no_share_is_below_0(scored: pl.DataFrame) -> None:
+    # A model that sees 10% of a label that no post has: the correction may take more than that away.
+    none = scored.with_columns(p_positive=0.1, truth=pl.lit("negative"))
+    for seed in range(5):
+        sheet, design = sample(none, labels=60, seed=seed)
+        table = shares(none, label_sheet(sheet, none), design)
+        assert table.select(pl.all_horizontal(pl.col("low", "share", "high").is_between(0, 1))).to_series().all()
+        assert (table["low"] <= table["high"]).all()
+
+
 def test_a_group_with_few_labels_has_no_interval() -> None:
     scored = make_scored(2000).with_columns(party=pl.when(pl.col("id") < 20).then(pl.lit("rare")).otherwise("party"))
     sheet, design = sample(scored, labels=100)

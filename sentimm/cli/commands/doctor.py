@@ -12,7 +12,7 @@ def doctor(
 ) -> None:
     """Check whether scoring works here, and whether a GPU can be used.
 
-    Scores a post with the built-in model to be sure; the exit code is 0 when that works, else 1.
+    Scores a post with the default model to be sure; the exit code is 0 when that works, else 1.
 
     Example: sentimm doctor
     """

@@ -1,4 +1,4 @@
-"""`sentimm evaluate`: answers held against labels."""
+"""`sentimm evaluate`: how good a model's answers are."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ def info(
     bundle: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[BUNDLE]", help="The bundle's folder.", show_default="the built-in model", parser=parse_location
+            metavar="[BUNDLE]", help="The bundle's folder.", show_default="the default model", parser=parse_location
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

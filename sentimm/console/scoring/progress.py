@@ -89,8 +89,8 @@ class ScoreConsole:
         match event:
             case ModelReady():
                 self._model = event
-                source = "the built-in model" if event.embedded else "the model"
-                self._say(f"Scoring with {source} {event.name}. {event.note}")
+                model = "the default model" if event.embedded else f"the model {event.name}"
+                self._say(f"Scoring with {model}. {event.note}")
             case BatchesChosen(sizes, kept):
                 self._say(_describe_batches(sizes, kept))
             case SurveyProgress(rows):

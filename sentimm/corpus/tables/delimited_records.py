@@ -2,7 +2,7 @@
 
 A quote that opens a field and is never closed would swallow all records up to the next quote, in any reader. Here
 quotes are checked before a block is parsed: a quoted field that is followed by something else than a delimiter, or
-that is not closed, makes its line an unreadable record, and reading goes on with the next line.
+that is not closed, makes its line an unreadable record, and reading resumes at the next line.
 """
 
 from __future__ import annotations

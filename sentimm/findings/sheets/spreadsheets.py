@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from sentimm.storage.atomic import commit_file
 
 if TYPE_CHECKING:
     import polars as pl
+    import xlsxwriter
 
 COLUMNS = ("sheet_id", "text", "image", "label", "unsure", "comment")
 
@@ -43,38 +45,32 @@ def write_excel(path: Path, rows: Sequence[SheetRow], labels: Sequence[str]) -> 
         MissingExtraError: xlsxwriter is not installed.
         OutputError: it can't be written.
     """
-    try:
-        import xlsxwriter
-    except ImportError as error:
-        raise _needs_excel("written") from error
-    with commit_file(path) as temporary:
-        settings = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-        with xlsxwriter.Workbook(str(temporary), settings) as book:
-            sheet = book.add_worksheet("posts")
-            header = book.add_format({"bold": True, "bottom": 1})
-            body = book.add_format({"text_wrap": True, "valign": "top", "num_format": "@"})
-            for column, name in enumerate(COLUMNS):
-                sheet.write_string(0, column, name, header)
-            sheet.freeze_panes(1, 1)
-            for column, width in enumerate((10, 70, 24, 12, 8, 30)):
-                sheet.set_column(column, column, width, body)
-            for number, row in enumerate(rows, 1):
-                sheet.write_string(number, 0, row.sheet_id, body)
-                sheet.write_string(number, 1, (row.text or "")[:_MOST_CHARS], body)
-                picture = None if row.image is None else make_thumbnail(row.image, _IMAGE_PIXELS)
-                if picture is not None:
-                    sheet.set_row_pixels(number, _ROW_PIXELS)
-                    sheet.insert_image(
-                        number,
-                        2,
-                        f"{row.sheet_id}.jpg",
-                        {"image_data": io.BytesIO(picture), "object_position": 2, "x_offset": 2, "y_offset": 2},
-                    )
-            last = max(1, len(rows))
-            sheet.data_validation(
-                1, 3, last, 3, {"validate": "list", "source": list(labels), "error_message": "Choose a label."}
-            )
-            sheet.data_validation(1, 4, last, 4, {"validate": "list", "source": ["x"]})
+    with _open_workbook(path) as book:
+        sheet = book.add_worksheet("posts")
+        header = book.add_format({"bold": True, "bottom": 1})
+        body = book.add_format({"text_wrap": True, "valign": "top", "num_format": "@"})
+        for column, name in enumerate(COLUMNS):
+            sheet.write_string(0, column, name, header)
+        sheet.freeze_panes(1, 1)
+        for column, width in enumerate((10, 70, 24, 12, 8, 30)):
+            sheet.set_column(column, column, width, body)
+        for number, row in enumerate(rows, 1):
+            sheet.write_string(number, 0, row.sheet_id, body)
+            sheet.write_string(number, 1, (row.text or "")[:_MOST_CHARS], body)
+            picture = None if row.image is None else make_thumbnail(row.image, _IMAGE_PIXELS)
+            if picture is not None:
+                sheet.set_row_pixels(number, _ROW_PIXELS)
+                sheet.insert_image(
+                    number,
+                    2,
+                    f"{row.sheet_id}.jpg",
+                    {"image_data": io.BytesIO(picture), "object_position": 2, "x_offset": 2, "y_offset": 2},
+                )
+        last = max(1, len(rows))
+        sheet.data_validation(
+            1, 3, last, 3, {"validate": "list", "source": list(labels), "error_message": "Choose a label."}
+        )
+        sheet.data_validation(1, 4, last, 4, {"validate": "list", "source": ["x"]})
 
 
 def write_workbook(path: Path, tables: Mapping[str, pl.DataFrame]) -> None:
@@ -84,15 +80,9 @@ def write_workbook(path: Path, tables: Mapping[str, pl.DataFrame]) -> None:
         MissingExtraError: xlsxwriter is not installed.
         OutputError: it can't be written.
     """
-    try:
-        import xlsxwriter
-    except ImportError as error:
-        raise _needs_excel("written") from error
-    with commit_file(path) as temporary:
-        settings = {"strings_to_formulas": False, "strings_to_urls": False}
-        with xlsxwriter.Workbook(str(temporary), settings) as book:
-            for name, table in tables.items():
-                table.write_excel(book, name, autofit=True)
+    with _open_workbook(path) as book:
+        for name, table in tables.items():
+            table.write_excel(book, name, autofit=True)
 
 
 def read_csv(path: Path) -> list[Judgement]:
@@ -167,6 +157,18 @@ def read_rows(rows: Sequence[Mapping[str, object]], columns: Sequence[str], path
             unsure = read(row, "unsure").lower() not in ("", "0", "no", "false", "nein", "non")
             found.append(Judgement(sheet_id, label or None, annotator or None, unsure, read(row, "comment")))
     return found
+
+
+@contextmanager
+def _open_workbook(path: Path) -> Iterator[xlsxwriter.Workbook]:
+    """Yield a workbook that takes no text for a formula, a link or a number; it is written at the end."""
+    try:
+        import xlsxwriter
+    except ImportError as error:
+        raise _needs_excel("written") from error
+    settings = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    with commit_file(path) as temporary, xlsxwriter.Workbook(str(temporary), settings) as book:
+        yield book
 
 
 def _disarm(cell: str) -> str:

@@ -19,7 +19,7 @@ from sentimm.scoring.pipeline.chunk_scorer import Encodings
 from sentimm.storage import is_remote
 from sentimm.storage.atomic import commit_file, remove_file
 
-_CLUSTER_ROWS = 3072  # of a part: 30 seconds of work for one core with the built-in model
+_CLUSTER_ROWS = 3072  # of a part: 30 seconds of work for one core with the default model
 _FEWEST_ROWS = 256
 _PARTS_PER_WORKER = 4  # at least, that all of them end at about the same time
 

@@ -161,7 +161,7 @@ class ChunkScorer:
         return list(slice_indices(np.lexsort((plan.text_of, plan.image_of)), size))
 
     def _begin(self, plan: Plan, posts: Indices, share: float) -> Unit:
-        """Prepare the texts that `posts` have, and hand the workers what there is to encode."""
+        """Prepare the texts that `posts` have, and submit them to the encoders."""
         self._units += 1
         unit = Unit(self._units, plan, posts, share)
         tasks = _interleave([stage.plan_tasks(unit) for stage in (self._texts, self._images) if stage is not None])

@@ -23,7 +23,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def built_in(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path) -> None:
-    """The built-in model is the tiny one."""
+    """The default model is the tiny one."""
     monkeypatch.setattr("sentimm.bundle.bundle.default_bundle_path", lambda: tiny_bundle)
 
 

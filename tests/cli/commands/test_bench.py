@@ -22,7 +22,7 @@ def here(tmp_path, monkeypatch, tiny_bundle) -> Path:
 
 def test_a_table_tells_the_stages_the_limit_and_the_bottleneck(capsys, here):
     code, out, err = run(capsys, "bench", "posts.csv", "--images", "images")
-    assert code == 0 and "Scoring with the built-in model tiny." in err
+    assert code == 0 and "Scoring with the default model." in err
     for stage in ("preparing texts", "text graph", "decoding images", "image graph", "fusion graph", "writing"):
         assert stage in out
     assert out.startswith("64 posts, from posts.csv. On the CPU in fp32")

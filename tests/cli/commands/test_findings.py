@@ -107,6 +107,14 @@ def test_a_sheet_of_another_corpus_is_refused_though_another_program_wrote_it(
         assert (code, "another corpus" in message) == (2, True)
 
 
+def test_a_table_that_was_not_scored_is_a_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "posts.csv").write_text("text\nhello\n", encoding="utf-8")
+    assert fail(capsys, "shares", "posts.csv") == (
+        1,
+        "posts.csv is no Parquet file: name the one that `sentimm score` wrote.",
+    )
+
+
 def test_a_plan_writes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     planned = run(capsys, "sample", "scored.parquet", "--plan", "--by", "party")
     assert planned.code == 0, planned.err

@@ -32,7 +32,7 @@ def test_the_users_command_writes_the_scored_table_beside(capsys, here):
     assert sorted(path.name for path in here.iterdir()) == [
         *("images", "posts.csv", "posts.scored.parquet", "posts.scored.parquet.problems.csv")
     ]
-    assert err.splitlines()[0].startswith("Scoring with the built-in model tiny. On the CPU in fp32")
+    assert err.splitlines()[0].startswith("Scoring with the default model. On the CPU in fp32")
     assert "posts.csv: 16 posts, 10 with text, 8 of 12 images found." in err
     assert "Written to posts.scored.parquet" in out
 
