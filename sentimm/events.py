@@ -57,9 +57,12 @@ class PostsStaged:
 
 @dataclass(frozen=True)
 class JobStarted:
-    """Scoring starts; `done` of `rows` posts are there from an earlier attempt, `damaged` of its parts are useless."""
+    """Scoring starts; `done` of `rows` posts are there from an earlier attempt, `damaged` of its parts are useless.
 
-    output: Path
+    `output` is None where the answers are not written.
+    """
+
+    output: Path | None
     rows: int
     done: int
     damaged: int = 0

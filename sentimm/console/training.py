@@ -11,10 +11,10 @@ from rich.table import Table
 
 from sentimm.console.terminal import make_console, printable
 from sentimm.training.events import (
-    BatchTrained,
     EpochTrained,
     FeaturesExtracted,
     PostsLoaded,
+    StepTrained,
     StoppedEarly,
     TeacherScored,
     ThumbnailsMade,
@@ -57,9 +57,9 @@ class TrainingConsole:
             self.advance("thumbnails", event.done, event.total)
         elif isinstance(event, TeacherScored):
             self.advance("teacher", event.done, event.total)
-        elif isinstance(event, BatchTrained):
+        elif isinstance(event, StepTrained):
             stage = f"epoch {event.epoch}/{event.epochs}"
-            self.advance(stage, event.batch, event.batches, f"loss {event.loss:.3f}")
+            self.advance(stage, event.step, event.steps, f"loss {event.loss:.3f}")
         elif isinstance(event, StoppedEarly):
             self._console.print(f"Stopping after epoch {event.epoch}: no improvement {_describe_stale(event.stale)}.")
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -124,7 +123,7 @@ def _assess_model(options: EvaluateOptions, tell: Listener) -> Assessment:
     parts = []
     views = needs_views(bundle, corpus.kinds)
     with _open_seen(options) as seen, ChunkScorer(bundle, engine, views=views) as scorer:
-        tell(JobStarted(Path(), survey.rows, 0))
+        tell(JobStarted(None, survey.rows, 0))
         for posts in corpus.read(seen):
             parts.append(answer_posts(scorer, bundle, posts, _tell_share(tell, posts.chunk.start, posts.chunk.rows)))
     return _conclude(options, bundle.name, bundle.labels, join_answers(parts), corpus.left_out, survey.notes)

@@ -53,13 +53,13 @@ class TeacherScored:
 
 
 @dataclass(frozen=True)
-class BatchTrained:
-    """Batch `batch` of `batches` of an epoch (both from 1) is done; `loss` is the epoch's mean so far."""
+class StepTrained:
+    """Step `step` of `steps` of an epoch (both from 1) is done; `loss` is the epoch's mean so far."""
 
     epoch: int
     epochs: int
-    batch: int
-    batches: int
+    step: int
+    steps: int
     posts: int
     loss: float
 
@@ -108,7 +108,7 @@ class ImagesHashed:
 
 
 TrainingEvent = (
-    StoppedEarly | PostsLoaded | FeaturesExtracted | ThumbnailsMade | TeacherScored | BatchTrained | EpochTrained
+    StoppedEarly | PostsLoaded | FeaturesExtracted | ThumbnailsMade | TeacherScored | StepTrained | EpochTrained
 )
 TrainingListener = Callable[[TrainingEvent], None]
 ComparisonEvent = ComparedRun | ImagesHashed | TrainingEvent

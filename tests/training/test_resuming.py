@@ -25,12 +25,12 @@ STEPS = 5  # of an epoch of the tiny corpus
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
-from sentimm.training.events import BatchTrained
+from sentimm.training.events import StepTrained
 from sentimm.training.options import TrainOptions
 from sentimm.training.train import start_run
 
 def tell(event):
-    if isinstance(event, BatchTrained) and (event.epoch, event.batch) == (2, 4):
+    if isinstance(event, StepTrained) and (event.epoch, event.step) == (2, 4):
         os.kill(os.getpid(), signal.SIGKILL)
 
 start_run(TrainOptions.from_plain(json.loads(sys.argv[1])), Path(sys.argv[2]), tell)

@@ -8,7 +8,7 @@ import typer
 
 from sentimm.cli.options_from import options_from
 from sentimm.option_fields import Panel, option
-from sentimm.training.options import CompareOptions
+from sentimm.training.comparison.options import CompareOptions
 
 
 @options_from(

@@ -21,6 +21,7 @@ from sentimm.training.comparison.folder import (
     is_done,
     write_results,
 )
+from sentimm.training.comparison.options import CompareOptions
 from sentimm.training.comparison.plan import Cell, adapt_options, check_models, list_cells
 from sentimm.training.comparison.results import (
     Comparison,
@@ -35,7 +36,7 @@ from sentimm.training.data.prepare import TrainingData, check_posts, load_tables
 from sentimm.training.events import ComparedRun, ComparisonListener, ImagesHashed
 from sentimm.training.learning.validation import count_confusion
 from sentimm.training.model import load_model
-from sentimm.training.options import CompareOptions, TrainOptions
+from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run, Weights, is_run, open_run
 from sentimm.training.train import resume_run, start_run
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from sentimm.errors import UsageError
 from sentimm.models.sentiment_model import FUSIONS
+from sentimm.training.comparison.options import CompareOptions
 from sentimm.training.model import check_options
-from sentimm.training.options import CompareOptions, TrainOptions
+from sentimm.training.options import TrainOptions
 
 _BOTH = {"text", "image"}
 

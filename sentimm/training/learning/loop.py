@@ -20,7 +20,7 @@ from sentimm.models.sentiment_model import SentimentModel
 from sentimm.storage.atomic import remove_file, write_file
 from sentimm.training.data.batches import Batch
 from sentimm.training.data.prepare import Batchers
-from sentimm.training.events import BatchTrained, EpochTrained, StoppedEarly, TrainingListener
+from sentimm.training.events import EpochTrained, StepTrained, StoppedEarly, TrainingListener
 from sentimm.training.learning.averaged_weights import AveragedWeights
 from sentimm.training.learning.curves import draw_run
 from sentimm.training.learning.objective import Objective
@@ -130,7 +130,7 @@ class TrainingLoop:
                     "--learning-rate."
                 )
             epochs, mean = self.options.epochs, self.sums["loss"] / self.step
-            self.tell(BatchTrained(self.epoch, epochs, self.step, len(plan), len(rows), mean))
+            self.tell(StepTrained(self.epoch, epochs, self.step, len(plan), len(rows), mean))
             if should_stop or time.monotonic() - self._saved_s >= self.options.save_every_s:
                 self._save_state()
             if should_stop:

@@ -10,11 +10,12 @@ import pytest
 
 from sentimm.errors import InputError, JobConflictError, OutputError, UsageError
 from sentimm.training.comparison.compare import compare_models
+from sentimm.training.comparison.options import CompareOptions
 from sentimm.training.comparison.results import Comparison
 from sentimm.training.comparison.seen import flag_seen, hash_images
 from sentimm.training.data.posts import load_posts
-from sentimm.training.events import BatchTrained, ComparedRun, ComparisonEvent, FeaturesExtracted
-from sentimm.training.options import CompareOptions, TrainOptions
+from sentimm.training.events import ComparedRun, ComparisonEvent, FeaturesExtracted, StepTrained
+from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import TrainingStopped, open_run
 from sentimm.training.train import resume_run
 from tests.support.tiny.models import IMAGE_SIZE
@@ -122,7 +123,7 @@ def test_finished_runs_stay_and_models_and_seeds_may_change(
 ) -> None:
     events: list[ComparisonEvent] = []
     fewer = compare_models(replace(compared, models=("cmac",)), events.append)
-    assert not any(isinstance(event, BatchTrained) for event in events)
+    assert not any(isinstance(event, StepTrained) for event in events)
     ote, cmac, resnet = whole[0].models
     assert (fewer.models, fewer.done, fewer.planned) == ((cmac, ote, resnet), 2, 2)
     run = compared.folder / "runs" / "cmac-seed1-fold1"
