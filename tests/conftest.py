@@ -31,6 +31,11 @@ def pytest_report_to_serializable() -> Generator[None, Any, Any]:
     return make_printable((yield))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the file that takes by far the longest first: at the end, it would run alone in one of the processes."""
+    items.sort(key=lambda item: item.path.name != "test_ray_cluster.py")
+
+
 def make_printable(value: Any) -> Any:
     """Replace what UTF-8 can't hold in all strings of a report."""
     if isinstance(value, str):
