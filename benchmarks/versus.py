@@ -3,6 +3,7 @@
 python benchmarks/copies.py DATA/mvsa_single/val.csv --images DATA/mvsa_single/images -o FOLDER
 sentimm export WORK/default --weights last --precision fp32 -o FP32
 python benchmarks/versus.py FOLDER --run WORK/default --bundle FP32 --json versus.json
+python benchmarks/versus.py FOLDER --only version --checkout ../before --rounds 7  # another version
 
 Ours is the whole command over all rows, start and survey and output included, once with distinct posts and once with
 the repeats left in. Theirs are measured on the first rows, as many as `--seconds` are enough for, without start.
@@ -27,19 +28,24 @@ EXPECTED = {"plain": 17, "careful": 50, "onnx": 50, "pipeline": 170, "paper": 3}
 MOST = 8000
 
 
-def score(table: Path, *options: str) -> dict[str, Any]:
-    """Run `sentimm score`; posts/s of the whole command."""
+def score(table: Path, *options: str, checkout: Path | None = None) -> dict[str, Any]:
+    """Run `sentimm score`, of another version's checkout where one is given; posts/s of the whole command."""
+    paths = {} if checkout is None else {"PYTHONPATH": str(checkout.absolute())}
     with tempfile.TemporaryDirectory() as folder:
-        command = ["sentimm", "score", str(table), *options, "-o", f"{folder}/scored.parquet", "--json"]
+        command = [sys.executable, "-P", "-m", "sentimm", "score", str(table), *options]
+        command += ["-o", f"{folder}/scored.parquet", "--json"]
         began = time.perf_counter()
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | paths)
         seconds = time.perf_counter() - began
     rows = json.loads(done.stdout)["rows"]
     return {"posts": rows, "seconds": seconds, "posts_per_second": rows / seconds}
 
 
 def run_alternative(way: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Run one of the alternatives on the first rows."""
+    """Run one of the alternatives on the first rows; `version` is that of the other checkout, on all of them."""
+    if way == "version":
+        images = ("--images", str(options.folder / "images"))
+        return score(options.folder / "distinct.csv", *images, checkout=options.checkout)
     posts = min(MOST, int(EXPECTED[way] * options.seconds))
     command = [sys.executable, str(ALTERNATIVES), way, str(options.folder / "distinct.csv"), "--posts", str(posts)]
     command += ["--run", str(options.run), "--bundle", str(options.bundle)]
@@ -60,13 +66,19 @@ def main() -> None:
     """Print a line for each run, and then the ratios."""
     parser = argparse.ArgumentParser(description="Compare `sentimm score` with what people would write instead.")
     parser.add_argument("folder", type=Path, help="what copies.py wrote")
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--bundle", type=Path, required=True, help="the same weights, exported in fp32")
-    parser.add_argument("--only", default=",".join(EXPECTED), help="which alternatives")
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--bundle", type=Path, help="the same weights, exported in fp32")
+    parser.add_argument("--only", default=",".join(EXPECTED), help="which alternatives; version: that of --checkout")
+    parser.add_argument("--checkout", type=Path, help="of another version of sentimm")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=30.0, help="of each alternative, about")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    ways = options.only.split(",")
+    if "version" in ways and options.checkout is None:
+        parser.error("--only version needs --checkout")
+    if set(ways) - {"version"} and None in (options.run, options.bundle):
+        parser.error("give --run and --bundle")
     images = ("--images", str(options.folder / "images"))
     runs: dict[str, list[dict[str, Any]]] = {}
     vnni = has_vnni()
@@ -81,13 +93,13 @@ def main() -> None:
         note("sentimm", score(options.folder / "distinct.csv", *images))
         note("sentimm, repeats left in", score(options.folder / "repeats.csv", *images))
         note("sentimm, text only", score(options.folder / "distinct.csv"))
-        for way in options.only.split(","):
+        for way in ways:
             note(way, run_alternative(way, options))
     rates = {name: statistics.median(run["posts_per_second"] for run in found) for name, found in runs.items()}
     print(f"\nrepeats left in against distinct: {rates['sentimm, repeats left in'] / rates['sentimm']:.1f} times")
-    for way in options.only.split(","):
+    for way in ways:
         ours = rates["sentimm, text only" if way == "pipeline" else "sentimm"]
-        print(f"against {way}: {ours / rates[way]:.1f} times")
+        print(f"against {way}: {ours / rates[way]:.3g} times")
     if options.json:
         options.json.write_text(json.dumps({"cores": os.cpu_count(), "avx512_vnni": vnni, "runs": runs}, indent=1))
 

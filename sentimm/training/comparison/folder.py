@@ -78,7 +78,8 @@ def claim_folder(folder: Path, base: TrainOptions, posts: LabelledPosts, validat
         return
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
-        options: dict[str, Any] = stored["options"]
+        # Options that were added since had their default values.
+        options: dict[str, Any] = describe_options(TrainOptions(base.inputs)) | stored["options"]
         differing = [name for name in own["options"] if options.get(name) != own["options"][name]]
         other_posts = stored["posts"] != own["posts"]
     except (OSError, ValueError, KeyError, TypeError) as error:

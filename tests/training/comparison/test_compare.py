@@ -140,6 +140,13 @@ def test_another_comparison_s_folder_is_refused(
     other = replace(compared.training, epochs=3, learning_rate=0.5)
     with pytest.raises(JobConflictError, match=r"epochs was 2 and is 3, learning_rate was 0\.001 and is 0\.5"):
         compare_models(replace(compared, training=other), lambda _: None)
+    facts = compared.folder / "comparison.json"
+    stored = json.loads(facts.read_text())
+    earlier = {name: value for name, value in stored["options"].items() if name not in ("ema", "epochs")}
+    facts.write_text(json.dumps(stored | {"options": earlier}))  # as of a version that lacked these options
+    with pytest.raises(JobConflictError, match=r"\(epochs was \d+ and is 2\)"):  # ema has its default
+        compare_models(compared, lambda _: None)
+    facts.write_text(json.dumps(stored))
     posts = Path(compared.training.inputs[0]).read_text().splitlines()
     (tmp_path / "fewer.csv").write_text("\n".join(posts[:-1]) + "\n")
     fewer = replace(compared.training, inputs=(str(tmp_path / "fewer.csv"),))
