@@ -91,11 +91,17 @@ class OutputAssembled:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many posts had which label, used which modalities, and ended with which status (first to last: as shown)."""
+    """How many posts had which label, used which modalities, and ended with which status (first to last: as shown).
+
+    Attributes:
+        labels, modalities, statuses: posts by their names.
+        partial: posts that are `ok`, though one of their images could not be used.
+    """
 
     labels: Mapping[str, int]
     modalities: Mapping[str, int]
     statuses: Mapping[str, int]
+    partial: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from sentimm.corpus.chunks import Chunk, chunk_frame
 from sentimm.corpus.columns import ColumnChoice
-from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageSource, Missing, is_url, open_images
+from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageSource, Missing, PostImages, is_url, open_images
 from sentimm.corpus.inputs.find import expand_inputs
 from sentimm.corpus.inputs.stdin import spool_stdin
+from sentimm.corpus.post_images import is_found, list_images, split_names
 from sentimm.corpus.reader import CorpusReader, join_chunks
 from sentimm.corpus.staging import holds_rows, read_chunk, write_chunk
 from sentimm.corpus.survey.survey import Source, Survey, leave_out_absent, survey_corpus
@@ -21,18 +22,22 @@ __all__ = [
     "ImageFile",
     "ImageSource",
     "Missing",
+    "PostImages",
     "Problem",
     "Source",
     "Survey",
     "chunk_frame",
     "expand_inputs",
     "holds_rows",
+    "is_found",
     "is_url",
     "join_chunks",
     "leave_out_absent",
+    "list_images",
     "open_images",
     "read_chunk",
     "require_utf8",
+    "split_names",
     "spool_stdin",
     "survey_corpus",
     "write_chunk",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,9 +17,11 @@ from sentimm.corpus.columns import (
     choose_columns,
     choose_ids_for_images,
     holds_bytes,
+    is_list,
     require_column,
 )
-from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageLookup, ImageSource, is_url, open_images
+from sentimm.corpus.image_lookup import MISSING, ImageLookup, ImageSource, PostImages, is_url, open_images
+from sentimm.corpus.post_images import count_by_names, find_by_names, is_found, regroup
 from sentimm.corpus.tables.base import Problem
 from sentimm.corpus.wording import shorten_name
 from sentimm.errors import InputError
@@ -38,16 +41,18 @@ class Chunk:
         start: the place of the first one in the corpus, from 0.
         frame: the columns that are kept.
         texts: String, as they are in the table; null: no text.
-        images: ImageFile: the image; MISSING: one is named that is not there; None: none is named.
+        images: ImageFile: the image; MISSING: one is named that is not there; None: none is named; of a post with
+            several a tuple of these, the first two.
         unreadable: bool (posts,), the records that can't be read as a row.
         problems: these records, `row` counted in the corpus.
-        names: the posts' ids and the names of their images, String columns `id` and `image`; None: not needed.
+        names: the posts' ids and the names of their images, String columns `id` and `image`, several names as a JSON
+            list; None: not needed.
     """
 
     start: int
     frame: pl.DataFrame
     texts: pl.Series
-    images: list[ImageSource]
+    images: list[PostImages]
     unreadable: npt.NDArray[np.bool_]
     problems: tuple[Problem, ...] = ()
     names: pl.DataFrame | None = None
@@ -84,11 +89,11 @@ def chunk_frame(frame: pl.DataFrame, options: CorpusOptions) -> tuple[Chunk, Col
     frame = frame if options.limit is None else frame.head(options.limit)
     choice = choose_columns(dict(frame.schema), options, folder is not None)
     images = find_images(frame, choice, folder)
-    found = any(isinstance(image, ImageFile) for image in images)
+    found = any(map(is_found, images))
     if folder is not None and not found and choice.image and choice.id and not options.image_column:
         by_id = choose_ids_for_images(choice)
         others = find_images(frame, by_id, folder)
-        if any(isinstance(image, ImageFile) for image in others):
+        if any(map(is_found, others)):
             choice, images, found = by_id, others, True
     if folder is not None and options.only != "text" and images and not found and not options.allow_missing:
         raise InputError(explain_no_image(folder, list_image_names(frame, choice), choice))
@@ -130,29 +135,28 @@ def read_texts(frame: pl.DataFrame, choice: ColumnChoice) -> pl.Series:
     return _to_strings(frame[choice.text]).alias("text")
 
 
-def find_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageLookup | None) -> list[ImageSource]:
+def find_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageLookup | None) -> list[PostImages]:
     """Find the images of a frame's posts (see `Chunk.images`); without a folder no name counts."""
     if choice.image is not None:
-        values = frame[choice.image]
-        if values.dtype == pl.Binary:
-            return list(values.to_list())
-        if holds_bytes(values.dtype):
-            return _find_bytes_or_names(values, folder)
-        if folder is not None:
-            return [folder.find_by_name(name) for name in _to_strings(values).to_list()]
-    elif choice.by_id and folder is not None:
+        return _find_in_column(frame[choice.image], folder)
+    if choice.by_id and folder is not None:
         return [folder.find_by_id(post_id) for post_id in _to_strings(frame[str(choice.id)]).to_list()]
     return [None] * len(frame)
 
 
-def count_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageLookup | None) -> tuple[int, int]:
-    """Count the posts of a frame that name an image, and those whose image is there, as `find_images` finds them."""
-    if folder is not None and choice.image is not None and not holds_bytes(frame[choice.image].dtype):
-        return folder.count_by_name(_to_strings(frame[choice.image]).to_list())
+def count_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageLookup | None) -> tuple[int, int, int]:
+    """Count the posts of a frame that name an image, those that find one, and those that have several.
+
+    They are found as `find_images` finds them.
+    """
+    column = None if choice.image is None else frame[choice.image]
+    if folder is not None and column is not None and not column.dtype.is_nested() and not holds_bytes(column.dtype):
+        return count_by_names(_to_strings(column), folder)
     if folder is not None and choice.by_id:
         return folder.count_by_id(_to_strings(frame[str(choice.id)]).to_list())
     images = find_images(frame, choice, folder)
-    return sum(image is not None for image in images), sum(isinstance(image, ImageFile) for image in images)
+    several = sum(isinstance(each, tuple) for each in images)
+    return sum(image is not None for image in images), sum(map(is_found, images)), several
 
 
 def list_image_names(frame: pl.DataFrame, choice: ColumnChoice) -> list[str]:
@@ -160,7 +164,8 @@ def list_image_names(frame: pl.DataFrame, choice: ColumnChoice) -> list[str]:
     column = choice.image or choice.ignored_image or (choice.id if choice.by_id else None)
     if column is None or holds_bytes(frame[column].dtype):
         return []
-    names = _to_strings(frame[column]).str.strip_chars().drop_nulls()
+    values = frame[column]
+    names = _to_strings(values.explode() if is_list(values.dtype) else values).str.strip_chars().drop_nulls()
     return names.filter(names != "").to_list()
 
 
@@ -169,7 +174,7 @@ def read_names(frame: pl.DataFrame, choice: ColumnChoice) -> pl.DataFrame:
     nothing = pl.Series([None] * len(frame), dtype=pl.String)
     has_names = choice.image is not None and not holds_bytes(frame[choice.image].dtype)
     ids = _to_strings(frame[choice.id]) if choice.id is not None else nothing
-    images = _to_strings(frame[str(choice.image)]) if has_names else nothing
+    images = _write_names(frame[str(choice.image)]) if has_names else nothing
     return pl.DataFrame({"id": ids, "image": images})
 
 
@@ -212,6 +217,25 @@ def _drop_strange_years(values: pl.Series) -> pl.Series:
     dtype = values.dtype
     days = values.to_physical() // (_PER_DAY[dtype.time_unit] if isinstance(dtype, pl.Datetime) else 1)
     return values.set((days < _FIRST_DAY) | (days > _LAST_DAY), None)
+
+
+def _write_names(values: pl.Series) -> pl.Series:
+    """Return the names in a column of images as String, a list of them as JSON."""
+    if not is_list(values.dtype):
+        return _to_strings(values)
+    lists = [None if names is None else json.dumps(list(names), ensure_ascii=False) for names in values.to_list()]
+    return pl.Series(values.name, lists, dtype=pl.String)
+
+
+def _find_in_column(values: pl.Series, folder: ImageLookup | None) -> list[PostImages]:
+    if is_list(values.dtype):
+        lengths = (values.arr if isinstance(values.dtype, pl.Array) else values.list).len().fill_null(0)
+        return regroup(_find_in_column(values.filter(lengths > 0).explode(), folder), lengths.to_list())
+    if values.dtype == pl.Binary:
+        return list(values.to_list())
+    if holds_bytes(values.dtype):
+        return list(_find_bytes_or_names(values, folder))
+    return [None] * len(values) if folder is None else find_by_names(_to_strings(values), folder)
 
 
 def _find_bytes_or_names(values: pl.Series, folder: ImageLookup | None) -> list[ImageSource]:

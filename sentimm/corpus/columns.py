@@ -51,7 +51,7 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
         ColumnError: a column that was named is not there, or there is neither text nor image to use.
     """
     text, why_text = _choose("text", options.text_column, TEXT_NAMES, list(types))
-    names = [name for name, dtype in types.items() if _can_name(dtype) or holds_bytes(dtype)]
+    names = [name for name, dtype in types.items() if _can_name_images(dtype) or holds_bytes(dtype)]
     image, why_image = _choose("image", options.image_column, IMAGE_NAMES, names, list(types))
     if image is None:
         held = [name for name in names if holds_bytes(types[name])]
@@ -95,8 +95,18 @@ def list_used(choice: ColumnChoice) -> list[str]:
     return list(dict.fromkeys(name for name in names if name is not None))
 
 
+def is_list(dtype: pl.DataType) -> bool:
+    """Check whether a column of this type holds several values for a row."""
+    return isinstance(dtype, pl.List | pl.Array)
+
+
 def holds_bytes(dtype: pl.DataType) -> bool:
-    """Check whether a column of this type holds images themselves: binary, or the {bytes, path} of Hugging Face."""
+    """Check whether a column of this type holds images themselves, one or a list of them.
+
+    They are binary, or the {bytes, path} of Hugging Face.
+    """
+    if isinstance(dtype, pl.List | pl.Array):
+        return isinstance(dtype.inner, pl.DataType) and holds_bytes(dtype.inner)
     if isinstance(dtype, pl.Struct):
         return any(field.name == "bytes" and field.dtype == pl.Binary for field in dtype.fields)
     return dtype == pl.Binary
@@ -118,6 +128,11 @@ def require_column(name: str, columns: Sequence[str], option: str) -> None:
 def _can_name(dtype: pl.DataType) -> bool:
     """Check whether values of this type can be written as a text, a name or an id."""
     return not (dtype.is_nested() or dtype in (pl.Duration, pl.Object))
+
+
+def _can_name_images(dtype: pl.DataType) -> bool:
+    """Check whether values of this type can be the name of an image, or a list of names."""
+    return _can_name(dtype) or (isinstance(dtype, pl.List | pl.Array) and dtype.inner == pl.String)
 
 
 def _choose(

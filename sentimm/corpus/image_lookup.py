@@ -37,10 +37,13 @@ class Missing(enum.Enum):
 MISSING = Missing.MISSING
 ImageFile = Path | RemoteFile | bytes
 ImageSource = ImageFile | Missing | None
+PostImages = ImageSource | tuple[ImageFile | Missing, ...]  # a tuple: two or more
 
 _MAX_ABSENT = 10_000  # sub-folders remembered as not there: a table may name millions
 _MAX_PROBES = 64  # images of a web server that are asked for, to see whether its folder is the right one
 _URL = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|//|data:")
+_NUMBERED = re.compile(r"(.+)[_-][0-9]{1,3}"), re.compile(r"([0-9]{5,})-.+")
+_LAST_NUMBER = re.compile(r"(?<=[_-])[0-9]{1,3}\Z")
 _RANKS = {suffix: rank for rank, suffix in enumerate(IMAGE_SUFFIXES)}
 
 
@@ -49,24 +52,26 @@ class ImageLookup(Protocol):
 
     Attributes:
         root: the folder, or the archive.
+        lists_names: what is found by a name is there.
     """
 
     root: Path
+    lists_names: bool
 
     def find_by_name(self, name: str | None) -> ImageSource:
         """Find the image of a name; None where there is no name."""
         ...
 
-    def find_by_id(self, post_id: str | None) -> ImageSource:
-        """Find the image that is named by a post's id; None where there is none."""
+    def find_by_id(self, post_id: str | None) -> PostImages:
+        """Find the images that are named by a post's id; None where there is none."""
         ...
 
     def count_by_name(self, names: Iterable[str | None]) -> tuple[int, int]:
         """Count the names that are given, and the images that `find_by_name` finds by them."""
         ...
 
-    def count_by_id(self, ids: Iterable[str | None]) -> tuple[int, int]:
-        """Count the ids that name an image, and the images that `find_by_id` finds by them."""
+    def count_by_id(self, ids: Iterable[str | None]) -> tuple[int, int, int]:
+        """Count the ids that name an image, those by which `find_by_id` finds one, and those that name several."""
         ...
 
 
@@ -78,6 +83,8 @@ class ImageFolder:
     Raises:
         InputError: the folder is not there, or can't be read.
     """
+
+    lists_names = True
 
     def __init__(self, root: Path) -> None:
         self.root, self._store = root, store_of(root)
@@ -112,10 +119,16 @@ class ImageFolder:
                     return found
         return MISSING
 
-    def find_by_id(self, post_id: str | None) -> Path | RemoteFile | Missing | None:
-        """Find the image that is named by a post's id and a suffix; None where there is none."""
-        name = self._find_by_stem(post_id) if post_id else None
-        return None if name is None else self._find("", name) or MISSING
+    def find_by_id(self, post_id: str | None) -> PostImages:
+        """Find the images that are named by a post's id, and perhaps a number; None where there is none.
+
+        For the id 15: 15.jpg; without such a file 15_1.jpg, 15_2.jpg and so on, or 15-1.jpg, 15-2.jpg; for an id of
+        five digits or more also 12345-<x>.jpg, whatever <x> is.
+        """
+        names = self._find_by_stem(post_id) if post_id else ()
+        if len(names) < 2:
+            return None if not names else self._find("", names[0]) or MISSING
+        return tuple(self._find("", name) or MISSING for name in names)
 
     def count_by_name(self, names: Iterable[str | None]) -> tuple[int, int]:
         """Count the names that are given, and the images that `find_by_name` finds by them: 20 times as fast."""
@@ -123,15 +136,20 @@ class ImageFolder:
         others = [name for name in given if name not in self._top.files]
         return len(given), len(given) - sum(self.find_by_name(name) is MISSING for name in others)
 
-    def count_by_id(self, ids: Iterable[str | None]) -> tuple[int, int]:
-        """Count the ids that name an image, and the images that `find_by_id` finds by them."""
-        named = [name for post_id in ids if post_id and (name := self._find_by_stem(post_id)) is not None]
-        links = [name for name in named if name not in self._top.files]
-        return len(named), len(named) - sum(self._find("", name) is None for name in links)
+    def count_by_id(self, ids: Iterable[str | None]) -> tuple[int, int, int]:
+        """Count the ids that name an image, those by which `find_by_id` finds one, and those that name several."""
+        named = [names for post_id in ids if post_id and (names := self._find_by_stem(post_id))]
+        links = [names for names in named if not any(name in self._top.files for name in names)]
+        lost = sum(all(self._find("", name) is None for name in names) for names in links)
+        return len(named), len(named) - lost, sum(len(names) > 1 for names in named)
 
-    def _find_by_stem(self, stem: str) -> str | None:
-        index, stem = self._ids, stem.strip()
-        return next((index[form] for form in _list_forms(stem) if form in index), None)
+    def _find_by_stem(self, stem: str) -> tuple[str, ...]:
+        stem = stem.strip()
+        for index in (self._ids, self._numbered_ids):
+            for form in _list_forms(stem):
+                if form in index:
+                    return index[form]
+        return ()
 
     def _find(self, folder: str, file: str) -> Path | RemoteFile | None:
         parts = folder.split("/") if folder else []
@@ -184,14 +202,23 @@ class ImageFolder:
         return _Listing(files, links)
 
     @cached_property
-    def _ids(self) -> dict[str, str]:
+    def _ids(self) -> dict[str, tuple[str]]:
         """For each stem the name of its image, the first where there are several."""
-        index: dict[str, str] = {}
+        index: dict[str, tuple[str]] = {}
         for name in (*self._top.files, *self._top.links):
             stem, suffix = split_suffix(name)
-            if suffix in _RANKS and (stem not in index or _rank(name) < _rank(index[stem])):
-                index[stem] = name
+            if suffix in _RANKS and (stem not in index or _rank(name) < _rank(index[stem][0])):
+                index[stem] = (name,)
         return index
+
+    @cached_property
+    def _numbered_ids(self) -> dict[str, tuple[str, ...]]:
+        """For each id the names of the images that have it and a number or a key as their stem, in order."""
+        index: dict[str, list[str]] = {}
+        for stem, (name,) in self._ids.items():
+            for post_id in {match[1] for pattern in _NUMBERED if (match := pattern.fullmatch(stem))}:
+                index.setdefault(post_id, []).append(name)
+        return {post_id: tuple(sorted(names, key=_number)) for post_id, names in index.items()}
 
 
 class StoredImages(ImageFolder):
@@ -213,6 +240,8 @@ class StoredImages(ImageFolder):
 
 class WebImages:
     """The images of a web server's folder, which can't be listed: only fetching an image shows whether it is there."""
+
+    lists_names = False
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -245,9 +274,9 @@ class WebImages:
             self._is_right = any(map_remote(_is_there, probes))
         return sum(each is not None for each in found), len(files) if self._is_right else 0
 
-    def count_by_id(self, ids: Iterable[str | None]) -> tuple[int, int]:
+    def count_by_id(self, ids: Iterable[str | None]) -> tuple[int, int, int]:
         """Count nothing: no names are known."""
-        return 0, 0
+        return 0, 0, 0
 
 
 def open_images(root: Path) -> ImageLookup:
@@ -281,6 +310,12 @@ class _Listing:
 def _list_forms(name: str) -> tuple[str, ...]:
     """List the ways in which Unicode may write a name; macOS writes other ones than most tables."""
     return (name,) if name.isascii() else (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+
+
+def _number(name: str) -> tuple[int, str]:
+    """Return what names are sorted by: the number at the end of their stems."""
+    number = _LAST_NUMBER.search(split_suffix(name)[0])
+    return int(number[0]) if number else 0, name
 
 
 def _rank(name: str) -> tuple[int, str]:

@@ -11,6 +11,7 @@ import polars as pl
 from sentimm.corpus.chunks import Chunk, find_images, make_frame, read_names, read_texts
 from sentimm.corpus.columns import list_used
 from sentimm.corpus.image_lookup import ImageLookup, open_images
+from sentimm.corpus.post_images import list_images
 from sentimm.corpus.survey.column_types import convert_series
 from sentimm.corpus.survey.survey import Source, Survey, open_folders
 from sentimm.corpus.survey.table_columns import ROW, SOURCE
@@ -144,5 +145,5 @@ def join_chunks(chunks: Sequence[Chunk]) -> Chunk:
 
 
 def _measure(chunk: Chunk) -> int:
-    images = sum(len(image) for image in chunk.images if isinstance(image, bytes))
+    images = sum(len(image) for post in chunk.images for image in list_images(post) if isinstance(image, bytes))
     return int(chunk.frame.estimated_size()) + int(chunk.texts.estimated_size()) + images

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sentimm.corpus.chunks import Chunk, make_frame
-from sentimm.corpus.image_lookup import MISSING
+from sentimm.corpus.image_lookup import MISSING, ImageSource, PostImages
 from sentimm.corpus.tables.base import Problem
 from sentimm.errors import TableError
 from sentimm.storage import RemoteFile, is_remote, load_source
 
 _KEPT = "kept:"  # goes before the names of a post's own columns
+_SEVERAL = pl.List(pl.Struct({"path": pl.String, "bytes": pl.Binary}))
 _NAMED = {"id": pl.String, "image": pl.String}
 
 
@@ -30,7 +31,7 @@ def write_chunk(path: Path, chunk: Chunk) -> None:
     names = nothing if chunk.names is None else chunk.names
     columns = {
         "text": chunk.texts,
-        "path": _strings([str(image) if isinstance(image, Path | RemoteFile) else None for image in chunk.images]),
+        "path": _strings([_describe_path(image) for image in chunk.images]),
         "bytes": pl.Series([image if isinstance(image, bytes) else None for image in chunk.images], dtype=pl.Binary),
         "is_missing": pl.Series([image is MISSING for image in chunk.images], dtype=pl.Boolean),
         "is_unreadable": pl.Series(chunk.unreadable),
@@ -40,6 +41,8 @@ def write_chunk(path: Path, chunk: Chunk) -> None:
         "raw": _strings([problem.raw if problem else None for problem in found]),
         "file": _strings([str(problem.file) if problem and problem.file else None for problem in found]),
     }
+    if any(isinstance(images, tuple) for images in chunk.images):
+        columns["several"] = pl.Series([_describe_several(images) for images in chunk.images], dtype=_SEVERAL)
     kept = {f"{_KEPT}{name}": chunk.frame[name] for name in chunk.frame.columns}
     pl.DataFrame(columns | kept).write_parquet(path, compression="zstd")
 
@@ -63,13 +66,18 @@ def read_chunk(path: Path, start: int) -> Chunk:
     except (pl.exceptions.PolarsError, OSError) as error:
         raise TableError(f"The staged posts {path} can't be read: {error}.") from error
     kept = [frame[name].alias(name.removeprefix(_KEPT)) for name in frame.columns if name.startswith(_KEPT)]
-    images = zip(frame["path"].to_list(), frame["bytes"].to_list(), frame["is_missing"].to_list(), strict=True)
+    single = zip(frame["path"].to_list(), frame["bytes"].to_list(), frame["is_missing"].to_list(), strict=True)
+    images: list[PostImages] = [_restore_image(*each) for each in single]
+    if "several" in frame.columns:
+        for row, several in enumerate(frame["several"].to_list()):
+            if several is not None:
+                images[row] = tuple(_restore_image(each["path"], each["bytes"], False) or MISSING for each in several)
     records = zip(frame["reason"].to_list(), frame["raw"].to_list(), frame["file"].to_list(), strict=True)
     return Chunk(
         start=start,
         frame=make_frame(kept, len(frame)),
         texts=frame["text"],
-        images=[MISSING if missing else _parse_path(name) if name else data for name, data, missing in images],
+        images=images,
         unreadable=frame["is_unreadable"].to_numpy(),
         problems=tuple(
             Problem(start + row, raw, reason, Path(file) if file else None)
@@ -80,8 +88,23 @@ def read_chunk(path: Path, start: int) -> Chunk:
     )
 
 
-def _parse_path(path: str) -> Path | RemoteFile:
-    return RemoteFile(path) if is_remote(path) else Path(path)
+def _describe_path(image: PostImages) -> str | None:
+    return str(image) if isinstance(image, Path | RemoteFile) else None
+
+
+def _describe_several(images: PostImages) -> list[dict[str, str | bytes | None]] | None:
+    """Return the paths and bytes of several images; one that is not there has neither."""
+    if not isinstance(images, tuple):
+        return None
+    return [{"path": _describe_path(image), "bytes": image if isinstance(image, bytes) else None} for image in images]
+
+
+def _restore_image(path: str | None, data: bytes | None, is_missing: bool) -> ImageSource:
+    if is_missing:
+        return MISSING
+    if path:
+        return RemoteFile(path) if is_remote(path) else Path(path)
+    return data
 
 
 def _strings(values: list[str | None]) -> pl.Series:

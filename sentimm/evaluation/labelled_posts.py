@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sentimm.corpus import Chunk, ColumnChoice, CorpusReader, ImageFile, Survey
+from sentimm.corpus import Chunk, ColumnChoice, CorpusReader, Survey, is_found
 from sentimm.corpus.inputs.find import expand_inputs
 from sentimm.corpus.labels import LABEL, NO_LABEL, find_label_columns, read_labels
 from sentimm.errors import InputError, UsageError
@@ -168,5 +168,5 @@ def choose_posts(posts: LabelledChunk, seen: SeenPosts | None, left_out: LeftOut
     left_out.seen_images += int(by_image.sum())
     left_out.seen += int((by_text | by_image).sum())
     if left_out.images_compared is not None:
-        left_out.images_compared += seen.has_images * sum(isinstance(image, ImageFile) for image in posts.chunk.images)
+        left_out.images_compared += seen.has_images * sum(map(is_found, posts.chunk.images))
     return posts.select(~(by_text | by_image))

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from sentimm.corpus import Chunk, CorpusReader, survey_corpus
+from sentimm.corpus import Chunk, CorpusReader, list_images, survey_corpus
 from sentimm.corpus.similar_images import hash_image, is_like_any
 from sentimm.options import CorpusOptions
 from sentimm.text import normalize_texts
@@ -39,7 +39,8 @@ class SeenPosts:
         reader = CorpusReader(survey_corpus([table], options), options)
         while (chunk := reader.read(_CHUNK_ROWS)) is not None:
             self._texts.update(text for text in normalize_texts(chunk.texts) if text)
-            hashes.update(found for found in self._pool.map(hash_image, chunk.images) if found is not None)
+            images = [image for post in chunk.images for image in list_images(post)]
+            hashes.update(found for found in self._pool.map(hash_image, images) if found is not None)
         self._hashes = np.array(sorted(hashes), dtype=np.uint64)
 
     @property
@@ -59,5 +60,7 @@ class SeenPosts:
 
     def flag_images(self, chunk: Chunk) -> BoolArray:
         """Return which posts have an image that looks like one of the table's, bool (posts,)."""
-        own = self._pool.map(hash_image, chunk.images)
-        return np.fromiter((is_like_any(each, self._hashes) for each in own), bool, chunk.rows)
+        posts = [list_images(images) for images in chunk.images]
+        own = self._pool.map(hash_image, [image for images in posts for image in images])
+        like = [[is_like_any(next(own), self._hashes) for _ in images] for images in posts]
+        return np.array([any(each) for each in like], dtype=bool)

@@ -32,11 +32,11 @@ from sentimm.scoring.backend import Backend
 from sentimm.scoring.job_folder.context import JobContext
 from sentimm.scoring.job_folder.earlier_answers import EarlierAnswers
 from sentimm.scoring.job_folder.fingerprint import take_fingerprint
-from sentimm.scoring.job_folder.finished_output import FinishedOutput
+from sentimm.scoring.job_folder.finished_output import FinishedOutput, has_column
 from sentimm.scoring.job_folder.folder import JobFolder, open_job_folder
 from sentimm.scoring.job_folder.inputs import check_unchanged, read_states
 from sentimm.scoring.job_folder.output_paths import check_list, check_output, default_output, leave_own_out
-from sentimm.scoring.output.columns import OutputColumns
+from sentimm.scoring.output.columns import IMAGES, OutputColumns
 from sentimm.scoring.output.failure_limit import FailureLimit
 from sentimm.scoring.output.problems import count_problems, name_problems
 from sentimm.scoring.pipeline.chunk_scorer import Encodings
@@ -92,7 +92,7 @@ def _run_in_folder(
     before = read_states(expand_inputs(inputs))
     survey = _survey(inputs, options, tell)
     tell(Surveyed(survey))
-    columns = OutputColumns(survey.schema, bundle.labels, options.corpus.prefix, options.views)
+    columns = _choose_columns(survey, bundle, options)
     metadata = _describe_job(survey, bundle, backend, options)
     check_unchanged(before)
     _log.info("%s: %d posts, columns %s", folder.output, survey.rows, dict(survey.schema))
@@ -138,8 +138,16 @@ def survey_job(options: ScoreOptions, tell: Listener) -> Survey:
         inputs = (str(_spool_stdin(Path(folder))),) if options.inputs == ("-",) else options.inputs
         inputs = leave_own_out(inputs, output, options.problems or name_problems(output))
         survey = _survey(inputs, options, tell)
-    OutputColumns(survey.schema, bundle.labels, options.corpus.prefix, options.views)
+    _choose_columns(survey, bundle, options)
     return survey
+
+
+def _choose_columns(survey: Survey, bundle: Bundle, options: ScoreOptions) -> OutputColumns:
+    images = options.views or survey.several_images > 0
+    if options.retry:  # the columns are those of the output that is there
+        output = options.output or default_output(options.inputs)
+        images = has_column(output, options.corpus.prefix + IMAGES)
+    return OutputColumns(survey.schema, bundle.labels, options.corpus.prefix, options.views, images)
 
 
 def _load_bundle(options: ScoreOptions) -> Bundle:

@@ -104,7 +104,10 @@ class Scorer:
             **names,
         )
         chunk, _ = chunk_frame(frame, options)
-        added = OutputColumns(dict(chunk.frame.schema), self.bundle.labels, prefix, self._views)
+        has_several = any(isinstance(images, tuple) for images in chunk.images)
+        added = OutputColumns(
+            dict(chunk.frame.schema), self.bundle.labels, prefix, self._views, self._views or has_several
+        )
         return added.add_scores(chunk.frame, self._chunks.score(chunk, lambda _share: None))
 
     def close(self) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,6 +35,21 @@ class ViewScores:
 
 
 @dataclass(frozen=True)
+class ImageProblem:
+    """An image that could not be used.
+
+    Attributes:
+        post: its place in the chunk.
+        number: the place of the image among those of its post.
+        reason: why it can't be read; None: it is not there.
+    """
+
+    post: int
+    number: int
+    reason: str | None
+
+
+@dataclass(frozen=True)
 class Scores:
     """The answers to a chunk's posts.
 
@@ -45,7 +59,8 @@ class Scores:
         modalities: int64 (posts,), what was used, an index into USED_MODALITIES.
         statuses: int64 (posts,), an index into STATUSES.
         views: the answers for text and image alone, where they were asked for.
-        image_errors: why the image of a post (its place in the chunk) is `image_unreadable`.
+        image_problems: the images that could not be used, in the order of the posts.
+        images: int64 (posts,), how many images were used; None: not counted.
     """
 
     probabilities: npt.NDArray[np.float32]
@@ -53,7 +68,8 @@ class Scores:
     modalities: npt.NDArray[np.int64]
     statuses: npt.NDArray[np.int64]
     views: ViewScores | None = None
-    image_errors: Mapping[int, str] = field(default_factory=dict)
+    image_problems: tuple[ImageProblem, ...] = ()
+    images: npt.NDArray[np.int64] | None = None
 
 
 def check_views(bundle: Bundle) -> None:

@@ -122,7 +122,7 @@ def test_an_id_whose_link_leads_nowhere_or_out_is_missing(root: Path, post_id: s
 def test_counting_finds_what_finding_finds(root: Path) -> None:
     names = ["a.jpg", " a.JPG ", "sub/c.gif", "no.jpg", "out.jpg", "in.jpg", "http://x.org/a.jpg", "", " ", None]
     assert ImageFolder(root).count_by_name(names) == (7, 4)
-    assert ImageFolder(root).count_by_id(["a", " 1 ", "out", "in", "no", "", None]) == (4, 3)
+    assert ImageFolder(root).count_by_id(["a", " 1 ", "out", "in", "no", "", None]) == (4, 3, 0)
 
 
 def test_the_folder_itself_may_be_a_link(root: Path, tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ def draw_survey(survey: Survey) -> RenderableType:
     facts.add_row(f"{survey.texts:,}", f"with text, {survey.repeated_texts:,} of them repeated")
     if survey.images_named:
         facts.add_row(f"{survey.images_named:,}", f"with an image, {survey.images_found:,} of them found")
+    if survey.several_images:
+        facts.add_row(f"{survey.several_images:,}", "with several images")
     if survey.unreadable:
         facts.add_row(f"{survey.unreadable:,}", "unreadable rows")
     columns = Table.grid(padding=(0, 2))

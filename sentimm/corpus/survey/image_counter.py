@@ -18,24 +18,29 @@ class ImageCounter:
     Attributes:
         names: the first names of images that are not there, for messages.
         only_urls: all names so far are URLs.
+        several: posts that have several images.
     """
 
     def __init__(self, choice: ColumnChoice, options: CorpusOptions) -> None:
         self.names: list[str] = []
         self.only_urls = True
+        self.several = 0
         self._choice = choice
         self._by_id = choose_ids_for_images(choice) if choice.image and choice.id and not options.image_column else None
-        self._named = self._found = self._found_by_id = 0
+        self._named = self._found = self._found_by_id = self._several_by_id = 0
 
     def add(self, frame: pl.DataFrame, folder: ImageLookup | None) -> None:
         """Count the images of some posts, which are looked up in `folder`."""
         if folder is None and self._choice.image is None and self._choice.ignored_image is None:
             return
-        named, found = count_images(frame, self._choice, folder)
+        named, found, several = count_images(frame, self._choice, folder)
         self._named += named
         self._found += found
+        self.several += several
         if self._by_id is not None and not self._found:
-            self._found_by_id += count_images(frame, self._by_id, folder)[1]
+            _, found_by_id, several_by_id = count_images(frame, self._by_id, folder)
+            self._found_by_id += found_by_id
+            self._several_by_id += several_by_id
         if not self._found and (self.only_urls or len(self.names) < _MAX_NAMES):
             names = list_image_names(frame, self._choice)
             self.only_urls = self.only_urls and all(map(is_url, names))
@@ -44,5 +49,6 @@ class ImageCounter:
     def conclude(self) -> tuple[ColumnChoice, int, int]:
         """Return the choice of columns that finds images, the posts that name one by it, and those that find it."""
         if self._by_id is not None and not self._found and self._found_by_id:
+            self.several = self._several_by_id
             return self._by_id, self._found_by_id, self._found_by_id
         return self._choice, self._named, self._found

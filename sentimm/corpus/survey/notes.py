@@ -46,9 +46,17 @@ def note_unused_images(
             if holds_bytes(dtype):
                 yield f"The column {name!r} holds bytes: if these are images, name it with --image-column."
             elif name.lower() in IMAGE_NAMES and dtype.is_nested():
-                yield f"The column {name!r} holds {dtype}, which is not used: an image is one name, or its bytes."
+                what = f"The column {name!r} holds {dtype}, which is not used"
+                yield f"{what}: an image is a name, a list of names, or its bytes."
     if has_names and images.only_urls and (ignored or choice.image):
         yield _suggest_download(table, choice.text, str(ignored or choice.image))
+
+
+def note_several_images(posts: int) -> Iterator[str]:
+    """Yield a note about posts that have several images."""
+    if posts:
+        have = "1 post has" if posts == 1 else f"{posts:,} posts have"
+        yield f"{have} several images: all are used, and a post's answer is the mean of those to its images."
 
 
 def note_damage(counter: PostCounter) -> Iterator[str]:

@@ -13,7 +13,7 @@ from sentimm.corpus.chunks import explain_no_image
 from sentimm.corpus.columns import ColumnChoice, choose_columns
 from sentimm.corpus.image_lookup import ImageLookup, open_images
 from sentimm.corpus.inputs.find import find_inputs
-from sentimm.corpus.survey.notes import note_damage, note_mixed_types, note_unused_images
+from sentimm.corpus.survey.notes import note_damage, note_mixed_types, note_several_images, note_unused_images
 from sentimm.corpus.survey.post_counter import PostCounter, Progress
 from sentimm.corpus.survey.table_columns import check_same_columns, collect_columns, find_schema
 from sentimm.corpus.tables.base import Problem, Table
@@ -46,7 +46,8 @@ class Survey:
         choice: the columns used.
         texts: posts with a text.
         images_named: posts that name an image; by id: for which there is one.
-        images_found: posts whose image is there.
+        images_found: posts whose image is there, or one of them.
+        several_images: posts that have several.
         repeated_texts: posts whose text an earlier post has; an estimate beyond 262,144 distinct texts.
         unreadable: records that can't be read as a row.
         notes: what a person should know besides, in sentences.
@@ -62,6 +63,7 @@ class Survey:
     repeated_texts: int
     unreadable: int
     notes: tuple[str, ...]
+    several_images: int = 0
 
     def find_paths(self, start: int, rows: int) -> list[Path]:
         """Find the inputs that hold the posts from `start` on, so many rows."""
@@ -82,6 +84,7 @@ class Survey:
             "texts": self.texts,
             "images_named": self.images_named,
             "images_found": self.images_found,
+            "several_images": self.several_images,
             "repeated_texts": self.repeated_texts,
             "unreadable": self.unreadable,
             "notes": list(self.notes),
@@ -128,8 +131,10 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
             *(note for table in tables for note in table.notes),
             *note_mixed_types(tables, schema),
             *note_unused_images(tables[0], choice, columns, counter.images, uses_images),
+            *note_several_images(counter.images.several if uses_images else 0),
             *note_damage(counter),
         ),
+        several_images=counter.images.several if uses_images else 0,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -35,18 +36,19 @@ class _Member:
 
 @dataclass
 class _Sample:
-    """The files of one key: the first image, .txt and .json among them."""
+    """The files of one key: its images, and of others, such as .txt and .json, the first of each suffix."""
 
     key: str
     files: dict[str, _Member] = field(default_factory=dict)
+    images: list[_Member] = field(default_factory=list)
 
 
 class ShardTable(Table):
     """A WebDataset shard: a post for each key.
 
-    `id` is the key, `text` the content of its .txt, `image` the name of its image, whose bytes `images` gives; the
-    fields of its .json are columns too, and its `id` goes before the key. A shard that is cut off or damaged is read up
-    to there, and a note says so.
+    `id` is the key, `text` the content of its .txt, `image` the name of its image, or a JSON list of the names of
+    several (`012.0.jpg`, `012.1.jpg`), whose bytes `images` gives; the fields of its .json are columns too, and its
+    `id` goes before the key. A shard that is cut off or damaged is read up to there, and a note says so.
 
     Raises:
         TableError: the file can't be read, or is no tar archive.
@@ -85,9 +87,7 @@ class ShardTable(Table):
         with self._open() as file:
             self.images.file = file
             while some := list(itertools.islice(samples, _BLOCK_SAMPLES)):
-                self.images.members = {
-                    sample.files["image"].name: sample.files["image"] for sample in some if "image" in sample.files
-                }
+                self.images.members = {image.name: image for sample in some for image in sample.images}
                 records: list[dict[str, Any]] = []
                 problems: list[Problem] = []
                 for row, sample in enumerate(some):
@@ -109,8 +109,10 @@ class ShardTable(Table):
                     yield sample
                 sample = _Sample(key)
             suffix = split_suffix(f".{suffixes}")[1] or f".{suffixes.lower()}"
-            kind = "image" if suffix in IMAGE_SUFFIXES else suffix
-            sample.files.setdefault(kind, member)
+            if suffix in IMAGE_SUFFIXES:
+                sample.images.append(member)
+            else:
+                sample.files.setdefault(suffix, member)
         if sample is not None:
             yield sample
 
@@ -148,6 +150,8 @@ class ShardTable(Table):
 class ShardImages:
     """The images of a shard, as far as `members` tells where they lie in `file`, which is open while it is read."""
 
+    lists_names = True
+
     def __init__(self, path: Path) -> None:
         self.root = path
         self.members: dict[str, _Member] = {}
@@ -178,9 +182,9 @@ class ShardImages:
         given = [name for name in names if name]
         return len(given), sum(name in self.members for name in given)
 
-    def count_by_id(self, ids: Iterable[str | None]) -> tuple[int, int]:
+    def count_by_id(self, ids: Iterable[str | None]) -> tuple[int, int, int]:
         """Count nothing: a post names its image."""
-        return 0, 0
+        return 0, 0, 0
 
 
 class _Bounded:
@@ -209,8 +213,9 @@ def _read_record(file: IO[bytes], sample: _Sample, row: int) -> tuple[dict[str, 
         if content is None:
             return {}, Problem(row, member.name, "has a .txt that is too long, or cut off")
         record["text"] = content.decode("utf-8-sig", errors="replace")
-    if (member := sample.files.get("image")) is not None:
-        record["image"] = member.name
+    if sample.images:
+        names = [member.name for member in sample.images]
+        record["image"] = names[0] if len(names) == 1 else json.dumps(names, ensure_ascii=False)
     if (member := sample.files.get(".json")) is not None:
         content = _read_member(file, member)
         if content is None:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from sentimm.corpus import Chunk
 from sentimm.errors import OutputError
 from sentimm.scoring.job_folder.finished_output import list_parts
-from sentimm.scoring.output.columns import OutputColumns
+from sentimm.scoring.output.columns import IMAGES, OutputColumns
 from sentimm.scoring.output.parquet_files import open_parquet, read_rows
 from sentimm.scoring.scores import STATUSES, Scores
 from sentimm.storage import is_folder
@@ -47,6 +47,7 @@ class EarlierAnswers:
         self._status = columns.prefix + "status"
         self._statuses = list(statuses)
         self._answers: dict[int, pl.DataFrame] = {}
+        self._again: dict[int, npt.NDArray[np.bool_]] = {}
 
     def leave_out(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
         """Leave texts and images of the other posts out of `chunks`: scoring them costs nothing then.
@@ -57,7 +58,7 @@ class EarlierAnswers:
         with self._closing:  # what is open could not be replaced everywhere
             for chunk in chunks:
                 answers = self._answers[chunk.start] = self._read(chunk)
-                again = self._find_again(answers)
+                again = self._again[chunk.start] = self._find_again(chunk, answers)
                 images = [image if wanted else None for image, wanted in zip(chunk.images, again, strict=True)]
                 texts = chunk.texts.set(~pl.Series(again), None) if len(again) else chunk.texts
                 yield replace(chunk, texts=texts, images=images)
@@ -65,8 +66,7 @@ class EarlierAnswers:
 
     def keep(self, chunk: Chunk, frame: pl.DataFrame, scores: Scores) -> tuple[pl.DataFrame, Scores]:
         """Put the answers that are kept into `frame` and `scores`, those of a chunk from `leave_out`."""
-        answers = self._answers.pop(chunk.start)
-        again = self._find_again(answers)
+        answers, again = self._answers.pop(chunk.start), self._again.pop(chunk.start)
         self.retried += int(again.sum())
         before = answers[self._status].cast(pl.Enum(STATUSES)).to_physical().to_numpy()
         mask = pl.Series(again)
@@ -96,5 +96,11 @@ class EarlierAnswers:
             self._opened = path, self._closing.enter_context(open_parquet(path))
         return self._opened[1]
 
-    def _find_again(self, answers: pl.DataFrame) -> npt.NDArray[np.bool_]:
-        return answers[self._status].is_in(self._statuses).to_numpy()
+    def _find_again(self, chunk: Chunk, answers: pl.DataFrame) -> npt.NDArray[np.bool_]:
+        """Find the posts that are scored again: those that lacked one of several images too."""
+        again = answers[self._status].is_in(self._statuses).to_numpy(writable=True)
+        if self._columns.images:
+            used = answers[self._columns.prefix + IMAGES].to_list()
+            for post, images in enumerate(chunk.images):
+                again[post] |= isinstance(images, tuple) and used[post] < len(images)
+        return again

@@ -68,6 +68,18 @@ def read_output(output: Path) -> FinishedOutput | None:
     return FinishedOutput(facts.fingerprint, facts.rows, facts.counts, complete=True)
 
 
+def has_column(output: Path, name: str) -> bool:
+    """Return whether the output at `output` has a column of this name; False where there is no output.
+
+    Raises:
+        OutputError: it can't be read.
+    """
+    with reading(output):
+        first = next(iter(list_parts(output)), None) if is_folder(output) else output
+        facts = read_facts(first) if first is not None and is_regular(first) else None
+    return facts is not None and name in facts.schema.names
+
+
 def remove_output(output: Path) -> None:
     """Remove what is at `output`, which sentimm wrote.
 

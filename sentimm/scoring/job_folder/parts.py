@@ -240,6 +240,8 @@ class PartWriter:
             OutputError: it can't be written.
         """
         table, counts = frame.to_arrow(), self._columns.count(frame)
+        if len(problems):
+            counts = replace(counts, partial=problems["row"].n_unique() - count_problems(counts))
         facts = FileFacts(len(frame), self._metadata["fingerprint"], counts, table.schema)
         part = Part(part_path(self._folder, start), start, facts)
         if part.problems is not None:

@@ -15,10 +15,19 @@ from sentimm.errors import UsageError
 from sentimm.events import Counts
 from sentimm.scoring.scores import STATUSES, USED_MODALITIES, Scores
 
+IMAGES = "images"
+
 
 @dataclass(frozen=True)
 class OutputColumns:
-    """The columns of an output: those kept from the input, then those that scoring adds; `views` adds three more.
+    """The columns of an output: those kept from the input, then those that scoring adds.
+
+    Attributes:
+        kept: the columns of the input, with their types.
+        labels: the model's.
+        prefix: goes before the names of the added columns.
+        views: what the model makes of text and image alone is added.
+        images: how many images of a post were used is added.
 
     Raises:
         UsageError: a column that is added has the name of one that is kept.
@@ -28,6 +37,7 @@ class OutputColumns:
     labels: tuple[str, ...]
     prefix: str = ""
     views: bool = False
+    images: bool = False
 
     def __post_init__(self) -> None:
         clashes = [name for name in self.added if name in self.kept]
@@ -44,6 +54,8 @@ class OutputColumns:
         probabilities: dict[str, pl.DataType] = {f"p_{label}": pl.Float32() for label in self.labels}
         columns: dict[str, pl.DataType] = {"sentiment": pl.String(), "confidence": pl.Float32()}
         columns |= probabilities | {"modality": pl.String(), "status": pl.String()}
+        if self.images:
+            columns |= {IMAGES: pl.Int32()}
         if self.views:
             columns |= {"text_sentiment": pl.String(), "image_sentiment": pl.String(), "conflict": pl.Float32()}
         return {self.prefix + name: dtype for name, dtype in columns.items()}
@@ -65,6 +77,9 @@ class OutputColumns:
             _pick(scores.modalities, USED_MODALITIES),
             _pick(scores.statuses, STATUSES),
         ]
+        if self.images:
+            used = np.zeros(len(frame), np.int64) if scores.images is None else scores.images
+            columns.append(pl.Series(used, dtype=pl.Int32))
         if scores.views is not None:
             conflict = scores.views.conflict
             columns += [_pick(scores.views.text, self.labels), _pick(scores.views.image, self.labels)]
@@ -89,6 +104,7 @@ def add_counts(counts: Iterable[Counts], labels: Sequence[str]) -> Counts:
             {label: number + each.labels.get(label, 0) for label, number in total.labels.items()},
             {modality: number + each.modalities.get(modality, 0) for modality, number in total.modalities.items()},
             {status: number + each.statuses.get(status, 0) for status, number in total.statuses.items()},
+            total.partial + each.partial,
         )
     return total
 

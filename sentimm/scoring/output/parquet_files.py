@@ -42,6 +42,8 @@ def write_parquet(
         OSError: it can't be written.
     """
     described = {**metadata, "counts": [counts.labels, counts.modalities, counts.statuses]}
+    if counts.partial:
+        described["partial"] = str(counts.partial)
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
         for table in tables:
             writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
@@ -65,9 +67,9 @@ def read_facts(path: Path) -> FileFacts | None:
             metadata = file.metadata.metadata or {}
             fingerprint = json.loads(metadata[f"{_METADATA}fingerprint".encode()])
             labels, modalities, statuses = json.loads(metadata[f"{_METADATA}counts".encode()])
-            return FileFacts(
-                file.metadata.num_rows, fingerprint, Counts(labels, modalities, statuses), file.schema_arrow
-            )
+            partial = int(metadata.get(f"{_METADATA}partial".encode(), 0))
+            counts = Counts(labels, modalities, statuses, partial)
+            return FileFacts(file.metadata.num_rows, fingerprint, counts, file.schema_arrow)
     except (pa.ArrowInvalid, KeyError, ValueError):
         return None
 

@@ -10,11 +10,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentimm.corpus import Chunk, is_url
+from sentimm.corpus import Chunk, PostImages, is_url, list_images, split_names
 from sentimm.errors import JobConflictError
 from sentimm.events import Counts
 from sentimm.scoring.output.parquet_files import read_frames
-from sentimm.scoring.scores import STATUSES, Scores
+from sentimm.scoring.scores import STATUSES, ImageProblem, Scores
 from sentimm.storage import RemoteFile, exists, hide_secrets, is_regular, lexists, load_source, read_bytes
 from sentimm.storage.atomic import commit_file, reading, remove_file
 
@@ -45,25 +45,30 @@ def name_problems(output: Path) -> Path:
 
 
 def list_problems(chunk: Chunk, scores: Scores) -> pl.DataFrame:
-    """List the posts of `chunk` that are not `ok`, and why."""
+    """List the posts of `chunk` that are not `ok`, and the images that could not be used, and why."""
     records = {problem.row - chunk.start: problem for problem in chunk.problems}
     named = {} if chunk.names is None else {name: chunk.names[name].to_list() for name in ("id", "image")}
+    images: dict[int, list[ImageProblem]] = {}
+    for each in scores.image_problems:
+        images.setdefault(each.post, []).append(each)
     rows = []
-    found: tuple[object, str, str | None]
-    for post in map(int, np.flatnonzero(scores.statuses != _FINE)):
+    for post in sorted({*map(int, np.flatnonzero(scores.statuses != _FINE)), *images}):
         status = STATUSES[scores.statuses[post]]
-        name, image = named["image"][post] if named else None, chunk.images[post]
+        name = named["image"][post] if named else None
+        found: list[tuple[str, object, str, str | None]]
         if (problem := records.get(post)) is not None:
-            found = None if problem.file is None else hide_secrets(problem.file), problem.reason, problem.raw
+            file = None if problem.file is None else hide_secrets(problem.file)
+            found = [(status, file, problem.reason, problem.raw)]
+        elif post in images:
+            found = [_explain_image(each, chunk.images[post], name) for each in images[post]]
         elif status == "image_unreadable":
-            file = hide_secrets(image) if isinstance(image, Path | RemoteFile) else name
-            found = file, scores.image_errors.get(post, _NOT_TRIED), None
+            found = [(status, name, _NOT_TRIED, None)]
         elif status == "image_missing":
-            found = name, _explain_missing(name), None
+            found = [(status, name, _explain_missing(name), None)]
         else:
-            found = None, _REASONS[status], None
+            found = [(status, None, _REASONS[status], None)]
         post_id = named["id"][post] if named else None
-        rows.append((chunk.start + post, post_id, status, *found))
+        rows += [(chunk.start + post, post_id, *each) for each in found]
     columns = zip(*rows, strict=True) if rows else [()] * len(_SCHEMA)
     return pl.DataFrame(
         [
@@ -73,14 +78,25 @@ def list_problems(chunk: Chunk, scores: Scores) -> pl.DataFrame:
     )
 
 
+def _explain_image(problem: ImageProblem, images: PostImages, name: str | None) -> tuple[str, object, str, None]:
+    """Return the status, the file and the reason of an image of a post whose cell of images is `name`."""
+    if isinstance(images, tuple) and name is not None and (names := split_names(name)) is not None:
+        name = names[problem.number] if len(names) == len(images) else name
+    if problem.reason is None:
+        return "image_missing", name, _explain_missing(name), None
+    image = list_images(images)[problem.number]
+    file = hide_secrets(image) if isinstance(image, Path | RemoteFile) else name
+    return "image_unreadable", file, problem.reason, None
+
+
 def _explain_missing(name: str | None) -> str:
     is_elsewhere = name is not None and is_url(name.strip())
     return "is a URL, which is not fetched" if is_elsewhere else "is not in the image folder"
 
 
 def count_problems(counts: Counts) -> int:
-    """Count the posts that are not `ok`."""
-    return sum(number for status, number in counts.statuses.items() if status != "ok")
+    """Count the posts that are not `ok`, or have an image that could not be used."""
+    return sum(number for status, number in counts.statuses.items() if status != "ok") + counts.partial
 
 
 def write_problems(path: Path, problems: pl.DataFrame, temporary: Path | None = None) -> None:
@@ -94,7 +110,7 @@ def write_problems(path: Path, problems: pl.DataFrame, temporary: Path | None = 
 
 
 def holds_problems(path: Path, number: int) -> bool:
-    """Return whether the file at `path` is whole and holds so many problems.
+    """Return whether the file at `path` is whole and holds the problems of so many posts.
 
     Raises:
         OSError: it can't be read.
@@ -105,7 +121,7 @@ def holds_problems(path: Path, number: int) -> bool:
         table: pa.Table = pq.read_table(load_source(path), page_checksum_verification=True)
     except (pa.ArrowException, OSError):
         return False
-    return bool(table.num_rows == number)
+    return len(table["row"].unique()) == number
 
 
 def check_problems(path: Path) -> None:

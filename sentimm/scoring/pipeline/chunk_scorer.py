@@ -19,7 +19,16 @@ import numpy as np
 
 from sentimm.corpus import MISSING, Chunk, ImageFile
 from sentimm.scoring.pipeline.image_stage import ImageStage
-from sentimm.scoring.pipeline.plan import NONE, ChunkAnswers, Indices, Plan, find_items, make_scores, slice_indices
+from sentimm.scoring.pipeline.plan import (
+    NONE,
+    ChunkAnswers,
+    Indices,
+    Plan,
+    find_items,
+    make_scores,
+    pair_images,
+    slice_indices,
+)
 from sentimm.scoring.pipeline.text_stage import TextStage
 from sentimm.scoring.pipeline.unit import Task, Unit
 from sentimm.scoring.scores import Scores, check_views
@@ -136,37 +145,39 @@ class ChunkScorer:
     def _begin_units(self, chunks: Iterable[Chunk]) -> Iterator[Unit]:
         for chunk in chunks:
             plan = self._plan(chunk)
-            slices = self._slice_posts(plan)
-            for number, posts in enumerate(slices, 1):
-                yield self._begin(plan, posts, share=number / len(slices))
+            slices = self._slice_pairs(plan)
+            for number, pairs in enumerate(slices, 1):
+                yield self._begin(plan, pairs, share=number / len(slices))
 
     def _plan(self, chunk: Chunk) -> Plan:
         normalization = self._bundle.text.normalization if self._bundle.text else NORMALIZATION
         normalized = [text or None for text in normalize_texts(chunk.texts, normalization)]
-        sources: list[ImageFile | None] = [None if image is MISSING else image for image in chunk.images]
+        post_of, sources = pair_images(chunk.images)
+        is_missing = np.fromiter((image is MISSING for image in sources), dtype=bool, count=len(sources))
+        there: list[ImageFile | None] = [None if image is MISSING else image for image in sources]
         texts, text_of = find_items(normalized, chunk.unreadable, distinct=self._dedupe)
         images: list[ImageFile]
-        images, image_of = find_items(sources, chunk.unreadable, distinct=self._dedupe)
-        answers = ChunkAnswers(chunk.rows, len(self._bundle.labels), views=self._views)
-        return Plan(chunk, texts, text_of, images, image_of, answers)
+        images, image_of = find_items(there, chunk.unreadable[post_of], distinct=self._dedupe)
+        answers = ChunkAnswers(len(sources), len(self._bundle.labels), views=self._views)
+        return Plan(chunk, post_of, texts, text_of[post_of], images, image_of, is_missing, answers)
 
-    def _slice_posts(self, plan: Plan) -> list[Indices]:
-        """Return the chunk's posts at once, or in slices where they bring sequences: repeated images stay together."""
-        bundle, posts = self._bundle, len(plan.text_of)
-        if not bundle.fusion.attends or not posts:
-            return [np.arange(posts)]
+    def _slice_pairs(self, plan: Plan) -> list[Indices]:
+        """Return the chunk's pairs at once, or in slices where they bring sequences: repeated images stay together."""
+        bundle, pairs = self._bundle, len(plan.post_of)
+        if not bundle.fusion.attends or not pairs:
+            return [np.arange(pairs)]
         tokens = 0 if bundle.text is None else bundle.text.max_tokens * bundle.text.width
         cells = 0 if bundle.image is None or bundle.image.cells is None else bundle.image.cells * bundle.image.width
         size = max(FEWEST_POSTS, SEQUENCE_BYTES // (np.dtype(np.float32).itemsize * (tokens + cells)))
         return list(slice_indices(np.lexsort((plan.text_of, plan.image_of)), size))
 
-    def _begin(self, plan: Plan, posts: Indices, share: float) -> Unit:
-        """Prepare the texts that `posts` have, and submit them to the encoders."""
+    def _begin(self, plan: Plan, pairs: Indices, share: float) -> Unit:
+        """Prepare the texts that `pairs` have, and submit them to the encoders."""
         self._units += 1
-        unit = Unit(self._units, plan, posts, share)
+        unit = Unit(self._units, plan, pairs, share)
         tasks = _interleave([stage.plan_tasks(unit) for stage in (self._texts, self._images) if stage is not None])
         if unit.texts is not None:
-            self.encodings.texts += int((unit.text_row != NONE).sum())
+            self.encodings.texts += unit.count_texts()
             self.encodings.encoded_texts += len(unit.text_places) - len(unit.reused_texts)
         unit.expect(sum(cost for cost, _ in tasks), len(tasks))
         for cost, task in tasks:
@@ -185,12 +196,12 @@ class ChunkScorer:
             yield unit.plan.chunk, make_scores(unit.plan)
 
     def _fuse(self, unit: Unit, chosen: Indices) -> None:
-        """Fuse what was encoded of the `chosen` posts of a unit, and note the answers."""
-        answers, posts = unit.plan.answers, unit.posts[chosen]
+        """Fuse what was encoded of the `chosen` pairs of a unit, and note the answers."""
+        answers, pairs = unit.plan.answers, unit.pairs[chosen]
         if self._views:
-            answers.put_views(posts, self._engine.fuse_with_views(*unit.select(chosen)))
+            answers.put_views(pairs, self._engine.fuse_with_views(*unit.select(chosen)))
         else:
-            answers.put(posts, self._engine.fuse(*unit.select(chosen)))
+            answers.put(pairs, self._engine.fuse(*unit.select(chosen)))
 
 
 def _interleave(stages: Sequence[Sequence[Task]]) -> list[Task]:

@@ -1,4 +1,4 @@
-"""Units: posts that are encoded and fused together, and what is known of their texts and images."""
+"""Units: pairs of texts and images that are encoded and fused together, and what was found out about them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TELL_SECONDS = 0.2
 
 
 class Unit:
-    """Posts that are encoded and fused together.
+    """Pairs that are encoded and fused together.
 
     Tasks encode its texts and images, in any order and thread: each writes rows that no other one writes. When all are
     done (`wait`), `conclude` adds what was reused, and `select` returns what is fused.
@@ -28,22 +28,22 @@ class Unit:
     Args:
         number: units are numbered, started and ended in order.
         plan: their chunk's.
-        posts: those of the chunk that are in the unit.
+        pairs: those of the chunk that are in the unit.
         share: of the chunk's units that are ended with this one.
 
     Attributes:
-        text_row, image_row: the row of each post's text and image, or NONE.
+        text_row, image_row: the row of each pair's text and image, or NONE.
         text_places, image_places: the place of each row.
         texts, images: the encodings, once the unit is complete; None where the model does not read any.
     """
 
-    def __init__(self, number: int, plan: Plan, posts: Indices, share: float) -> None:
+    def __init__(self, number: int, plan: Plan, pairs: Indices, share: float) -> None:
         self.number = number
         self.plan = plan
-        self.posts = posts
+        self.pairs = pairs
         self.share = share
-        self.text_places, self.text_row = number_rows(plan.text_of[posts])
-        self.image_places, self.image_row = number_rows(plan.image_of[posts])
+        self.text_places, self.text_row = number_rows(plan.text_of[pairs])
+        self.image_places, self.image_row = number_rows(plan.image_of[pairs])
         self.texts: Encoded | None = None
         self.images: Encoded | None = None
         self._reused_texts: dict[int, Slot] = {}
@@ -69,6 +69,11 @@ class Unit:
     def reused_images(self) -> Collection[int]:
         """The rows of the images that are encoded elsewhere."""
         return self._reused_images.keys()
+
+    def count_texts(self) -> int:
+        """Count the texts of the posts that begin in the unit: a post with several images has one."""
+        is_first = np.diff(self.plan.post_of, prepend=NONE)[self.pairs] > 0
+        return int((is_first & (self.text_row != NONE)).sum())
 
     def list_texts(self) -> list[str]:
         """Return the texts, by row."""
@@ -138,7 +143,7 @@ class Unit:
         Raises:
             BundleError, DeviceError: as the engine's methods.
         """
-        before = self.share - len(self.posts) / max(1, self.plan.chunk.rows)
+        before = self.share - len(self.pairs) / max(1, len(self.plan.post_of))
         while not self._complete.wait(_TELL_SECONDS):
             advance(max(0.0, before) + (self.share - max(0.0, before)) * self._done / max(1, self._cost))
         if self._failure is not None:
@@ -149,18 +154,18 @@ class Unit:
         """Add what was reused, and report to the plan what is used and what is wrong, once all tasks are done.
 
         Returns:
-            int64, which of the unit's posts (indices into `posts`) have something to be fused.
+            int64, which of the unit's pairs (indices into `pairs`) have something to be fused.
         """
         self._conclude_texts()
         self._conclude_images()
         self.plan.add_errors({int(self.image_places[row]): error for row, error in self._errors.items()})
         uses_text = (self.text_row != NONE) & (self.texts is not None)
         uses_image = (self._fused_image_row != NONE) & (self.images is not None)
-        self.plan.answers.mark_used(self.posts, uses_text, uses_image)
+        self.plan.answers.mark_used(self.pairs, uses_text, uses_image)
         return np.flatnonzero(uses_text | uses_image)
 
     def select(self, chosen: Indices) -> tuple[Encoded | None, Encoded | None, Indices | None, Indices | None]:
-        """Return what `Engine.fuse` takes for the `chosen` of the unit's posts, once it is concluded."""
+        """Return what `Engine.fuse` takes for the `chosen` of the unit's pairs, once it is concluded."""
         return (
             self.texts,
             self.images,

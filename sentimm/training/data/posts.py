@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sentimm.corpus import MISSING, CorpusReader, ImageFile, survey_corpus
+from sentimm.corpus import MISSING, CorpusReader, ImageFile, list_images, survey_corpus
 from sentimm.corpus.labels import LABEL_COLUMNS, NO_LABEL, find_label_columns, read_labels
 from sentimm.errors import ImageError, InputError
 from sentimm.images import decode_image
@@ -83,6 +83,7 @@ class LabelledPosts:
 # Why posts are not used, or not in full.
 _MISSING_IMAGES = "named images missing (trained on as text)"
 _UNUSED_IMAGES = "named images not used: name their folder with --images"
+_FURTHER_IMAGES = "further images of a post not used (its first one is)"
 _UNREADABLE_IMAGES = "images unreadable (trained on as text)"
 
 _PER_POST = ("text", "image", *LABEL_COLUMNS, "table")
@@ -199,7 +200,7 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
         texts = normalize_texts(chunk.texts).to_list()
         id_column = survey.choice.id
         ids = chunk.frame[id_column].cast(pl.String).to_list() if id_column else [None] * len(texts)
-        for row, (text, image) in enumerate(zip(texts, chunk.images, strict=True)):
+        for row, (text, images) in enumerate(zip(texts, chunk.images, strict=True)):
             values = dict.fromkeys(LABEL_COLUMNS, NO_LABEL)
             values |= {name: int(labels[column][chunk.start + row]) for name, column in label_columns.items()}
             if chunk.unreadable[row]:
@@ -207,12 +208,14 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
             elif max(values.values()) < 0:
                 builder.skipped["without a label"] += 1
             else:
-                if image is MISSING:
+                there = [image for image in list_images(images) if image is not MISSING]
+                if images is not None and not there:
                     builder.skipped[_MISSING_IMAGES] += 1
+                builder.skipped[_FURTHER_IMAGES] += max(0, len(there) - 1)
                 builder.add(
                     str(ids[row] or chunk.start + row),
                     text=builder.texts.setdefault(text, len(builder.texts)) if text else -1,
-                    image=builder.images.setdefault(image, len(builder.images)) if isinstance(image, ImageFile) else -1,
+                    image=builder.images.setdefault(there[0], len(builder.images)) if there else -1,
                     table=number,
                     **values,
                 )

@@ -129,10 +129,10 @@ def test_without_a_folder_image_names_are_not_used_and_this_is_said(tmp_path: Pa
 
 def test_what_may_have_been_meant_as_an_image_is_named(tmp_path: Path) -> None:
     path = tmp_path / "posts.parquet"
-    columns = {"text": [b"good"], "image": [["a.jpg", "b.jpg"]], "pics": [b"png"]}
+    columns = {"text": [b"good"], "image": [[1, 2]], "pics": [b"png"]}
     pl.DataFrame(columns).write_parquet(path)
     notes = (
-        "The column 'image' holds List(String), which is not used: an image is one name, or its bytes.",
+        "The column 'image' holds List(Int64), which is not used: an image is a name, a list of names, or its bytes.",
         "The column 'pics' holds bytes: if these are images, name it with --image-column.",
     )
     assert survey(path).notes == notes

@@ -93,7 +93,16 @@ def test_samples_may_lack_anything(tmp_path: Path) -> None:
     ((chunk,), _) = read(write_shard(tmp_path / "x.tar", files))
     assert chunk.frame["id"].to_list() == ["a", "b", "c", "sub/d", "e"]
     assert chunk.texts.to_list() == [None, "only text", None, "schön", None]
-    assert chunk.images == [JPEG, None, None, PNG, JPEG]
+    assert chunk.images == [JPEG, None, None, PNG, (JPEG, PNG)]
+
+
+def test_a_sample_may_have_several_images(tmp_path: Path) -> None:
+    files = [("1.txt", b"a"), ("1.0.jpg", JPEG), ("1.1.png", PNG), ("2.txt", b"b"), ("2.jpg", JPEG), ("3.txt", b"c")]
+    path = write_shard(tmp_path / "x.tar", files)
+    chunk = read(path)[0][0]
+    assert chunk.images == [(JPEG, PNG), JPEG, None]
+    assert chunk.frame["image"].to_list() == ['["1.0.jpg", "1.1.png"]', "2.jpg", None]
+    assert survey_corpus([str(path)], CorpusOptions()).several_images == 1
 
 
 def test_fields_of_the_json_are_columns_and_its_id_the_id(tmp_path: Path) -> None:

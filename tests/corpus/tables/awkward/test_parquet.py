@@ -64,7 +64,7 @@ def test_texts_of_other_types_are_read_as_written(
 
 @pytest.mark.parametrize(
     "values",
-    [[["a"], []], [{"a": 1}] * 2, pa.array([[("k", 1)]] * 2, pa.map_(pa.string(), pa.int64())), [timedelta(1)] * 2],
+    [[[1], []], [{"a": 1}] * 2, pa.array([[("k", 1)]] * 2, pa.map_(pa.string(), pa.int64())), [timedelta(1)] * 2],
     ids=["list", "struct", "map", "duration"],
 )
 def test_columns_that_hold_no_text_or_name_are_not_taken_for_one(tmp_path: Path, score: Score, values: object) -> None:
