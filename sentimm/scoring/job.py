@@ -101,7 +101,9 @@ def _run_in_folder(
         listed = _find_list(problems, folder.output) if count_problems(job.counts) else None
         return JobFinished(folder.output, job.rows, 0, 0.0, job.counts, already=True, problems=listed)
     earlier = EarlierAnswers(folder.output, columns, options.retry) if options.retry else None
-    return _score_rest(JobContext(job, survey, columns, metadata, before, problems, options, earlier), backend, tell)
+    return _score_rest(
+        JobContext(job, survey, columns, job.metadata, before, problems, options, earlier), backend, tell
+    )
 
 
 def _describe_job(survey: Survey, bundle: Bundle, backend: Backend, options: ScoreOptions) -> dict[str, Any]:

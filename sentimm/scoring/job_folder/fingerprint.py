@@ -73,6 +73,24 @@ def _name_folder(folder: Path) -> str:
     return hide_secrets(folder) if is_remote(folder) else str(folder.resolve())
 
 
+def adopt_inputs(stored: Mapping[str, Any], own: Fingerprint) -> Fingerprint:
+    """Return the fingerprint `own`, with those inputs as `stored` describes them whose content is the same.
+
+    A copy of a file has another time; jobs of earlier versions know nothing of the content but its edges.
+    """
+    before, now = stored.get("inputs", []), own["inputs"]
+    if len(before) != len(now):
+        return own
+    inputs = [old if _is_same_file(old, new) else new for old, new in zip(before, now, strict=True)]
+    return {**own, "inputs": inputs}
+
+
+def _is_same_file(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    if "sha256" not in old or "sha256" not in new:
+        return old == {name: value for name, value in new.items() if name != "sha256"}
+    return all(old.get(name) == new[name] for name in ("name", "bytes", "sha256"))
+
+
 def describe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return, in clauses for a person, how the fingerprint `now` differs from `before`; none: they are equal."""
     changes = [*_describe_inputs(before.get("inputs", []), now["inputs"])]
@@ -113,6 +131,8 @@ def _describe_input(path: Path) -> dict[str, Any]:
             edges = hashlib.sha256(file.read(_EDGE_BYTES))
             file.seek(max(0, status.st_size - _EDGE_BYTES))
             edges.update(file.read(_EDGE_BYTES))
+            file.seek(0)
+            content = hashlib.file_digest(file, "sha256")
     except OSError as error:
         raise TableError(f"{path} can't be read: {error.strerror or error}.") from error
     return {
@@ -120,6 +140,7 @@ def _describe_input(path: Path) -> dict[str, Any]:
         "bytes": status.st_size,
         "modified_ns": status.st_mtime_ns,
         "edges_sha256": edges.hexdigest(),
+        "sha256": content.hexdigest(),
     }
 
 

@@ -18,6 +18,7 @@ import polars as pl
 from sentimm.errors import JobConflictError, OutputError, UsageError
 from sentimm.events import Counts
 from sentimm.scoring.job_folder.decision import Conflict, Done, NothingToRetry, Remains, StartAnew, decide
+from sentimm.scoring.job_folder.fingerprint import adopt_inputs
 from sentimm.scoring.job_folder.finished_output import (
     PART,
     SUCCESS,
@@ -124,6 +125,9 @@ class JobFolder:
             UsageError: there is nothing to retry.
         """
         remains = self._read_remains()
+        for stored in (remains.finished, remains.job):
+            if stored is not None:
+                metadata = {**metadata, "fingerprint": adopt_inputs(stored.fingerprint, metadata["fingerprint"])}
         decision = decide(remains, metadata["fingerprint"], overwrite=overwrite, retry=retry)
         match decision:
             case NothingToRetry():
@@ -168,6 +172,7 @@ class Job:
         output: the file or folder that it writes.
         path: the job folder.
         parts: those that are finished.
+        metadata: what the output's files say of themselves.
 
     Raises:
         OutputError: the folder can't be read, or a damaged part not be removed.
@@ -181,7 +186,7 @@ class Job:
         self.parts = FinishedParts(folder.path, metadata["fingerprint"], columns)
         self._lock = folder.lock
         self._columns = columns
-        self._metadata = metadata
+        self.metadata = metadata
         self._schema = columns.arrow_schema
         self._writer = PartWriter(folder.path, columns, metadata)
         self._is_complete = is_complete
@@ -207,7 +212,7 @@ class Job:
             OutputError: object storage does not answer.
         """
         self._lock.renew()
-        facts = FileFacts(rows, self._metadata["fingerprint"], counts, self._schema)
+        facts = FileFacts(rows, self.metadata["fingerprint"], counts, self._schema)
         part = Part(part_path(self.path, start), start, facts)
         self.parts.add(part)
         return part
@@ -258,7 +263,7 @@ class Job:
     def _assemble_file(self, assembled: Callable[[int], None]) -> None:
         tables = regroup_parts([part.path for part in self.parts], assembled)
         with commit_file(self.output, temporary=self.path / FINAL) as temporary:
-            write_parquet(temporary, tables, self._schema, self._metadata, self.parts.counts)
+            write_parquet(temporary, tables, self._schema, self.metadata, self.parts.counts)
             written = read_facts(temporary)
             if written is None or written.rows != self.parts.rows:
                 raise OutputError(

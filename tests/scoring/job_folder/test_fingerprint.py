@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import polars as pl
@@ -7,7 +8,8 @@ import pytest
 
 from sentimm.bundle.bundle import load_bundle
 from sentimm.options import CorpusOptions, ScoreOptions
-from sentimm.scoring.job_folder.fingerprint import Fingerprint, describe_changes, take_fingerprint
+from sentimm.scoring.job_folder.fingerprint import Fingerprint, adopt_inputs, describe_changes, take_fingerprint
+from tests.support.failures.local_jobs import run, run_partly
 from tests.support.posts.reading import survey
 
 # Jobs of earlier versions are resumed by their fingerprints: a name that is added here is left out where it has its
@@ -52,3 +54,34 @@ def test_each_option_of_a_fingerprint_is_named_when_it_changes(table: Path, tiny
         (clause,) = describe_changes(changed, every)
         assert clause.startswith(f"--{name.replace('_', '-')} was ")
     assert describe_changes(every, every) == []
+
+
+def test_a_copy_of_a_table_without_its_time_is_the_same_input(table: Path, tiny_bundle: Path) -> None:
+    before = take(table, tiny_bundle)
+    os.utime(table, (1, 1))
+    after = take(table, tiny_bundle)
+    assert describe_changes(before, after) == [f"{table} changed"]
+    assert adopt_inputs(before, after) == before
+    content = table.read_text()
+    table.write_text(content.replace("good", "fine"))
+    assert describe_changes(before, adopt_inputs(before, take(table, tiny_bundle))) == [f"{table} changed"]
+
+
+def test_jobs_that_know_only_the_edges_of_a_table_go_on(table: Path, tiny_bundle: Path) -> None:
+    now = take(table, tiny_bundle)
+    (described,) = now["inputs"]
+    before = {**now, "inputs": [{name: value for name, value in described.items() if name != "sha256"}]}
+    assert adopt_inputs(before, now) == before
+    os.utime(table, (1, 1))
+    later = take(table, tiny_bundle)
+    assert adopt_inputs(before, later) == later
+
+
+def test_a_stopped_job_goes_on_and_a_finished_one_stays_on_a_copy(table: Path, tiny_bundle: Path) -> None:
+    pl.DataFrame({"text": ["good", "bad"] * 5}).write_csv(table)
+    options = ScoreOptions((str(table),), output=table.with_suffix(".parquet"), model=tiny_bundle, chunk_rows=4)
+    run_partly(options)
+    os.utime(table, (1, 1))
+    assert run(options).scored == 6
+    os.utime(table, (2, 2))
+    assert run(options).already
