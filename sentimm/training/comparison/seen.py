@@ -33,11 +33,11 @@ def flag_seen(
     The hashes are those of the `images` of each side.
     """
     texts = {training.texts[text] for text in training.text if text >= 0}
-    training_hashes = {hashes[image] for image in training.image if image >= 0} - {None}
+    training_hashes = {hashes[image] for image in training.all_images.ravel() if image >= 0} - {None}
     distinct = np.array([each for each in training_hashes if each is not None], dtype=np.uint64)
     alike = [is_like_any(each, distinct) for each in validation_hashes]
     seen = [
-        (text >= 0 and validation.texts[text] in texts) or (image >= 0 and alike[image])
-        for text, image in zip(validation.text, validation.image, strict=True)
+        (text >= 0 and validation.texts[text] in texts) or any(alike[image] for image in images if image >= 0)
+        for text, images in zip(validation.text, validation.all_images, strict=True)
     ]
     return np.array(seen, dtype=bool)

@@ -91,7 +91,7 @@ class Batcher:
         return Batcher(posts, self.tokens, self.frozen_text, self.frozen_image, pictures, self.pad_id, self.device)
 
     def iterate(self, batches: list[npt.NDArray[np.int64]], epoch: int = 0) -> Iterator[Batch]:
-        """Yield a batch of each array of post rows, int64; `epoch` seeds the augmentation of images."""
+        """Yield a batch of each array of post rows, int64; `epoch` seeds the augmentation and the choice of images."""
         waiting: deque[Future[Batch]] = deque()
         for rows in batches:
             waiting.append(self._ahead.submit(self._make, rows, epoch))
@@ -128,7 +128,7 @@ class Batcher:
     def _make(self, rows: npt.NDArray[np.int64], epoch: int) -> Batch:
         posts = self.posts
         texts, text_index = _index_present(posts.text[rows])
-        images, image_index = _index_present(posts.image[rows])
+        images, image_index = _index_present(posts.choose_images(rows, epoch))
         ids = mask = frozen_text = pixels = frozen_image = None
         if self.frozen_text is not None:
             frozen_text, mask = self.frozen_text.select(texts)

@@ -61,7 +61,7 @@ class Pictures:
         self._thumbnails: Pixels | None = None
         self._places = np.full(len(posts.images), -1, dtype=np.int64)
         if cache is not None:
-            rows = np.unique(posts.image[posts.image >= 0])
+            rows = np.unique(posts.all_images[posts.all_images >= 0])
             self._places[rows] = np.arange(len(rows))
             self._thumbnails = self._map_thumbnails(rows, [posts.image_digests[row] for row in rows], cache, tell)
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sentimm.corpus import MISSING, CorpusReader, ImageFile, list_images, survey_corpus
+from sentimm.corpus import CorpusReader, ImageFile, list_images, survey_corpus
 from sentimm.corpus.labels import LABEL_COLUMNS, NO_LABEL, find_label_columns, read_labels
 from sentimm.errors import ImageError, InputError
 from sentimm.images import decode_image
@@ -35,10 +35,12 @@ class LabelledPosts:
         texts: distinct normalised texts.
         images: distinct images, as files or as bytes, all of which can be decoded.
         image_digests: SHA-256 of each image's bytes.
-        text, image: each post's row in `texts` and `images`.
+        text, image: each post's row in `texts` and `images`; of several images that of the first.
         label, text_label, image_label: indices into the labels.
         table: which of `tables` each post comes from.
         skipped: rows that were left out, by reason.
+        more_images: the rows of each post's further images in `images`, int64 (posts, most of a post), -1 behind the
+            last; None: no post has several.
     """
 
     tables: tuple[str, ...]
@@ -53,6 +55,7 @@ class LabelledPosts:
     image_label: Int64Array
     table: Int64Array
     skipped: dict[str, int]
+    more_images: Int64Array | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -63,7 +66,33 @@ class LabelledPosts:
             self,
             ids=tuple(self.ids[row] for row in rows),
             **{name: getattr(self, name)[rows] for name in _PER_POST},
+            more_images=None if self.more_images is None else self.more_images[rows],
         )
+
+    @property
+    def all_images(self) -> Int64Array:
+        """The rows of all images of each post: int64 (posts, most of a post), -1 behind the last."""
+        first = self.image[:, None]
+        return first if self.more_images is None else np.concatenate([first, self.more_images], axis=1)
+
+    def choose_images(self, rows: Int64Array, seed: int) -> Int64Array:
+        """Return one of the images of each of `rows` at random: its row in `images`, int64, or -1."""
+        if self.more_images is None:
+            return self.image[rows]
+        images = np.concatenate([self.image[rows, None], self.more_images[rows]], axis=1)
+        counts = np.maximum(1, (images >= 0).sum(axis=1))
+        drawn = [np.random.default_rng([seed, row]).integers(count) for row, count in zip(rows, counts, strict=True)]
+        return images[np.arange(len(rows)), drawn]
+
+    def pair_images(self) -> tuple[LabelledPosts, Int64Array]:
+        """Return the posts, each once for each of its images, and the row here of each of them: int64."""
+        if self.more_images is None:
+            return self, np.arange(len(self))
+        images = self.all_images
+        is_there = images >= 0
+        is_there[:, 0] = True  # a post without an image is one too
+        rows, places = np.nonzero(is_there)
+        return replace(self.select(rows), image=images[rows, places], more_images=None), rows
 
     def digest(self) -> str:
         """Return a SHA-256 of all that training reads of the posts."""
@@ -72,6 +101,8 @@ class LabelledPosts:
             digest.update(json.dumps(part).encode())
         for name in _PER_POST:
             digest.update(getattr(self, name).tobytes())
+        if self.more_images is not None:
+            digest.update(self.more_images.tobytes())
         return digest.hexdigest()
 
     @property
@@ -83,7 +114,6 @@ class LabelledPosts:
 # Why posts are not used, or not in full.
 _MISSING_IMAGES = "named images missing (trained on as text)"
 _UNUSED_IMAGES = "named images not used: name their folder with --images"
-_FURTHER_IMAGES = "further images of a post not used (its first one is)"
 _UNREADABLE_IMAGES = "images unreadable (trained on as text)"
 
 _PER_POST = ("text", "image", *LABEL_COLUMNS, "table")
@@ -119,7 +149,8 @@ def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequenc
 def keep_modalities(posts: LabelledPosts, modalities: Sequence[str]) -> LabelledPosts:
     """Return the posts that have one of the `modalities`, without their other modality."""
     if "image" not in modalities:
-        posts = replace(posts, image=np.full_like(posts.image, -1), images=(), image_digests=())
+        nothing = np.full_like(posts.image, -1)
+        posts = replace(posts, image=nothing, images=(), image_digests=(), more_images=None)
     if "text" not in modalities:
         posts = replace(posts, text=np.full_like(posts.text, -1), texts=())
     usable = find_usable(posts, modalities)
@@ -157,11 +188,15 @@ class _PostBuilder:
         self.texts: dict[str, int] = {}
         self.images: dict[ImageFile, int] = {}
         self.ids: list[str] = []
+        self.more_images: list[list[int]] = []
         self.columns: dict[str, list[int]] = {name: [] for name in _PER_POST}
         self.skipped: Counter[str] = Counter()
 
-    def add(self, post_id: str, **values: int) -> None:
+    def add(self, post_id: str, images: Sequence[ImageFile], **values: int) -> None:
         self.ids.append(post_id)
+        first, *more = [self.images.setdefault(image, len(self.images)) for image in images] or [-1]
+        self.more_images.append(more)
+        values["image"] = first
         for name in _PER_POST:
             self.columns[name].append(values[name])
 
@@ -174,8 +209,16 @@ class _PostBuilder:
             images=tuple(self.images),
             image_digests=("",) * len(self.images),
             skipped=dict(self.skipped),
+            more_images=_pad_rows(self.more_images),
             **arrays,
         )
+
+
+def _pad_rows(rows: Sequence[Sequence[int]]) -> Int64Array | None:
+    """Make rows of one length of them, int64 with -1 behind the last; None where all are empty."""
+    longest = max(map(len, rows), default=0)
+    padded = [[*row, *[-1] * (longest - len(row))] for row in rows]
+    return np.asarray(padded, dtype=np.int64) if longest else None
 
 
 def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBuilder) -> None:
@@ -208,14 +251,13 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
             elif max(values.values()) < 0:
                 builder.skipped["without a label"] += 1
             else:
-                there = [image for image in list_images(images) if image is not MISSING]
+                there = [image for image in list_images(images) if isinstance(image, ImageFile)]
                 if images is not None and not there:
                     builder.skipped[_MISSING_IMAGES] += 1
-                builder.skipped[_FURTHER_IMAGES] += max(0, len(there) - 1)
                 builder.add(
                     str(ids[row] or chunk.start + row),
+                    there,
                     text=builder.texts.setdefault(text, len(builder.texts)) if text else -1,
-                    image=builder.images.setdefault(there[0], len(builder.images)) if there else -1,
                     table=number,
                     **values,
                 )
@@ -227,13 +269,17 @@ def _keep_readable(posts: LabelledPosts, size: int) -> LabelledPosts:
         digests = list(pool.map(_digest_reader(size), posts.images))
     readable = np.asarray([digest is not None for digest in digests], dtype=bool)
     position = np.where(readable, np.cumsum(readable) - 1, -1)
-    image = np.where(posts.image >= 0, position[posts.image] if len(position) else -1, -1)
+    named = posts.all_images
+    images = np.where(named >= 0, position[named] if len(position) else -1, -1).astype(np.int64)
     skipped = dict(posts.skipped)
-    if lost := int(((posts.image >= 0) & (image < 0)).sum()):
+    if lost := int(((named >= 0) & (images < 0)).sum()):
         skipped[_UNREADABLE_IMAGES] = lost
+    if posts.more_images is not None:  # those that are readable first
+        images = np.take_along_axis(images, np.argsort(images < 0, axis=1, kind="stable"), axis=1)
     return replace(
         posts,
-        image=image.astype(np.int64),
+        image=images[:, 0],
+        more_images=images[:, 1:] if (images[:, 1:] >= 0).any() else None,
         images=tuple(source for source, good in zip(posts.images, readable, strict=True) if good),
         image_digests=tuple(digest for digest in digests if digest is not None),
         skipped=skipped,

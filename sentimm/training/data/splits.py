@@ -71,10 +71,9 @@ def split_fold(posts: LabelledPosts, folds: int, fold: int, seed: int) -> tuple[
 def _draw_keys(posts: LabelledPosts, groups: Int64Array, seed: int) -> dict[int, str]:
     """Return each group's key in a random order, from the seed and the alphabetically first of its contents."""
     first: dict[int, str] = {}
-    for group, text, image in zip(groups.tolist(), posts.text, posts.image, strict=True):
+    for group, text, images in zip(groups.tolist(), posts.text, posts.all_images, strict=True):
         contents = [posts.texts[text]] if text >= 0 else []
-        if image >= 0:
-            contents.append(posts.image_digests[image])
+        contents += [posts.image_digests[image] for image in images if image >= 0]
         first[group] = min(*contents, first.get(group, contents[0]))
     return {group: hashlib.sha256(f"{seed} {content}".encode()).hexdigest() for group, content in first.items()}
 
@@ -89,13 +88,13 @@ def group_repeats(posts: LabelledPosts) -> Int64Array:
             row = parent[row]
         return row
 
+    all_images = posts.all_images
     first: dict[tuple[str, int | str], int] = {}
     for row in range(len(posts)):
         keys: list[tuple[str, int | str]] = []
         if posts.text[row] >= 0:
             keys.append(("text", int(posts.text[row])))
-        if posts.image[row] >= 0:
-            keys.append(("image", posts.image_digests[posts.image[row]]))
+        keys += [("image", posts.image_digests[image]) for image in all_images[row] if image >= 0]
         for key in keys:
             parent[find(row)] = find(first.setdefault(key, row))
     return np.asarray([find(row) for row in range(len(posts))], dtype=np.int64)

@@ -126,7 +126,7 @@ def _list_questions(posts: LabelledPosts, modalities: Sequence[str]) -> list[tup
         parts.append((0, posts.select(complete), rows))
     for place, modality, values, alone in (
         (1, "text", posts.text, replace(posts, image=nothing)),
-        (2, "image", posts.image, replace(posts, text=nothing)),
+        (2, "image", posts.image, replace(posts, text=nothing, more_images=None)),
     ):
         if modality in modalities:
             has = np.flatnonzero(values >= 0)

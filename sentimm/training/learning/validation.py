@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from sentimm.metrics.metrics import Metrics, measure_labels
 from sentimm.models.sentiment_model import SentimentModel
@@ -26,10 +27,15 @@ def score_posts(
 ) -> npt.NDArray[np.float32]:
     """Score the batcher's posts as `score` would: float32 (posts, labels), before the softmax.
 
+    Of a post with several images it is the logarithm of the mean of the probabilities.
+
     It runs in the precision of `accelerator`, whose processes share the work: all must call this together. `tell` gets
     the number of posts of each batch.
     """
     model.eval()
+    posts, post_of = batcher.posts.pair_images()
+    if posts is not batcher.posts:
+        batcher = batcher.share_with(posts, batcher.pictures)
     plan = batcher.plan_evaluation(batch_size)[accelerator.process_index :: accelerator.num_processes]
     scores = np.zeros((len(batcher.posts), model.labels), dtype=np.float32)
     with torch.inference_mode(), accelerator.autocast():
@@ -38,7 +44,16 @@ def score_posts(
             scores[rows] = output.float().cpu().numpy()
             tell(len(rows))
     gathered = accelerator.reduce(torch.from_numpy(scores).to(batcher.device), "sum")
+    if len(post_of) and post_of[-1] + 1 < len(post_of):
+        gathered = _average(gathered, torch.from_numpy(post_of).to(gathered.device))
     return np.asarray(gathered.cpu(), dtype=np.float32)
+
+
+def _average(scores: Tensor, post_of: Tensor) -> Tensor:
+    """Return the logarithms of the mean probabilities of each post's rows of `scores`; `post_of` is ascending."""
+    sums = torch.zeros(int(post_of[-1]) + 1, scores.shape[1], dtype=torch.float64, device=scores.device)
+    sums = sums.index_add(0, post_of, scores.double().softmax(dim=1))
+    return (sums / torch.bincount(post_of)[:, None]).log().float()
 
 
 def count_confusion(
