@@ -21,6 +21,7 @@ from sentimm.corpus.columns import (
     require_column,
 )
 from sentimm.corpus.image_lookup import MISSING, ImageLookup, ImageSource, PostImages, is_url, open_images
+from sentimm.corpus.nested_values import join_parts, select_column
 from sentimm.corpus.post_images import count_by_names, find_by_names, is_found, regroup
 from sentimm.corpus.tables.base import Problem
 from sentimm.corpus.wording import shorten_name
@@ -132,15 +133,15 @@ def read_texts(frame: pl.DataFrame, choice: ColumnChoice) -> pl.Series:
     """Return the raw texts of a frame as String; null: no text."""
     if choice.text is None:
         return pl.Series("text", [None] * len(frame), dtype=pl.String)
-    return _to_strings(frame[choice.text]).alias("text")
+    return join_parts(_to_strings(select_column(frame, choice.text))).alias("text")
 
 
 def find_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageLookup | None) -> list[PostImages]:
     """Find the images of a frame's posts (see `Chunk.images`); without a folder no name counts."""
     if choice.image is not None:
-        return _find_in_column(frame[choice.image], folder)
+        return _find_in_column(select_column(frame, choice.image), folder)
     if choice.by_id and folder is not None:
-        return [folder.find_by_id(post_id) for post_id in _to_strings(frame[str(choice.id)]).to_list()]
+        return [folder.find_by_id(post_id) for post_id in _to_strings(select_column(frame, str(choice.id))).to_list()]
     return [None] * len(frame)
 
 
@@ -149,11 +150,11 @@ def count_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageLookup 
 
     They are found as `find_images` finds them.
     """
-    column = None if choice.image is None else frame[choice.image]
+    column = None if choice.image is None else select_column(frame, choice.image)
     if folder is not None and column is not None and not column.dtype.is_nested() and not holds_bytes(column.dtype):
         return count_by_names(_to_strings(column), folder)
     if folder is not None and choice.by_id:
-        return folder.count_by_id(_to_strings(frame[str(choice.id)]).to_list())
+        return folder.count_by_id(_to_strings(select_column(frame, str(choice.id))).to_list())
     images = find_images(frame, choice, folder)
     several = sum(isinstance(each, tuple) for each in images)
     return sum(image is not None for image in images), sum(map(is_found, images)), several
@@ -162,9 +163,9 @@ def count_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageLookup 
 def list_image_names(frame: pl.DataFrame, choice: ColumnChoice) -> list[str]:
     """Return what the posts of a frame name as their images, for messages; bytes have no names."""
     column = choice.image or choice.ignored_image or (choice.id if choice.by_id else None)
-    if column is None or holds_bytes(frame[column].dtype):
+    values = None if column is None else select_column(frame, column)
+    if values is None or holds_bytes(values.dtype):
         return []
-    values = frame[column]
     names = _to_strings(values.explode() if is_list(values.dtype) else values).str.strip_chars().drop_nulls()
     return names.filter(names != "").to_list()
 
@@ -172,9 +173,11 @@ def list_image_names(frame: pl.DataFrame, choice: ColumnChoice) -> list[str]:
 def read_names(frame: pl.DataFrame, choice: ColumnChoice) -> pl.DataFrame:
     """Return what identifies the posts of a frame and their images (see `Chunk.names`)."""
     nothing = pl.Series([None] * len(frame), dtype=pl.String)
-    has_names = choice.image is not None and not holds_bytes(frame[choice.image].dtype)
-    ids = _to_strings(frame[choice.id]) if choice.id is not None else nothing
-    images = _write_names(frame[str(choice.image)]) if has_names else nothing
+    images = nothing
+    if choice.image is not None:
+        values = select_column(frame, choice.image)
+        images = nothing if holds_bytes(values.dtype) else _write_names(values)
+    ids = _to_strings(select_column(frame, choice.id)) if choice.id is not None else nothing
     return pl.DataFrame({"id": ids, "image": images})
 
 

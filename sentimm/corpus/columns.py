@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
+from sentimm.corpus.nested_values import find_root, find_type, suggest_path
 from sentimm.corpus.wording import list_names
 from sentimm.errors import ColumnError
 from sentimm.options import CorpusOptions
@@ -15,6 +17,12 @@ from sentimm.options import CorpusOptions
 TEXT_NAMES = ("text", "tweet", "full_text", "content", "message", "body", "caption")
 IMAGE_NAMES = ("image", "image_path", "image_file", "filename", "media", "photo")
 BYTES_NAMES = ("jpg", "png", "webp")  # of columns that hold images themselves, as img2dataset calls them
+_OTHER_NAMES = {
+    "text": ("tweet_text", "post_text", "comment_text", "raw_content", "selftext", "video_description", "desc"),
+    "image": ("images", "image_name", "file_name", "photos"),
+    "id": ("id_str", "status_id", "comment_id"),
+}
+_BETWEEN = re.compile(r"[\s_-]+")
 ID_NAMES = ("id", "tweet_id", "post_id", "guid")
 
 
@@ -29,6 +37,7 @@ class ColumnChoice:
         by_id: images are looked up in the folder by id.
         ignored_image: a column of image names that is not used, as there is no folder.
         reasons: the choice in sentences for a person.
+        roots: of columns that are paths (`record.text`) the column that each is in.
     """
 
     text: str | None
@@ -37,6 +46,7 @@ class ColumnChoice:
     by_id: bool = False
     ignored_image: str | None = None
     reasons: tuple[str, ...] = ()
+    roots: Mapping[str, str] = field(default_factory=dict)
 
 
 def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has_folder: bool) -> ColumnChoice:
@@ -50,7 +60,10 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
     Raises:
         ColumnError: a column that was named is not there, or there is neither text nor image to use.
     """
+    types, roots = _add_paths(types, options)
     text, why_text = _choose("text", options.text_column, TEXT_NAMES, list(types))
+    if options.text_column is None:
+        text, why_text = _prefer_fuller(text, why_text, list(types))
     names = [name for name, dtype in types.items() if _can_name_images(dtype) or holds_bytes(dtype)]
     image, why_image = _choose("image", options.image_column, IMAGE_NAMES, names, list(types))
     if image is None:
@@ -60,7 +73,9 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
     id_, why_id = _choose("id", options.id_column, ID_NAMES, ids, list(types))
     ignored = None
     if text is not None and not _can_name(types[text]):
-        raise ColumnError(f"The column {text!r} holds {types[text]}, not text: choose another one with --text-column.")
+        path = suggest_path(text, types[text], TEXT_NAMES)
+        instead = f"name the text in it with --text-column {path}" if path else "choose another one with --text-column"
+        raise ColumnError(f"The column {text!r} holds {types[text]}, not text: {instead}.")
     if image is not None and image not in names:
         raise ColumnError(
             f"The column {image!r} holds {types[image]}, not images: choose another one with --image-column."
@@ -79,7 +94,7 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
     reasons = [why_text] if text else []
     reasons += [why_image] if image else []
     reasons += [f"image: looked up in the folder by id; {why_id}"] if by_id else []
-    return ColumnChoice(text, image, id_, by_id, ignored, tuple(reasons))
+    return ColumnChoice(text, image, id_, by_id, ignored, tuple(reasons), roots)
 
 
 def choose_ids_for_images(choice: ColumnChoice) -> ColumnChoice:
@@ -90,9 +105,9 @@ def choose_ids_for_images(choice: ColumnChoice) -> ColumnChoice:
 
 
 def list_used(choice: ColumnChoice) -> list[str]:
-    """List the columns that a choice reads."""
+    """List the columns of the tables that a choice reads."""
     names = (choice.text, choice.image, choice.id, choice.ignored_image)
-    return list(dict.fromkeys(name for name in names if name is not None))
+    return list(dict.fromkeys(choice.roots.get(name, name) for name in names if name is not None))
 
 
 def is_list(dtype: pl.DataType) -> bool:
@@ -139,15 +154,45 @@ def _choose(
     kind: str, named: str | None, names: Sequence[str], columns: Sequence[str], there: Sequence[str] = ()
 ) -> tuple[str | None, str]:
     """Choose the column that is `named`, which may be any that is `there`, or the first of `names` in `columns`."""
+    plain = {_simplify(column): column for column in reversed(columns)}
     if named is not None:
+        alike = [column for column in there or columns if _simplify(column) == _simplify(named)]
+        if named not in (there or columns) and len(alike) == 1:
+            named = alike[0]
         require_column(named, there or columns, f"--{kind}-column")
         return named, f"{kind}: column {named!r} (--{kind}-column)"
-    plain = {column.strip().lower(): column for column in reversed(columns)}
     for name in names:
-        column = name if name in columns else plain.get(name)
+        column = name if name in columns else plain.get(_simplify(name))
         if column is not None:
             return column, f"{kind}: column {column!r} (first match among {', '.join(names)})"
+    for name in _OTHER_NAMES.get(kind, ()) if columns else ():
+        if (column := plain.get(_simplify(name))) is not None:
+            return column, f"{kind}: column {column!r} (such columns often hold it)"
     return None, ""
+
+
+def _simplify(name: str) -> str:
+    """Return what is compared of a column's name: `Tweet Text` is `tweet_text`."""
+    return _BETWEEN.sub("", name).casefold()
+
+
+def _prefer_fuller(text: str | None, reason: str, columns: Sequence[str]) -> tuple[str | None, str]:
+    """Take `full_text` rather than `text` beside it, which is cut off there."""
+    plain = {_simplify(column): column for column in reversed(columns)}
+    fuller = plain.get("fulltext")
+    if text is None or fuller is None or _simplify(text) != "text":
+        return text, reason
+    return fuller, f"text: column {fuller!r} (fuller than {text!r})"
+
+
+def _add_paths(
+    types: Mapping[str, pl.DataType], options: CorpusOptions
+) -> tuple[Mapping[str, pl.DataType], dict[str, str]]:
+    """Add the paths that `options` name to the columns; return them, and the column that each path is in."""
+    named = (options.text_column, options.image_column, options.id_column)
+    roots = {name: root for name in named if name and name not in types and (root := find_root(name, types))}
+    found = {name: find_type(name, types) for name in roots}
+    return {**types, **{name: dtype for name, dtype in found.items() if dtype is not None}}, roots
 
 
 def _explain_nothing(types: Mapping[str, pl.DataType], options: CorpusOptions) -> str:

@@ -67,6 +67,9 @@ def note_damage(counter: PostCounter) -> Iterator[str]:
             f"{cells} more than 1 MB or {MAX_LINES:,} lines; the first: {counter.long_cells.first}. Check the quotes "
             "there: one that is not closed merges the posts below into its cell."
         )
+    if 0 < (count := counter.nested_texts) < counter.texts:
+        texts = f"{count} texts are" if count > 1 else "1 text is"
+        yield f"{texts} JSON, and scored as written; the first: {counter.first_nested[:80]}"
     if count := counter.unreadable:
         records = f"{count} records" if count > 1 else "1 record"
         yield f"{records} can't be read as a row; the first: {counter.first_unreadable}."

@@ -9,6 +9,7 @@ import polars as pl
 from sentimm.corpus.chunks import keep_columns, read_texts
 from sentimm.corpus.columns import ColumnChoice, list_used
 from sentimm.corpus.image_lookup import ImageLookup
+from sentimm.corpus.nested_values import find_nested
 from sentimm.corpus.survey.column_types import TypeInference
 from sentimm.corpus.survey.image_counter import ImageCounter
 from sentimm.corpus.survey.long_cells import LongCellCounter
@@ -31,6 +32,7 @@ class PostCounter:
         inferences: of each table without types, what its values say of its columns' types.
         long_cells: cells that may hold many posts.
         unreadable: records that can't be read as a row.
+        nested_texts: posts whose text is an object or a list; `first_nested` is the first one.
         first_unreadable: where the first of them is, and what is wrong with it.
     """
 
@@ -48,6 +50,7 @@ class PostCounter:
         self.inferences = [TypeInference() for _ in tables]
         self.long_cells = LongCellCounter()
         self.unreadable, self.first_unreadable = 0, ""
+        self.nested_texts, self.first_nested = 0, ""
         self._tables = tables
         self._folders = folders
         self._choice = choice
@@ -99,6 +102,9 @@ class PostCounter:
         texts = read_texts(frame, self._choice).drop_nulls()
         texts = texts.filter(texts.str.contains(r"\S"))
         self.texts += len(texts)
+        if nested := find_nested(texts):
+            self.first_nested = self.first_nested or nested[0]
+            self.nested_texts += len(nested)
         self.repeats.add(texts)
         self.images.add(frame, self._folders[number])
         if table.may_swallow_rows:

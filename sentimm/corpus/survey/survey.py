@@ -10,15 +10,16 @@ from typing import Any
 import polars as pl
 
 from sentimm.corpus.chunks import explain_no_image
-from sentimm.corpus.columns import ColumnChoice, choose_columns
+from sentimm.corpus.columns import TEXT_NAMES, ColumnChoice, choose_columns
 from sentimm.corpus.image_lookup import ImageLookup, open_images
 from sentimm.corpus.inputs.find import find_inputs
+from sentimm.corpus.nested_values import suggest_path
 from sentimm.corpus.survey.notes import note_damage, note_mixed_types, note_several_images, note_unused_images
 from sentimm.corpus.survey.post_counter import PostCounter, Progress
 from sentimm.corpus.survey.table_columns import check_same_columns, collect_columns, find_schema
 from sentimm.corpus.tables.base import Problem, Table
 from sentimm.corpus.tables.open import open_table
-from sentimm.corpus.wording import require_utf8
+from sentimm.corpus.wording import require_utf8, shorten_name
 from sentimm.errors import ColumnError, InputError, TableError
 from sentimm.options import CorpusOptions
 from sentimm.storage import find_real_name
@@ -107,6 +108,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
     tables = [open_table(path) for path in found.paths]
     folders = open_folders(tables, folder)
     counter, choice, columns = _count_posts(tables, folders, options, progress)
+    _check_texts(counter, choice)
     images_choice, named, images_found = counter.images.conclude()
     rows, uses_images = sum(counter.rows), options.only != "text"
     folder = next((each for each in folders if each is not None), None)
@@ -186,6 +188,22 @@ def _count_posts(
         choice = better  # a key of NDJSON that appeared late is to be preferred
     check_same_columns(tables)
     return counter, choice, columns
+
+
+def _check_texts(counter: PostCounter, choice: ColumnChoice) -> None:
+    """Check that the texts are not all objects or lists.
+
+    Raises:
+        ColumnError: they are; the message names the text in them.
+    """
+    if not counter.nested_texts or counter.nested_texts < counter.texts:
+        return
+    path = suggest_path(str(choice.text), counter.first_nested, TEXT_NAMES)
+    instead = f"--text-column {path}" if path else "--text-column"
+    shown = shorten_name(counter.first_nested)
+    raise ColumnError(
+        f"The column {choice.text!r} holds objects or lists, such as {shown}, not text: name the text with {instead}."
+    )
 
 
 def _check_objects(table: Table) -> None:

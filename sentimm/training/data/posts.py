@@ -241,8 +241,7 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
         if survey.choice.ignored_image is not None:
             builder.skipped[_UNUSED_IMAGES] += len(chunk.frame[survey.choice.ignored_image].drop_nulls())
         texts = normalize_texts(chunk.texts).to_list()
-        id_column = survey.choice.id
-        ids = chunk.frame[id_column].cast(pl.String).to_list() if id_column else [None] * len(texts)
+        ids = [None] * len(texts) if chunk.names is None else chunk.names["id"].to_list()
         for row, (text, images) in enumerate(zip(texts, chunk.images, strict=True)):
             values = dict.fromkeys(LABEL_COLUMNS, NO_LABEL)
             values |= {name: int(labels[column][chunk.start + row]) for name, column in label_columns.items()}

@@ -1,0 +1,115 @@
+"""Values inside of values: columns that are named by a path (`record.text`), and texts that are lists of parts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import polars as pl
+
+_MOST_DEPTH = 3  # of a text that is looked for
+_NESTED = r"^\s*[\[{]"
+
+
+def find_root(name: str, types: Mapping[str, pl.DataType]) -> str | None:
+    """Return the column that a path such as `record.text` begins with; None where it leads nowhere."""
+    parts = name.split(".")
+    for end in range(len(parts) - 1, 0, -1):
+        root = ".".join(parts[:end])
+        if root in types:
+            dtype: Any = types[root]
+            for part in parts[end:]:
+                if not isinstance(dtype, pl.Struct):
+                    break
+                dtype = next((field.dtype for field in dtype.fields if field.name == part), None)
+            # Text formats hold nested values as JSON: only reading shows what is in them.
+            return root if dtype is not None else None
+    return None
+
+
+def find_type(name: str, types: Mapping[str, pl.DataType]) -> pl.DataType | None:
+    """Return the type of a column, or of what a path leads to; None where there is no such thing."""
+    if name in types:
+        return types[name]
+    root = find_root(name, types)
+    if root is None:
+        return None
+    dtype: Any = types[root]
+    for part in name.removeprefix(f"{root}.").split("."):
+        if isinstance(dtype, pl.Struct):
+            dtype = next(field.dtype for field in dtype.fields if field.name == part)
+    return dtype if isinstance(dtype, pl.DataType) else dtype()
+
+
+def select_column(frame: pl.DataFrame, name: str) -> pl.Series:
+    """Return a column of `frame`, or what a path leads to in each row: null where it leads nowhere."""
+    if name in frame.columns:
+        return frame[name]
+    root = find_root(name, dict(frame.schema))
+    assert root is not None
+    values, parts = frame[root], name.removeprefix(f"{root}.").split(".")
+    while parts and isinstance(values.dtype, pl.Struct):
+        values = values.struct.field(parts.pop(0))
+    if not parts:
+        return values.alias(name)
+    return pl.Series(name, [_follow(value, parts) for value in values.cast(pl.String).to_list()], dtype=pl.String)
+
+
+def join_parts(texts: pl.Series) -> pl.Series:
+    """Join the texts (String) that are lists of parts, as Telegram writes them: `["not ", {"text": "good"}]`."""
+    rows = (texts.str.starts_with("[") & texts.str.contains('"text"', literal=True)).fill_null(False).arg_true()
+    if not len(rows):
+        return texts
+    joined = texts.to_list()
+    for row in rows:
+        parts = _parse(joined[row])
+        if isinstance(parts, list) and any(isinstance(part, dict) for part in parts):
+            words = [part.get("text") if isinstance(part, dict) else part for part in parts]
+            strings = [word for word in words if isinstance(word, str)]
+            if len(strings) == len(words):
+                joined[row] = "".join(strings)
+    return pl.Series(texts.name, joined, dtype=pl.String)
+
+
+def find_nested(texts: pl.Series) -> list[str]:
+    """Return those of the texts (String) that are whole objects or lists in JSON."""
+    maybe = texts.filter(texts.str.contains(_NESTED)).to_list()
+    return [text for text in maybe if isinstance(_parse(text), dict | list)]
+
+
+def suggest_path(column: str, value: object, names: tuple[str, ...]) -> str | None:
+    """Return the path to the first text in `value`, JSON text or a type, by one of the `names`; None: there is none."""
+    parsed = _parse(value) if isinstance(value, str) else value
+    found = sorted(_list_texts(parsed, _MOST_DEPTH), key=len)
+    for name in names:
+        if path := next((path for path in found if path[-1] == name), None):
+            return ".".join((column, *path))
+    return None
+
+
+def _list_texts(value: object, depth: int) -> Iterator[tuple[str, ...]]:
+    """Yield the paths to the strings in nested objects."""
+    if isinstance(value, pl.Struct):
+        fields: dict[str, object] = {field.name: field.dtype for field in value.fields}
+    else:
+        fields = value if isinstance(value, dict) else {}
+    for name, each in fields.items():
+        if isinstance(each, str) or each == pl.String:
+            yield (name,)
+        elif depth > 1:
+            yield from ((name, *path) for path in _list_texts(each, depth - 1))
+
+
+def _follow(value: str | None, path: list[str]) -> str | None:
+    found = None if value is None else _parse(value)
+    for part in path:
+        found = found.get(part) if isinstance(found, dict) else None
+    return found if found is None or isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+
+
+def _parse(value: str) -> object:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return None
