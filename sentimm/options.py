@@ -84,6 +84,7 @@ class CorpusOptions:
         limit: read the first `limit` posts only.
         only: use this modality alone.
         allow_missing: score even if no post's image is found.
+        null_values: texts that stand for nothing; None: NA, null and the like, where they are many.
         columns: the input columns to keep in the output; None: all.
         prefix: goes before the names of all columns that are added.
 
@@ -105,6 +106,16 @@ class CorpusOptions:
     )
     only: Annotated[Modality | None, option(Panel.INPUT, "Use this modality alone.")] = None
     allow_missing: Annotated[bool, option(Panel.INPUT, "Continue even if no post finds its image.")] = False
+    null_values: Annotated[
+        tuple[str, ...] | None,
+        option(
+            Panel.INPUT,
+            "Texts that stand for nothing; '' for none.",
+            metavar="W,...",
+            shown="NA, null and the like, where they are many",
+            parse=parse_columns,
+        ),
+    ] = None
     columns: Annotated[
         tuple[str, ...] | None,
         option(Panel.OUTPUT, "The input's columns to keep.", metavar="C,...", shown="all", parse=parse_columns),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from sentimm.corpus.image_lookup import MISSING, ImageLookup, ImageSource, PostI
 from sentimm.corpus.nested_values import join_parts, select_column
 from sentimm.corpus.post_images import count_by_names, find_by_names, is_found, regroup
 from sentimm.corpus.tables.base import Problem
+from sentimm.corpus.text_repairs import NULL_WORDS, RepairCounter, find_words, repair_texts
 from sentimm.corpus.wording import shorten_name
 from sentimm.errors import InputError
 from sentimm.options import CorpusOptions
@@ -98,6 +99,9 @@ def chunk_frame(frame: pl.DataFrame, options: CorpusOptions) -> tuple[Chunk, Col
             choice, images, found = by_id, others, True
     if folder is not None and options.only != "text" and images and not found and not options.allow_missing:
         raise InputError(explain_no_image(folder, list_image_names(frame, choice), choice))
+    counter = RepairCounter(options.null_values)
+    counter.add(read_raw_texts(frame, choice))
+    choice = replace(choice, repairs=counter.decide())
     chunk = Chunk(
         start=0,
         frame=make_frame([frame[name] for name in keep_columns(frame.columns, options)], len(frame)),
@@ -130,7 +134,12 @@ def make_frame(columns: Sequence[pl.Series], rows: int) -> pl.DataFrame:
 
 
 def read_texts(frame: pl.DataFrame, choice: ColumnChoice) -> pl.Series:
-    """Return the raw texts of a frame as String; null: no text."""
+    """Return the texts of a frame as String, repaired; null: no text."""
+    return repair_texts(read_raw_texts(frame, choice), choice.repairs)
+
+
+def read_raw_texts(frame: pl.DataFrame, choice: ColumnChoice) -> pl.Series:
+    """Return the texts of a frame as String, as they are; null: no text."""
     if choice.text is None:
         return pl.Series("text", [None] * len(frame), dtype=pl.String)
     return join_parts(_to_strings(select_column(frame, choice.text))).alias("text")
@@ -150,9 +159,11 @@ def count_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageLookup 
 
     They are found as `find_images` finds them.
     """
+    if choice.image is None and not (choice.by_id and folder is not None):
+        return 0, 0, 0
     column = None if choice.image is None else select_column(frame, choice.image)
     if folder is not None and column is not None and not column.dtype.is_nested() and not holds_bytes(column.dtype):
-        return count_by_names(_to_strings(column), folder)
+        return count_by_names(_read_image_names(column), folder)
     if folder is not None and choice.by_id:
         return folder.count_by_id(_to_strings(select_column(frame, str(choice.id))).to_list())
     images = find_images(frame, choice, folder)
@@ -222,6 +233,13 @@ def _drop_strange_years(values: pl.Series) -> pl.Series:
     return values.set((days < _FIRST_DAY) | (days > _LAST_DAY), None)
 
 
+def _read_image_names(values: pl.Series) -> pl.Series:
+    """Return the names in a column of images as String; null where a word such as NA stands for nothing."""
+    names = _to_strings(values)
+    rows = find_words(names, NULL_WORDS)
+    return names.scatter(rows, None) if len(rows) else names
+
+
 def _write_names(values: pl.Series) -> pl.Series:
     """Return the names in a column of images as String, a list of them as JSON."""
     if not is_list(values.dtype):
@@ -238,7 +256,7 @@ def _find_in_column(values: pl.Series, folder: ImageLookup | None) -> list[PostI
         return list(values.to_list())
     if holds_bytes(values.dtype):
         return list(_find_bytes_or_names(values, folder))
-    return [None] * len(values) if folder is None else find_by_names(_to_strings(values), folder)
+    return [None] * len(values) if folder is None else find_by_names(_read_image_names(values), folder)
 
 
 def _find_bytes_or_names(values: pl.Series, folder: ImageLookup | None) -> list[ImageSource]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from sentimm.corpus.nested_values import find_root, find_type, suggest_path
+from sentimm.corpus.text_repairs import TextRepairs
 from sentimm.corpus.wording import list_names
 from sentimm.errors import ColumnError
 from sentimm.options import CorpusOptions
@@ -37,6 +38,7 @@ class ColumnChoice:
         by_id: images are looked up in the folder by id.
         ignored_image: a column of image names that is not used, as there is no folder.
         reasons: the choice in sentences for a person.
+        repairs: what is repaired in the texts.
         roots: of columns that are paths (`record.text`) the column that each is in.
     """
 
@@ -46,6 +48,7 @@ class ColumnChoice:
     by_id: bool = False
     ignored_image: str | None = None
     reasons: tuple[str, ...] = ()
+    repairs: TextRepairs = field(default_factory=TextRepairs)
     roots: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -94,7 +97,7 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
     reasons = [why_text] if text else []
     reasons += [why_image] if image else []
     reasons += [f"image: looked up in the folder by id; {why_id}"] if by_id else []
-    return ColumnChoice(text, image, id_, by_id, ignored, tuple(reasons), roots)
+    return ColumnChoice(text, image, id_, by_id, ignored, tuple(reasons), roots=roots)
 
 
 def choose_ids_for_images(choice: ColumnChoice) -> ColumnChoice:

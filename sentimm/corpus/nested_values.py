@@ -9,7 +9,6 @@ from typing import Any
 import polars as pl
 
 _MOST_DEPTH = 3  # of a text that is looked for
-_NESTED = r"^\s*[\[{]"
 
 
 def find_root(name: str, types: Mapping[str, pl.DataType]) -> str | None:
@@ -58,8 +57,8 @@ def select_column(frame: pl.DataFrame, name: str) -> pl.Series:
 
 def join_parts(texts: pl.Series) -> pl.Series:
     """Join the texts (String) that are lists of parts, as Telegram writes them: `["not ", {"text": "good"}]`."""
-    rows = (texts.str.starts_with("[") & texts.str.contains('"text"', literal=True)).fill_null(False).arg_true()
-    if not len(rows):
+    rows = texts.str.starts_with("[").fill_null(False).arg_true()
+    if not len(rows) or not len(rows := rows.filter(texts.gather(rows).str.contains('"text"', literal=True))):
         return texts
     joined = texts.to_list()
     for row in rows:
@@ -74,7 +73,7 @@ def join_parts(texts: pl.Series) -> pl.Series:
 
 def find_nested(texts: pl.Series) -> list[str]:
     """Return those of the texts (String) that are whole objects or lists in JSON."""
-    maybe = texts.filter(texts.str.contains(_NESTED)).to_list()
+    maybe = texts.filter(texts.str.starts_with("{") | texts.str.starts_with("[")).to_list()
     return [text for text in maybe if isinstance(_parse(text), dict | list)]
 
 

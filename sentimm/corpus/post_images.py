@@ -102,7 +102,9 @@ def count_by_names(names: pl.Series, folder: ImageLookup) -> tuple[int, int, int
 
 def is_found(images: PostImages) -> bool:
     """Check whether a post has an image that is there."""
-    return any(isinstance(image, ImageFile) for image in list_images(images))
+    if isinstance(images, tuple):
+        return any(isinstance(image, ImageFile) for image in images)
+    return isinstance(images, ImageFile)
 
 
 def regroup(flat: Sequence[PostImages], lengths: Sequence[int]) -> list[PostImages]:

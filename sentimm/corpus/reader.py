@@ -145,5 +145,6 @@ def join_chunks(chunks: Sequence[Chunk]) -> Chunk:
 
 
 def _measure(chunk: Chunk) -> int:
-    images = sum(len(image) for post in chunk.images for image in list_images(post) if isinstance(image, bytes))
+    large = [images for images in chunk.images if isinstance(images, (bytes, tuple))]
+    images = sum(len(image) for post in large for image in list_images(post) if isinstance(image, bytes))
     return int(chunk.frame.estimated_size()) + int(chunk.texts.estimated_size()) + images

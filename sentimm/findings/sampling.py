@@ -13,6 +13,7 @@ import polars as pl
 from sentimm.corpus.chunks import chunk_frame
 from sentimm.corpus.columns import choose_columns, list_used
 from sentimm.corpus.image_lookup import ImageFile
+from sentimm.corpus.post_images import list_images
 from sentimm.errors import ColumnError, ImageError, UsageError
 from sentimm.findings.designs import Design, check_design, read_design, write_design
 from sentimm.findings.drawing import choose_numbers, draw_from, draw_posts, frame_unsure, make_frame
@@ -225,7 +226,8 @@ def read_contents(
     except ColumnError as error:
         raise ColumnError(f"{error} A sheet shows the posts' texts: score with --columns that keep them.") from error
     texts: list[str | None] = [text if text and text.strip() else None for text in chunk.texts.to_list()]
-    images = [image if isinstance(image, ImageFile) else None for image in chunk.images]
+    there = ([image for image in list_images(post) if isinstance(image, ImageFile)] for post in chunk.images)
+    images = [next(iter(images), None) for images in there]
     return texts, images
 
 

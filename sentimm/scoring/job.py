@@ -115,6 +115,7 @@ def _describe_job(survey: Survey, bundle: Bundle, backend: Backend, options: Sco
         "digest": bundle.digest,
         "labels": bundle.labels,
         "fingerprint": fingerprint,
+        **({"repairs": dict(survey.repairs)} if survey.repairs else {}),
         "options": fingerprint["options"] | {"precision": backend.precision, "device": backend.device},
     }
 

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from sentimm.corpus.text_repairs import TextRepairs, repair_texts
 from sentimm.errors import UsageError
 from sentimm.findings.designs import write_design
 from sentimm.findings.options import ReportOptions, SampleOptions, SheetOptions
@@ -52,7 +53,8 @@ def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pl.DataFrame:
     sheet = draw_sheet(open_scored(["scored.parquet"]), SampleOptions(("scored.parquet",), plan=True, labels=150))
     write_design(Path("sheet.design.parquet"), sheet.design)
     write_csv(Path("sheet.csv"), sheet.rows)
-    truth = dict(scored.select("text", "truth").iter_rows())
+    texts = repair_texts(scored["text"], TextRepairs())  # a sheet shows them as they were scored
+    truth = dict(zip(texts, scored["truth"], strict=True))
     rows = [f"{row.sheet_id},{truth[row.text or '']}" for row in sheet.rows]
     Path("sheet.csv").write_text("\n".join(["sheet_id,label", *rows]), encoding="utf-8")
     return scored

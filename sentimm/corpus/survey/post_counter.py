@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import polars as pl
 
-from sentimm.corpus.chunks import keep_columns, read_texts
+from sentimm.corpus.chunks import keep_columns, read_raw_texts
 from sentimm.corpus.columns import ColumnChoice, list_used
 from sentimm.corpus.image_lookup import ImageLookup
 from sentimm.corpus.nested_values import find_nested
@@ -15,6 +15,7 @@ from sentimm.corpus.survey.image_counter import ImageCounter
 from sentimm.corpus.survey.long_cells import LongCellCounter
 from sentimm.corpus.survey.repeated_texts import RepeatCounter
 from sentimm.corpus.tables.base import Block, Table, head_block
+from sentimm.corpus.text_repairs import RepairCounter
 from sentimm.errors import TableError
 from sentimm.options import CorpusOptions
 
@@ -27,6 +28,7 @@ class PostCounter:
     Attributes:
         rows: posts of each table, `--limit` respected.
         texts: posts with a text.
+        repairs: what is to be repaired in the texts.
         repeats: which of these texts repeat an earlier one.
         images: posts with an image.
         inferences: of each table without types, what its values say of its columns' types.
@@ -48,6 +50,7 @@ class PostCounter:
         self.repeats = RepeatCounter()
         self.images = ImageCounter(choice, options)
         self.inferences = [TypeInference() for _ in tables]
+        self.repairs = RepairCounter(options.null_values)
         self.long_cells = LongCellCounter()
         self.unreadable, self.first_unreadable = 0, ""
         self.nested_texts, self.first_nested = 0, ""
@@ -99,7 +102,7 @@ class PostCounter:
             frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in missing)
         if self._options.infer_types and not table.types:
             self.inferences[number].add(block)
-        texts = read_texts(frame, self._choice).drop_nulls()
+        texts = self.repairs.add(read_raw_texts(frame, self._choice)).drop_nulls()
         texts = texts.filter(texts.str.contains(r"\S"))
         self.texts += len(texts)
         if nested := find_nested(texts):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from sentimm.corpus.survey.post_counter import PostCounter, Progress
 from sentimm.corpus.survey.table_columns import check_same_columns, collect_columns, find_schema
 from sentimm.corpus.tables.base import Problem, Table
 from sentimm.corpus.tables.open import open_table
+from sentimm.corpus.text_repairs import note_repairs
 from sentimm.corpus.wording import require_utf8, shorten_name
 from sentimm.errors import ColumnError, InputError, TableError
 from sentimm.options import CorpusOptions
@@ -49,6 +50,7 @@ class Survey:
         images_named: posts that name an image; by id: for which there is one.
         images_found: posts whose image is there, or one of them.
         several_images: posts that have several.
+        repairs: how many texts are repaired, by kind: null_words, mojibake, markup, placeholders.
         repeated_texts: posts whose text an earlier post has; an estimate beyond 262,144 distinct texts.
         unreadable: records that can't be read as a row.
         notes: what a person should know besides, in sentences.
@@ -65,6 +67,7 @@ class Survey:
     unreadable: int
     notes: tuple[str, ...]
     several_images: int = 0
+    repairs: Mapping[str, int] = field(default_factory=dict)
 
     def find_paths(self, start: int, rows: int) -> list[Path]:
         """Find the inputs that hold the posts from `start` on, so many rows."""
@@ -86,6 +89,7 @@ class Survey:
             "images_named": self.images_named,
             "images_found": self.images_found,
             "several_images": self.several_images,
+            "repairs": dict(self.repairs),
             "repeated_texts": self.repeated_texts,
             "unreadable": self.unreadable,
             "notes": list(self.notes),
@@ -114,6 +118,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
     folder = next((each for each in folders if each is not None), None)
     if options.images and folder and uses_images and rows and not images_found and not options.allow_missing:
         raise InputError(explain_no_image(folder, counter.images.names, images_choice))
+    repairs = counter.repairs.count()
     schema = find_schema(tables, counter.inferences, columns, options)
     return Survey(
         sources=tuple(
@@ -122,8 +127,8 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         ),
         rows=rows,
         schema=schema,
-        choice=images_choice,
-        texts=counter.texts,
+        choice=replace(images_choice, repairs=counter.repairs.decide()),
+        texts=counter.texts - (0 if options.null_values else repairs.get("null_words", 0)),
         images_named=named,
         images_found=images_found,
         repeated_texts=counter.repeats.count(),
@@ -134,8 +139,10 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
             *note_mixed_types(tables, schema),
             *note_unused_images(tables[0], choice, columns, counter.images, uses_images),
             *note_several_images(counter.images.several if uses_images else 0),
+            *note_repairs(repairs),
             *note_damage(counter),
         ),
+        repairs=repairs,
         several_images=counter.images.several if uses_images else 0,
     )
 

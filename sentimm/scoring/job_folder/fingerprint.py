@@ -32,6 +32,7 @@ _OPTIONS = {
     "prefix": "--prefix",
     "no_infer_types": "--no-infer-types",
     "views": "--views",
+    "null_values": "--null-values",
 }
 
 
@@ -65,6 +66,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
             "no_infer_types": not corpus.infer_types,
             # Left out where it is not asked for: jobs of earlier versions can be resumed.
             **({"views": True} if options.views else {}),
+            **({} if corpus.null_values is None else {"null_values": list(corpus.null_values)}),
         },
     }
 
