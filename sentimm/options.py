@@ -5,6 +5,7 @@ Each option is declared once, here, for the command line, the checks and the doc
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -39,7 +40,36 @@ def parse_columns(value: str) -> tuple[str, ...]:
     return tuple(name for name in value.split(",") if name)
 
 
+def check_encoding(name: str) -> None:
+    """Check that `name` is an encoding of texts.
+
+    Raises:
+        UsageError: it is not.
+    """
+    try:
+        found = codecs.lookup(name)
+        is_text = getattr(found, "_is_text_encoding", True) and found.incrementaldecoder is not None
+        if is_text:
+            codecs.getincrementaldecoder(name)("replace").decode(b"a")
+    except (LookupError, ValueError):
+        is_text = False
+    if not is_text:
+        raise UsageError(
+            f"--encoding is {name!r}, which is no known encoding: try utf-8, utf-16, cp1252, cp1251 or shift_jis."
+        )
+
+
 # What several commands take.
+Encoding = Annotated[
+    str | None,
+    option(
+        Panel.INPUT,
+        "The encoding of CSV, TSV and NDJSON files.",
+        metavar="NAME",
+        shown="UTF-8, else a guess",
+        suggestions=("utf-8", "utf-16", "cp1252", "cp1251", "shift_jis"),
+    ),
+]
 BundleFolder = Annotated[
     Path | None,
     option(
@@ -87,6 +117,7 @@ class CorpusOptions:
         null_values: texts that stand for nothing; None: NA, null and the like, where they are many.
         columns: the input columns to keep in the output; None: all.
         prefix: goes before the names of all columns that are added.
+        encoding: that of CSV, TSV and NDJSON files; None: UTF-8, else found out.
 
     Raises:
         UsageError: an option has a value that can't be used.
@@ -121,9 +152,12 @@ class CorpusOptions:
         option(Panel.OUTPUT, "The input's columns to keep.", metavar="C,...", shown="all", parse=parse_columns),
     ] = None
     prefix: Annotated[str, option(Panel.OUTPUT, "Goes before the names of the added columns.", metavar="P")] = ""
+    encoding: Encoding = None
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.encoding is not None:
+            check_encoding(self.encoding)
         if any("\ud800" <= character <= "\udfff" for character in self.prefix):
             raise UsageError(f"--prefix is {self.prefix!r}, which is not valid UTF-8, as column names must be.")
 

@@ -20,7 +20,7 @@ from sentimm.option_fields import (
     option,
     split_numbers,
 )
-from sentimm.options import SENTIMENTS
+from sentimm.options import SENTIMENTS, check_encoding
 from sentimm.storage import is_remote
 
 FUSION_NAMES = ("ote", "cmac", "hstec", "native-cat", "native-combine", "bert", "resnet")
@@ -92,6 +92,10 @@ class TrainOptions:
     text_column: Annotated[str | None, option(Panel.POSTS, "The column of texts.", metavar="C")] = None
     image_column: Annotated[str | None, option(Panel.POSTS, "The column of image names.", metavar="C")] = None
     id_column: Annotated[str | None, option(Panel.POSTS, "The column of ids.", metavar="C")] = None
+    encoding: Annotated[
+        str | None,
+        option(Panel.POSTS, "The encoding of CSV, TSV and NDJSON files.", metavar="NAME", shown="UTF-8, else a guess"),
+    ] = None
     table_weights: Annotated[
         tuple[float, ...],
         option(
@@ -316,6 +320,8 @@ class TrainOptions:
             if not getattr(self, name):
                 object.__setattr__(self, name, usual if self.init is None else str(self.init))
         check_options(self)
+        if self.encoding is not None:
+            check_encoding(self.encoding)
         self._check_lists()
         if self.folds is not None and self.val is not None:
             raise UsageError(

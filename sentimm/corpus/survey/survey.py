@@ -28,12 +28,13 @@ from sentimm.storage import find_real_name
 
 @dataclass(frozen=True)
 class Source:
-    """One INPUT: its path, its format, how many posts are read from it, and what to call it in messages."""
+    """One INPUT: its path, its format, how many posts are read from it, what to call it in messages, its encoding."""
 
     path: Path
     format: str
     rows: int
     name: str
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         require_utf8(find_real_name(options.images))
         folder = open_images(options.images)
     found = find_inputs(inputs)
-    tables = [open_table(path) for path in found.paths]
+    tables = [open_table(path, options.encoding) for path in found.paths]
     folders = open_folders(tables, folder)
     counter, choice, columns = _count_posts(tables, folders, options, progress)
     _check_texts(counter, choice)
@@ -122,7 +123,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
     schema = find_schema(tables, counter.inferences, columns, options)
     return Survey(
         sources=tuple(
-            Source(table.path, table.format, count, str(table.path))
+            Source(table.path, table.format, count, str(table.path), table.encoding)
             for table, count in zip(tables, counter.rows, strict=True)
         ),
         rows=rows,
@@ -153,7 +154,7 @@ def leave_out_absent(inputs: Sequence[str], options: CorpusOptions) -> CorpusOpt
     Raises:
         InputError, ColumnError, TableError: see `survey_corpus`.
     """
-    tables = [open_table(path) for path in find_inputs(inputs).paths]
+    tables = [open_table(path, options.encoding) for path in find_inputs(inputs).paths]
     columns = collect_columns(tables)
     if any(table.grows for table in tables):
         return options

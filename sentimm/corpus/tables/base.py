@@ -77,6 +77,11 @@ class Table(ABC):
         """How the table is read, in sentences; complete after reading."""
         return ()
 
+    @property
+    def encoding(self) -> str | None:
+        """That of a text format's file; complete after reading."""
+        return None
+
     @abstractmethod
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
         """Yield the rows from `start` on, with the named `columns` in that order; None: all (of NDJSON a block's own).

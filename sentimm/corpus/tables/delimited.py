@@ -18,7 +18,7 @@ import pyarrow.csv
 
 from sentimm.corpus.tables.base import Block, Problem, Table, cut_block, find_repeated, read_arrow
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, Records, RecordSplitter
-from sentimm.corpus.tables.text_stream import TextStream, describe_damage
+from sentimm.corpus.tables.text_stream import TextStream
 from sentimm.corpus.wording import shorten_name
 from sentimm.errors import TableError
 
@@ -42,11 +42,11 @@ class DelimitedTable(Table):
 
     may_swallow_rows = True
 
-    def __init__(self, path: Path, format_: str) -> None:
+    def __init__(self, path: Path, format_: str, encoding: str | None = None) -> None:
         super().__init__(path)
         self.format = format_
         self._notes: list[str] = []
-        self._stream = TextStream(path)
+        self._stream = TextStream(path, encoding)
         head = next((block for block in self._stream if block), b"")
         blank = len(head) - len(head.lstrip(b"\r\n"))
         line = _NEWLINE.split(head[blank:], maxsplit=1)[0]
@@ -55,7 +55,7 @@ class DelimitedTable(Table):
         if len(line) > _MAX_HEADER_BYTES:
             raise TableError(f"{path} has a first line of more than 1 MB: expected column names.")
         if b"\0" in line:
-            raise TableError(f"{path} is not a text file: expected {format_.upper()} in UTF-8.")
+            raise TableError(f"{path} is not a text file: expected {format_.upper()} in UTF-8, or give its --encoding.")
         self._delimiter = self._choose_delimiter(line.decode(errors="replace"))
         self._data_start = self._find_end_of_header(head, blank)
         self._columns = dict.fromkeys(self._name_columns(head[blank : self._data_start].decode()))
@@ -63,8 +63,12 @@ class DelimitedTable(Table):
     @property
     def notes(self) -> tuple[str, ...]:
         """How the file is read, in sentences; complete after reading."""
-        damage = [describe_damage(self.path)] if self._stream.damaged else []
-        return (*self._notes, *damage)
+        return (*self._notes, *self._stream.notes)
+
+    @property
+    def encoding(self) -> str:
+        """That of the file."""
+        return self._stream.encoding
 
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
         """Yield the rows from `start` on (see `Table`); those before are parsed only to count them."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from sentimm.corpus.encodings import UTF8
 from sentimm.corpus.image_lookup import ImageLookup, open_images, split_suffix
 from sentimm.corpus.tables.base import Block, Problem, Table
 from sentimm.corpus.tables.delimited_records import MAX_RECORD_BYTES
@@ -139,7 +140,7 @@ def _look_at(entry: os.DirEntry[str]) -> tuple[bool, bool]:
 
 def _read_text(path: Path) -> str:
     parts: list[bytes] = []
-    for block in TextStream(path):
+    for block in TextStream(path, UTF8):
         parts.append(block)
         if sum(map(len, parts)) > MAX_RECORD_BYTES:
             raise TableError("it is too long")

@@ -14,7 +14,7 @@ import polars as pl
 
 from sentimm.corpus.tables.base import Block, Problem, Table
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, MAX_RECORD_BYTES
-from sentimm.corpus.tables.text_stream import TextStream, describe_damage
+from sentimm.corpus.tables.text_stream import TextStream
 from sentimm.corpus.wording import to_utf8
 from sentimm.errors import TableError
 
@@ -40,9 +40,9 @@ class NdjsonTable(Table):
     format = "ndjson"
     grows = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, encoding: str | None = None) -> None:
         super().__init__(path)
-        self._stream = TextStream(path)
+        self._stream = TextStream(path, encoding)
         head = next((block for block in self._stream if block.strip()), b"").lstrip()
         if not head:
             raise TableError(f"{path} is empty: expected one JSON object per line.")
@@ -55,7 +55,12 @@ class NdjsonTable(Table):
     @property
     def notes(self) -> tuple[str, ...]:
         """How the file is read, in sentences; complete after reading."""
-        return (describe_damage(self.path),) if self._stream.damaged else ()
+        return self._stream.notes
+
+    @property
+    def encoding(self) -> str:
+        """That of the file."""
+        return self._stream.encoding
 
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
         """Yield the rows from `start` on (see `Table`): scalars as their JSON text, nested values as JSON."""

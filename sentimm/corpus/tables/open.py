@@ -19,8 +19,8 @@ from sentimm.errors import InputError, TableError
 from sentimm.storage import is_web, store_of
 
 
-def open_table(path: Path) -> Table:
-    """Open a file or folder as a table, by its suffix.
+def open_table(path: Path, encoding: str | None = None) -> Table:
+    """Open a file or folder as a table, by its suffix; `encoding` is that of a text format, None: to be found out.
 
     Raises:
         InputError: it is not there, is not a regular file, or its suffix names no format.
@@ -45,7 +45,9 @@ def open_table(path: Path) -> Table:
             return ShardTable(path)
         case text_format:
             _check_text(path, text_format.upper())
-            return NdjsonTable(path) if text_format == "ndjson" else DelimitedTable(path, text_format)
+            if text_format == "ndjson":
+                return NdjsonTable(path, encoding)
+            return DelimitedTable(path, text_format, encoding)
 
 
 def explain_absence(name: str | Path) -> InputError:

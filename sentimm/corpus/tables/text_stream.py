@@ -3,69 +3,150 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
 
+from sentimm.corpus.encodings import UTF8, find_utf16, guess_encoding, is_utf8_name
 from sentimm.corpus.tables.formats import COMPRESSION_MAGIC, FOREIGN_MAGIC
 from sentimm.errors import TableError
 from sentimm.storage import is_remote, open_file, read_bytes
 
 # Constant, so that memory does not grow with the file; at 200 bytes a record some 20,000 records.
 BLOCK_BYTES = 4 << 20
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 class TextStream:
     """The decompressed bytes of a text file in blocks, as valid UTF-8.
 
-    UTF-16 with a byte order mark is turned into UTF-8. Bytes that are no UTF-8 become U+FFFD; `damaged` is true then.
+    Bytes that the file's encoding does not know become U+FFFD.
+
+    Args:
+        path: the file.
+        encoding: the file's; None: UTF-8, UTF-16 where it begins so, else a guess.
+
+    Attributes:
+        encoding: UTF-8 (which stands for UTF-16 with a byte order mark, too), or the other one that it has.
 
     Raises (also while it is read):
         TableError: the file can't be read, decompressed, or is no text.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.damaged = False
+    def __init__(self, path: Path, encoding: str | None = None) -> None:
+        self.encoding = encoding or UTF8
         self._path = path
+        self._is_given = encoding is not None
+        self._is_guess = False
+        self._broken = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the file's encoding, in sentences; complete after reading."""
+        notes = []
+        if self._is_guess:
+            notes.append(
+                f"{self._path} is not UTF-8: it is read as {self.encoding}, which is a guess. Where that is wrong, "
+                "name its encoding with --encoding."
+            )
+        if self._broken:
+            count = f"{self._broken:,} characters" if self._broken > 1 else "1 character"
+            name = "UTF-8" if is_utf8_name(self.encoding) else self.encoding
+            notes.append(
+                f"{self._path} holds bytes that are not valid {name}: {count} read as U+FFFD. If it has another "
+                "encoding, name it with --encoding."
+            )
+        return tuple(notes)
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the file's blocks, from its start."""
-        clean = _Cleaner()
-        with _open_raw(self._path) as raw:
+        clean = _Cleaner(self.encoding, None if self._is_given else self._find_encoding)
+        try:
+            with _open_raw(self._path) as raw:
+                while data := _read_raw(raw, self._path):
+                    yield clean.decode(data)
+                yield clean.decode(b"", final=True)
+        finally:
+            self._broken = max(self._broken, clean.broken)
+
+    def _find_encoding(self, head: bytes) -> str:
+        """Find the encoding of a file that begins with `head`, and that does not seem to be UTF-8."""
+        if not self._is_given:
+            self._is_given = True
+            found = find_utf16(head) or guess_encoding(self._read_intact())
+            self.encoding, self._is_guess = found or UTF8, found is not None
+        return self.encoding
+
+    def _read_intact(self) -> Iterator[bytes]:
+        """Yield the file's bytes, up to where it is cut off."""
+        with _open_raw(self._path) as raw, contextlib.suppress(TableError):
             while data := _read_raw(raw, self._path):
-                yield clean.decode(data)
-            yield clean.decode(b"", final=True)
-        self.damaged = self.damaged or clean.damaged
+                yield data
 
 
 class _Cleaner:
-    """Turns blocks of bytes into blocks of UTF-8, whatever the encoding that they begin with."""
+    """Turns blocks of bytes into blocks of UTF-8.
 
-    def __init__(self) -> None:
-        self.damaged = False
+    Args:
+        encoding: that of the bytes; UTF-8 stands for UTF-16 with a byte order mark, too.
+        find_encoding: is asked for another one, given the block, where bytes seem to be none of UTF-8.
+
+    Attributes:
+        broken: how many characters became U+FFFD.
+    """
+
+    def __init__(self, encoding: str, find_encoding: Callable[[bytes], str] | None) -> None:
+        self.broken = 0
+        self._find_encoding = find_encoding
         self._rest = b""
         self._started = False
-        self._utf16: codecs.IncrementalDecoder | None = None
+        self._decoder = _make_decoder(encoding)
 
     def decode(self, data: bytes, final: bool = False) -> bytes:
         """Decode the next block; what ends inside a character is kept for the next."""
-        if not self._started:
-            self._started = True
+        is_start, self._started = not self._started, True
+        if is_start and self._decoder is None:
             if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                self._utf16 = codecs.getincrementaldecoder("utf-16")("replace")
-            data = data.removeprefix(codecs.BOM_UTF8)
-        if self._utf16 is not None:
-            return self._utf16.decode(data, final).encode()
-        data = self._rest + data
+                self._decoder = _make_decoder("utf-16")
+            elif find_utf16(data):
+                self._ask(data)
+        if self._decoder is not None:
+            return self._decode_other(data, final, is_start)
+        data = self._rest + (data.removeprefix(codecs.BOM_UTF8) if is_start else data)
         cut = len(data) if final else _find_incomplete(data)
         data, self._rest = data[:cut], data[cut:]
         if _is_utf8(data):
             return data
-        self.damaged = True
-        return data.decode(errors="replace").encode()
+        self._ask(data)
+        if self._decoder is not None:
+            data, self._rest = data + self._rest, b""
+            return self._decode_other(data, final, is_start)
+        text = data.decode(errors="replace")
+        self.broken += text.count(_REPLACEMENT) - data.count(_REPLACEMENT.encode())
+        return text.encode()
+
+    def _ask(self, data: bytes) -> None:
+        if self._find_encoding is not None:
+            self._decoder, self._find_encoding = _make_decoder(self._find_encoding(data)), None
+
+    def _decode_other(self, data: bytes, final: bool, is_start: bool) -> bytes:
+        assert self._decoder is not None
+        text = self._decoder.decode(data, final)
+        if is_start:
+            text = text.removeprefix("\ufeff")
+        if _REPLACEMENT in text:
+            own = max(data.count(_REPLACEMENT.encode(each)) for each in ("utf-16-le", "utf-16-be"))
+            self.broken += max(0, text.count(_REPLACEMENT) - own)
+        return text.encode(errors="replace")
+
+
+def _make_decoder(encoding: str) -> codecs.IncrementalDecoder | None:
+    """Return the decoder of an encoding; None: it is UTF-8, which needs none."""
+    return None if is_utf8_name(encoding) else codecs.getincrementaldecoder(encoding)("replace")
 
 
 def describe_foreign(path: Path) -> str | None:

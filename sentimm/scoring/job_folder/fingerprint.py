@@ -33,6 +33,7 @@ _OPTIONS = {
     "no_infer_types": "--no-infer-types",
     "views": "--views",
     "null_values": "--null-values",
+    "encoding": "--encoding",
 }
 
 
@@ -67,6 +68,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
             # Left out where it is not asked for: jobs of earlier versions can be resumed.
             **({"views": True} if options.views else {}),
             **({} if corpus.null_values is None else {"null_values": list(corpus.null_values)}),
+            **({"encoding": corpus.encoding} if corpus.encoding else {}),
         },
     }
 

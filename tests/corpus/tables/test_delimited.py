@@ -137,13 +137,6 @@ def test_utf16_with_a_mark_is_read(tmp_path: Path, encoding: str) -> None:
     assert columns_of(path)["text"] == ["é😭"] * 50
 
 
-def test_broken_utf8_is_replaced_and_said(tmp_path: Path) -> None:
-    path = write(tmp_path / "posts.csv", b"id,text\n1,caf\xe9\n2,ok\n3\xff\n")
-    assert read_all(path).texts.to_list() == ["caf\ufffd", "ok", None]
-    assert read_all(path).problems[0].raw == "3\ufffd"
-    assert any("not valid UTF-8" in note for note in survey(path).notes)
-
-
 def test_characters_that_blocks_cut_in_two_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "posts.csv", "id,text\n" + "".join(f"{n},😭é\u20ac{'x' * n}\n" for n in range(40)))
     for size in (17, 18, 19, 20, 21):
@@ -214,7 +207,7 @@ def test_a_header_alone_is_a_table_of_no_posts(tmp_path: Path) -> None:
         (b"id,text,id\n1,a,2\n", "{path} has more than one column named 'id': rename one of them."),
         (b'id,"text\n1,a\n', "{path} has unbalanced quotes in its header: fix its first line."),
         (b"PK\x03\x04abc", "{path} is a ZIP archive or an Excel workbook, not CSV: export the table as CSV"),
-        (b"i\0d\0,\0t\0\n\0", "{path} is not a text file: expected CSV in UTF-8."),
+        (b"i\0d,t\n1,2\n", "{path} is not a text file: expected CSV in UTF-8, or give its --encoding."),
         (b"\x1f\x8bnot gzip at all", "{path} can't be read to its end"),
     ],
 )
