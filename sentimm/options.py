@@ -113,7 +113,7 @@ class CorpusOptions:
         infer_types: give columns of text formats the types that all their values survive.
         limit: read the first `limit` posts only.
         only: use this modality alone.
-        allow_missing: score even if no post's image is found.
+        allow_missing: score even if no post's image is found, or none has a text.
         null_values: texts that stand for nothing; None: NA, null and the like, where they are many.
         columns: the input columns to keep in the output; None: all.
         prefix: goes before the names of all columns that are added.
@@ -136,7 +136,9 @@ class CorpusOptions:
         None
     )
     only: Annotated[Modality | None, option(Panel.INPUT, "Use this modality alone.")] = None
-    allow_missing: Annotated[bool, option(Panel.INPUT, "Continue even if no post finds its image.")] = False
+    allow_missing: Annotated[
+        bool, option(Panel.INPUT, "Continue even if no post finds its image, or none has a text.")
+    ] = False
     null_values: Annotated[
         tuple[str, ...] | None,
         option(

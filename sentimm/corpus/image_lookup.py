@@ -6,12 +6,14 @@ import enum
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+from sentimm.corpus.near_names import NearNames, drop_query
 from sentimm.errors import InputError, StorageError
 from sentimm.images import IMAGE_SUFFIXES
 from sentimm.storage import (
@@ -80,6 +82,10 @@ class ImageFolder:
 
     Only regular files are found, and links only where they lead to one inside the folder.
 
+    Attributes:
+        near: how many images were counted under names, and how many under ids, that are not quite theirs;
+            how many were so for an earlier post that named another path.
+
     Raises:
         InputError: the folder is not there, or can't be read.
     """
@@ -98,26 +104,32 @@ class ImageFolder:
             raise InputError(f"The image folder {root} can't be read: {error.strerror or error}.") from error
         self._folders = {"": self._top}
         self._absent: set[str] = set()
+        self.near: Counter[str] = Counter()
+        self._near_of: dict[str, str] = {}
 
     def find_by_name(self, name: str | None) -> Path | RemoteFile | Missing | None:
         r"""Find the image of a file name, which may lead through sub-folders; None where there is no name.
 
-        The suffix may be in another case, `\\` may stand for `/`, and accents may be composed or not. A URL, an
-        absolute path and a name that leads out of the folder are MISSING.
+        The suffix may be in another case, `\\` may stand for `/`, and accents may be composed or not. Where there is no
+        such file, near names are tried (see `NearNames`). A name that leads out of the folder is MISSING.
         """
         if name is None or not (name := name.strip()):
             return None
         if name in self._top.files:
             return self._locate("", name)
-        if is_url(name):
-            return MISSING
+        return (None if is_url(name) else self._find_exact(name)) or self._find_near(name) or MISSING
+
+    def _find_exact(self, name: str) -> Path | RemoteFile | None:
         for path in dict.fromkeys((*_list_forms(name), *_list_forms(name.replace("\\", "/")))):
             folder, _, file = path.rpartition("/")
             stem, dot, suffix = file.rpartition(".")
             for variant in (file, stem + dot + suffix.lower(), stem + dot + suffix.upper()):
                 if (found := self._find(folder, variant)) is not None:
                     return found
-        return MISSING
+        return None
+
+    def _find_near(self, name: str) -> Path | RemoteFile | None:
+        return next((found for path in self._near.list_paths(name) if (found := self._find_exact(path))), None)
 
     def find_by_id(self, post_id: str | None) -> PostImages:
         """Find the images that are named by a post's id, and perhaps a number; None where there is none.
@@ -134,22 +146,39 @@ class ImageFolder:
         """Count the names that are given, and the images that `find_by_name` finds by them: 20 times as fast."""
         given = [stripped for name in names if name and (stripped := name.strip())]
         others = [name for name in given if name not in self._top.files]
-        return len(given), len(given) - sum(self.find_by_name(name) is MISSING for name in others)
+        found = [name for name in others if self.find_by_name(name) is not MISSING]
+        for name in found:
+            if is_url(name) or self._find_exact(name) is None:
+                self.near["names"] += 1
+                if len(self._near_of) < _MAX_ABSENT:
+                    path = drop_query(name)
+                    self.near["shared"] += self._near_of.setdefault(str(self._find_near(name)), path) != path
+        return len(given), len(given) - len(others) + len(found)
 
     def count_by_id(self, ids: Iterable[str | None]) -> tuple[int, int, int]:
         """Count the ids that name an image, those by which `find_by_id` finds one, and those that name several."""
+        ids = list(ids)
         named = [names for post_id in ids if post_id and (names := self._find_by_stem(post_id))]
+        self.near["ids"] += sum(self._is_near_id(post_id) for post_id in ids if post_id)
         links = [names for names in named if not any(name in self._top.files for name in names)]
         lost = sum(all(self._find("", name) is None for name in names) for names in links)
         return len(named), len(named) - lost, sum(len(names) > 1 for names in named)
 
     def _find_by_stem(self, stem: str) -> tuple[str, ...]:
         stem = stem.strip()
-        for index in (self._ids, self._numbered_ids):
-            for form in _list_forms(stem):
+        for form in _list_forms(stem):
+            if form in self._ids:
+                return self._ids[form]
+        for form in (*_list_forms(stem), *self._near.list_ids(stem)):
+            for index in (self._ids, self._numbered_ids):
                 if form in index:
                     return index[form]
         return ()
+
+    def _is_near_id(self, post_id: str) -> bool:
+        indices = (self._ids, self._numbered_ids)
+        is_exact = any(post_id in index for index in indices)
+        return not is_exact and any(form in index for form in self._near.list_ids(post_id.strip()) for index in indices)
 
     def _find(self, folder: str, file: str) -> Path | RemoteFile | None:
         parts = folder.split("/") if folder else []
@@ -200,6 +229,10 @@ class ImageFolder:
                     elif entry.is_file(follow_symlinks=False):
                         files.add(entry.name)
         return _Listing(files, links)
+
+    @cached_property
+    def _near(self) -> NearNames:
+        return NearNames(self.root, (*self._top.files, *self._top.links))
 
     @cached_property
     def _ids(self) -> dict[str, tuple[str]]:

@@ -79,21 +79,54 @@ def test_images_are_found_by_name(root: Path, name: str, found: str) -> None:
         "a.jpg\0",
         "a\0/a.jpg",
         "x" * 5000 + "/a.jpg",
-        "https://example.org/a.jpg",
-        "HTTP://example.org/a.jpg",
-        "//example.org/a.jpg",
         "file:///etc/passwd",
+        "https://example.org/secret.jpg",
+        "https://example.org/../a.jpg",
         "data:image/png;base64,AAAA",
-        "\\\\server\\a.jpg",
-        "C:\\a.jpg",
     ],
 )
 def test_what_is_not_in_the_folder_is_missing(root: Path, name: str) -> None:
     assert ImageFolder(root).find_by_name(name) is MISSING
 
 
-def test_an_absolute_path_is_missing_even_into_the_folder(root: Path) -> None:
-    assert ImageFolder(root).find_by_name(str(root / "a.jpg")) is MISSING
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("{root}/a.jpg", "a.jpg"),
+        ("{root}/sub/c.gif", "sub/c.gif"),
+        ("images/sub/deep/d.bmp", "sub/deep/d.bmp"),
+        ("media/a.jpg", "a.jpg"),
+        ("C:\\Users\\me\\a.jpg", "a.jpg"),
+        ("\\\\server\\a.jpg", "a.jpg"),
+        ("https://example.org/a.jpg", "a.jpg"),
+        ("HTTP://example.org/media/a.jpg?width=640", "a.jpg"),
+        ("//example.org/a.jpg#top", "a.jpg"),
+        ("https://example.org/x%20y%20%C3%A9.jpg", "x y é.jpg"),
+        ("a.jpg?width=640", "a.jpg"),
+        ("A.jpg", "a.jpg"),
+        ("a", "a.jpg"),
+        ("a.jpeg", "a.jpg"),
+        ("2.0", "2.WEBP"),
+        ("2", "2.WEBP"),
+    ],
+)
+def test_images_are_found_by_names_that_nearly_match(root: Path, name: str, found: str) -> None:
+    folder = ImageFolder(root)
+    name = name.replace("{root}", str(root))
+    assert folder.find_by_name(name) == root / found
+    assert (folder.count_by_name([name, "gone.jpg", "sub/c.gif"]), folder.near["names"]) == ((3, 2), 1)
+
+
+@pytest.mark.parametrize("name", ["1", "1.bmp", "1.0", "x/1.gif", "gone", "{root}/../secret.jpg", "x/../images/a.jpg"])
+def test_a_near_name_of_two_images_or_one_with_dots_finds_none(root: Path, name: str) -> None:
+    assert ImageFolder(root).find_by_name(name.replace("{root}", str(root))) is MISSING
+
+
+def test_ids_lose_and_gain_a_fraction(root: Path) -> None:
+    (root / "7.0.jpg").write_bytes(b"x")
+    folder = ImageFolder(root)
+    assert (folder.find_by_id("2.0"), folder.find_by_id("7")) == (root / "2.WEBP", root / "7.0.jpg")
+    assert (folder.count_by_id(["2.0", "7", "a"]), folder.near["ids"]) == ((3, 3), 2)
 
 
 @pytest.mark.parametrize("name", [None, "", "  "])
@@ -121,7 +154,7 @@ def test_an_id_whose_link_leads_nowhere_or_out_is_missing(root: Path, post_id: s
 
 def test_counting_finds_what_finding_finds(root: Path) -> None:
     names = ["a.jpg", " a.JPG ", "sub/c.gif", "no.jpg", "out.jpg", "in.jpg", "http://x.org/a.jpg", "", " ", None]
-    assert ImageFolder(root).count_by_name(names) == (7, 4)
+    assert ImageFolder(root).count_by_name(names) == (7, 5)
     assert ImageFolder(root).count_by_id(["a", " 1 ", "out", "in", "no", "", None]) == (4, 3, 0)
 
 

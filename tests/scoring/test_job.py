@@ -291,6 +291,7 @@ def test_a_new_job_leaves_the_problems_of_another_one_alone(tiny_bundle, tmp_pat
         output=tmp_path / "one.parquet",
         model=tiny_bundle,
         problems=tmp_path / "problems.csv",
+        corpus=CorpusOptions(allow_missing=True),
     )
     run_job(options, lambda _: None)
     listed = (tmp_path / "problems.csv").read_text()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import polars as pl
 
 from sentimm.corpus.chunks import count_images, list_image_names
 from sentimm.corpus.columns import ColumnChoice, choose_ids_for_images
-from sentimm.corpus.image_lookup import ImageLookup, is_url
+from sentimm.corpus.image_lookup import ImageFolder, ImageLookup, is_url
+from sentimm.corpus.near_names import is_rounded
+from sentimm.corpus.nested_values import select_column
 from sentimm.options import CorpusOptions
 
 _MAX_NAMES = 100  # kept for the error that no post finds an image
@@ -19,12 +23,16 @@ class ImageCounter:
         names: the first names of images that are not there, for messages.
         only_urls: all names so far are URLs.
         several: posts that have several images.
+        near: how many images were found by names, and how many by ids, that are not quite theirs.
+        rounded: ids that a spreadsheet rounded.
     """
 
     def __init__(self, choice: ColumnChoice, options: CorpusOptions) -> None:
         self.names: list[str] = []
         self.only_urls = True
         self.several = 0
+        self.near: Counter[str] = Counter()
+        self.rounded = 0
         self._choice = choice
         self._by_id = choose_ids_for_images(choice) if choice.image and choice.id and not options.image_column else None
         self._named = self._found = self._found_by_id = self._several_by_id = 0
@@ -33,7 +41,13 @@ class ImageCounter:
         """Count the images of some posts, which are looked up in `folder`."""
         if folder is None and self._choice.image is None and self._choice.ignored_image is None:
             return
+        before = Counter(folder.near) if isinstance(folder, ImageFolder) else None
         named, found, several = count_images(frame, self._choice, folder)
+        if isinstance(folder, ImageFolder) and before is not None:
+            self.near += folder.near - before
+        if self._choice.by_id or self._by_id is not None:
+            ids = select_column(frame, str(self._choice.id)).cast(pl.String)
+            self.rounded += sum(map(is_rounded, ids.filter(ids.str.contains("[eE]").fill_null(False)).to_list()))
         self._named += named
         self._found += found
         self.several += several

@@ -59,6 +59,30 @@ def note_several_images(posts: int) -> Iterator[str]:
         yield f"{have} several images: all are used, and a post's answer is the mean of those to its images."
 
 
+def note_near_images(images: ImageCounter, choice: ColumnChoice) -> Iterator[str]:
+    """Yield notes about images that were found by names which are not quite theirs, and about ids that are none."""
+    if count := images.near["names"]:
+        found = f"{count:,} images are" if count > 1 else "1 image is"
+        yield (
+            f"{found} found by the last part of a path or URL in the column {choice.image!r}, or without regard to "
+            "suffix and case: the exact name is not there."
+        )
+    if images.near["shared"]:
+        yield (
+            f"Different paths in the column {choice.image!r} find one image, by their last parts alone. "
+            "Check that --images is the folder that they start from."
+        )
+    if count := images.near["ids"]:
+        found = f"{count:,} images are" if count > 1 else "1 image is"
+        yield f"{found} found by an id in the column {choice.id!r} that lost or gained a .0."
+    if count := images.rounded:
+        ids = f"{count:,} ids" if count > 1 else "1 id"
+        yield (
+            f"A spreadsheet rounded {ids} in the column {choice.id!r} (such as 1.59E+18), which find no image: export "
+            "the table again with that column as text."
+        )
+
+
 def note_damage(counter: PostCounter) -> Iterator[str]:
     """Yield notes about cells that may hold many posts, and about records that can't be read."""
     if count := counter.long_cells.count:

@@ -14,9 +14,16 @@ from sentimm.corpus.columns import TEXT_NAMES, ColumnChoice, choose_columns
 from sentimm.corpus.image_lookup import ImageLookup, open_images
 from sentimm.corpus.inputs.find import find_inputs
 from sentimm.corpus.nested_values import suggest_path
-from sentimm.corpus.survey.notes import note_damage, note_mixed_types, note_several_images, note_unused_images
+from sentimm.corpus.survey.notes import (
+    note_damage,
+    note_mixed_types,
+    note_near_images,
+    note_several_images,
+    note_unused_images,
+)
 from sentimm.corpus.survey.post_counter import PostCounter, Progress
 from sentimm.corpus.survey.table_columns import check_same_columns, collect_columns, find_schema
+from sentimm.corpus.survey.usable import check_readable, check_usable
 from sentimm.corpus.tables.base import Problem, Table
 from sentimm.corpus.tables.open import open_table
 from sentimm.corpus.text_repairs import note_repairs
@@ -101,9 +108,9 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
     """Survey the corpus that `inputs` (files, globs, folders) make; `progress` is told the rows seen, now and then.
 
     Raises:
-        InputError: an input or the image folder is not there, or no post finds an image in it.
+        InputError: an input or the image folder is not there, no post finds an image in it, or none can be scored.
         ColumnError: a column is not there, or the inputs' columns differ.
-        TableError: an input can't be read.
+        TableError: an input, or each of its records, can't be read.
     """
     folder = None
     if options.images is not None:
@@ -116,10 +123,14 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
     _check_texts(counter, choice)
     images_choice, named, images_found = counter.images.conclude()
     rows, uses_images = sum(counter.rows), options.only != "text"
+    check_readable(tables, counter, options)
     folder = next((each for each in folders if each is not None), None)
     if options.images and folder and uses_images and rows and not images_found and not options.allow_missing:
         raise InputError(explain_no_image(folder, counter.images.names, images_choice))
     repairs = counter.repairs.count()
+    if not options.null_values:  # words that were named are not counted in the first place
+        counter.texts -= repairs.get("null_words", 0)
+    check_usable(tables, counter, images_choice, images_found, options)
     schema = find_schema(tables, counter.inferences, columns, options)
     return Survey(
         sources=tuple(
@@ -129,7 +140,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         rows=rows,
         schema=schema,
         choice=replace(images_choice, repairs=counter.repairs.decide()),
-        texts=counter.texts - (0 if options.null_values else repairs.get("null_words", 0)),
+        texts=counter.texts,
         images_named=named,
         images_found=images_found,
         repeated_texts=counter.repeats.count(),
@@ -141,6 +152,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
             *note_unused_images(tables[0], choice, columns, counter.images, uses_images),
             *note_several_images(counter.images.several if uses_images else 0),
             *note_repairs(repairs),
+            *note_near_images(counter.images, images_choice),
             *note_damage(counter),
         ),
         repairs=repairs,

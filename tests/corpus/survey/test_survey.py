@@ -30,7 +30,7 @@ POSTS = """id,text,image,likes
 2,Hello,b.png,4
 3,"  ",no.jpg,5
 4,,,6
-5,World,https://example.org/a.jpg,7
+5,World,https://example.org/z.jpg,7
 six,too,many,fields,here
 """
 
@@ -164,7 +164,7 @@ def test_a_link_that_leads_out_of_the_folder_is_called_one(tmp_path: Path, image
 
 
 def test_urls_are_missing_and_this_is_said(tmp_path: Path, images: Path) -> None:
-    path = write(tmp_path / "posts.csv", "text,image\na,https://example.org/a.jpg\nb,\n")
+    path = write(tmp_path / "posts.csv", "text,image\na,https://example.org/z.jpg\nb,\n")
     note = (
         "The images in the column 'image' are URLs, which are not downloaded. "
         f"`img2dataset --url_list {path} --input_format csv --url_col image --caption_col text --resize_mode no "
@@ -183,10 +183,10 @@ def test_urls_are_missing_and_this_is_said(tmp_path: Path, images: Path) -> None
             "text,image\na,no.jpg\n",
             "'no.jpg' in the column 'image' is not there. Check that --images is the right",
         ),
-        ("text,image\na,photos/a.jpg\n", "the posts name 'photos/a.jpg', but a.jpg is in the folder itself."),
+        ("text,image\na,../photos/a.jpg\n", "the posts name '../photos/a.jpg', but a.jpg is in the folder itself."),
         (
-            "text,image\na,http://x.org/a.jpg\n",
-            "the images are URLs (such as http://x.org/a.jpg), which are not downloaded",
+            "text,image\na,http://x.org/z.jpg\n",
+            "the images are URLs (such as http://x.org/z.jpg), which are not downloaded",
         ),
         ("text,image\na,\n", "the column 'image' is empty"),
         ("id,text\n9,a\n", "there is no 9.jpg or the like, looked up by the column 'id'"),
@@ -350,7 +350,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
 
 
 def test_a_frame_s_images_are_looked_up_by_id_where_no_name_is_there(images: Path) -> None:
-    frame = pl.DataFrame({"id": ["1", "2"], "text": ["a", "b"], "image": ["https://x.org/a.jpg"] * 2})
+    frame = pl.DataFrame({"id": ["1", "2"], "text": ["a", "b"], "image": ["https://x.org/z.jpg"] * 2})
     chunk, choice = chunk_frame(frame, CorpusOptions(images=images))
     assert choice.by_id and chunk.images[0] == images / "1.jpg"
 

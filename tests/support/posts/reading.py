@@ -28,6 +28,7 @@ def survey(*inputs: Path, **options: object) -> Survey:
 
 
 def read_chunks(*inputs: Path, rows: int = 1000, start: int = 0, **options: object) -> Iterator[Chunk]:
+    options.setdefault("allow_missing", "images" not in options)  # a table of nothing is read, too
     corpus_options = CorpusOptions(**options)  # type: ignore[arg-type]
     found = survey_corpus([str(path) for path in inputs], corpus_options)
     reader = CorpusReader(found, corpus_options, start)

@@ -1,0 +1,53 @@
+"""Images whose names nearly match: they are found, and the survey says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sentimm.corpus import MISSING
+from tests.corpus.survey.test_column_names import FORMATS, write_table
+from tests.support.posts.reading import read_all, survey, write
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in ("cat.jpg", "101.png"):
+        write(folder / name, "image")
+    return folder
+
+
+@FORMATS
+def test_names_that_nearly_match_are_found_counted_and_said(tmp_path: Path, images: Path, suffix: str) -> None:
+    names = [str(images / "cat.jpg"), "cat.jpg?width=640", "images/CAT.JPG", "cat.jpg", "dog.jpg", "101.0"]
+    path = write_table(tmp_path, suffix, {"text": ["a"] * 6, "image": names})
+    found = survey(path, images=images)
+    assert (found.images_named, found.images_found) == (6, 5)
+    assert found.notes[0].startswith("4 images are found by the last part of a path or URL in the column 'image'")
+    chunk = read_all(path, images=images)
+    assert chunk.images == [images / "cat.jpg"] * 4 + [MISSING, images / "101.png"]
+
+
+@FORMATS
+def test_paths_that_find_one_image_are_warned_of(tmp_path: Path, images: Path, suffix: str) -> None:
+    path = write_table(tmp_path, suffix, {"text": ["a", "b"], "image": ["2020/cat.jpg", "2021/cat.jpg"]})
+    assert "Different paths in the column 'image' find one image" in survey(path, images=images).notes[1]
+
+
+@FORMATS
+def test_ids_lose_their_fraction_and_rounded_ones_are_named(tmp_path: Path, images: Path, suffix: str) -> None:
+    path = write_table(tmp_path, suffix, {"id": ["101.0", "1.59E+18"], "text": ["a", "b"]})
+    assert survey(path, images=images).notes == (
+        "1 image is found by an id in the column 'id' that lost or gained a .0.",
+        "A spreadsheet rounded 1 id in the column 'id' (such as 1.59E+18), which find no image: export the table again "
+        "with that column as text.",
+    )
+    assert read_all(path, images=images).images == [images / "101.png", None]
+
+
+def test_exact_names_have_no_note(tmp_path: Path, images: Path) -> None:
+    path = write(tmp_path / "posts.csv", "text,image\na,cat.jpg\nb,101.png\n")
+    assert survey(path, images=images).notes == ()
