@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sentimm.corpus.chunks import Chunk, chunk_frame
 from sentimm.corpus.columns import ColumnChoice
-from sentimm.corpus.image_lookup import MISSING, ImageFile, ImageSource, Missing, PostImages, is_url, open_images
+from sentimm.corpus.images.image_lookup import MISSING, ImageFile, ImageSource, Missing, PostImages, is_url, open_images
+from sentimm.corpus.images.post_images import is_found, list_images, split_names
 from sentimm.corpus.inputs.find import expand_inputs
 from sentimm.corpus.inputs.stdin import spool_stdin
-from sentimm.corpus.post_images import is_found, list_images, split_names
 from sentimm.corpus.reader import CorpusReader, join_chunks
 from sentimm.corpus.staging import holds_rows, read_chunk, write_chunk
 from sentimm.corpus.survey.survey import Source, Survey, leave_out_absent, survey_corpus

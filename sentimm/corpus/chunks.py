@@ -20,9 +20,9 @@ from sentimm.corpus.columns import (
     is_list,
     require_column,
 )
-from sentimm.corpus.image_lookup import MISSING, ImageLookup, ImageSource, PostImages, is_url, open_images
+from sentimm.corpus.images.image_lookup import MISSING, ImageLookup, ImageSource, PostImages, is_url, open_images
+from sentimm.corpus.images.post_images import count_by_names, find_by_names, is_found, regroup
 from sentimm.corpus.nested_values import join_parts, select_column
-from sentimm.corpus.post_images import count_by_names, find_by_names, is_found, regroup
 from sentimm.corpus.tables.base import Problem
 from sentimm.corpus.text_repairs import NULL_WORDS, RepairCounter, find_words, repair_texts
 from sentimm.corpus.wording import shorten_name

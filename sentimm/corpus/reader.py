@@ -10,8 +10,8 @@ import polars as pl
 
 from sentimm.corpus.chunks import Chunk, find_images, make_frame, read_names, read_texts
 from sentimm.corpus.columns import list_used
-from sentimm.corpus.image_lookup import ImageLookup, open_images
-from sentimm.corpus.post_images import list_images
+from sentimm.corpus.images.image_lookup import ImageLookup, open_images
+from sentimm.corpus.images.post_images import list_images
 from sentimm.corpus.survey.column_types import convert_series
 from sentimm.corpus.survey.survey import Source, Survey, open_folders
 from sentimm.corpus.survey.table_columns import ROW, SOURCE

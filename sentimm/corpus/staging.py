@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sentimm.corpus.chunks import Chunk, make_frame
-from sentimm.corpus.image_lookup import MISSING, ImageSource, PostImages
+from sentimm.corpus.images.image_lookup import MISSING, ImageSource, PostImages
 from sentimm.corpus.tables.base import Problem
 from sentimm.errors import TableError
 from sentimm.storage import RemoteFile, is_remote, load_source

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sentimm.corpus import Chunk, CorpusReader, list_images, survey_corpus
-from sentimm.corpus.similar_images import hash_image, is_like_any
+from sentimm.corpus.images.similar_images import hash_image, is_like_any
 from sentimm.options import CorpusOptions
 from sentimm.text import normalize_texts
 

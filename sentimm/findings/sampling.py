@@ -12,8 +12,8 @@ import polars as pl
 
 from sentimm.corpus.chunks import chunk_frame
 from sentimm.corpus.columns import choose_columns, list_used
-from sentimm.corpus.image_lookup import ImageFile
-from sentimm.corpus.post_images import list_images
+from sentimm.corpus.images.image_lookup import ImageFile
+from sentimm.corpus.images.post_images import list_images
 from sentimm.errors import ColumnError, ImageError, UsageError
 from sentimm.findings.designs import Design, check_design, read_design, write_design
 from sentimm.findings.drawing import choose_numbers, draw_from, draw_posts, frame_unsure, make_frame

@@ -6,11 +6,10 @@ from collections import Counter
 
 import polars as pl
 
-from sentimm.corpus.chunks import count_images, list_image_names
+from sentimm.corpus.chunks import count_images, list_image_names, read_names
 from sentimm.corpus.columns import ColumnChoice, choose_ids_for_images
-from sentimm.corpus.image_lookup import ImageFolder, ImageLookup, is_url
-from sentimm.corpus.near_names import is_rounded
-from sentimm.corpus.nested_values import select_column
+from sentimm.corpus.images.image_lookup import ImageFolder, ImageLookup, is_url
+from sentimm.corpus.images.near_names import is_rounded
 from sentimm.options import CorpusOptions
 
 _MAX_NAMES = 100  # kept for the error that no post finds an image
@@ -46,7 +45,7 @@ class ImageCounter:
         if isinstance(folder, ImageFolder) and before is not None:
             self.near += folder.near - before
         if self._choice.by_id or self._by_id is not None:
-            ids = select_column(frame, str(self._choice.id)).cast(pl.String)
+            ids = read_names(frame, self._choice)["id"]
             self.rounded += sum(map(is_rounded, ids.filter(ids.str.contains("[eE]").fill_null(False)).to_list()))
         self._named += named
         self._found += found

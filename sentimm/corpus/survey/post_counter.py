@@ -8,7 +8,7 @@ import polars as pl
 
 from sentimm.corpus.chunks import keep_columns, read_raw_texts
 from sentimm.corpus.columns import ColumnChoice, list_used
-from sentimm.corpus.image_lookup import ImageLookup
+from sentimm.corpus.images.image_lookup import ImageLookup
 from sentimm.corpus.nested_values import find_nested
 from sentimm.corpus.survey.column_types import TypeInference
 from sentimm.corpus.survey.image_counter import ImageCounter

@@ -11,7 +11,7 @@ import polars as pl
 
 from sentimm.corpus.chunks import explain_no_image
 from sentimm.corpus.columns import TEXT_NAMES, ColumnChoice, choose_columns
-from sentimm.corpus.image_lookup import ImageLookup, open_images
+from sentimm.corpus.images.image_lookup import ImageLookup, open_images
 from sentimm.corpus.inputs.find import find_inputs
 from sentimm.corpus.nested_values import suggest_path
 from sentimm.corpus.survey.notes import (

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from sentimm.corpus.image_lookup import ImageLookup
+from sentimm.corpus.images.image_lookup import ImageLookup
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from sentimm.corpus.similar_images import hash_image, is_like_any
+from sentimm.corpus.images.similar_images import hash_image, is_like_any
 from sentimm.training.data.posts import LabelledPosts
 
 BoolArray = npt.NDArray[np.bool_]

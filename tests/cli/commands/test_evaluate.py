@@ -167,7 +167,7 @@ def test_mistakes_are_told_in_a_sentence(
     [
         ({"text": ["a", "b"], "label": ["", ""]}, "No post of {table} has a label in the column 'label'"),
         ({"text": [], "label": []}, "{table} has no posts: nothing can be compared."),
-        ({"text": [" "], "label": ["positive"]}, "None of the 1 labelled posts of {table} has an answer"),
+        ({"text": [" "], "label": ["positive"]}, "Nothing in {table} can be scored"),
         (
             {"text": ["a"], "label": [""], "text_label": ["positive"]},
             "No post of {table} has a label in the column 'label': name another one with --label-column.",

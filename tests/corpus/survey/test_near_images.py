@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sentimm.corpus import MISSING
-from tests.corpus.survey.test_column_names import FORMATS, write_table
 from tests.support.posts.reading import read_all, survey, write
+from tests.support.posts.tables import FORMATS, write_table
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from sentimm.errors import InputError, TableError
-from tests.corpus.survey.test_column_names import FORMATS, write_table
 from tests.support.commands import fail, run
 from tests.support.posts.reading import read_all, survey, write
+from tests.support.posts.tables import FORMATS, write_table
 
 
 @FORMATS

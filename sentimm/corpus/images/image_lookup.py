@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from sentimm.corpus.near_names import NearNames, drop_query
+from sentimm.corpus.images.near_names import NearNames, drop_query
 from sentimm.errors import InputError, StorageError
 from sentimm.images import IMAGE_SUFFIXES
 from sentimm.storage import (

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sentimm.corpus import MISSING
-from sentimm.corpus.image_lookup import ImageFolder, split_suffix
+from sentimm.corpus.images.image_lookup import ImageFolder, split_suffix
 from sentimm.errors import InputError
 
 
@@ -126,7 +126,7 @@ def test_ids_lose_and_gain_a_fraction(root: Path) -> None:
     (root / "7.0.jpg").write_bytes(b"x")
     folder = ImageFolder(root)
     assert (folder.find_by_id("2.0"), folder.find_by_id("7")) == (root / "2.WEBP", root / "7.0.jpg")
-    assert (folder.count_by_id(["2.0", "7", "a"]), folder.near["ids"]) == ((3, 3), 2)
+    assert (folder.count_by_id(["2.0", "7", "a"]), folder.near["ids"]) == ((3, 3, 0), 2)
 
 
 @pytest.mark.parametrize("name", [None, "", "  "])

@@ -9,8 +9,8 @@ import pyarrow.ipc
 import pytest
 
 from sentimm.corpus import MISSING, CorpusReader, list_images, read_chunk, split_names, survey_corpus, write_chunk
-from sentimm.corpus.image_lookup import ImageFolder
-from sentimm.corpus.post_images import find_listed, group_images
+from sentimm.corpus.images.image_lookup import ImageFolder
+from sentimm.corpus.images.post_images import find_listed, group_images
 from sentimm.errors import InputError
 from sentimm.options import CorpusOptions
 from tests.support.posts import corpora

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from sentimm.corpus.image_lookup import ImageFile, ImageSource
+from sentimm.corpus.images.image_lookup import ImageFile, ImageSource
 from sentimm.errors import ImageError
 from sentimm.images import decode_image
 

@@ -11,7 +11,7 @@ from itertools import islice
 
 import polars as pl
 
-from sentimm.corpus.image_lookup import (
+from sentimm.corpus.images.image_lookup import (
     MISSING,
     ImageFile,
     ImageLookup,
