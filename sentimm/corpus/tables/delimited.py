@@ -26,6 +26,7 @@ _DAMAGED = "has a quoted field that does not end at a delimiter, or a line that 
 _NEWLINE = re.compile(rb"[\r\n]")
 _NOT_BLANK = re.compile(rb"[^\r\n]")
 _MAX_HEADER_BYTES = 1 << 20  # less than a block: a longer one is no header, but a file without newlines
+_SAMPLE_BYTES = 1 << 16  # in which the records are compared with the header
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _OTHER_DELIMITERS = (";", "\t", "|", ",")
 _DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -58,7 +59,10 @@ class DelimitedTable(Table):
             raise TableError(f"{path} is not a text file: expected {format_.upper()} in UTF-8, or give its --encoding.")
         self._delimiter = self._choose_delimiter(line.decode(errors="replace"))
         self._data_start = self._find_end_of_header(head, blank)
-        self._columns = dict.fromkeys(self._name_columns(head[blank : self._data_start].decode()))
+        header = head[blank : self._data_start].decode()
+        self._columns = dict.fromkeys(self._name_columns(header))
+        if (names := self._fit_names(header, head[self._data_start :][:_SAMPLE_BYTES])) is not None:
+            self._columns = dict.fromkeys(names)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -110,6 +114,31 @@ class DelimitedTable(Table):
         if (twice := find_repeated(names)) is not None:
             raise TableError(f"{self.path} has more than one column named {shorten_name(twice)!r}: rename one of them.")
         return names
+
+    def _fit_names(self, header: str, sample: bytes) -> list[str] | None:
+        """Name one column more where all records have one field more than the header; None: they have not."""
+        splitter = RecordSplitter(self._delimiter, skip_blank=True, literal_quotes=False)
+        records = splitter.split(sample.lstrip(b"\r\n"), final=len(sample) < _SAMPLE_BYTES)
+        if not records.good or records.damaged or len(self.columns) < 2:
+            return None
+        first = self._parse_line(records.good[: splitter.find_first_end(records.good, 0)].decode(), self._delimiter)
+        if len(first) != len(self.columns) + 1:  # at once, for nearly all files
+            return None
+        rows = list(csv.reader(io.StringIO(records.good.decode(), newline=""), delimiter=self._delimiter))
+        rows = [row for row in rows if row]
+        place = find_extra_field(
+            rows, len(self.columns), is_quoted=header.startswith('"') and records.good.startswith(b'"')
+        )
+        if place is None:
+            return None
+        names = [*self.columns, ""] if place == -1 else ["", *self.columns]
+        named = _name_by_place(names)
+        kind = "an empty field at its end" if place == -1 else "the name of a row before the others, as R writes it"
+        self._notes.append(
+            f"{self.path} has one field more in every record than in the header, {kind}: it is the column "
+            f"{named[place]!r}."
+        )
+        return named
 
     def _split_stream(self) -> Iterator[Records]:
         """Yield the records of the file, a block at a time."""
@@ -178,6 +207,22 @@ def _name_by_place(names: Sequence[str]) -> list[str]:
         taken.add(name)
         named.append(name)
     return named
+
+
+def find_extra_field(rows: Sequence[Sequence[str]], width: int, is_quoted: bool) -> int | None:
+    """Find which field of all rows the header does not name: -1 the last, 0 the first; None: it can't be told.
+
+    An empty last field is a delimiter at the line's end. Names of rows are quoted, or count from 1 where no comma of
+    a sentence could have made the extra field.
+    """
+    if any(len(row) != width + 1 for row in rows):
+        return None
+    if not any(row[-1] for row in rows):
+        return -1
+    counts = len(rows) >= 3 and [row[0] for row in rows] == [str(number) for number in range(1, len(rows) + 1)]
+    is_prose = any(field.startswith(" ") for row in rows for field in row)
+    distinct = len({row[0] for row in rows}) == len(rows)
+    return 0 if distinct and not is_prose and (is_quoted or counts) else None
 
 
 def _count_fields(count: int) -> str:
