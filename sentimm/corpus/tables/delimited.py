@@ -61,6 +61,7 @@ class DelimitedTable(Table):
         self._data_start = self._find_end_of_header(head, blank)
         header = head[blank : self._data_start].decode()
         self._columns = dict.fromkeys(self._name_columns(header))
+        self._header = header.strip("\r\n")
         if (names := self._fit_names(header, head[self._data_start :][:_SAMPLE_BYTES])) is not None:
             self._columns = dict.fromkeys(names)
 
@@ -80,6 +81,8 @@ class DelimitedTable(Table):
         seen = 0
         for records in self._split_stream():
             table, invalid = self._parse(records.good, columns)
+            if len(self.columns) > 1 and self._header.encode() in records.good:
+                table, invalid = self._leave_out_headers(*self._parse(records.good, self.columns))
             rows = table.num_rows + len(invalid) + len(records.damaged)
             skip, seen = max(0, start - seen), seen + rows
             if skip < rows:
@@ -154,6 +157,25 @@ class DelimitedTable(Table):
             yield records
         if buffer:
             yield splitter.split(buffer, final=True)
+
+    def _leave_out_headers(self, table: pa.Table, invalid: list[Problem]) -> tuple[pa.Table, list[Problem]]:
+        """Count records that repeat the header, as where files were put one after the other, among the `invalid`."""
+        names = self._parse_line(self._header, self._delimiter)
+        if len(names) != len(self.columns):
+            return table, invalid
+        first = pl.col(self.columns[0])
+        # A file's byte order mark keeps a quote after it from opening a field.
+        marked = first.is_in([f"\ufeff{names[0]}", f'\ufeff"{names[0]}"'])
+        frame = read_arrow(table).with_columns(
+            pl.when(marked).then(pl.lit(names[0])).otherwise(first).alias(self.columns[0])
+        )
+        equal = (pl.col(column).fill_null("") == name for column, name in zip(self.columns, names, strict=True))
+        repeats = frame.select(pl.all_horizontal(*equal)).to_series().to_numpy()
+        is_valid: npt.NDArray[np.bool_] = np.ones(table.num_rows + len(invalid), dtype=bool)
+        is_valid[[problem.row for problem in invalid]] = False
+        places = np.flatnonzero(is_valid)[repeats]
+        found = [Problem(int(place), self._header, "repeats the header") for place in places]
+        return table.filter(pa.array(~repeats)), [*invalid, *found]
 
     def _parse(self, good: bytes, columns: Sequence[str]) -> tuple[pa.Table, list[Problem]]:
         """Parse well-formed records: the table of those that fit the header, and the others (their row among all)."""
