@@ -110,7 +110,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
     Raises:
         InputError: an input or the image folder is not there, no post finds an image in it, or none can be scored.
         ColumnError: a column is not there, or the inputs' columns differ.
-        TableError: an input, or each of its records, can't be read.
+        TableError: an input can't be read.
     """
     folder = None
     if options.images is not None:

@@ -11,7 +11,7 @@ import polars as pl
 from sentimm.corpus.columns import ColumnChoice, list_used
 from sentimm.corpus.survey.post_counter import PostCounter
 from sentimm.corpus.tables.base import Table
-from sentimm.errors import InputError, TableError
+from sentimm.errors import InputError
 from sentimm.options import CorpusOptions
 
 _LOOK_BLOCKS = 16  # read again, to find the column that was meant
@@ -21,11 +21,11 @@ def check_readable(tables: Sequence[Table], counter: PostCounter, options: Corpu
     """Check that some record can be read as a row.
 
     Raises:
-        TableError: there are records, none of them can, and `--allow-missing` was not given.
+        InputError: there are records, none of them can, and `--allow-missing` was not given.
     """
     rows = sum(counter.rows)
     if rows and counter.unreadable == rows and not options.allow_missing:
-        raise TableError(
+        raise InputError(
             f"No record of {_name_tables(tables)} can be read as a row; the first: {counter.first_unreadable}. "
             "Make the header and the records agree, or use --allow-missing to continue all the same."
         )

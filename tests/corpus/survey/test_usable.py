@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sentimm.errors import InputError, TableError
+from sentimm.errors import InputError
 from tests.support.commands import fail, run
 from tests.support.posts.reading import read_all, survey, write
 from tests.support.posts.tables import FORMATS, write_table
@@ -27,8 +27,8 @@ def test_texts_that_are_all_empty_beside_a_full_column_are_an_error_that_names_i
 
 @pytest.mark.parametrize(("name", "comma"), [("posts.csv", ","), ("posts.tsv", "\t")])
 def test_records_of_which_none_can_be_read_are_an_error(tmp_path: Path, name: str, comma: str) -> None:
-    path = write(tmp_path / name, "id,text\n1,good,\n2,bad,\n".replace(",", comma))
-    with pytest.raises(TableError) as raised:
+    path = write(tmp_path / name, "id,text\n1,good,you\n2,bad,them\n".replace(",", comma))
+    with pytest.raises(InputError) as raised:
         survey(path)
     assert str(raised.value) == (
         f"No record of {path} can be read as a row; the first: row 0 of {path} has 3 fields where the header has 2. "

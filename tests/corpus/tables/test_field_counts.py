@@ -42,10 +42,7 @@ def test_a_table_without_a_readable_record_is_an_error(
     path = write_table(tmp_path, suffix, "id|text", "1|good| you", "2|bad| you")
     code, message = fail(capsys, "score", path, "--model", tiny_bundle, "-o", tmp_path / "out.parquet")
     assert code == 2
-    assert message == (
-        f"None of the 2 records of {path} can be read; the first has 3 fields where the header has 2: make the header "
-        "and the records agree."
-    )
+    assert f"No record of {path} can be read as a row" in message and "has 3 fields where the header has 2" in message
     fixed = write_table(tmp_path, suffix, "id|text|more", "1|good| you", "2|bad| you")
     assert read_all(fixed).texts.to_list() == ["good", "bad"]
 
