@@ -23,6 +23,7 @@ from sentimm.corpus.wording import shorten_name
 from sentimm.errors import TableError
 
 _DAMAGED = "has a quoted field that does not end at a delimiter, or a line that is too long"
+_SEPARATOR = re.compile(rb'"?sep=([,;|\t])"?[\r\n]+', re.IGNORECASE)  # a line for Excel
 _NEWLINE = re.compile(rb"[\r\n]")
 _NOT_BLANK = re.compile(rb"[^\r\n]")
 _MAX_HEADER_BYTES = 1 << 20  # less than a block: a longer one is no header, but a file without newlines
@@ -35,6 +36,7 @@ _DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertic
 class DelimitedTable(Table):
     """A CSV or TSV file; its first record names the columns.
 
+    A first line such as `sep=;`, which is for Excel, names the delimiter.
     A header without the delimiter of its format, but with semicolons, tabs, vertical bars or commas, is split at these.
 
     Raises:
@@ -50,6 +52,8 @@ class DelimitedTable(Table):
         self._stream = TextStream(path, encoding)
         head = next((block for block in self._stream if block), b"")
         blank = len(head) - len(head.lstrip(b"\r\n"))
+        if separator := _SEPARATOR.match(head, blank):
+            blank = separator.end()
         line = _NEWLINE.split(head[blank:], maxsplit=1)[0]
         if not line.strip():
             raise TableError(f"{path} is empty: expected a first line of column names.")
@@ -57,7 +61,11 @@ class DelimitedTable(Table):
             raise TableError(f"{path} has a first line of more than 1 MB: expected column names.")
         if b"\0" in line:
             raise TableError(f"{path} is not a text file: expected {format_.upper()} in UTF-8, or give its --encoding.")
-        self._delimiter = self._choose_delimiter(line.decode(errors="replace"))
+        if separator:
+            self._delimiter = separator[1].decode()
+            self._notes.append(f"{path} is split at {_DELIMITER_NAMES[self._delimiter]}, as its first line says.")
+        else:
+            self._delimiter = self._choose_delimiter(line.decode(errors="replace"))
         self._data_start = self._find_end_of_header(head, blank)
         header = head[blank : self._data_start].decode()
         self._columns = dict.fromkeys(self._name_columns(header))

@@ -186,6 +186,17 @@ def test_another_delimiter_in_the_header_is_seen_and_said(tmp_path: Path, delimi
     assert "is split at" in survey(path).notes[0]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz"])
+@pytest.mark.parametrize("delimiter", [";", ",", "\t", "|"])
+@pytest.mark.parametrize("line", ["sep={}\n", '"sep={}"\r\n', "\ufeffSEP={}\r\n"])
+def test_a_line_for_excel_names_the_delimiter(tmp_path: Path, suffix: str, delimiter: str, line: str) -> None:
+    rows = f"id{delimiter}text\n1{delimiter}one\n2{delimiter}two\n"
+    path = write(tmp_path / f"posts{suffix}", line.format(delimiter) + rows)
+    assert columns_of(path) == {"id": ["1", "2"], "text": ["one", "two"]}
+    assert "as its first line says" in survey(path).notes[0]
+    assert [chunk.texts.to_list() for chunk in read_chunks(path, start=1)] == [["two"]]
+
+
 def test_columns_without_a_name_are_named_by_their_place(tmp_path: Path) -> None:
     path = write(tmp_path / "posts.csv", ",text,\n0,hello,x\n")
     assert list(survey(path).schema) == ["column_1", "text", "column_3"]
