@@ -60,6 +60,9 @@ def check_encoding(name: str) -> None:
 
 
 # What several commands take.
+NoHeader = Annotated[
+    bool, option(Panel.INPUT, "CSV and TSV files have no header: the columns are column_1, column_2 and so on.")
+]
 Encoding = Annotated[
     str | None,
     option(
@@ -118,6 +121,7 @@ class CorpusOptions:
         columns: the input columns to keep in the output; None: all.
         prefix: goes before the names of all columns that are added.
         encoding: that of CSV, TSV and NDJSON files; None: UTF-8, else found out.
+        no_header: the first line of CSV and TSV files is a post.
 
     Raises:
         UsageError: an option has a value that can't be used.
@@ -155,6 +159,7 @@ class CorpusOptions:
     ] = None
     prefix: Annotated[str, option(Panel.OUTPUT, "Goes before the names of the added columns.", metavar="P")] = ""
     encoding: Encoding = None
+    no_header: NoHeader = False
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -96,6 +96,9 @@ class TrainOptions:
         str | None,
         option(Panel.POSTS, "The encoding of CSV, TSV and NDJSON files.", metavar="NAME", shown="UTF-8, else a guess"),
     ] = None
+    no_header: Annotated[
+        bool, option(Panel.POSTS, "CSV and TSV files have no header: the columns are column_1, column_2 and so on.")
+    ] = False
     table_weights: Annotated[
         tuple[float, ...],
         option(

@@ -117,7 +117,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         require_utf8(find_real_name(options.images))
         folder = open_images(options.images)
     found = find_inputs(inputs)
-    tables = [open_table(path, options.encoding) for path in found.paths]
+    tables = [open_table(path, options.encoding, options.no_header) for path in found.paths]
     folders = open_folders(tables, folder)
     counter, choice, columns = _count_posts(tables, folders, options, progress)
     _check_texts(counter, choice)
@@ -166,7 +166,7 @@ def leave_out_absent(inputs: Sequence[str], options: CorpusOptions) -> CorpusOpt
     Raises:
         InputError, ColumnError, TableError: see `survey_corpus`.
     """
-    tables = [open_table(path, options.encoding) for path in find_inputs(inputs).paths]
+    tables = [open_table(path, options.encoding, options.no_header) for path in find_inputs(inputs).paths]
     columns = collect_columns(tables)
     if any(table.grows for table in tables):
         return options

@@ -34,7 +34,7 @@ _DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertic
 
 
 class DelimitedTable(Table):
-    """A CSV or TSV file; its first record names the columns.
+    """A CSV or TSV file; its first record names the columns, unless there is no header.
 
     A first line such as `sep=;`, which is for Excel, names the delimiter.
     A header without the delimiter of its format, but with semicolons, tabs, vertical bars or commas, is split at these.
@@ -45,7 +45,7 @@ class DelimitedTable(Table):
 
     may_swallow_rows = True
 
-    def __init__(self, path: Path, format_: str, encoding: str | None = None) -> None:
+    def __init__(self, path: Path, format_: str, encoding: str | None = None, no_header: bool = False) -> None:
         super().__init__(path)
         self.format = format_
         self._notes: list[str] = []
@@ -68,6 +68,10 @@ class DelimitedTable(Table):
             self._delimiter = self._choose_delimiter(line.decode(errors="replace"))
         self._data_start = self._find_end_of_header(head, blank)
         header = head[blank : self._data_start].decode()
+        if no_header:
+            self._data_start, self._header = blank, ""
+            self._columns = dict.fromkeys(_name_by_place([""] * len(self._parse_line(header, self._delimiter))))
+            return
         self._columns = dict.fromkeys(self._name_columns(header))
         self._header = header.strip("\r\n")
         if (names := self._fit_names(header, head[self._data_start :][:_SAMPLE_BYTES])) is not None:
@@ -89,7 +93,7 @@ class DelimitedTable(Table):
         seen = 0
         for records in self._split_stream():
             table, invalid = self._parse(records.good, columns)
-            if len(self.columns) > 1 and self._header.encode() in records.good:
+            if len(self.columns) > 1 and self._header and self._header.encode() in records.good:
                 table, invalid = self._leave_out_headers(*self._parse(records.good, self.columns))
             rows = table.num_rows + len(invalid) + len(records.damaged)
             skip, seen = max(0, start - seen), seen + rows

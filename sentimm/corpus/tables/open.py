@@ -19,8 +19,10 @@ from sentimm.errors import InputError, TableError
 from sentimm.storage import is_web, store_of
 
 
-def open_table(path: Path, encoding: str | None = None) -> Table:
+def open_table(path: Path, encoding: str | None = None, no_header: bool = False) -> Table:
     """Open a file or folder as a table, by its suffix; `encoding` is that of a text format, None: to be found out.
+
+    With `no_header` the first line of CSV and TSV is a post, and columns are named by their places.
 
     Raises:
         InputError: it is not there, is not a regular file, or its suffix names no format.
@@ -47,7 +49,7 @@ def open_table(path: Path, encoding: str | None = None) -> Table:
             _check_text(path, text_format.upper())
             if text_format == "ndjson":
                 return NdjsonTable(path, encoding)
-            return DelimitedTable(path, text_format, encoding)
+            return DelimitedTable(path, text_format, encoding, no_header)
 
 
 def explain_absence(name: str | Path) -> InputError:

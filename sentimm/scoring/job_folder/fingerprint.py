@@ -34,6 +34,7 @@ _OPTIONS = {
     "views": "--views",
     "null_values": "--null-values",
     "encoding": "--encoding",
+    "no_header": "--no-header",
 }
 
 
@@ -69,6 +70,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
             **({"views": True} if options.views else {}),
             **({} if corpus.null_values is None else {"null_values": list(corpus.null_values)}),
             **({"encoding": corpus.encoding} if corpus.encoding else {}),
+            **({"no_header": True} if corpus.no_header else {}),
         },
     }
 

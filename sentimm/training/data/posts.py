@@ -229,6 +229,7 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
         id_column=options.id_column,
         allow_missing=True,
         encoding=options.encoding,
+        no_header=options.no_header,
     )
     survey = survey_corpus([table], corpus_options)
     label_columns = find_label_columns(table, list(survey.schema), options.label_column)
