@@ -22,7 +22,7 @@ from sentimm.corpus.survey.notes import (
     note_unused_images,
 )
 from sentimm.corpus.survey.post_counter import PostCounter, Progress
-from sentimm.corpus.survey.table_columns import check_same_columns, collect_columns, find_schema
+from sentimm.corpus.survey.table_columns import check_same_columns, collect_columns, explain_no_header, find_schema
 from sentimm.corpus.survey.usable import check_readable, check_usable
 from sentimm.corpus.tables.base import Problem, Table
 from sentimm.corpus.tables.open import open_table
@@ -193,9 +193,9 @@ def _count_posts(
     has_folder = any(each is not None for each in folders)
     try:
         choice = choose_columns(collect_columns(tables), options, has_folder)
-    except ColumnError:
+    except ColumnError as error:
         if not any(table.grows for table in tables):
-            raise
+            raise explain_no_header(tables) or error from None
         for table in tables:  # the column may appear later in the file
             _check_objects(table)
         choice = choose_columns(collect_columns(tables), options, has_folder)

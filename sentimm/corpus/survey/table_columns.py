@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import polars as pl
@@ -14,6 +15,8 @@ from sentimm.corpus.wording import list_names
 from sentimm.errors import ColumnError
 from sentimm.options import CorpusOptions
 
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+_POST_WORDS = 3  # a name of so many words is a sentence
 # What is added with several inputs: the file, and the place in it.
 SOURCE, ROW = "source", "row"
 
@@ -50,6 +53,20 @@ def check_same_columns(tables: Sequence[Table]) -> None:
                     f"The inputs' columns differ: {other.path} lacks {list_names(lacking)}, which {one.path} has. "
                     "Make them agree, or give the inputs one by one."
                 )
+
+
+def explain_no_header(tables: Sequence[Table]) -> ColumnError | None:
+    """Return the error for a CSV or TSV file whose first line seems to be a post; None: there is none."""
+    for table in tables:
+        longest = max(table.columns, key=len, default="")
+        has_number = any(_NUMBER.fullmatch(name) for name in table.columns)
+        if table.may_swallow_rows and has_number and len(longest.split()) >= _POST_WORDS:
+            place = table.columns.index(longest) + 1
+            return ColumnError(
+                f"The first line of {table.path} seems to be a post, as it holds a number and a sentence: if the table "
+                f"has no header, add --no-header --text-column column_{place}, else name a column with --text-column."
+            )
+    return None
 
 
 def find_schema(

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.support.commands import run
+from tests.support.commands import fail, run
 from tests.support.posts.reading import read_all, read_chunks, survey, write
 
 LINES = ["4|1467810369|Mon Apr 06|good day", "0|1467810672|Mon Apr 06|bad day", "0|1467810917|Tue Apr 07|so so"]
@@ -33,3 +33,26 @@ def test_the_command_takes_it(tmp_path: Path, tiny_bundle: Path, capsys: pytest.
     options = ["--no-header", "--text-column", "column_4", "--model", tiny_bundle, "-o", tmp_path / "out.parquet"]
     assert run(capsys, "score", path, *options).code == 0
     assert pl.read_parquet(tmp_path / "out.parquet")["column_4"].to_list() == TEXTS
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_a_first_line_that_seems_to_be_a_post_is_asked_about(
+    tmp_path: Path, suffix: str, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [line + " for me" for line in LINES]
+    content = "".join(line.replace("|", "\t" if suffix == ".tsv" else ",") + "\n" for line in lines)
+    command = [
+        "score",
+        write(tmp_path / f"posts{suffix}", content),
+        "--model",
+        tiny_bundle,
+        "-o",
+        tmp_path / "o.parquet",
+    ]
+    code, message = fail(capsys, *command)
+    assert code == 2
+    assert "seems to be a post" in message
+    advice = "--no-header --text-column column_4"
+    assert advice in message
+    assert run(capsys, *command, *advice.split()).code == 0
+    assert pl.read_parquet(tmp_path / "o.parquet")["column_4"].to_list() == [f"{text} for me" for text in TEXTS]
