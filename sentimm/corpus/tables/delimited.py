@@ -93,7 +93,7 @@ class DelimitedTable(Table):
         seen = 0
         for records in self._split_stream():
             table, invalid = self._parse(records.good, columns)
-            if len(self.columns) > 1 and self._header and self._header.encode() in records.good:
+            if self._may_repeat_header(records.good):
                 table, invalid = self._leave_out_headers(*self._parse(records.good, self.columns))
             rows = table.num_rows + len(invalid) + len(records.damaged)
             skip, seen = max(0, start - seen), seen + rows
@@ -169,6 +169,13 @@ class DelimitedTable(Table):
             yield records
         if buffer:
             yield splitter.split(buffer, final=True)
+
+    def _may_repeat_header(self, good: bytes) -> bool:
+        """Check whether a line of these records begins like the header: where none does, nothing else is done."""
+        header = self._header.encode()
+        if len(self.columns) < 2 or not header or header not in good:
+            return False
+        return good.startswith(header) or any(mark + header in good for mark in (b"\n", b"\r", codecs.BOM_UTF8))
 
     def _leave_out_headers(self, table: pa.Table, invalid: list[Problem]) -> tuple[pa.Table, list[Problem]]:
         """Count records that repeat the header, as where files were put one after the other, among the `invalid`."""
