@@ -145,6 +145,7 @@ def join_chunks(chunks: Sequence[Chunk]) -> Chunk:
 
 
 def _measure(chunk: Chunk) -> int:
-    large = [images for images in chunk.images if isinstance(images, (bytes, tuple))]
-    images = sum(len(image) for post in large for image in list_images(post) if isinstance(image, bytes))
+    images = 0
+    if {bytes, tuple} & set(map(type, chunk.images)):
+        images = sum(len(each) for post in chunk.images for each in list_images(post) if isinstance(each, bytes))
     return int(chunk.frame.estimated_size()) + int(chunk.texts.estimated_size()) + images

@@ -74,7 +74,7 @@ class DelimitedTable(Table):
             return
         self._columns = dict.fromkeys(self._name_columns(header))
         self._header = header.strip("\r\n")
-        if (names := self._fit_names(header, head[self._data_start :][:_SAMPLE_BYTES])) is not None:
+        if (names := self._fit_names(header, head[self._data_start :])) is not None:
             self._columns = dict.fromkeys(names)
 
     @property
@@ -130,14 +130,18 @@ class DelimitedTable(Table):
             raise TableError(f"{self.path} has more than one column named {shorten_name(twice)!r}: rename one of them.")
         return names
 
-    def _fit_names(self, header: str, sample: bytes) -> list[str] | None:
+    def _fit_names(self, header: str, body: bytes) -> list[str] | None:
         """Name one column more where all records have one field more than the header; None: they have not."""
         splitter = RecordSplitter(self._delimiter, skip_blank=True, literal_quotes=False)
-        records = splitter.split(sample.lstrip(b"\r\n"), final=len(sample) < _SAMPLE_BYTES)
-        if not records.good or records.damaged or len(self.columns) < 2:
+        body = body.lstrip(b"\r\n")
+        end = splitter.find_first_end(body, 0)
+        if end is None or end > _SAMPLE_BYTES or len(self.columns) < 2:
             return None
-        first = self._parse_line(records.good[: splitter.find_first_end(records.good, 0)].decode(), self._delimiter)
-        if len(first) != len(self.columns) + 1:  # at once, for nearly all files
+        if len(self._parse_line(body[:end].decode(), self._delimiter)) != len(self.columns) + 1:  # nearly all files
+            return None
+        sample = self._read_sample()
+        records = splitter.split(sample.lstrip(b"\r\n"), final=len(sample) < _SAMPLE_BYTES)
+        if not records.good or records.damaged:
             return None
         rows = list(csv.reader(io.StringIO(records.good.decode(), newline=""), delimiter=self._delimiter))
         rows = [row for row in rows if row]
@@ -154,6 +158,15 @@ class DelimitedTable(Table):
             f"{named[place]!r}."
         )
         return named
+
+    def _read_sample(self) -> bytes:
+        """Return the first bytes behind the header, _SAMPLE_BYTES of them where there are so many."""
+        sample = b""
+        for block in self._stream:
+            sample += block
+            if len(sample) >= self._data_start + _SAMPLE_BYTES:
+                break
+        return sample[self._data_start :][:_SAMPLE_BYTES]
 
     def _split_stream(self) -> Iterator[Records]:
         """Yield the records of the file, a block at a time."""
