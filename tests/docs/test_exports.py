@@ -1,0 +1,34 @@
+"""The commands of the guide to inputs, on files of the shapes that other programs export."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import run
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = re.findall(r"`sentimm (score samples/exports/[^`]+)`", (ROOT / "docs/guides/inputs.md").read_text())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_guide_reads_the_export(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    code, out, err = run(capsys, *shlex.split(command), "--dry-run", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["rows"] == found["texts"] == 2
+    assert found["unreadable"] == 0
+    if "--images" in command:
+        assert found["images_found"] and found["several_images"] == 1
+
+
+def test_every_export_has_a_command() -> None:
+    shapes = {path.name for path in (ROOT / "samples/exports").iterdir()}
+    assert {command.split("/")[2] for command in COMMANDS} == shapes
