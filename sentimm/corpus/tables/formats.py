@@ -18,6 +18,7 @@ FORMATS = {
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
     ".json": "ndjson",
+    ".js": "ndjson",
     ".tar": "webdataset",
     **TYPED_FORMATS,
 }

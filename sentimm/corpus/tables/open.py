@@ -11,10 +11,11 @@ from sentimm.corpus.tables.base import Table
 from sentimm.corpus.tables.delimited import DelimitedTable
 from sentimm.corpus.tables.folder_posts import FolderTable
 from sentimm.corpus.tables.formats import UNPACKERS, find_format
-from sentimm.corpus.tables.ndjson import NdjsonTable
+from sentimm.corpus.tables.json_files.document import JsonDocument, is_document
+from sentimm.corpus.tables.json_files.ndjson import NdjsonTable
 from sentimm.corpus.tables.parquet import ParquetTable
 from sentimm.corpus.tables.shards import ShardTable
-from sentimm.corpus.tables.text_stream import describe_foreign
+from sentimm.corpus.tables.text_stream import TextStream, describe_foreign
 from sentimm.errors import InputError, TableError
 from sentimm.storage import is_web, store_of
 
@@ -48,7 +49,8 @@ def open_table(path: Path, encoding: str | None = None, no_header: bool = False)
         case text_format:
             _check_text(path, text_format.upper())
             if text_format == "ndjson":
-                return NdjsonTable(path, encoding)
+                is_one = is_document(next((block for block in TextStream(path, encoding) if block.strip()), b""))
+                return JsonDocument(path, encoding) if is_one else NdjsonTable(path, encoding)
             return DelimitedTable(path, text_format, encoding, no_header)
 
 

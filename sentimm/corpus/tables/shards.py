@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 from sentimm.corpus.images.image_lookup import MISSING, Missing, split_suffix
 from sentimm.corpus.tables.base import Block, Problem, Table
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, MAX_RECORD_BYTES
-from sentimm.corpus.tables.ndjson import build_block, parse_lines
+from sentimm.corpus.tables.json_files.ndjson import build_block, parse_lines
 from sentimm.corpus.wording import to_utf8
 from sentimm.errors import TableError
 from sentimm.images import IMAGE_SUFFIXES, MAX_FILE_BYTES

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sentimm.corpus.tables import ndjson
+from sentimm.corpus.tables.json_files import ndjson
 from sentimm.errors import TableError
 from tests.support.posts.reading import read_all, write
 from tests.support.posts.scored_tables import BAD, EMPTY, OK, Score, fail
@@ -65,7 +65,7 @@ def test_reasons_of_unreadable_lines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ['{\n  "text": "a"\n}\n', '{"text": "a"}\r{"text": "b"}\r', "null\n[]\n3\n", '{"text": "a"} {"text": "b"}'],
+    ['{"text": "a"}\r{"text": "b"}\r', "null\n[]\n3\n", '{"text": "a"} {"text": "b"}'],
 )
 def test_no_object_on_any_line_is_one_sentence(tmp_path: Path, content: str) -> None:
     path = write(tmp_path / "posts.json", content)

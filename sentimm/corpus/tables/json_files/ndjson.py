@@ -23,7 +23,7 @@ _MAX_INT64 = 2**63 - 1
 _MARK_VALUE = uuid.uuid4().hex
 _MARK = f',"{_MARK_VALUE}",'.encode()
 _MAX_DEPTH = 200  # a constant: Python's own limit depends on who calls, and the survey and the reader must agree
-_MAX_KEYS = 10_000  # of a file: objects that are keyed by a post's id have no columns
+MAX_KEYS = 10_000  # of a file: objects that are keyed by a post's id have no columns
 _MAX_CELLS = 1 << 23  # of a block: objects may have thousands of different keys, a few each
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?')
 _BRACKET = re.compile(rb"[\[\]{}]")
@@ -34,7 +34,7 @@ class NdjsonTable(Table):
     """An NDJSON file; its columns are the keys of its objects, in order of appearance.
 
     Raises:
-        TableError: the file is empty, can't be read, or is one JSON array.
+        TableError: the file is empty, or can't be read.
     """
 
     format = "ndjson"
@@ -46,11 +46,7 @@ class NdjsonTable(Table):
         head = next((block for block in self._stream if block.strip()), b"").lstrip()
         if not head:
             raise TableError(f"{path} is empty: expected one JSON object per line.")
-        if head.startswith(b"["):
-            raise TableError(
-                f"{path} begins with a JSON array: expected one JSON object per line, as `jq -c '.[]'` writes them."
-            )
-        self._columns = _list_keys(parse_lines(next(iter(self._split_stream()), []))[0])
+        self._columns = list_keys(parse_lines(next(iter(self._split_stream()), []))[0])
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -66,11 +62,11 @@ class NdjsonTable(Table):
         """Yield the rows from `start` on (see `Table`): scalars as their JSON text, nested values as JSON."""
         for lines in self._skip_lines(start):
             records, problems = parse_lines(lines)
-            keys = _list_keys(records)
+            keys = list_keys(records)
             self._columns.update(keys)
-            if len(self._columns) > _MAX_KEYS:
+            if len(self._columns) > MAX_KEYS:
                 raise TableError(
-                    f"{self.path} has more than {_MAX_KEYS:,} different keys, each of which would be a column: write "
+                    f"{self.path} has more than {MAX_KEYS:,} different keys, each of which would be a column: write "
                     "objects that share their keys."
                 )
             names = list(keys) if columns is None else columns
@@ -112,9 +108,14 @@ def parse_lines(lines: list[bytes]) -> tuple[list[dict[str, Any]], list[Problem]
             if reason:
                 problems.append(Problem(row, line[:MAX_RAW_BYTES].decode(errors="replace").rstrip("\r"), reason))
             records.append(record)
-    if any(_clean_key(key) != key for key in _list_keys(records)):
-        records = [{_clean_key(key): value for key, value in record.items()} for record in records]
+    if any(_clean_key(key) != key for key in list_keys(records)):
+        records = list(map(clean_record, records))
     return records, problems
+
+
+def clean_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record whose keys are names that columns can have."""
+    return {_clean_key(key): value for key, value in record.items()}
 
 
 def _parse_at_once(lines: list[bytes]) -> list[dict[str, Any]] | None:
@@ -160,7 +161,8 @@ def _is_deep(line: bytes) -> bool:
     return False
 
 
-def _list_keys(records: Iterable[Mapping[str, Any]]) -> dict[str, None]:
+def list_keys(records: Iterable[Mapping[str, Any]]) -> dict[str, None]:
+    """Return the keys of the records, in order of appearance."""
     return dict.fromkeys(key for keys in dict.fromkeys(map(tuple, records)) for key in keys)
 
 

@@ -1,0 +1,1 @@
+"""JSON: one object a line, or one document that holds them all."""

@@ -1,0 +1,77 @@
+"""JSON files that are one document."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from sentimm.errors import TableError
+from tests.support.posts.reading import read_all, survey
+
+POSTS = [{"id": row, "text": text, "n": 0.5} for row, text in enumerate(["good", "bad", "\u201cquoted\u201d", None])]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    ("wrap", "name"),
+    [
+        (lambda posts: posts, "posts.json"),
+        (lambda posts: {"name": "talk", "ids": [1, 2], "messages": posts}, "result.json"),
+        (lambda posts: {"formats": [{"url": "x"}], "comments": posts}, "video.info.json"),
+    ],
+)
+def test_the_array_of_posts_is_read(tmp_path: Path, wrap, name: str, indent: int | None) -> None:
+    text = json.dumps(wrap(POSTS), indent=indent)
+    if indent is None:  # an object on one line is an NDJSON file of one post
+        text = text.replace("{", "{\n", 1)
+    (tmp_path / name).write_text(text)
+    chunk = read_all(tmp_path / name)
+    assert chunk.texts.to_list() == ["good", "bad", "\u201cquoted\u201d", None]
+    assert chunk.frame["id"].to_list() == [0, 1, 2, 3]
+    assert chunk.frame["n"].to_list() == [0.5] * 4
+    assert "is one JSON document" in survey(tmp_path / name).notes[0]
+
+
+@pytest.mark.parametrize("begin", ["window.YTD.tweets.part0 = ", "var posts=", ""])
+def test_an_assignment_before_an_array_is_left_out(tmp_path: Path, begin: str) -> None:
+    (tmp_path / "tweets.js").write_text(begin + json.dumps([{"tweet": {"full_text": "good"}}], indent=1))
+    assert read_all(tmp_path / "tweets.js", text_column="tweet.full_text").texts.to_list() == ["good"]
+
+
+def test_a_compressed_document_and_one_in_utf_16_are_read(tmp_path: Path) -> None:
+    (tmp_path / "posts.json.gz").write_bytes(gzip.compress(json.dumps(POSTS, indent=1).encode()))
+    (tmp_path / "other.json").write_text(json.dumps(POSTS, ensure_ascii=False), encoding="utf-16")
+    for name in ("posts.json.gz", "other.json"):
+        assert read_all(tmp_path / name).texts.to_list() == [post["text"] for post in POSTS]
+
+
+def test_reading_begins_anywhere_and_what_is_no_object_is_unreadable_in_its_place(tmp_path: Path) -> None:
+    posts = [*POSTS, 7, {"text": "last"}]
+    (tmp_path / "posts.json").write_text(json.dumps(posts))
+    chunk = read_all(tmp_path / "posts.json")
+    assert chunk.unreadable.tolist() == [False] * 4 + [True, False]
+    assert chunk.problems[0].reason == "is not a JSON object"
+    for start in range(6):
+        assert read_all(tmp_path / "posts.json", start=start).texts.to_list() == chunk.texts.to_list()[start:]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ('[{"text": "a"}, {"te', "can't be read to its end: it is no valid JSON"),
+        ("[1, 2]", "holds no array of JSON objects"),
+        ('{\n"a": 1\n}', "holds no array of JSON objects"),
+        ('{\n"a": [{"text": "x"}], "b": [{"text": "y"}]\n}', r"several arrays of objects \(a, b\)"),
+        ("[", "can't be read to its end"),
+        ("[" * 1000, "can't be read to its end"),
+        ("[" * 100_000, "is nested too deeply"),
+        ('{"a":' * 100_000, "is nested too deeply|JSON"),
+    ],
+)
+def test_what_is_no_array_of_posts_is_a_clear_error(tmp_path: Path, content: str, reason: str) -> None:
+    (tmp_path / "posts.json").write_text(content)
+    with pytest.raises(TableError, match=reason):
+        survey(tmp_path / "posts.json")
