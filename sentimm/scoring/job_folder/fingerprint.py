@@ -33,6 +33,7 @@ _OPTIONS = {
     "no_infer_types": "--no-infer-types",
     "views": "--views",
     "null_values": "--null-values",
+    "repairs": "what is repaired in the texts",
     "encoding": "--encoding",
     "no_header": "--no-header",
 }
@@ -68,6 +69,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
             "no_infer_types": not corpus.infer_types,
             # Left out where it is not asked for: jobs of earlier versions can be resumed.
             **({"views": True} if options.views else {}),
+            **({"repairs": sorted(survey.repairs)} if survey.repairs else {}),
             **({} if corpus.null_values is None else {"null_values": list(corpus.null_values)}),
             **({"encoding": corpus.encoding} if corpus.encoding else {}),
             **({"no_header": True} if corpus.no_header else {}),

@@ -86,3 +86,12 @@ def test_a_stopped_job_goes_on_and_a_finished_one_stays_on_a_copy(table: Path, t
     assert run(options).scored == 6
     os.utime(table, (2, 2))
     assert run(options).already
+
+
+def test_what_is_repaired_in_the_texts_is_a_part_of_the_job(table: Path, tiny_bundle: Path) -> None:
+    pl.DataFrame({"text": ["<p>good</p>", "bad"]}).write_csv(table)
+    now = take(table, tiny_bundle)
+    before = {**now, "options": {name: value for name, value in now["options"].items() if name != "repairs"}}
+    assert describe_changes(before, now) == ["what is repaired in the texts was not given and is markup"]
+    named = take(table, tiny_bundle, corpus=CorpusOptions(null_values=("-",)))
+    assert describe_changes(now, named) == ["--null-values was not given and is -"]
