@@ -33,10 +33,13 @@ class TextRepairs:
     Attributes:
         null_words: texts that stand for nothing.
         mojibake: texts that are UTF-8 read as latin-1 or Windows-1252 are read anew.
+        markup, placeholders: there are texts with tags, and texts that are placeholders.
     """
 
     null_words: tuple[str, ...] = ()
     mojibake: bool = False
+    markup: bool = True
+    placeholders: bool = True
 
 
 class RepairCounter:
@@ -53,13 +56,15 @@ class RepairCounter:
     def add(self, texts: pl.Series) -> pl.Series:
         """Count texts (String); return them repaired as far as each text tells, and the words that were named do."""
         self._texts += len(texts) - texts.null_count()
-        nulls = len(find_words(texts, NULL_WORDS if self._words is None else self._words))
-        placeholders = len(find_words(texts, _PLACEHOLDERS))
+        lengths = texts.str.len_bytes()
+        words = NULL_WORDS if self._words is None else self._words
+        short = texts.filter(lengths <= max(map(len, (*words, *_PLACEHOLDERS))))
+        nulls, placeholders = (len(find_words(short, those)) for those in (words, _PLACEHOLDERS))
         tagged = texts.filter(texts.str.contains("<", literal=True))
         markup = int(tagged.str.contains(_TAG).sum()) if len(tagged) else 0
         self._nulls, self._placeholders = self._nulls + nulls, self._placeholders + placeholders
         self._markup += markup
-        others = texts.filter(texts.str.len_bytes() != texts.str.len_chars())
+        others = texts.filter(lengths != texts.str.len_chars())
         self._not_ascii += len(others)
         self._mojibake += int((read_again(others) != others).sum()) if len(others) else 0
         return repair_texts(texts, TextRepairs(self._words or ())) if nulls or placeholders or markup else texts
@@ -69,7 +74,12 @@ class RepairCounter:
         words = self._words or ()
         if self._words is None and self._nulls >= max(_LEAST_WORDS, _LEAST_SHARE * self._texts):
             words = NULL_WORDS
-        return TextRepairs(words, mojibake=bool(self._mojibake) and 2 * self._mojibake > self._not_ascii)
+        return TextRepairs(
+            words,
+            mojibake=bool(self._mojibake) and 2 * self._mojibake > self._not_ascii,
+            markup=bool(self._markup),
+            placeholders=bool(self._placeholders),
+        )
 
     def count(self) -> dict[str, int]:
         """Return how many texts each repair changes; those that change none are left out."""
@@ -97,11 +107,12 @@ def note_repairs(counts: dict[str, int]) -> Iterator[str]:
 
 def repair_texts(texts: pl.Series, repairs: TextRepairs) -> pl.Series:
     """Return texts (String) as they are meant; null: no text."""
-    if len(rows := find_words(texts, (*_PLACEHOLDERS, *repairs.null_words))):
+    words = (*(_PLACEHOLDERS if repairs.placeholders else ()), *repairs.null_words)
+    if words and len(rows := find_words(texts, words)):
         texts = texts.scatter(rows, None)
     if repairs.mojibake:
         texts = read_again(texts)
-    if len(rows := texts.str.contains("<", literal=True).fill_null(False).arg_true()):
+    if repairs.markup and len(rows := texts.str.contains("<", literal=True).fill_null(False).arg_true()):
         tagged = texts.gather(rows)
         plain = tagged.str.replace_all(_BLOCK, " ").str.replace_all(_TAG, "")
         texts = texts.scatter(rows, plain.zip_with(tagged.str.contains(_TAG), tagged))
