@@ -231,6 +231,8 @@ def test_posts_that_a_model_can_not_learn_from_are_refused(options: TrainOptions
     headless = {"images": options.images, "heads": ("text", "image")}
     rows = "".join(f"post {number},{number}.png,positive\n" for number in range(6))
     refuse(f"text,image,label\n{rows}", "--heads text: none of the 4 posts to train on has a text_label", **headless)
+    alike = "".join(f"good {number},positive\n" for number in range(8))
+    refuse(f"text,label\n{alike}", "All posts to train on have the label 'positive'", fusion="bert")
     nothing = {"fusion": "resnet", "split_seed": 0}
     refuse(f"text,label\n{good}", "None of the 24 posts has an image, which resnet learns from", **nothing)
 

@@ -118,8 +118,8 @@ def check_posts(data: TrainingData, options: TrainOptions) -> None:
     """Check that the model can learn from the posts.
 
     Raises:
-        InputError: no post to train on has one of the model's modalities, no post has a label, or none has one for a
-            head of `options`.
+        InputError: no post to train on has one of the model's modalities, no post has a label, all have the same one,
+            or none has one for a head of `options`.
         UsageError: an epoch would have no post.
     """
     modalities = FUSIONS[options.fusion].modalities
@@ -150,6 +150,13 @@ def check_posts(data: TrainingData, options: TrainOptions) -> None:
                 f"None of the {len(chosen):,} posts to {purpose} has a label in the column {options.label_column!r}: "
                 "name another table, or the column of labels with --label-column."
             )
+    targets = choose_targets(posts, heads)
+    labels = np.unique(targets[targets >= 0])
+    if len(labels) == 1:
+        raise InputError(
+            f"All posts to train on have the label {options.labels[labels[0]]!r}, from which nothing can be learned: "
+            "name a table with at least two labels, or the column of labels with --label-column."
+        )
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from sentimm.training.run_folder import Run
 from tests.support.tiny.models import IMAGE_SIZE
 from tests.support.tiny.training_runs import train
 
+LABELS = ("positive", "negative")
 CELLS = ["0.png|1.png|2.png", "3.png", "", "bad.png|4.png|gone.png", "gone.png|bad.png", "1.png|5.png"]
 
 
@@ -25,7 +26,7 @@ CELLS = ["0.png|1.png|2.png", "3.png", "", "bad.png|4.png|gone.png", "gone.png|b
 def table(options: TrainOptions, tmp_path: Path) -> TrainOptions:
     assert options.images is not None
     (options.images / "bad.png").write_bytes(b"no image")
-    rows = [f"good day {row},{cell},positive" for row, cell in enumerate(CELLS)]
+    rows = [f"good day {row},{cell},{LABELS[row % 2]}" for row, cell in enumerate(CELLS)]
     (tmp_path / "posts.csv").write_text("text,image,label\n" + "\n".join(rows) + "\n")
     return replace(options, inputs=(str(tmp_path / "posts.csv"),))
 
