@@ -69,34 +69,34 @@ def split_names(cell: str) -> tuple[str, ...] | None:
 def find_by_names(names: pl.Series, folder: ImageLookup) -> list[PostImages]:
     """Find the images of the posts whose cells (String) name one or several."""
     found: list[PostImages] = [folder.find_by_name(name) for name in names.to_list()]
-    for row in _find_lists(names):
-        found[row] = find_listed(names[row], folder)
+    for row, listed in _find_lists(names).items():
+        found[row] = find_listed(names[row], listed, folder)
     return found
 
 
-def find_listed(cell: str, folder: ImageLookup) -> PostImages:
-    """Find the images of a cell that may be a list; one that names a file as a whole is none."""
-    whole, names = folder.find_by_name(cell), split_names(cell)
-    if names is None or (folder.lists_names and _is_named(whole, cell)):
+def find_listed(cell: str, names: Sequence[str], folder: ImageLookup) -> PostImages:
+    """Find the images of a cell that lists `names`, unless a file is named like the whole cell."""
+    whole = folder.find_by_name(cell)
+    if folder.lists_names and _is_named(whole, cell):
         return whole
     return group_images(folder.find_by_name(name) for name in names)
 
 
 def count_by_names(names: pl.Series, folder: ImageLookup) -> tuple[int, int, int]:
     """Count the posts that name an image, those that find one, and those that name several; as `find_by_names`."""
-    rows = _find_lists(names)
-    if not rows:
+    lists = _find_lists(names)
+    if not lists:
         return *folder.count_by_name(names.to_list()), 0
     cells = names.to_list()
-    images = [find_listed(cells[row], folder) for row in rows]
+    images = [find_listed(cells[row], listed, folder) for row, listed in lists.items()]
     several = sum(isinstance(each, tuple) for each in images)
     if folder.lists_names:
-        for row in rows:
+        for row in lists:
             cells[row] = None
         named, found = folder.count_by_name(cells)
         return named + sum(each is not None for each in images), found + sum(map(is_found, images)), several
-    for row in rows:  # only asking tells what is there: the first of each list is asked for
-        cells[row] = next(iter(split_names(cells[row]) or ()), None)
+    for row, listed in lists.items():  # only asking tells what is there: the first of each list is asked for
+        cells[row] = next(iter(listed), None)
     return *folder.count_by_name(cells), several
 
 
@@ -108,15 +108,15 @@ def is_found(images: PostImages) -> bool:
 
 
 def regroup(flat: Sequence[PostImages], lengths: Sequence[int]) -> list[PostImages]:
-    """Give each post its own of the `flat` images, of which it has as many as `lengths` says."""
+    """Return each post's own of the `flat` images, of which it has as many as `lengths` says."""
     images = iter(flat)
     return [group_images(each for found in islice(images, length) for each in list_images(found)) for length in lengths]
 
 
-def _find_lists(names: pl.Series) -> list[int]:
-    """Return the rows whose cells are lists of names."""
+def _find_lists(names: pl.Series) -> dict[int, tuple[str, ...]]:
+    """Return the names in the cells that are lists, by row."""
     rows = names.str.contains(_MAY_LIST).fill_null(False).arg_true().to_list()
-    return [row for row in rows if split_names(names[row]) is not None]
+    return {row: listed for row in rows if (listed := split_names(names[row])) is not None}
 
 
 def _parse_list(cell: str) -> tuple[str, ...] | None:

@@ -152,7 +152,7 @@ def make_scores(plan: Plan) -> Scores:
     has_text, has_image = plan.text_of != NONE, plan.image_of != NONE
 
     def any_of(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Tell for each post whether a flag of its pairs is set."""
+        """Return for each post whether a flag of its pairs is set."""
         return np.bincount(plan.post_of[flags], minlength=chunk.rows) > 0
 
     is_fine = any_of(has_image & ~is_lost & ~is_bad)

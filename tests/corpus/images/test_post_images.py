@@ -10,7 +10,7 @@ import pytest
 
 from sentimm.corpus import MISSING, CorpusReader, list_images, read_chunk, split_names, survey_corpus, write_chunk
 from sentimm.corpus.images.image_lookup import ImageFolder
-from sentimm.corpus.images.post_images import find_listed, group_images
+from sentimm.corpus.images.post_images import find_by_names, group_images
 from sentimm.errors import InputError
 from sentimm.options import CorpusOptions
 from tests.support.posts import corpora
@@ -50,9 +50,12 @@ def test_a_cell_that_is_one_name_is_no_list(cell: str) -> None:
 def test_a_file_that_is_named_like_a_list_is_one_image(tmp_path: Path) -> None:
     folder = corpora.make_images(tmp_path / "images")
     (folder / "0.png, 1.png").write_bytes((folder / "0.png").read_bytes())
-    assert find_listed("0.png, 1.png", ImageFolder(folder)) == folder / "0.png, 1.png"
-    assert find_listed("0.png,1.png", ImageFolder(folder)) == (folder / "0.png", folder / "1.png")
-    assert find_listed("0.png,gone.png", ImageFolder(folder)) == (folder / "0.png", MISSING)
+    cells = pl.Series(["0.png, 1.png", "0.png,1.png", "0.png,gone.png"])
+    assert find_by_names(cells, ImageFolder(folder)) == [
+        folder / "0.png, 1.png",
+        (folder / "0.png", folder / "1.png"),
+        (folder / "0.png", MISSING),
+    ]
 
 
 def test_one_image_is_itself_and_repeats_count_once() -> None:

@@ -58,6 +58,18 @@ def test_reading_begins_anywhere_and_what_is_no_object_is_unreadable_in_its_plac
         assert read_all(tmp_path / "posts.json", start=start).texts.to_list() == chunk.texts.to_list()[start:]
 
 
+def test_a_damaged_first_line_of_ndjson_is_a_record_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "posts.jsonl").write_text('{"text": "cut o\n{"text": "good"}\n')
+    chunk = read_all(tmp_path / "posts.jsonl")
+    assert chunk.unreadable.tolist() == [True, False]
+    assert chunk.texts.to_list() == [None, "good"]
+
+
+def test_a_key_that_is_called_item_is_no_array(tmp_path: Path) -> None:
+    (tmp_path / "posts.json").write_text('{\n"item": {"text": "no"},\n"posts": [{"text": "yes"}]\n}')
+    assert read_all(tmp_path / "posts.json").texts.to_list() == ["yes"]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

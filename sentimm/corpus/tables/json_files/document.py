@@ -13,7 +13,7 @@ import numpy as np
 
 from sentimm.corpus.columns import TEXT_NAMES
 from sentimm.corpus.tables.base import Block, Problem, Table
-from sentimm.corpus.tables.json_files.ndjson import MAX_KEYS, build_block, clean_record, list_keys
+from sentimm.corpus.tables.json_files.ndjson import build_block, check_keys, clean_record, list_keys
 from sentimm.corpus.tables.text_stream import TextStream
 from sentimm.errors import TableError
 
@@ -58,11 +58,7 @@ class JsonDocument(Table):
         for records, problems in self._read_records(start, _BLOCK_RECORDS):
             keys = list_keys(records)
             self._columns.update(keys)
-            if len(self._columns) > MAX_KEYS:
-                raise TableError(
-                    f"{self.path} has more than {MAX_KEYS:,} different keys, each of which would be a column: write "
-                    "objects that share their keys."
-                )
+            check_keys(self.path, len(self._columns))
             yield build_block(records, list(keys) if columns is None else columns, problems)
 
     def _read_records(self, start: int, size: int) -> Iterator[tuple[list[dict[str, Any]], list[Problem]]]:
@@ -87,18 +83,18 @@ class JsonDocument(Table):
 
         It is the document itself or a value in it. Returns its prefix for ijson.
         """
-        found: dict[str, bool] = {}  # for each array of objects: its first one has a text
+        found: dict[str, bool] = {}  # for each array of objects, its items' prefix: the first one has a text
+        arrays: set[str] = set()
         current: str | None = None
         try:
             for prefix, event, value in ijson.parse(_Reader(self.path, self._stream), use_float=True):
-                parts = prefix.split(".")
-                if event == "start_map" and parts[-1] == "item" and len(parts) <= 2:
-                    if prefix not in found:
-                        found[prefix], current = False, prefix
-                        if prefix == "item":
-                            return "item"
-                    else:
-                        current = None
+                if event == "start_array" and "." not in prefix:  # the document, or a value in it
+                    arrays.add(f"{prefix}.item".lstrip("."))
+                elif event == "start_map" and prefix in arrays:
+                    current = None if prefix in found else prefix
+                    found.setdefault(prefix, False)
+                    if prefix == "item":
+                        return "item"
                 elif event == "map_key" and prefix == current and value in TEXT_NAMES:
                     found[prefix] = True
         except ijson.JSONError as error:
@@ -159,6 +155,8 @@ def is_document(head: bytes) -> bool:
     head = _ASSIGNMENT.sub(b"", head, count=1).lstrip()
     if head.startswith(b"["):
         return True
-    line, newline, _ = head.partition(b"\n")
-    # Over several lines: a line that opens an object and does not close it.
-    return head.startswith(b"{") and bool(newline) and not line.rstrip().endswith(b"}")
+    line, _, rest = head.partition(b"\n")
+    line, rest = line.rstrip(), rest.lstrip()
+    # Over several lines: the first opens an object and does not close it; what follows is no object of NDJSON.
+    is_open = line.startswith(b"{") and not line.endswith(b"}") and bool(rest)
+    return is_open and (line.endswith((b"{", b"[", b",", b":")) or not rest.startswith(b"{"))

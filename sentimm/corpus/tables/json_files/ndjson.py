@@ -64,11 +64,7 @@ class NdjsonTable(Table):
             records, problems = parse_lines(lines)
             keys = list_keys(records)
             self._columns.update(keys)
-            if len(self._columns) > MAX_KEYS:
-                raise TableError(
-                    f"{self.path} has more than {MAX_KEYS:,} different keys, each of which would be a column: write "
-                    "objects that share their keys."
-                )
+            check_keys(self.path, len(self._columns))
             names = list(keys) if columns is None else columns
             rows = max(1, _MAX_CELLS // max(1, len(names)))
             for first in range(0, len(records), rows):
@@ -111,6 +107,19 @@ def parse_lines(lines: list[bytes]) -> tuple[list[dict[str, Any]], list[Problem]
     if any(_clean_key(key) != key for key in list_keys(records)):
         records = list(map(clean_record, records))
     return records, problems
+
+
+def check_keys(path: Path, keys: int) -> None:
+    """Check that a file has not too many different `keys`.
+
+    Raises:
+        TableError: it has.
+    """
+    if keys > MAX_KEYS:
+        raise TableError(
+            f"{path} has more than {MAX_KEYS:,} different keys, each of which would be a column: write objects that "
+            "share their keys."
+        )
 
 
 def clean_record(record: Mapping[str, Any]) -> dict[str, Any]:
