@@ -142,7 +142,11 @@ def read_raw_texts(frame: pl.DataFrame, choice: ColumnChoice) -> pl.Series:
     """Return the texts of a frame as String, as they are; null: no text."""
     if choice.text is None:
         return pl.Series("text", [None] * len(frame), dtype=pl.String)
-    return join_parts(_to_strings(select_column(frame, choice.text))).alias("text")
+    texts = join_parts(_to_strings(select_column(frame, choice.text))).alias("text")
+    if choice.short_text is not None:
+        is_empty = ~texts.str.contains(r"\S").fill_null(False)
+        texts = _to_strings(frame[choice.short_text]).zip_with(is_empty, texts).alias("text")
+    return texts
 
 
 def find_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageLookup | None) -> list[PostImages]:

@@ -18,13 +18,21 @@ from sentimm.options import CorpusOptions
 TEXT_NAMES = ("text", "tweet", "full_text", "content", "message", "body", "caption")
 IMAGE_NAMES = ("image", "image_path", "image_file", "filename", "media", "photo")
 BYTES_NAMES = ("jpg", "png", "webp")  # of columns that hold images themselves, as img2dataset calls them
-_OTHER_NAMES = {
-    "text": ("tweet_text", "post_text", "comment_text", "raw_content", "selftext", "video_description", "desc"),
-    "image": ("images", "image_name", "file_name", "photos"),
-    "id": ("id_str", "status_id", "comment_id"),
-}
-_BETWEEN = re.compile(r"[\s_-]+")
 ID_NAMES = ("id", "tweet_id", "post_id", "guid")
+
+# Taken where there is none of those above.
+_OTHER_TEXT_NAMES = (
+    "tweet_text",
+    "post_text",
+    "comment_text",
+    "raw_content",
+    "selftext",
+    "video_description",
+    "desc",
+)
+_OTHER_IMAGE_NAMES = ("images", "image_name", "file_name", "photos")
+_OTHER_ID_NAMES = ("id_str", "status_id", "comment_id")
+_BETWEEN = re.compile(r"[\s_-]+")
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ class ColumnChoice:
 
     Attributes:
         text: the column of texts; None: no text is used.
+        short_text: the column that is read where `text` is empty: its texts may be cut off; None: there is none.
         image: the column of image names or bytes; None: images are looked up by id, or not used.
         id: the column of ids.
         by_id: images are looked up in the folder by id.
@@ -47,6 +56,7 @@ class ColumnChoice:
     id: str | None
     by_id: bool = False
     ignored_image: str | None = None
+    short_text: str | None = None
     reasons: tuple[str, ...] = ()
     repairs: TextRepairs = field(default_factory=TextRepairs)
     roots: Mapping[str, str] = field(default_factory=dict)
@@ -65,15 +75,24 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
     """
     types, roots = _add_paths(types, options)
     text, why_text = _choose("text", options.text_column, TEXT_NAMES, list(types))
-    if options.text_column is None:
-        text, why_text = _prefer_fuller(text, why_text, list(types))
+    if text is None:
+        text, why_text = _choose("text", None, _OTHER_TEXT_NAMES, list(types))
+    short, fuller = None, None if options.text_column else _find_fuller(text, types)
+    if text is not None and fuller is not None:
+        short, text = text if _can_name(types[text]) else None, fuller
+        why_text = f"text: column {fuller!r}, and where that is empty {short!r}, whose texts may be cut off"
     names = [name for name, dtype in types.items() if _can_name_images(dtype) or holds_bytes(dtype)]
     image, why_image = _choose("image", options.image_column, IMAGE_NAMES, names, list(types))
-    if image is None:
+    if image is None or not (options.image_column or has_folder or holds_bytes(types[image])):
         held = [name for name in names if holds_bytes(types[name])]
-        image, why_image = _choose("image", None, BYTES_NAMES, held)
+        found, why_found = _choose("image", None, BYTES_NAMES, held)
+        image, why_image = (found, why_found) if found is not None else (image, why_image)
+    if image is None:
+        image, why_image = _choose("image", None, _OTHER_IMAGE_NAMES, names)
     ids = [name for name, dtype in types.items() if _can_name(dtype)]
     id_, why_id = _choose("id", options.id_column, ID_NAMES, ids, list(types))
+    if id_ is None:
+        id_, why_id = _choose("id", None, _OTHER_ID_NAMES, ids)
     ignored = None
     if text is not None and not _can_name(types[text]):
         path = suggest_path(text, types[text], TEXT_NAMES)
@@ -86,7 +105,7 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
     if id_ is not None and id_ not in ids:
         raise ColumnError(f"The column {id_!r} holds {types[id_]}, not ids: choose another one with --id-column.")
     if options.only == "image":
-        text = None
+        text = short = None
     if image and not has_folder and not holds_bytes(types[image]):
         ignored, image = image, None
     by_id = image is None and id_ is not None and has_folder
@@ -97,7 +116,7 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
     reasons = [why_text] if text else []
     reasons += [why_image] if image else []
     reasons += [f"image: looked up in the folder by id; {why_id}"] if by_id else []
-    return ColumnChoice(text, image, id_, by_id, ignored, tuple(reasons), roots=roots)
+    return ColumnChoice(text, image, id_, by_id, ignored, short, tuple(reasons), roots=roots)
 
 
 def choose_ids_for_images(choice: ColumnChoice) -> ColumnChoice:
@@ -109,7 +128,7 @@ def choose_ids_for_images(choice: ColumnChoice) -> ColumnChoice:
 
 def list_used(choice: ColumnChoice) -> list[str]:
     """List the columns of the tables that a choice reads."""
-    names = (choice.text, choice.image, choice.id, choice.ignored_image)
+    names = (choice.text, choice.short_text, choice.image, choice.id, choice.ignored_image)
     return list(dict.fromkeys(choice.roots.get(name, name) for name in names if name is not None))
 
 
@@ -168,9 +187,6 @@ def _choose(
         column = name if name in columns else plain.get(_simplify(name))
         if column is not None:
             return column, f"{kind}: column {column!r} (first match among {', '.join(names)})"
-    for name in _OTHER_NAMES.get(kind, ()) if columns else ():
-        if (column := plain.get(_simplify(name))) is not None:
-            return column, f"{kind}: column {column!r} (such columns often hold it)"
     return None, ""
 
 
@@ -179,13 +195,11 @@ def _simplify(name: str) -> str:
     return _BETWEEN.sub("", name).casefold()
 
 
-def _prefer_fuller(text: str | None, reason: str, columns: Sequence[str]) -> tuple[str | None, str]:
-    """Take `full_text` rather than `text` beside it, which is cut off there."""
-    plain = {_simplify(column): column for column in reversed(columns)}
-    fuller = plain.get("fulltext")
-    if text is None or fuller is None or _simplify(text) != "text":
-        return text, reason
-    return fuller, f"text: column {fuller!r} (fuller than {text!r})"
+def _find_fuller(text: str | None, types: Mapping[str, pl.DataType]) -> str | None:
+    """Find the column `full_text` beside a `text`, which X cuts off; the former may be empty where it is not cut."""
+    if text is None or _simplify(text) != "text":
+        return None
+    return next((name for name, dtype in types.items() if _simplify(name) == "fulltext" and _can_name(dtype)), None)
 
 
 def _add_paths(

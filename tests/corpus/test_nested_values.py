@@ -22,7 +22,7 @@ def write(path: Path, rows: list[dict[str, object]]) -> Path:
         pl.DataFrame(rows).write_parquet(path)
     elif path.suffix == ".csv":
         cells = [
-            {name: value if isinstance(value, str) else json.dumps(value) for name, value in row.items()}
+            {name: json.dumps(value) if isinstance(value, dict | list) else value for name, value in row.items()}
             for row in rows
         ]
         pl.DataFrame(cells).write_csv(path)
@@ -121,6 +121,21 @@ def test_columns_are_found_by_what_they_are_called(columns: list[str], chosen: s
     _, choice = chunk_frame(pl.DataFrame({name: ["a"] for name in columns}), CorpusOptions())
     assert choice.text == chosen
     assert repr(chosen) in choice.reasons[0]
+
+
+@pytest.mark.parametrize("name", ["posts.jsonl", "posts.parquet", "posts.csv"])
+def test_the_fuller_text_is_read_where_there_is_one(tmp_path: Path, name: str) -> None:
+    rows = [{"text": "so goo…", "full_text": "so good today"}, {"text": "bad", "full_text": None}, {"text": "b"}]
+    chunk = read(write(tmp_path / name, [{"full_text": None} | row for row in rows]))
+    assert chunk.texts.to_list() == ["so good today", "bad", "b"]
+    (chosen,) = survey_corpus([str(tmp_path / name)], CorpusOptions()).choice.reasons
+    assert chosen == "text: column 'full_text', and where that is empty 'text', whose texts may be cut off"
+    assert read(tmp_path / name, text_column="text").texts.to_list() == ["so goo…", "bad", "b"]
+
+
+def test_bytes_are_taken_before_names_that_are_seldom_images(tmp_path: Path) -> None:
+    pl.DataFrame({"text": ["a"], "file_name": ["x.jpg"], "jpg": [b"1"]}).write_parquet(tmp_path / "posts.parquet")
+    assert read(tmp_path / "posts.parquet").images == [b"1"]
 
 
 def test_a_named_column_may_be_written_otherwise() -> None:

@@ -25,7 +25,7 @@ def check_readable(tables: Sequence[Table], counter: PostCounter, options: Corpu
     """
     rows = sum(counter.rows)
     if rows and counter.unreadable == rows and not options.allow_missing:
-        way = "Make the header and the records agree" if tables[0].may_swallow_rows else "Mend the file"
+        way = "Make the header and the records agree" if tables[0].format in ("csv", "tsv") else "Mend the file"
         raise InputError(
             f"No record of {_name_tables(tables)} can be read as a row; the first: {counter.first_unreadable}. "
             f"{way}, or use --allow-missing to continue all the same."
