@@ -220,9 +220,10 @@ def _check_texts(counter: PostCounter, choice: ColumnChoice) -> None:
         return
     path = suggest_path(str(choice.text), counter.first_nested, TEXT_NAMES)
     instead = f"--text-column {path}" if path else "--text-column"
-    shown = shorten_name(counter.first_nested)
+    shown = shorten_name(counter.first_nested[:60])
     raise ColumnError(
-        f"The column {choice.text!r} holds objects or lists, such as {shown}, not text: name the text with {instead}."
+        f"The column {choice.text!r} holds objects or lists, such as {shown}..., not text: name the text with "
+        f"{instead}."
     )
 
 
