@@ -14,7 +14,6 @@ import polars as pl
 
 from sentimm.corpus.columns import (
     ColumnChoice,
-    choose_columns,
     choose_ids_for_images,
     holds_bytes,
     is_list,
@@ -22,7 +21,8 @@ from sentimm.corpus.columns import (
 )
 from sentimm.corpus.images.image_lookup import MISSING, ImageLookup, ImageSource, PostImages, is_url, open_images
 from sentimm.corpus.images.post_images import count_by_names, find_by_names, is_found, regroup
-from sentimm.corpus.nested_values import join_parts, select_column
+from sentimm.corpus.nested_columns import SAMPLE_ROWS, choose_with_nested
+from sentimm.corpus.nested_values import join_lines, join_parts, select_column
 from sentimm.corpus.tables.base import Problem
 from sentimm.corpus.text_repairs import NULL_WORDS, RepairCounter, find_words, repair_texts
 from sentimm.corpus.wording import shorten_name
@@ -89,7 +89,7 @@ def chunk_frame(frame: pl.DataFrame, options: CorpusOptions) -> tuple[Chunk, Col
     """
     folder = None if options.images is None else open_images(options.images)
     frame = frame if options.limit is None else frame.head(options.limit)
-    choice = choose_columns(dict(frame.schema), options, folder is not None)
+    choice = choose_with_nested(dict(frame.schema), frame.head(SAMPLE_ROWS), options, folder is not None)
     images = find_images(frame, choice, folder)
     found = any(map(is_found, images))
     if folder is not None and not found and choice.image and choice.id and not options.image_column:
@@ -142,11 +142,16 @@ def read_raw_texts(frame: pl.DataFrame, choice: ColumnChoice) -> pl.Series:
     """Return the texts of a frame as String, as they are; null: no text."""
     if choice.text is None:
         return pl.Series("text", [None] * len(frame), dtype=pl.String)
-    texts = join_parts(_to_strings(select_column(frame, choice.text))).alias("text")
+    texts = _read_text_column(frame, choice.text, choice)
     if choice.short_text is not None:
         is_empty = ~texts.str.contains(r"\S").fill_null(False)
-        texts = _to_strings(frame[choice.short_text]).zip_with(is_empty, texts).alias("text")
+        texts = _read_text_column(frame, choice.short_text, choice).zip_with(is_empty, texts)
     return texts
+
+
+def _read_text_column(frame: pl.DataFrame, name: str, choice: ColumnChoice) -> pl.Series:
+    texts = join_parts(_to_strings(select_column(frame, name))).alias("text")
+    return join_lines(texts) if name in choice.roots else texts
 
 
 def find_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageLookup | None) -> list[PostImages]:

@@ -21,7 +21,7 @@ BYTES_NAMES = ("jpg", "png", "webp")  # of columns that hold images themselves, 
 ID_NAMES = ("id", "tweet_id", "post_id", "guid")
 
 # Taken where there is none of those above.
-_OTHER_TEXT_NAMES = (
+OTHER_TEXT_NAMES = (
     "tweet_text",
     "post_text",
     "comment_text",
@@ -29,10 +29,22 @@ _OTHER_TEXT_NAMES = (
     "selftext",
     "video_description",
     "desc",
+    "comment",
+    "review",
 )
-_OTHER_IMAGE_NAMES = ("images", "image_name", "file_name", "photos")
-_OTHER_ID_NAMES = ("id_str", "status_id", "comment_id")
+OTHER_IMAGE_NAMES = ("images", "image_name", "file_name", "photos")
+OTHER_ID_NAMES = ("id_str", "status_id", "comment_id")
+# Beside the first stands a longer text, or another one where it is empty: X cuts `text` off; a post may be its title.
+_PAIRS = (("text", "full_text", "text"), ("selftext", "selftext", "title"))
 _BETWEEN = re.compile(r"[\s_-]+")
+
+
+def simplify_name(name: str) -> str:
+    """Return what is compared of a column's name: `Tweet Text` is `tweet_text`."""
+    return _BETWEEN.sub("", name).casefold()
+
+
+_PLAIN_TEXT_NAMES = frozenset(map(simplify_name, (*TEXT_NAMES, *OTHER_TEXT_NAMES)))
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,7 @@ class ColumnChoice:
 
     Attributes:
         text: the column of texts; None: no text is used.
-        short_text: the column that is read where `text` is empty: its texts may be cut off; None: there is none.
+        short_text: the column that is read where `text` is empty; None: there is none.
         image: the column of image names or bytes; None: images are looked up by id, or not used.
         id: the column of ids.
         by_id: images are looked up in the folder by id.
@@ -74,13 +86,7 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
         ColumnError: a column that was named is not there, or there is neither text nor image to use.
     """
     types, roots = _add_paths(types, options)
-    text, why_text = _choose("text", options.text_column, TEXT_NAMES, list(types))
-    if text is None:
-        text, why_text = _choose("text", None, _OTHER_TEXT_NAMES, list(types))
-    short, fuller = None, None if options.text_column else _find_fuller(text, types)
-    if text is not None and fuller is not None:
-        short, text = text if _can_name(types[text]) else None, fuller
-        why_text = f"text: column {fuller!r}, and where that is empty {short!r}, whose texts may be cut off"
+    text, short, why_text = _choose_text(types, options)
     names = [name for name, dtype in types.items() if _can_name_images(dtype) or holds_bytes(dtype)]
     image, why_image = _choose("image", options.image_column, IMAGE_NAMES, names, list(types))
     if image is None or not (options.image_column or has_folder or holds_bytes(types[image])):
@@ -88,11 +94,11 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
         found, why_found = _choose("image", None, BYTES_NAMES, held)
         image, why_image = (found, why_found) if found is not None else (image, why_image)
     if image is None:
-        image, why_image = _choose("image", None, _OTHER_IMAGE_NAMES, names)
+        image, why_image = _choose("image", None, OTHER_IMAGE_NAMES, names)
     ids = [name for name, dtype in types.items() if _can_name(dtype)]
     id_, why_id = _choose("id", options.id_column, ID_NAMES, ids, list(types))
     if id_ is None:
-        id_, why_id = _choose("id", None, _OTHER_ID_NAMES, ids)
+        id_, why_id = _choose("id", None, OTHER_ID_NAMES, ids)
     ignored = None
     if text is not None and not _can_name(types[text]):
         path = suggest_path(text, types[text], TEXT_NAMES)
@@ -130,6 +136,11 @@ def list_used(choice: ColumnChoice) -> list[str]:
     """List the columns of the tables that a choice reads."""
     names = (choice.text, choice.short_text, choice.image, choice.id, choice.ignored_image)
     return list(dict.fromkeys(choice.roots.get(name, name) for name in names if name is not None))
+
+
+def is_text_name(name: str) -> bool:
+    """Check whether a column that is called so is taken for texts."""
+    return simplify_name(name) in _PLAIN_TEXT_NAMES
 
 
 def is_list(dtype: pl.DataType) -> bool:
@@ -176,30 +187,43 @@ def _choose(
     kind: str, named: str | None, names: Sequence[str], columns: Sequence[str], there: Sequence[str] = ()
 ) -> tuple[str | None, str]:
     """Choose the column that is `named`, which may be any that is `there`, or the first of `names` in `columns`."""
-    plain = {_simplify(column): column for column in reversed(columns)}
+    plain = {simplify_name(column): column for column in reversed(columns)}
     if named is not None:
-        alike = [column for column in there or columns if _simplify(column) == _simplify(named)]
+        alike = [column for column in there or columns if simplify_name(column) == simplify_name(named)]
         if named not in (there or columns) and len(alike) == 1:
             named = alike[0]
         require_column(named, there or columns, f"--{kind}-column")
         return named, f"{kind}: column {named!r} (--{kind}-column)"
     for name in names:
-        column = name if name in columns else plain.get(_simplify(name))
+        column = name if name in columns else plain.get(simplify_name(name))
         if column is not None:
             return column, f"{kind}: column {column!r} (first match among {', '.join(names)})"
     return None, ""
 
 
-def _simplify(name: str) -> str:
-    """Return what is compared of a column's name: `Tweet Text` is `tweet_text`."""
-    return _BETWEEN.sub("", name).casefold()
+def _choose_text(types: Mapping[str, pl.DataType], options: CorpusOptions) -> tuple[str | None, str | None, str]:
+    """Choose the column of texts, the one that is read where it is empty, and tell why."""
+    text, why = _choose("text", options.text_column, TEXT_NAMES, list(types))
+    if text is None:
+        text, why = _choose("text", None, OTHER_TEXT_NAMES, list(types))
+    if text is None or options.text_column:
+        return text, None, why
+    for found, *names in _PAIRS:
+        first, second = (_find_column(name, types) for name in names)
+        if simplify_name(text) == simplify_name(found) and first is not None and (second or first != text):
+            return (
+                first,
+                second,
+                f"text: column {first!r}" + (f", and where that is empty {second!r}" if second else ""),
+            )
+    return text, None, why
 
 
-def _find_fuller(text: str | None, types: Mapping[str, pl.DataType]) -> str | None:
-    """Find the column `full_text` beside a `text`, which X cuts off; the former may be empty where it is not cut."""
-    if text is None or _simplify(text) != "text":
-        return None
-    return next((name for name, dtype in types.items() if _simplify(name) == "fulltext" and _can_name(dtype)), None)
+def _find_column(name: str, types: Mapping[str, pl.DataType]) -> str | None:
+    """Find the column of texts that is called `name`."""
+    return next(
+        (each for each, dtype in types.items() if simplify_name(each) == simplify_name(name) and _can_name(dtype)), None
+    )
 
 
 def _add_paths(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -38,11 +38,17 @@ def find_type(name: str, types: Mapping[str, pl.DataType]) -> pl.DataType | None
     for part in name.removeprefix(f"{root}.").split("."):
         if isinstance(dtype, pl.Struct):
             dtype = next(field.dtype for field in dtype.fields if field.name == part)
+        elif dtype.is_nested():
+            return pl.String()  # as `select_column` writes what is in lists
     return dtype if isinstance(dtype, pl.DataType) else dtype()
 
 
 def select_column(frame: pl.DataFrame, name: str) -> pl.Series:
-    """Return a column of `frame`, or what a path leads to in each row: null where it leads nowhere."""
+    """Return a column of `frame`, or what a path leads to in each row: null where it leads nowhere.
+
+    A part of a path that is a number is a place in a list. Any other part goes through all values of a list: several
+    values are a list, of JSON where the format has no types.
+    """
     if name in frame.columns:
         return frame[name]
     root = find_root(name, dict(frame.schema))
@@ -52,7 +58,21 @@ def select_column(frame: pl.DataFrame, name: str) -> pl.Series:
         values = values.struct.field(parts.pop(0))
     if not parts:
         return values.alias(name)
-    return pl.Series(name, [_follow(value, parts) for value in values.cast(pl.String).to_list()], dtype=pl.String)
+    found = [_follow(_parse(value) if isinstance(value, str) else value, parts) for value in values.to_list()]
+    return pl.Series(name, list(map(_write_value, found)), dtype=pl.String)
+
+
+def join_lines(texts: pl.Series) -> pl.Series:
+    """Join the texts (String) that are lists of strings in JSON: a line for each."""
+    rows = texts.str.starts_with("[").fill_null(False).arg_true()
+    if not len(rows):
+        return texts
+    joined = texts.to_list()
+    for row in rows:
+        lines = _parse(joined[row])
+        if isinstance(lines, list) and all(isinstance(line, str) for line in lines):
+            joined[row] = "\n".join(line for line in lines if line)
+    return pl.Series(texts.name, joined, dtype=pl.String)
 
 
 def join_parts(texts: pl.Series) -> pl.Series:
@@ -100,11 +120,24 @@ def _list_texts(value: object, depth: int) -> Iterator[tuple[str, ...]]:
             yield from ((name, *path) for path in _list_texts(each, depth - 1))
 
 
-def _follow(value: str | None, path: list[str]) -> str | None:
-    found = None if value is None else _parse(value)
-    for part in path:
-        found = found.get(part) if isinstance(found, dict) else None
-    return found if found is None or isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+def _follow(value: object, path: Sequence[str]) -> object:
+    """Return what a path leads to in a value: None where it leads nowhere, a list where it leads to several values."""
+    for place, part in enumerate(path):
+        if isinstance(value, dict):
+            value = value.get(part)
+        elif not isinstance(value, list):
+            return None
+        elif part.isdecimal():
+            value = value[int(part)] if int(part) < len(value) else None
+        else:
+            found = [_follow(each, path[place:]) for each in value]
+            flat = [one for each in found for one in (each if isinstance(each, list) else [each]) if one is not None]
+            return flat[0] if len(flat) == 1 else flat or None
+    return value
+
+
+def _write_value(value: object) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _parse(value: str) -> object:

@@ -62,10 +62,10 @@ def test_images_and_ids_may_be_paths(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["posts.jsonl", "posts.parquet", "posts.csv"])
 def test_objects_are_no_texts_and_the_advice_works(tmp_path: Path, name: str) -> None:
-    path = write(tmp_path / name, ARCHIVE)
-    with pytest.raises(ColumnError, match=r"'tweet' holds .* --text-column tweet\.full_text\.$"):
+    path = write(tmp_path / name, [{"tweet": {"own": {"text": "good"}, "quoted": {"text": "bad"}}}])
+    with pytest.raises(ColumnError, match=r"'tweet' holds .* --text-column tweet\.own\.text\.$"):
         survey_corpus([str(path)], CorpusOptions())
-    assert read(path, text_column="tweet.full_text").texts.to_list() == ["good"]
+    assert read(path, text_column="tweet.own.text").texts.to_list() == ["good"]
 
 
 def test_a_path_that_leads_nowhere_is_a_clear_error(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_the_fuller_text_is_read_where_there_is_one(tmp_path: Path, name: str) -
     chunk = read(write(tmp_path / name, [{"full_text": None} | row for row in rows]))
     assert chunk.texts.to_list() == ["so good today", "bad", "b"]
     (chosen,) = survey_corpus([str(tmp_path / name)], CorpusOptions()).choice.reasons
-    assert chosen == "text: column 'full_text', and where that is empty 'text', whose texts may be cut off"
+    assert chosen == "text: column 'full_text', and where that is empty 'text'"
     assert read(tmp_path / name, text_column="text").texts.to_list() == ["so goo…", "bad", "b"]
 
 

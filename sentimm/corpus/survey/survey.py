@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import polars as pl
 
 from sentimm.corpus.chunks import explain_no_image
-from sentimm.corpus.columns import TEXT_NAMES, ColumnChoice, choose_columns
+from sentimm.corpus.columns import TEXT_NAMES, ColumnChoice, holds_bytes, is_text_name
 from sentimm.corpus.images.image_lookup import ImageLookup, open_images
 from sentimm.corpus.inputs.find import find_inputs
+from sentimm.corpus.nested_columns import SAMPLE_ROWS, choose_with_nested
 from sentimm.corpus.nested_values import suggest_path
 from sentimm.corpus.survey.notes import (
     note_damage,
@@ -191,23 +193,39 @@ def _count_posts(
 ) -> tuple[PostCounter, ColumnChoice, dict[str, pl.DataType]]:
     """Read the tables, again where a better column appears late; return the counts, the choice and all columns."""
     has_folder = any(each is not None for each in folders)
+    sample = _read_sample(tables[0])
     try:
-        choice = choose_columns(collect_columns(tables), options, has_folder)
+        choice = choose_with_nested(collect_columns(tables), sample, options, has_folder)
     except ColumnError as error:
         if not any(table.grows for table in tables):
             raise explain_no_header(tables) or error from None
         for table in tables:  # the column may appear later in the file
             _check_objects(table)
-        choice = choose_columns(collect_columns(tables), options, has_folder)
+        choice = choose_with_nested(collect_columns(tables), sample, options, has_folder)
     while True:
         counter = PostCounter(tables, folders, choice, options)
         counter.read_tables(progress)
         columns = collect_columns(tables)
-        if (better := choose_columns(columns, options, has_folder)) == choice:
+        if (better := choose_with_nested(columns, sample, options, has_folder)) == choice:
             break
         choice = better  # a key of NDJSON that appeared late is to be preferred
     check_same_columns(tables)
     return counter, choice, columns
+
+
+def _read_sample(table: Table) -> pl.DataFrame:
+    """Read the first posts of a table whose values may have others inside, without images."""
+    names = [name for name in table.columns if not holds_bytes(table.types.get(name, pl.String()))]
+    texts = [name for name in names if is_text_name(name)]
+    if any(not table.types[name].is_nested() for name in texts if name in table.types):
+        return pl.DataFrame()
+    frames: list[pl.DataFrame] = []
+    with contextlib.suppress(TableError):  # the survey's own reading says what is wrong
+        for block in table.read_blocks(None if table.grows else texts or names):
+            frames.append(block.frame.head(SAMPLE_ROWS))
+            if sum(map(len, frames)) >= SAMPLE_ROWS:
+                break
+    return pl.concat(frames, how="diagonal") if frames else pl.DataFrame()
 
 
 def _check_texts(counter: PostCounter, choice: ColumnChoice) -> None:

@@ -11,7 +11,7 @@ from sentimm.corpus.tables.base import Table
 from sentimm.corpus.tables.delimited import DelimitedTable
 from sentimm.corpus.tables.folder_posts import FolderTable
 from sentimm.corpus.tables.formats import UNPACKERS, find_format
-from sentimm.corpus.tables.json_files.document import JsonDocument, is_document
+from sentimm.corpus.tables.json_files.document import JsonDocument, is_document, is_page
 from sentimm.corpus.tables.json_files.ndjson import NdjsonTable
 from sentimm.corpus.tables.parquet import ParquetTable
 from sentimm.corpus.tables.shards import ShardTable
@@ -49,8 +49,10 @@ def open_table(path: Path, encoding: str | None = None, no_header: bool = False)
         case text_format:
             _check_text(path, text_format.upper())
             if text_format == "ndjson":
-                is_one = is_document(next((block for block in TextStream(path, encoding) if block.strip()), b""))
-                return JsonDocument(path, encoding) if is_one else NdjsonTable(path, encoding)
+                head = next((block.lstrip() for block in TextStream(path, encoding) if block.strip()), b"")
+                if is_document(head):
+                    return JsonDocument(path, encoding)
+                return JsonDocument(path, encoding, has_pages=True) if is_page(head) else NdjsonTable(path, encoding)
             return DelimitedTable(path, text_format, encoding, no_header)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sentimm.errors import TableError
-from tests.support.posts.reading import read_all, survey
+from tests.support.posts.reading import read_all, survey, write
 
 POSTS = [{"id": row, "text": text, "n": 0.5} for row, text in enumerate(["good", "bad", "\u201cquoted\u201d", None])]
 
@@ -87,3 +87,59 @@ def test_what_is_no_array_of_posts_is_a_clear_error(tmp_path: Path, content: str
     (tmp_path / "posts.json").write_text(content)
     with pytest.raises(TableError, match=reason):
         survey(tmp_path / "posts.json")
+
+
+PAGES = [
+    {"data": [{"id": "1", "text": "good"}, {"id": "2", "text": "bad"}], "includes": {"users": [{"name": "x"}]}},
+    {"data": [{"id": "3", "text": "so"}], "meta": {"result_count": 1}},
+]
+
+
+@pytest.mark.parametrize("name", ["pages.jsonl", "pages.json", "pages.json.gz"])
+def test_pages_of_posts_are_entered(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, "\n".join(map(json.dumps, PAGES)))
+    assert read_all(tmp_path / name).texts.to_list() == ["good", "bad", "so"]
+    assert read_all(tmp_path / name, start=2).texts.to_list() == ["so"]
+    assert "holds pages of posts: they are the objects in the array 'data'" in survey(tmp_path / name).notes[0]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"name": "talk", "messages": POSTS},
+        {"kind": "Listing", "data": {"children": [{"data": {"selftext": post["text"]}} for post in POSTS]}},
+    ],
+)
+def test_a_document_on_one_line_is_entered(tmp_path: Path, page: dict[str, object]) -> None:
+    (tmp_path / "result.json").write_text(json.dumps(page))
+    assert read_all(tmp_path / "result.json").texts.to_list() == [post["text"] for post in POSTS]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [{"id": 1, "about": "x", "comments": [{"text": "no"}]}, {"id": 2, "about": "y", "comments": []}],
+        [{"text": "own", "data": [{"text": "no"}]}],
+    ],
+)
+def test_posts_that_hold_a_list_are_posts(tmp_path: Path, lines: list[dict[str, object]]) -> None:
+    (tmp_path / "posts.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    column = "text" if "text" in lines[0] else "about"
+    assert read_all(tmp_path / "posts.jsonl", text_column=column).texts.to_list() == [line[column] for line in lines]
+
+
+def test_a_page_that_is_cut_off_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "pages.jsonl").write_text("\n".join(map(json.dumps, PAGES))[:-20])
+    with pytest.raises(TableError, match="can't be read to its end: it is no valid JSON"):
+        survey(tmp_path / "pages.jsonl")
+
+
+def test_an_array_deep_inside_is_entered_and_one_in_another_named(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text(
+        json.dumps({"Comment": {"Comments": {"List": [{"comment": "good"}]}}}, indent=1)
+    )
+    assert read_all(tmp_path / "deep.json").texts.to_list() == ["good"]
+    chats = {"contacts": {"list": [{"name": "x"}]}, "chats": {"list": [{"messages": [{"text": "good"}]}]}}
+    (tmp_path / "chats.json").write_text(json.dumps(chats, indent=1))
+    with pytest.raises(TableError, match=r"several arrays .*: write .* `jq -c '\.chats\.list\[\]\.messages\[\]'`"):
+        survey(tmp_path / "chats.json")

@@ -1,7 +1,11 @@
-"""JSON documents: one array of posts, alone, in an object (`{"messages": [...]}`) or behind JavaScript's `name =`."""
+"""JSON documents: one array of posts, alone, in an object (`{"messages": [...]}`) or behind JavaScript's `name =`.
+
+Pages, too, which are such objects one after the other, as the answers of an API are.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -11,20 +15,24 @@ from typing import Any
 import ijson
 import numpy as np
 
-from sentimm.corpus.columns import TEXT_NAMES
+from sentimm.corpus.columns import is_text_name
 from sentimm.corpus.tables.base import Block, Problem, Table
 from sentimm.corpus.tables.json_files.ndjson import build_block, check_keys, clean_record, list_keys
-from sentimm.corpus.tables.text_stream import TextStream
+from sentimm.corpus.tables.text_stream import BLOCK_BYTES, TextStream
+from sentimm.corpus.wording import list_names
 from sentimm.errors import TableError
 
 _ASSIGNMENT = re.compile(rb"\A\s*(?:(?:var|let|const)\s+)?[A-Za-z_$][\w$.]*\s*=\s*(?=[\[{])")
 _BLOCK_RECORDS = 10_000
 _HEAD_RECORDS = 64
 _MAX_DEPTH = 20_000  # what follows takes time by its square
+_MOST_PARTS = 8  # of a prefix
+# What the arrays in an API's answers are called; a list of comments, say, may be a part of a post.
+_PAGE_NAMES = ("data", "items", "messages", "posts", "results", "statuses", "tweets")
 
 
 class JsonDocument(Table):
-    """A file that is one JSON document; its posts are the objects of its one array of them.
+    """A file that is one JSON document, or several pages; its posts are the objects of its one array of them.
 
     Raises:
         TableError: the file is no JSON, or has no array of objects, or several that may be meant.
@@ -33,9 +41,10 @@ class JsonDocument(Table):
     format = "json"
     grows = True
 
-    def __init__(self, path: Path, encoding: str | None = None) -> None:
+    def __init__(self, path: Path, encoding: str | None = None, has_pages: bool = False) -> None:
         super().__init__(path)
         self._stream = TextStream(path, encoding)
+        self._has_pages = has_pages
         self._prefix = self._find_array()
         for records, _ in self._read_records(0, _HEAD_RECORDS):
             self._columns.update(list_keys(records))
@@ -46,7 +55,8 @@ class JsonDocument(Table):
         """How the file is read, in sentences; complete after reading."""
         name = self._prefix.removesuffix("item").rstrip(".")
         where = f"the array {name!r}" if name else "one array"
-        return (f"{self.path} is one JSON document: its posts are the objects in {where}.", *self._stream.notes)
+        kind = "holds pages of posts: they" if self._has_pages else "is one JSON document: its posts"
+        return (f"{self.path} {kind} are the objects in {where}.", *self._stream.notes)
 
     @property
     def encoding(self) -> str:
@@ -74,42 +84,51 @@ class JsonDocument(Table):
 
     def _parse(self) -> Iterator[Any]:
         try:
-            yield from ijson.items(_Reader(self.path, self._stream), self._prefix, use_float=True)
+            reader = _Reader(self.path, self._stream)
+            yield from ijson.items(reader, self._prefix, use_float=True, multiple_values=self._has_pages)
         except ijson.JSONError as error:
             raise self._explain(error) from error
 
     def _find_array(self) -> str:
-        """Find the array of the posts: the only one of objects, or the only one whose first object has a text.
+        """Find the array of the posts, which is the document itself or in it; return its prefix for ijson.
 
-        It is the document itself or a value in it. Returns its prefix for ijson.
+        It is the only one in the fewest objects of those that have a text in one of their first objects; of all where
+        none has. Arrays inside of another array's objects are not taken, but named where none can be taken.
         """
-        found: dict[str, bool] = {}  # for each array of objects, its items' prefix: the first one has a text
+        counts: dict[str, int] = {}  # of each array of objects: the prefix of its items, and how many were seen
+        with_text: set[str] = set()
         arrays: set[str] = set()
-        current: str | None = None
+        reader = _Reader(self.path, self._stream)
         try:
-            for prefix, event, value in ijson.parse(_Reader(self.path, self._stream), use_float=True):
-                if event == "start_array" and "." not in prefix:  # the document, or a value in it
+            for prefix, event, value in ijson.parse(reader, use_float=True, multiple_values=self._has_pages):
+                if event == "start_array" and prefix.count(".") < _MOST_PARTS:
                     arrays.add(f"{prefix}.item".lstrip("."))
                 elif event == "start_map" and prefix in arrays:
-                    current = None if prefix in found else prefix
-                    found.setdefault(prefix, False)
+                    counts[prefix] = counts.get(prefix, 0) + 1
                     if prefix == "item":
                         return "item"
-                elif event == "map_key" and prefix == current and value in TEXT_NAMES:
-                    found[prefix] = True
+                elif event == "map_key" and 0 < counts.get(prefix, 0) <= _HEAD_RECORDS and is_text_name(value):
+                    with_text.add(prefix)
         except ijson.JSONError as error:
             raise self._explain(error) from error
-        for chosen in (list(found), [name for name, has_text in found.items() if has_text]):
-            if len(chosen) == 1:
-                return chosen[0]
-        if not found:
-            raise TableError(
+        outer = [prefix for prefix in counts if ".item." not in prefix]
+        likely = [prefix for prefix in outer if prefix in with_text] or outer
+        least = min((prefix.count(".") for prefix in likely), default=0)
+        likely = [prefix for prefix in likely if prefix.count(".") == least]
+        if len(likely) != 1:
+            raise self._explain_arrays(sorted(counts, key=lambda prefix: prefix not in with_text))
+        return likely[0]
+
+    def _explain_arrays(self, prefixes: Sequence[str]) -> TableError:
+        """Return the error for arrays of objects among which none can be chosen."""
+        if not prefixes:
+            return TableError(
                 f"{self.path} holds no array of JSON objects: expected one object per line, or an array of objects."
             )
-        names = ", ".join(name.removesuffix(".item") for name in found)
-        raise TableError(
-            f"{self.path} holds several arrays of objects ({names}): write the posts' one to a file of its own, as "
-            f"`jq -c '.{next(iter(found)).removesuffix('.item')}[]'` does."
+        names = [prefix.removesuffix(".item").replace(".item.", "[].") for prefix in prefixes]
+        return TableError(
+            f"{self.path} holds several arrays of objects ({list_names(names)}): write the posts' one to a file of its "
+            f"own, as `jq -c '.{names[0]}[]'` does."
         )
 
     def _explain(self, error: Exception) -> TableError:
@@ -160,3 +179,40 @@ def is_document(head: bytes) -> bool:
     # Over several lines: the first opens an object and does not close it; what follows is no object of NDJSON.
     is_open = line.startswith(b"{") and not line.endswith(b"}") and bool(rest)
     return is_open and (line.endswith((b"{", b"[", b",", b":")) or not rest.startswith(b"{"))
+
+
+def is_page(head: bytes) -> bool:
+    """Check whether the first line of a file that begins with `head` is no post, but holds an array of posts."""
+    line, _, rest = _ASSIGNMENT.sub(b"", head, count=1).partition(b"\n")
+    if len(line) >= BLOCK_BYTES:
+        return line.startswith(b"{")  # no post is that long
+    if not line.startswith(b"{") or _measure_depth(line) > _MOST_PARTS * 4:
+        return False
+    try:
+        page = json.loads(line)
+    except ValueError:
+        return False
+    if any(map(is_text_name, page)):
+        return False
+    with_text = [names for names, items in _list_arrays(page, ()) if any(map(_has_text, items[:_HEAD_RECORDS]))]
+    if len(with_text) != 1:
+        return False
+    return not rest.strip() or (with_text[0][0] in _PAGE_NAMES and "id" not in page)
+
+
+def _list_arrays(value: dict[str, Any], names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
+    """Yield the lists in nested objects, with the names that lead to each."""
+    for name, each in value.items():
+        if isinstance(each, list):
+            yield (*names, name), each
+        elif isinstance(each, dict):
+            yield from _list_arrays(each, (*names, name))
+
+
+def _has_text(item: object) -> bool:
+    """Check whether an object has a text, be it in an object inside of it."""
+    if not isinstance(item, dict):
+        return False
+    return any(
+        is_text_name(name) or (isinstance(each, dict) and any(map(is_text_name, each))) for name, each in item.items()
+    )
