@@ -31,6 +31,10 @@ OTHER_TEXT_NAMES = (
     "desc",
     "comment",
     "review",
+    "sentence",
+    "hit_sentence",
+    "original_tweet",
+    "clean_text",
 )
 OTHER_IMAGE_NAMES = ("images", "image_name", "file_name", "photos")
 OTHER_ID_NAMES = ("id_str", "status_id", "comment_id")

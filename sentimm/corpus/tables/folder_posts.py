@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -27,7 +28,8 @@ _TEXT_SUFFIX = ".txt"
 class FolderTable(Table):
     """The images and texts that lie in a folder, its sub-folders left out, in the order of their names.
 
-    `id` is a file's stem, `text` the content of the .txt of that stem, `image` the image's file name.
+    `id` is a file's stem, `text` the content of the .txt of that stem, `image` the image's file name. Where there is no
+    image of the text's stem, those called `<stem>_<n>` that have no text are its images: `image` is a list in JSON.
 
     Raises:
         InputError: the folder holds neither images nor texts.
@@ -53,8 +55,7 @@ class FolderTable(Table):
                 texts[stem] = max(name, texts.get(stem, ""))
             elif is_file:
                 others.append(name)
-        alone = texts.keys() - {stem for stem, _ in images}
-        self._posts = sorted([*images, *((stem, "") for stem in alone)])
+        self._posts = _join_numbered(images, texts)
         self._texts = texts
         if not self._posts:
             raise InputError(
@@ -112,6 +113,28 @@ class FolderTable(Table):
             if is_remote(self.path) and isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError):
                 raise  # its server fails, and not the text
             return error
+
+
+def _join_numbered(images: list[tuple[str, str]], texts: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the posts, sorted: their stems, and their images' names; "" where there is none.
+
+    Args:
+        images: their stems and names.
+        texts: the stems of the texts.
+    """
+    alone = texts.keys() - {stem for stem, _ in images}
+    numbered: dict[str, list[tuple[int, str]]] = {}
+    posts = []
+    for stem, name in images:
+        base, _, number = stem.rpartition("_")
+        if base in alone and stem not in texts and number.isdecimal():
+            numbered.setdefault(base, []).append((int(number), name))
+        else:
+            posts.append((stem, name))
+    for stem in alone:
+        names = [name for _, name in sorted(numbered.get(stem, ()))]
+        posts.append((stem, json.dumps(names, ensure_ascii=False) if len(names) > 1 else "".join(names)))
+    return sorted(posts)
 
 
 def is_post_file(name: str) -> bool:

@@ -113,3 +113,19 @@ def test_a_folder_without_posts_is_a_clear_error(tmp_path: Path) -> None:
         f"The folder {tmp_path / 'tables'} holds no images and no .txt files: name a folder of posts, or tables "
         f"(such as '{tmp_path / 'tables'}/*.parquet')."
     )
+
+
+def test_numbered_images_belong_to_the_text_that_has_no_image_of_its_own(tmp_path: Path) -> None:
+    for name in ("a_1.jpg", "a_10.jpg", "a_2.jpg", "b_1.jpg", "c.jpg", "c_1.jpg", "d_1.jpg"):
+        (tmp_path / name).touch()
+    for name in ("a", "b_1", "c", "d"):
+        (tmp_path / f"{name}.txt").write_text(name)
+    chunk = read_all(tmp_path)
+    assert chunk.frame.rows() == [
+        ("a", "a", '["a_1.jpg", "a_2.jpg", "a_10.jpg"]'),
+        ("b_1", "b_1", "b_1.jpg"),
+        ("c", "c", "c.jpg"),
+        ("c_1", None, "c_1.jpg"),
+        ("d", "d", "d_1.jpg"),
+    ]
+    assert chunk.images[0] == tuple(tmp_path / name for name in ("a_1.jpg", "a_2.jpg", "a_10.jpg"))
