@@ -23,6 +23,7 @@ _LEAST_WORDS = 3
 _BYTES = {chr(byte): bytes([byte]).decode("cp1252", errors="ignore") for byte in range(0x80, 0xA0)}
 _TO_LATIN_1 = str.maketrans({character: byte for byte, character in _BYTES.items() if character})
 _TAIL = "".join(_BYTES) + "".join(_BYTES.values()) + "\u00a0-\u00bf"
+_MOJIBAKE_BYTE = "\u00c2".encode()[:1]
 _MOJIBAKE = f"[\u00c2-\u00f4][{_TAIL}]"
 
 
@@ -127,7 +128,9 @@ def find_words(texts: pl.Series, words: Sequence[str]) -> pl.Series:
 
 def read_again(texts: pl.Series) -> pl.Series:
     """Return texts (String), those as UTF-8 that are UTF-8 read as latin-1 or Windows-1252."""
-    rows = texts.str.contains(_MOJIBAKE).fill_null(False).arg_true()
+    # All characters that begin broken ones have this byte: looking for it takes a tenth of the time.
+    maybe = texts.cast(pl.Binary).bin.contains(_MOJIBAKE_BYTE).fill_null(False).arg_true()
+    rows = maybe.filter(texts.gather(maybe).str.contains(_MOJIBAKE)) if len(maybe) else maybe
     if not len(rows):
         return texts
     values = texts.to_list()
