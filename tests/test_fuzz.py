@@ -156,6 +156,23 @@ lines",b.png,-1
 0005,,,"7"
 '''.encode()
 HEADER_END = TABLE.index(b"\n") + 1
+LINES = b"\n".join(
+    [b'{"id": "1", "text": "good", "n": [1]}', b'{"text": null}', b'{"id": 2.5, "text": "\\ud83d\\ude00"}'] * 2
+)
+POSTS = [
+    {"id": 1, "tweet": {"full_text": "<p>good</p>"}, "media": [{"uri": "a.jpg"}, {"uri": "b.jpg"}]},
+    {"id": 2, "tweet": {"full_text": ["so ", {"text": "bad"}]}, "n": 0.5},
+    {"id": 3, "tweet": None},
+]
+PAGE = {"data": [{"id": "1", "text": "good"}, {"id": "2", "text": "[deleted]"}], "meta": {"count": 2}}
+JSON_FILES = {
+    "ndjson": LINES,
+    "array.json": json.dumps(POSTS, indent=1).encode(),
+    "object.json": json.dumps({"about": {"n": [1]}, "posts": POSTS * 2}, indent=1).encode(),
+    "line.json": json.dumps({"name": "x", "messages": PAGE["data"]}).encode(),
+    "js": b"window.YTD.tweets.part0 = " + json.dumps(POSTS, indent=1).encode(),
+    "pages.jsonl": b"\n".join([json.dumps(PAGE).encode()] * 3),
+}
 PIECES = (b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\t", b";", b"\xc3", b" ")
 
 
@@ -166,13 +183,18 @@ def test_a_damaged_table_is_all_of_its_rows_or_a_sentence(tmp_path_factory, seed
     for _ in range(chance.randrange(4)):
         place = chance.randrange(len(content) + 1)
         content = content[:place] + chance.choice(PIECES) + content[place:]
-    suffix = chance.choice(("csv", "csv", "csv", "tsv", "ndjson"))
+    suffix = chance.choice(("csv", "csv", "csv", "csv", "tsv", *JSON_FILES))
     path = tmp_path_factory.getbasetemp() / f"fuzz.{suffix}"
-    if suffix == "ndjson":
-        lines = [b'{"id": "1", "text": "good", "n": [1]}', b'{"text": null}', b'{"id": 2.5, "text": "\\ud83d\\ude00"}']
-        content = damage(b"\n".join(lines * 2), chance)
+    if suffix in JSON_FILES:
+        content = damage(JSON_FILES[suffix], chance)
     path.write_bytes(content)
-    options = CorpusOptions(infer_types=chance.random() < 0.7)
+    options = CorpusOptions(
+        infer_types=chance.random() < 0.7,
+        no_header=chance.random() < 0.1,
+        encoding=chance.choice((None, None, None, "utf-8", "cp1252", "utf-16")),
+        null_values=chance.choice((None, None, ("good", "NA"), ())),
+        allow_missing=chance.random() < 0.5,
+    )
     try:
         survey = survey_corpus([str(path)], options)
     except SentimmError as error:

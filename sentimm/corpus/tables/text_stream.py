@@ -19,6 +19,7 @@ from sentimm.storage import is_remote, open_file, read_bytes
 # Constant, so that memory does not grow with the file; at 200 bytes a record some 20,000 records.
 BLOCK_BYTES = 4 << 20
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
 
 class TextStream:
@@ -104,11 +105,14 @@ class _Cleaner:
         self._find_encoding = find_encoding
         self._rest = b""
         self._started = False
+        self._needs_mark = encoding if codecs.lookup(encoding).name in ("utf-16", "utf-32") else None
         self._decoder = _make_decoder(encoding)
 
     def decode(self, data: bytes, final: bool = False) -> bytes:
         """Decode the next block; what ends inside a character is kept for the next."""
         is_start, self._started = not self._started, True
+        if is_start and self._needs_mark and not data.startswith(_MARKS):
+            self._decoder = _make_decoder(find_utf16(data) or f"{self._needs_mark}-le")  # as Windows writes it
         if is_start and self._decoder is None:
             if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                 self._decoder = _make_decoder("utf-16")

@@ -107,3 +107,10 @@ def test_the_command_reads_and_refuses_encodings(
     assert (code, message.startswith("--encoding is 'foo'")) == (2, True)
     assert run(capsys, *command, "--encoding", "cp1251").code == 0
     assert pl.read_parquet(tmp_path / "out.parquet")["text"].to_list() == RUSSIAN
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_utf_16_that_is_named_needs_no_byte_order_mark(tmp_path: Path, suffix: str, encoding: str) -> None:
+    path = write_posts(tmp_path, suffix, WESTERN, encoding)
+    assert read_all(path, encoding=encoding[:6]).texts.to_list() == WESTERN
