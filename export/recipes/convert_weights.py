@@ -18,7 +18,7 @@ import torch
 from onnx import numpy_helper
 from safetensors.torch import save_file
 
-from sentimm.models.image_backbones import build_backbone
+from sentimm.models.image_backbones import BackboneConfig, build_backbone
 
 _PASSED_THROUGH = ("Cast", "Transpose", "Identity")
 
@@ -26,7 +26,7 @@ _PASSED_THROUGH = ("Cast", "Transpose", "Identity")
 def convert_lite2(file: Path) -> dict[str, torch.Tensor]:
     """Return the tensors under timm's names: both list the same tensors in the same order, the classifier last."""
     source = torch.load(file, map_location="cpu", weights_only=True)
-    own = build_backbone("timm:tf_efficientnet_lite2", pretrained=False).network.network.state_dict()
+    own = build_backbone("timm:tf_efficientnet_lite2", BackboneConfig()).network.network.state_dict()
     renamed = {name: tensor.contiguous() for name, tensor in zip(own, source.values(), strict=False)}
     if any(own[name].shape != tensor.shape for name, tensor in renamed.items()):
         raise SystemExit(f"{file} does not hold the tensors of EfficientNet-Lite2 in the expected order.")
@@ -41,7 +41,7 @@ def convert_half_resnet(file: Path) -> dict[str, torch.Tensor]:
         node.output[0]: tensors[node.input[0]] for node in graph.node if node.input and node.input[0] in tensors
     }
     consumers = {name: node for node in graph.node for name in node.input}
-    own = build_backbone("resnet50-half", pretrained=False).network.network.state_dict()
+    own = build_backbone("resnet50-half", BackboneConfig()).network.network.state_dict()
     renamed: dict[str, torch.Tensor] = {}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     for (conv, norm), node in zip(_list_layers(), convolutions, strict=True):

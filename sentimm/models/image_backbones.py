@@ -1,4 +1,4 @@
-"""Image backbones: torchvision's ResNets and timm's models, as last feature maps of uint8 images.
+"""Image backbones: torchvision's ResNets and timm's networks, as last feature maps and vectors of uint8 images.
 
 A backbone is named `resnet18` ... `resnet152` (torchvision), `timm:NAME`, or `resnet50-half` (ResNet-50 of half the
 width, its strides where Caffe has them: the network of Yahoo's open_nsfw). `NAME=FILE` loads a local state dict instead
@@ -9,6 +9,7 @@ of the published weights, a FILE alone is read as the model that its name begins
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -18,9 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sentimm.errors import InputError, UsageError
+from sentimm.models.timm_networks import Maps, TimmTrunk, create_network, find_own_size, fit_positions, list_levels
 
 _RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 _HALF_RESNET = "resnet50-half"
+_USUAL_SIZE = 224
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 _HALF_MEAN = (123 / 255, 117 / 255, 104 / 255)
@@ -28,34 +31,74 @@ _HALF_STD = (1 / 255, 1 / 255, 1 / 255)
 
 
 class ImageBackbone(nn.Module):
-    """A convolutional network without its classifier: uint8 (batch, 3, size, size) to (batch, channels, h, w).
+    """A network without its classifier: uint8 (batch, 3, size, size) to maps and vectors.
 
-    `network` returns a list of maps, the last of which is the coarsest; `channels` counts those of all of them.
+    Args:
+        network: float images to `Maps`.
+        channels: of all its maps together.
+        mean, std: of the images that it was trained on, for each colour, from 0 to 1.
+        pooled_channels: of its vectors, with those of the finer maps; None: `channels`.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, channels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        channels: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        pooled_channels: int | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.channels = channels
+        self.pooled_channels = channels if pooled_channels is None else pooled_channels
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255, persistent=False)
 
+    @property
+    def has_own_vector(self) -> bool:
+        """Whether its vector is another than the average of its last map."""
+        return isinstance(self.network, TimmTrunk) and self.network.pools
+
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the last feature map and those of finer levels, averaged to its size: (batch, channels, h, w)."""
-        *finer, last = self._list_maps(pixels)
-        high, wide = last.shape[2:]
-        return torch.cat([*(F.adaptive_avg_pool2d(each, (high, wide)) for each in finer), last], dim=1)
+        return _join_maps(self._run(pixels).maps)
 
-    def average(self, pixels: Tensor) -> Tensor:
-        """Return the average of each map over its own cells: float (batch, channels)."""
-        return torch.cat([each.mean(dim=(2, 3)) for each in self._list_maps(pixels)], dim=1)
+    def pool(self, pixels: Tensor) -> Tensor:
+        """Return the network's vectors, or the average of its last map, behind the averages of the finer maps.
 
-    def _list_maps(self, pixels: Tensor) -> list[Tensor]:
-        maps: list[Tensor] = self.network((pixels.to(self.mean.dtype) - self.mean) / self.std)
+        float (batch, pooled channels).
+        """
+        return _join_averages(self._run(pixels))
+
+    def run(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `pool` and `forward` return, in one run of the network."""
+        found = self._run(pixels)
+        return _join_averages(found), _join_maps(found.maps)
+
+    def _run(self, pixels: Tensor) -> Maps:
+        maps: Maps = self.network((pixels.to(self.mean.dtype) - self.mean) / self.std)
         return maps
+
+
+def _join_maps(maps: list[Tensor]) -> Tensor:
+    if not maps:
+        raise UsageError(
+            "The image encoder has no last map of features, to which a fusion could attend: choose another "
+            "--image-encoder, or a fusion that takes vectors (native-cat, native-combine)."
+        )
+    *finer, last = maps
+    high, wide = last.shape[2:]
+    return torch.cat([*(F.adaptive_avg_pool2d(each, (high, wide)) for each in finer), last], dim=1)
+
+
+def _join_averages(found: Maps) -> Tensor:
+    averaged = found.maps if found.pooled is None else found.maps[:-1]
+    vectors = [each.mean(dim=(2, 3)) for each in averaged]
+    return torch.cat(vectors if found.pooled is None else [*vectors, found.pooled], dim=1)
 
 
 def parse_backbones(names: str) -> tuple[tuple[str, Path | None], ...]:
@@ -63,17 +106,49 @@ def parse_backbones(names: str) -> tuple[tuple[str, Path | None], ...]:
     return tuple(_parse_backbone(part.strip()) for part in names.split("+"))
 
 
-def build_backbone(name: str, *, pretrained: bool, weights: Path | None = None, levels: int = 1) -> ImageBackbone:
-    """Build a backbone by name, with its published weights or those of a local state dict on request.
-
-    It returns the last map of each of its last `levels` resolutions; 1: the network's last map alone.
+def find_image_size(names: str) -> int:
+    """Return the side of the images, in pixels, that the backbones of `--image-encoder` were trained with.
 
     Raises:
-        UsageError: there is no such model, or it has fewer levels.
+        UsageError: they differ.
+    """
+    sizes = {
+        name: find_own_size(name.removeprefix("timm:")) if name.startswith("timm:") else _USUAL_SIZE
+        for name, _ in parse_backbones(names)
+    }
+    if len(set(sizes.values())) > 1:
+        each = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise UsageError(f"The image encoders were trained with images of different sizes ({each}): give --image-size.")
+    return next(iter(sizes.values()))
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """How a backbone is built.
+
+    Attributes:
+        size: the side of the images in pixels, which networks with positions are built for.
+        levels: of how many resolutions the last map is returned; 1: of the coarsest alone.
+        own_pooling: a network of timm makes its vector as it does by itself; False: as the average of its last map.
+    """
+
+    size: int = 224
+    levels: int = 1
+    own_pooling: bool = True
+
+
+def build_backbone(
+    name: str, config: BackboneConfig, *, pretrained: bool = False, weights: Path | None = None
+) -> ImageBackbone:
+    """Build a backbone by name, with its published weights or those of a local state dict on request.
+
+    Raises:
+        UsageError: there is no such model, it has fewer levels, or can't read images of this size.
         InputError: the weights can't be loaded or don't fit.
     """
+    levels = config.levels
     if name.startswith("timm:"):
-        return _build_timm(name.removeprefix("timm:"), pretrained, weights, levels)
+        return _build_timm(name, config, pretrained, weights)
     if name in _RESNETS:
         return _build_resnet(name, pretrained, weights, levels)
     if name == _HALF_RESNET:
@@ -130,37 +205,13 @@ class _ResNetTrunk(nn.Sequential):
         super().__init__()
         self._returned = returned
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor) -> Maps:
         maps = []
         for name, stage in self.named_children():
             images = stage(images)
             if name in self._returned:
                 maps.append(images)
-        return maps
-
-
-class _TimmTrunk(nn.Module):
-    def __init__(self, network: Any, levels: int) -> None:
-        super().__init__()
-        self.network = network
-        self._levels = levels
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        if self._levels == 1:
-            return [self.network.forward_features(images)]
-        last, maps = self.network.forward_intermediates(images, indices=self._levels)
-        return [*maps[:-1], last]  # some networks have layers after their last level
-
-
-def _wrap_timm(name: str, network: Any, levels: int, mean: tuple[float, ...], std: tuple[float, ...]) -> ImageBackbone:
-    # timm's description of each level; a network that can't return its maps has one.
-    stages: list[dict[str, Any]] = [{}]
-    if levels > 1 and hasattr(network, "forward_intermediates"):
-        stages = list(network.feature_info)
-    _check_levels(name, levels, len(stages))
-    finer = stages[-levels:-1]
-    channels = int(network.num_features) + sum(int(level["num_chs"]) for level in finer)
-    return ImageBackbone(_TimmTrunk(network, levels), channels, mean, std)
+        return Maps(maps)
 
 
 def _check_levels(name: str, levels: int, available: int) -> None:
@@ -168,21 +219,26 @@ def _check_levels(name: str, levels: int, available: int) -> None:
         raise UsageError(f"--image-levels {levels}: the image encoder {name!r} has {available}.")
 
 
-def _build_timm(name: str, pretrained: bool, weights: Path | None, levels: int) -> ImageBackbone:
-    import timm
-
-    if not timm.is_model(name):
-        close = ", ".join(timm.list_models(f"*{name[:8]}*")[:5]) or "see timm.list_models()"
-        raise UsageError(f"--image-encoder timm:{name} is not a model of timm (similar names: {close}).")
-    published = pretrained and weights is None
+def _build_timm(name: str, config: BackboneConfig, pretrained: bool, weights: Path | None) -> ImageBackbone:
     try:
-        network = timm.create_model(name, pretrained=published, num_classes=0, global_pool="")
+        network = create_network(name.removeprefix("timm:"), config.size, pretrained and weights is None)
     except (OSError, RuntimeError) as error:
-        raise InputError(_unreachable(f"timm:{name}", error)) from error
+        raise InputError(_unreachable(name, error)) from error
     if weights is not None:
-        _load_local(network, weights, f"timm:{name}")
+        _load_local(network, weights, name)
     data: Any = network.pretrained_cfg
-    return _wrap_timm(f"timm:{name}", network, levels, tuple(data["mean"]), tuple(data["std"]))
+    return _wrap_timm(name, network, config, tuple(data["mean"]), tuple(data["std"]))
+
+
+def _wrap_timm(
+    name: str, network: Any, config: BackboneConfig, mean: tuple[float, ...], std: tuple[float, ...]
+) -> ImageBackbone:
+    finer = list_levels(network)
+    _check_levels(name, config.levels, len(finer) + 1)
+    finer = finer[len(finer) + 1 - config.levels :]
+    trunk = TimmTrunk(network, config.levels, config.own_pooling)
+    pooled = int(network.head_hidden_size) if trunk.pools else int(network.num_features)
+    return ImageBackbone(trunk, sum(finer) + int(network.num_features), mean, std, sum(finer) + pooled)
 
 
 def _build_half_resnet(pretrained: bool, weights: Path | None, levels: int) -> ImageBackbone:
@@ -190,14 +246,14 @@ def _build_half_resnet(pretrained: bool, weights: Path | None, levels: int) -> I
 
     if pretrained and weights is None:
         raise InputError(f"No weights of {_HALF_RESNET!r} are published: use --image-encoder {_HALF_RESNET}=FILE.")
-    network: Any = timm.create_model("resnet50", channels=(32, 64, 128, 256), num_classes=0, global_pool="")
+    network: Any = timm.create_model("resnet50", channels=(32, 64, 128, 256), num_classes=0)
     network.maxpool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
     for layer in (network.layer2, network.layer3, network.layer4):
         layer[0].conv1.stride, layer[0].conv2.stride = (2, 2), (1, 1)
     if weights is not None:
         _load_local(network, weights, _HALF_RESNET)
     # Caffe's networks take pixels in their own scale, less ImageNet's mean colour.
-    return _wrap_timm(_HALF_RESNET, network, levels, _HALF_MEAN, _HALF_STD)
+    return _wrap_timm(_HALF_RESNET, network, BackboneConfig(levels=levels), _HALF_MEAN, _HALF_STD)
 
 
 def _load_local(network: nn.Module, path: Path, name: str) -> None:
@@ -215,6 +271,7 @@ def _load_local(network: nn.Module, path: Path, name: str) -> None:
         raise InputError(
             f"The image encoder's weights {str(path)!r} can't be read as a state dict of tensors."
         ) from error
+    state = fit_positions(network, state)
     own = network.state_dict()
     trunk = {key for key in own if not key.startswith(("fc.", "classifier.", "head."))}
     fitting = {key: value for key, value in state.items() if key in trunk and own[key].shape == value.shape}

@@ -1,4 +1,4 @@
-"""The image encoder: pretrained convolutional networks, their maps pooled and projected to the fusion's width."""
+"""The image encoder: pretrained networks, their maps pooled and projected to the fusion's width."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sentimm.errors import UsageError
 from sentimm.models.encoder_output import EncoderOutput, Projection
-from sentimm.models.image_backbones import ImageBackbone, build_backbone, parse_backbones
+from sentimm.models.image_backbones import BackboneConfig, ImageBackbone, build_backbone, parse_backbones
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class ImageEncoderConfig:
     """All that is needed to rebuild an image encoder without its pretrained weights.
 
     `backbones` are names as `parse_backbones` returns them, `size` the side of the square image in pixels, `levels` the
-    number of resolutions whose last maps are used (see `build_backbone`); `sequence`: whether it returns H too.
+    number of resolutions whose last maps are used, `own_pooling` whether F is what the networks' own pooling gives (see
+    `BackboneConfig`; False in runs of versions that knew averages alone); `sequence`: whether it returns H too.
     """
 
     backbones: tuple[str, ...]
@@ -28,23 +29,29 @@ class ImageEncoderConfig:
     dropout: float
     sequence: bool = False
     levels: int = 1
+    own_pooling: bool = False
+
+    def configure_backbones(self) -> BackboneConfig:
+        """Return how its backbones are built."""
+        return BackboneConfig(self.size, self.levels, self.own_pooling)
 
 
 class ImageEncoder(nn.Module):
-    """One or more convolutional backbones side by side, their last maps together.
+    """One or more backbones side by side, their last maps together.
 
-    H is the maps' cells row by row, projected; F is their average, projected.
+    H is the maps' cells row by row, projected. F is the backbones' vectors, projected; where the fusion attends and
+    these have other channels than the cells, their average.
     """
 
     def __init__(self, config: ImageEncoderConfig, backbones: Sequence[ImageBackbone] | None = None) -> None:
         super().__init__()
         self.config = config
-        backbones = backbones or [
-            build_backbone(name, pretrained=False, levels=config.levels) for name in config.backbones
-        ]
+        backbones = backbones or [build_backbone(name, config.configure_backbones()) for name in config.backbones]
         self.backbones = nn.ModuleList(backbones)
-        self.channels = sum(backbone.channels for backbone in backbones)
+        self.channels = sum(each.channels if config.sequence else each.pooled_channels for each in backbones)
         self.project = Projection(self.channels, config.width, config.dropout)
+        own = any(each.has_own_vector for each in backbones)
+        self._has_vector = own and all(each.pooled_channels == each.channels for each in backbones)
         if config.sequence and len(backbones) > 1:
             _measure_maps(config, backbones)
 
@@ -52,18 +59,26 @@ class ImageEncoder(nn.Module):
         """Run the backbones over uint8 (batch, 3, size, size) images.
 
         Returns:
-            float (batch, channels), averaged over the maps; for an encoder with `sequence` the maps' cells row by row,
-            (batch, cells, channels). Channels are those of all backbones, one after the other.
+            float (batch, channels), pooled; for an encoder with `sequence` the pooled vector, where it has one, and
+            the maps' cells row by row, (batch, 1 + cells or cells, channels). Channels are those of all backbones, one
+            after the other.
         """
         backbones = cast(list[ImageBackbone], list(self.backbones))
-        if self.config.sequence:
+        if not self.config.sequence:
+            return torch.cat([each.pool(pixels) for each in backbones], dim=1)
+        if not self._has_vector:
             return torch.cat([each(pixels) for each in backbones], dim=1).flatten(2).transpose(1, 2)
-        return torch.cat([each.average(pixels) for each in backbones], dim=1)
+        vectors, maps = zip(*(each.run(pixels) for each in backbones), strict=True)
+        cells = torch.cat(maps, dim=1).flatten(2).transpose(1, 2)
+        return torch.cat([torch.cat(vectors, dim=1).unsqueeze(1), cells], dim=1)
 
     def finish(self, extracted: Tensor) -> EncoderOutput:
         """Pool and project the output of `extract`."""
         if not self.config.sequence:
             return EncoderOutput(self.project(extracted))
+        if self._has_vector:
+            projected = self.project(extracted)
+            return EncoderOutput(projected[:, 0], projected[:, 1:])
         return EncoderOutput(self.project(extracted.mean(dim=1)), self.project(extracted))
 
     def forward(self, pixels: Tensor) -> EncoderOutput:
@@ -72,7 +87,7 @@ class ImageEncoder(nn.Module):
 
     def encode_nothing(self) -> EncoderOutput:
         """Return the output for no images: zero rows, of one cell where there is a sequence."""
-        shape = (0, 1, self.channels) if self.config.sequence else (0, self.channels)
+        shape = (0, 1 + self._has_vector, self.channels) if self.config.sequence else (0, self.channels)
         return self.finish(next(self.project.parameters()).new_zeros(shape))
 
     def count_cells(self) -> int:
@@ -92,10 +107,11 @@ def load_image_encoder(
             the backbones' maps differ in size.
     """
     parsed = parse_backbones(names)
-    backbones = [build_backbone(name, pretrained=True, weights=weights, levels=levels) for name, weights in parsed]
     config = ImageEncoderConfig(
-        tuple(name for name, _ in parsed), width=width, size=size, dropout=dropout, sequence=sequence, levels=levels
+        tuple(name for name, _ in parsed), width, size, dropout, sequence=sequence, levels=levels, own_pooling=True
     )
+    built = config.configure_backbones()
+    backbones = [build_backbone(name, built, pretrained=True, weights=weights) for name, weights in parsed]
     return ImageEncoder(config, backbones)
 
 

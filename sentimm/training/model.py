@@ -12,6 +12,7 @@ from sentimm.models.image_encoder import ImageEncoder, load_image_encoder
 from sentimm.models.sentiment_model import FUSIONS, FusionConfig, SentimentModel, check_fusion
 from sentimm.models.text_encoder import TextEncoder, check_max_tokens, load_text_encoder, set_bert_dropout
 from sentimm.training.data.head_labels import choose_heads
+from sentimm.training.data.pictures import choose_image_size
 from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run, is_run, open_run
@@ -145,7 +146,7 @@ def _load_image(options: TrainOptions) -> ImageEncoder:
             encoder.config,
             width=options.width,
             dropout=options.dropout,
-            size=options.image_size,
+            size=choose_image_size(options),
             sequence=FUSIONS[options.fusion].attends,
             levels=options.image_levels or encoder.config.levels,
         )
@@ -155,7 +156,7 @@ def _load_image(options: TrainOptions) -> ImageEncoder:
     return load_image_encoder(
         options.image_encoder,
         width=options.width,
-        size=options.image_size,
+        size=choose_image_size(options),
         dropout=options.dropout,
         sequence=FUSIONS[options.fusion].attends,
         levels=options.image_levels or 1,

@@ -187,7 +187,15 @@ class TrainOptions:
             bounds=at_least(3, "every text begins and ends with a token of its own"),
         ),
     ] = 96
-    image_size: Annotated[int, option(Panel.MODEL, "Side of the square images, in pixels.", bounds=at_least(1))] = 224
+    image_size: Annotated[
+        int | None,
+        option(
+            Panel.MODEL,
+            "Side of the square images, in pixels.",
+            shown="what the image encoder was trained with: 224 for most",
+            bounds=at_least(1),
+        ),
+    ] = None
     image_levels: Annotated[
         int | None,
         option(

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from sentimm.errors import InputError, UsageError
-from sentimm.models.image_backbones import ImageBackbone, build_backbone, parse_backbones
+from sentimm.models.image_backbones import BackboneConfig, ImageBackbone, build_backbone, parse_backbones
 from sentimm.models.image_encoder import ImageEncoder, ImageEncoderConfig, load_image_encoder
 from sentimm.models.text_encoder import TextEncoder, load_text_encoder
+from sentimm.models.timm_networks import Maps
 from tests.support.tiny.models import make_image_encoder, make_text_encoder
 
 
@@ -123,7 +124,7 @@ def test_image_encoders_stand_side_by_side(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnet50-half"])
 def test_resnets_give_seven_by_seven_maps_of_224_pixels(name: str) -> None:
-    backbone = build_backbone(name, pretrained=False).eval()
+    backbone = build_backbone(name, BackboneConfig()).eval()
     with torch.inference_mode():
         features = backbone(torch.zeros(1, 3, 224, 224, dtype=torch.uint8))
     assert features.shape == (1, backbone.channels, 7, 7)
@@ -135,8 +136,8 @@ def test_resnets_give_seven_by_seven_maps_of_224_pixels(name: str) -> None:
 )
 def test_finer_levels_stand_before_the_last_map(name: str, channels: int) -> None:
     torch.manual_seed(0)
-    last = build_backbone(name, pretrained=False).eval()
-    both = build_backbone(name, pretrained=False, levels=2).eval()
+    last = build_backbone(name, BackboneConfig()).eval()
+    both = build_backbone(name, BackboneConfig(levels=2)).eval()
     both.load_state_dict(last.state_dict())
     pixels = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
     with torch.inference_mode():
@@ -149,12 +150,12 @@ def test_finer_levels_stand_before_the_last_map(name: str, channels: int) -> Non
 
 
 def test_a_finer_level_is_averaged_cell_by_cell() -> None:
-    backbone = build_backbone("resnet18", pretrained=False, levels=2).eval()
+    backbone = build_backbone("resnet18", BackboneConfig(levels=2)).eval()
     pixels = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
     maps = []
     backbone.network.layer3.register_forward_hook(lambda *given: maps.append(given[-1]))
     with torch.inference_mode():
-        joined, averages = backbone(pixels), backbone.average(pixels)
+        joined, averages = backbone(pixels), backbone.pool(pixels)
     expected = maps[0].unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).mean(dim=(3, 5))
     torch.testing.assert_close(joined[:, :256], expected)
     torch.testing.assert_close(averages, joined.mean(dim=(2, 3)))
@@ -163,7 +164,7 @@ def test_a_finer_level_is_averaged_cell_by_cell() -> None:
 @pytest.mark.parametrize("name", ["resnet18", "timm:resnet18"])
 def test_more_levels_than_there_are_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match=rf"--image-levels 9: the image encoder '{name}' has [45]\."):
-        build_backbone(name, pretrained=False, levels=9)
+        build_backbone(name, BackboneConfig(levels=9))
 
 
 def test_a_local_state_dict_of_torchvision_is_loaded(tmp_path: Path) -> None:
@@ -172,10 +173,10 @@ def test_a_local_state_dict_of_torchvision_is_loaded(tmp_path: Path) -> None:
     network = torchvision.models.resnet18()
     torch.save(network.state_dict(), tmp_path / "resnet18-abc.pth")
     ((name, weights),) = parse_backbones(str(tmp_path / "resnet18-abc.pth"))
-    backbone = build_backbone(name, pretrained=True, weights=weights)
+    backbone = build_backbone(name, BackboneConfig(), pretrained=True, weights=weights)
     assert torch.equal(backbone.network.conv1.weight, network.conv1.weight)
     with pytest.raises(InputError, match=r"do not fit the image encoder 'resnet34'"):
-        build_backbone("resnet34", pretrained=True, weights=weights)
+        build_backbone("resnet34", BackboneConfig(), pretrained=True, weights=weights)
 
 
 def test_a_file_that_could_run_code_is_not_loaded(tmp_path: Path) -> None:
@@ -185,7 +186,7 @@ def test_a_file_that_could_run_code_is_not_loaded(tmp_path: Path) -> None:
 
     torch.save({"conv1.weight": Boom()}, tmp_path / "resnet18.pth")
     with pytest.raises(InputError, match="can't be read as a state dict"):
-        build_backbone("resnet18", pretrained=True, weights=tmp_path / "resnet18.pth")
+        build_backbone("resnet18", BackboneConfig(), pretrained=True, weights=tmp_path / "resnet18.pth")
 
 
 def test_code_among_published_weights_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +201,7 @@ def test_code_among_published_weights_is_not_run(tmp_path: Path, monkeypatch: py
     cache.mkdir(parents=True)
     torch.save({"conv1.weight": Touch()}, cache / Path(torchvision.models.ResNet18_Weights.DEFAULT.url).name)
     with pytest.raises(InputError, match="pretrained weights of the image encoder 'resnet18'"):
-        build_backbone("resnet18", pretrained=True)
+        build_backbone("resnet18", BackboneConfig(), pretrained=True)
     assert not (tmp_path / "ran").exists()
 
 
@@ -212,7 +213,7 @@ def test_published_weights_are_loaded(tmp_path: Path, monkeypatch: pytest.Monkey
     cache.mkdir(parents=True)
     network = torchvision.models.resnet18()
     torch.save(network.state_dict(), cache / Path(torchvision.models.ResNet18_Weights.DEFAULT.url).name)
-    backbone = build_backbone("resnet18", pretrained=True)
+    backbone = build_backbone("resnet18", BackboneConfig(), pretrained=True)
     assert torch.equal(backbone.network.conv1.weight, network.conv1.weight)
 
 
@@ -276,8 +277,8 @@ def test_an_image_sequence_is_the_last_map_cell_by_cell(tmp_path: Path, size: in
 
 
 class OneMap(torch.nn.Conv2d):
-    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        return [super().forward(images)]
+    def forward(self, images: torch.Tensor) -> Maps:
+        return Maps([super().forward(images)])
 
 
 def test_backbones_whose_maps_differ_give_no_sequence() -> None:

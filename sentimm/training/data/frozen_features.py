@@ -96,6 +96,7 @@ def extract_images(
     """
     config = encoder.config
     kind = "cells" if config.sequence else "average of each map"
+    kind += ", own vectors" if any(each.has_own_vector for each in encoder.backbones) else ""
     digest = digest_weights(encoder.backbones, f"{config.backbones} {config.size} {config.levels} {RESIZER} {kind}")
     for image in posts.image_digests:
         digest.update(image.encode())

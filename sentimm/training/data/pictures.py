@@ -21,8 +21,11 @@ import numpy.typing as npt
 from PIL import Image, ImageEnhance, ImageOps
 
 from sentimm.images import RESIZER, decode_image, to_chw
+from sentimm.models.image_backbones import find_image_size
 from sentimm.training.data.array_cache import map_or_compute
 from sentimm.training.data.posts import LabelledPosts
+from sentimm.training.options import TrainOptions
+from sentimm.training.run_folder import is_run, open_run
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -109,3 +112,17 @@ def augment_image(image: Pixels, size: int, rng: np.random.Generator) -> Pixels:
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         picture = enhance(picture).enhance(rng.uniform(1 - _COLOUR, 1 + _COLOUR))
     return to_chw(picture)
+
+
+def choose_image_size(options: TrainOptions) -> int:
+    """Return the side of the images in pixels: what was asked for, else what the image encoder was trained with.
+
+    Raises:
+        UsageError: none was asked for, and two backbones were trained with different ones.
+    """
+    if options.image_size is not None:
+        return options.image_size
+    path = Path(options.image_encoder)
+    if is_run(path) and (image := open_run(path).image) is not None:
+        return image.size
+    return find_image_size(options.image_encoder)

@@ -15,7 +15,7 @@ from sentimm.text import TextTokenizer
 from sentimm.training.data.batches import Batcher, count_epoch_posts, tokenize_posts
 from sentimm.training.data.frozen_features import extract_images, extract_texts
 from sentimm.training.data.head_labels import choose_heads, choose_targets, find_heads
-from sentimm.training.data.pictures import Pictures
+from sentimm.training.data.pictures import Pictures, choose_image_size
 from sentimm.training.data.posts import (
     LabelledPosts,
     decode_images,
@@ -66,10 +66,11 @@ def load_tables(options: TrainOptions, modalities: Sequence[str]) -> tuple[Label
     Raises:
         InputError, ColumnError, TableError: a table is missing or can't be used.
     """
-    posts = load_posts(options.inputs, options, modalities, options.image_size)
+    size = choose_image_size(options)
+    posts = load_posts(options.inputs, options, modalities, size)
     if options.val is None:
         return posts, None
-    return posts, load_posts([options.val], options, modalities, options.image_size)
+    return posts, load_posts([options.val], options, modalities, size)
 
 
 def split_for_model(options: TrainOptions, posts: LabelledPosts, validation: LabelledPosts | None) -> TrainingData:
@@ -211,7 +212,7 @@ def _make_pictures(
 ) -> Pictures:
     return Pictures(
         posts,
-        options.image_size,
+        choose_image_size(options),
         augment_seed=options.seed if options.augment and is_training else None,
         cache=None if "image" in options.freeze else options.image_cache,
         tell=lambda done, total: tell(ThumbnailsMade(done, total)),
@@ -235,11 +236,9 @@ def store_posts(run: Run, data: TrainingData, options: TrainOptions) -> None:
 
 
 def _to_stored(posts: LabelledPosts, run: Run, options: TrainOptions) -> StoredPosts:
+    size = choose_image_size(options)
     with ThreadPoolExecutor() as pool:
-        images = [
-            None if image < 0 else decode_images([posts.images[image]], options.image_size, pool)[0]
-            for image in posts.image
-        ]
+        images = [None if image < 0 else decode_images([posts.images[image]], size, pool)[0] for image in posts.image]
     texts = tuple("" if text < 0 else posts.texts[text] for text in posts.text)
     target = choose_targets(posts, run.fusion.heads)
     return StoredPosts(texts, tuple(images), target, posts.text_label, posts.image_label)
