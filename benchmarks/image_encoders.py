@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from onnxruntime import InferenceSession
 from sentimm_export.graphs import write_graphs
-from sentimm_export.precision import quantize_image
+from sentimm_export.precision import quantize_convolutions
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -60,7 +60,7 @@ def measure_speed(encoder: ImageEncoder, pixels: np.ndarray) -> float:
     batches = [{"pixels": pixels[start : start + BATCH]} for start in range(0, len(pixels), BATCH)]
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "image.int8.onnx"
-        quantize_image(write_graphs(model, Path(folder))["image"], target, batches[:12])
+        quantize_convolutions(write_graphs(model, Path(folder))["image"], target, batches[:12])
         session = InferenceSession(target, providers=["CPUExecutionProvider"])
         best = float("inf")
         for _ in range(ROUNDS):

@@ -11,9 +11,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx
+
 from sentimm.bundle.bundle import Precision
 from sentimm.training.run_folder import Run
-from sentimm_export.precision import convert_to_fp16, quantize_image, quantize_text, share_weights
+from sentimm_export.precision import (
+    convert_to_fp16,
+    is_transformer,
+    quantize_convolutions,
+    quantize_transformer,
+    share_weights,
+)
 from sentimm_export.scales import ScalePosts
 
 
@@ -73,13 +81,14 @@ def write_precisions(
 
 def _quantize(modality: str, source: Path, target: Path, scale_posts: ScalePosts, run: Run) -> list[str]:
     """Quantise one graph, and return notes on what stays in float."""
-    if modality == "text":
-        products = quantize_text(source, target, scale_posts.make_text_feeds(run))
+    if modality == "text" or is_transformer(onnx.load(source, load_external_data=False).graph):
+        feeds = scale_posts.make_text_feeds(run) if modality == "text" else scale_posts.make_image_feeds()
+        products = quantize_transformer(source, target, feeds)
         return [
-            "int8 text: activations are smoothed; outlier channels of the second product of each of the "
+            f"int8 {modality}: activations are smoothed; outlier channels of the second product of each of the "
             f"{len(products)} feed-forward layers stay in float"
         ]
-    convolutions = quantize_image(source, target, scale_posts.make_image_feeds())
+    convolutions = quantize_convolutions(source, target, scale_posts.make_image_feeds())
     if not convolutions:
         return []
     return [f"int8 image: {len(convolutions)} convolutions stay in float, those of the first block"]

@@ -27,8 +27,8 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
         return next(self._feeds, None)
 
 
-def quantize_text(source: Path, target: Path, feeds: Feeds) -> list[str]:
-    """Quantise the weight products of a text graph, and return the names of those with channels in float.
+def quantize_transformer(source: Path, target: Path, feeds: Feeds) -> list[str]:
+    """Quantise the weight products of a transformer's graph, for texts or images, and return the names of those with channels in float.
 
     Scales are the 99.99th percentiles over `feeds` after smoothing, weights have 7 bits for each output channel. The
     outlier channels of the second product of every feed-forward layer stay in float: as accurate as those products
@@ -52,7 +52,7 @@ def quantize_text(source: Path, target: Path, feeds: Feeds) -> list[str]:
     return float_products
 
 
-def quantize_image(source: Path, target: Path, feeds: Feeds) -> list[str]:
+def quantize_convolutions(source: Path, target: Path, feeds: Feeds) -> list[str]:
     """Quantise the convolutions of an image graph and what lies between, and return the names of those left in float.
 
     Weights have 7 bits for each channel, those of depthwise convolutions 8. The first block of a network with depthwise
@@ -115,6 +115,13 @@ def find_second_products(graph: GraphProto) -> list[str]:
             if rows > columns and before is not None and before.op_type in {"Gelu", "Mul", "Relu", "Erf"}:
                 names.append(node.name)
     return names
+
+
+def is_transformer(graph: GraphProto) -> bool:
+    """Check whether most of a graph's products with constant weights are those of tokens, and not convolutions."""
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    products = sum(node.op_type == "MatMul" and node.input[1] in weights for node in graph.node)
+    return products > sum(node.op_type == "Conv" for node in graph.node)
 
 
 def find_first_block(graph: GraphProto) -> list[str]:

@@ -160,4 +160,4 @@ def _list_maps(network: Any, features: Any) -> list[Tensor]:
         others = int(math.isqrt(tokens) ** 2 != tokens and math.isqrt(tokens - 1) ** 2 == tokens - 1)
     patches, rows = features[:, others:].transpose(1, 2), math.isqrt(tokens - others)
     rows = rows if rows * rows == tokens - others else tokens - others
-    return [patches.reshape(len(patches), patches.shape[1], rows, (tokens - others) // rows)]
+    return [patches.reshape(patches.shape[0], patches.shape[1], rows, (tokens - others) // rows)]

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession
-from sentimm_export.precision import find_first_block, quantize_image, quantize_text
+from sentimm_export.precision import find_first_block, quantize_convolutions, quantize_transformer
 from sentimm_export.smoothing import smooth_products, split_outliers
 
 rng = np.random.default_rng(0)
@@ -41,7 +41,7 @@ def test_smoothing_looks_at_real_tokens_alone() -> None:
 def test_a_text_graph_with_outliers_keeps_its_answers_in_int8(tmp_path: Path) -> None:
     source, target = tmp_path / "text.onnx", tmp_path / "text.int8.onnx"
     onnx.save(text_model(), source)
-    quantize_text(source, target, text_feeds())
+    quantize_transformer(source, target, text_feeds())
     expected = np.concatenate([run(text_model(), feed) for feed in text_feeds()])
     found = np.concatenate([run(onnx.load(target), feed) for feed in text_feeds()])
     # Without smoothing the noise is 64% here: one channel is 100 times as large as the others.
@@ -61,7 +61,7 @@ def test_splitting_outliers_changes_no_answer_in_float() -> None:
 def test_a_feed_forward_layer_with_outliers_keeps_its_answers_in_int8(tmp_path: Path) -> None:
     source, target = tmp_path / "text.onnx", tmp_path / "text.int8.onnx"
     onnx.save(feed_forward_model(), source)
-    assert quantize_text(source, target, text_feeds()) == ["second_apart"]
+    assert quantize_transformer(source, target, text_feeds()) == ["second_apart"]
     quantized = onnx.load(target)
     inputs = {node.input[1] for node in quantized.graph.node if node.op_type == "MatMul"}
     assert inputs & {"second_weight_DequantizeLinear_Output"} and "second_outlier_weights" in inputs
@@ -80,7 +80,7 @@ def test_depthwise_weights_have_eight_bits_and_others_seven(tmp_path: Path) -> N
     source, target = tmp_path / "image.onnx", tmp_path / "image.int8.onnx"
     onnx.save(image_model(depthwise=True), source)
     feeds = [{"pixels": rng.random((2, 8, 8, 8), dtype=np.float32)}]
-    assert quantize_image(source, target, feeds) == ["conv0", "conv1", "conv2"]
+    assert quantize_convolutions(source, target, feeds) == ["conv0", "conv1", "conv2"]
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(target).graph.initializer}
     assert weights["w0"].dtype == np.float32
     assert np.abs(weights["w3_quantized"].astype(int)).max() == 127
