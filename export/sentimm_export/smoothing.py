@@ -1,4 +1,4 @@
-"""Smoothing of a transformer's graph before it is quantised: outliers of activations move into weights, or stay in float.
+"""Smoothing of a transformer's graph before it is quantised: outliers move into weights, or stay in float.
 
 A few channels of a transformer's hidden states are many times as large as the others, so a common scale leaves most
 channels few steps. Dividing channel j by s_j and multiplying the weights' row j by it changes no answer:

@@ -14,7 +14,11 @@ from torch import Tensor, nn
 from sentimm.errors import InputError, UsageError
 from sentimm.models.encoder_output import EncoderOutput, Projection
 
-_BERT_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")  # of a configuration
+# What configurations of different families call their shares of dropout.
+_DROPOUTS = (
+    *("hidden_dropout_prob", "attention_probs_dropout_prob"),
+    *("dropout", "attention_dropout", "mlp_dropout", "embedding_dropout"),
+)
 
 
 @dataclass(frozen=True)
@@ -100,14 +104,17 @@ def load_text_encoder(
     from transformers import AutoConfig, AutoModel, AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
+    if _looks_like_path(name) and not Path(name).is_dir():
+        raise InputError(f"There is no folder {name!r}: name one with --text-encoder, or a model of the hub.")
     hub_logging: Any = transformers_logging
     hub_logging.disable_progress_bar()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it warns of each of five failed requests
     try:
         # No code of the folder or the hub is run, neither as modules nor in pickles.
-        config = AutoConfig.from_pretrained(
-            name, trust_remote_code=False, **dict.fromkeys(_BERT_DROPOUTS, bert_dropout)
-        )
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        for field in _DROPOUTS:
+            if hasattr(config, field):
+                setattr(config, field, bert_dropout)
         backbone = AutoModel.from_pretrained(
             name, config=config, attn_implementation="eager", trust_remote_code=False, weights_only=True
         )
@@ -153,7 +160,7 @@ def check_max_tokens(backbone: nn.Module, max_tokens: int, name: str) -> None:
 
 def set_bert_dropout(encoder: TextEncoder, share: float) -> dict[str, Any]:
     """Set the dropout inside a text encoder's backbone, and return the backbone's new configuration."""
-    changed = dict.fromkeys((name for name in _BERT_DROPOUTS if name in encoder.config.backbone), share)
+    changed = dict.fromkeys((name for name in _DROPOUTS if name in encoder.config.backbone), share)
     for part in encoder.backbone.modules():
         if changed and isinstance(part, nn.Dropout):
             part.p = share
@@ -177,13 +184,23 @@ def _without_pooler(backbone: nn.Module) -> nn.Module:
 
 
 def _plain_config(config: Any) -> dict[str, Any]:
-    """Return the fields that shape the model, without file paths and library versions."""
-    skipped = {"_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype"}
-    return {
-        key: value
-        for key, value in config.to_dict().items()
-        if key not in skipped and isinstance(value, bool | int | float | str)
-    }
+    """Return the fields that shape the model, without file paths, library versions and labels."""
+    skipped = {"_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype", "id2label", "label2id"}
+    return {key: value for key, value in config.to_dict().items() if key not in skipped and _is_plain(value)}
+
+
+def _is_plain(value: object) -> bool:
+    """Check whether a value is one of JSON's; None is what configurations have where nothing was said."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) for key in value) and all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, bool | int | float | str)
+
+
+def _looks_like_path(name: str) -> bool:
+    """Check whether a name is none of the hub's: these have one slash at most, and begin with no dot."""
+    return name.startswith((".", "/", "~")) or name.count("/") > 1 or name.endswith("/") or "\\" in name
 
 
 def _first_line(error: Exception) -> str:

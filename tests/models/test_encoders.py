@@ -19,39 +19,6 @@ def load_text(folder: Path, **changes: object) -> tuple[TextEncoder, bytes]:
     return load_text_encoder(str(folder), **options)  # type: ignore[arg-type]
 
 
-def write_kin(folder: Path, kind: str) -> Path:
-    """Write a model of another kind over a tiny BERT, whose tokenizer it takes."""
-    import transformers
-
-    shape = {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48}
-    names = {
-        "DistilBert": {"dim": 24, "n_layers": 1, "n_heads": 2, "hidden_dim": 48},
-        "T5": {"d_model": 24, "d_kv": 12},
-    }
-    config = getattr(transformers, f"{kind}Config")(vocab_size=40, **names.get(kind, shape))
-    config.max_position_embeddings = 50
-    getattr(transformers, f"{kind}Model")(config).save_pretrained(make_text_encoder(folder))
-    return folder
-
-
-@pytest.mark.parametrize(("kind", "longest"), [("Roberta", 48), ("DistilBert", 50), ("Electra", 50)])
-def test_kin_of_bert_are_read_and_their_longest_text_is_known(tmp_path: Path, kind: str, longest: int) -> None:
-    folder = write_kin(tmp_path / "kin", kind)
-    encoder, _ = load_text(folder, max_tokens=longest)
-    ids = torch.full((1, longest), 5)
-    again = TextEncoder(encoder.config)
-    again.load_state_dict(encoder.state_dict())
-    mask = torch.ones_like(ids)
-    assert torch.equal(again.eval()(ids, mask).features, encoder.eval()(ids, mask).features)
-    with pytest.raises(UsageError, match=f"--max-tokens {longest + 1} is more than the {longest}"):
-        load_text(folder, max_tokens=longest + 1)
-
-
-def test_a_model_that_also_writes_is_no_text_encoder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is a t5: use an encoder of BERT's family"):
-        load_text(write_kin(tmp_path / "t5", "T5"))
-
-
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_a_text_encoder_ignores_padding(tmp_path: Path, pooling: str) -> None:
     encoder, _ = load_text(make_text_encoder(tmp_path / "bert"), pooling=pooling)
@@ -104,6 +71,12 @@ def test_no_code_of_a_text_encoders_folder_is_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--text-encoder PATH"):
         load_text(folder)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_that_is_not_there_is_named_as_one(tmp_path: Path) -> None:
+    for name in (tmp_path / "gone", "./gone", "models/bert/gone"):
+        with pytest.raises(InputError, match=r"^There is no folder '.*gone': name one with --text-encoder"):
+            load_text_encoder(str(name), width=8, pooling="mean", max_tokens=8, dropout=0, bert_dropout=0)
 
 
 def test_more_tokens_than_the_encoder_reads_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,53 @@
+"""Text encoders of every family with a fast tokenizer: read, limited, rebuilt, and blind to padding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sentimm.errors import InputError, UsageError
+from sentimm.models.text_encoder import TextEncoder, load_text_encoder
+from tests.support.tiny.models import make_text_encoder
+from tests.support.tiny.text_families import FAMILIES, make_family
+
+
+def load(folder: Path, **changes: object) -> TextEncoder:
+    options = {"width": 8, "pooling": "mean", "max_tokens": 40, "dropout": 0.0, "bert_dropout": 0.2} | changes
+    return load_text_encoder(str(folder), **options)[0].eval()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_encoder_is_rebuilt_from_its_configuration_and_ignores_padding(tmp_path: Path, family: str) -> None:
+    encoder = load(make_family(tmp_path / family, family))
+    again = TextEncoder(encoder.config).eval()
+    again.load_state_dict(encoder.state_dict())
+    ids = torch.randint(4, 29, (2, 12))
+    mask = torch.ones_like(ids)
+    ids[0, 7:], mask[0, 7:] = encoder.config.backbone.get("pad_token_id", 0), 0
+    with torch.inference_mode():
+        found = encoder(ids, mask).features
+        assert torch.equal(again(ids, mask).features, found)
+        torch.testing.assert_close(encoder(ids[:1, :7], mask[:1, :7]).features, found[:1], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_longest_text_and_the_dropout_of_an_encoder_are_its_own(tmp_path: Path, family: str) -> None:
+    folder, longest = make_family(tmp_path / family, family), FAMILIES[family][1]
+    encoder = load(folder, max_tokens=longest)
+    ids = torch.full((1, longest), 5)
+    assert encoder(ids, torch.ones_like(ids)).features.shape == (1, 8)
+    shares = {part.p for part in encoder.backbone.modules() if isinstance(part, torch.nn.Dropout)}
+    assert 0.2 in shares and shares <= {0.0, 0.2}
+    with pytest.raises(UsageError, match=f"--max-tokens {longest + 1} is more than the {longest}"):
+        load(folder, max_tokens=longest + 1)
+
+
+def test_a_model_that_also_writes_is_no_text_encoder(tmp_path: Path) -> None:
+    import transformers
+
+    config = transformers.T5Config(vocab_size=40, d_model=24, d_kv=12, num_layers=1)
+    transformers.T5Model(config).save_pretrained(make_text_encoder(tmp_path / "t5"))
+    with pytest.raises(InputError, match="is a t5: use an encoder of BERT's family"):
+        load(tmp_path / "t5")
