@@ -18,6 +18,7 @@ import pyarrow.csv
 
 from sentimm.corpus.tables.base import Block, Problem, Table, cut_block, find_repeated, read_arrow
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, Records, RecordSplitter
+from sentimm.corpus.tables.dialects.escaped_quotes import ESCAPED_QUOTE, count_misfits, double_quotes
 from sentimm.corpus.tables.text_stream import TextStream
 from sentimm.corpus.wording import shorten_name
 from sentimm.errors import TableError
@@ -28,6 +29,7 @@ _NEWLINE = re.compile(rb"[\r\n]")
 _NOT_BLANK = re.compile(rb"[^\r\n]")
 _MAX_HEADER_BYTES = 1 << 20  # less than a block: a longer one is no header, but a file without newlines
 _SAMPLE_BYTES = 1 << 16  # in which the records are compared with the header
+_LOOK_BYTES = 1 << 20  # in which it is found out how quotes are escaped
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _OTHER_DELIMITERS = (";", "\t", "|", ",")
 _DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -38,6 +40,14 @@ class DelimitedTable(Table):
 
     A first line such as `sep=;`, which is for Excel, names the delimiter.
     A header without the delimiter of its format, but with semicolons, tabs, vertical bars or commas, is split at these.
+    Quotes are escaped by doubling them, or by a backslash where that explains the records and doubling does not.
+
+    Args:
+        path: the file.
+        format_: csv or tsv.
+        encoding: see `TextStream`.
+        no_header: the first record is a post.
+        escaped_quotes: quotes are escaped by a backslash; None: that is to be found out.
 
     Raises:
         TableError: the file is empty or can't be read, or two columns have one name.
@@ -45,10 +55,18 @@ class DelimitedTable(Table):
 
     may_swallow_rows = True
 
-    def __init__(self, path: Path, format_: str, encoding: str | None = None, no_header: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        format_: str,
+        encoding: str | None = None,
+        no_header: bool = False,
+        escaped_quotes: bool | None = None,
+    ) -> None:
         super().__init__(path)
         self.format = format_
         self._notes: list[str] = []
+        self._doubts = False
         self._stream = TextStream(path, encoding)
         head = next((block for block in self._stream if block), b"")
         blank = len(head) - len(head.lstrip(b"\r\n"))
@@ -66,8 +84,11 @@ class DelimitedTable(Table):
             self._notes.append(f"{path} is split at {_DELIMITER_NAMES[self._delimiter]}, as its first line says.")
         else:
             self._delimiter = self._choose_delimiter(line.decode(errors="replace"))
+        self._escaped_quotes = escaped_quotes
+        if escaped_quotes is None and ESCAPED_QUOTE in head:
+            self._look_for_escapes(head[blank : blank + _LOOK_BYTES], is_whole=len(head) < _LOOK_BYTES)
         self._data_start = self._find_end_of_header(head, blank)
-        header = head[blank : self._data_start].decode()
+        header = self._double_quotes(head[blank : self._data_start]).decode()
         if no_header:
             self._data_start, self._header = blank, ""
             self._columns = dict.fromkeys(_name_by_place([""] * len(self._parse_line(header, self._delimiter))))
@@ -80,7 +101,20 @@ class DelimitedTable(Table):
     @property
     def notes(self) -> tuple[str, ...]:
         """How the file is read, in sentences; complete after reading."""
-        return (*self._notes, *self._stream.notes)
+        notes = list(self._notes)
+        if self._escaped_quotes:
+            notes.append(f"{self.path} escapes quotes with a backslash, as Spark and MySQL do: they are read so.")
+        elif self._doubts:
+            notes.append(
+                f"{self.path} holds quotes behind a backslash: if they are escaped so, fewer records are damaged. "
+                'Write it again with doubled quotes ("") where that is meant.'
+            )
+        return (*notes, *self._stream.notes)
+
+    @property
+    def escaped_quotes(self) -> bool:
+        """Quotes are escaped by a backslash; known after reading."""
+        return bool(self._escaped_quotes)
 
     @property
     def encoding(self) -> str:
@@ -91,14 +125,34 @@ class DelimitedTable(Table):
         """Yield the rows from `start` on (see `Table`); those before are parsed only to count them."""
         columns = self.columns if columns is None else columns
         seen = 0
-        for records in self._split_stream():
+        for records, data, is_last in self._split_stream():
             table, invalid = self._parse(records.good, columns)
+            if self._escaped_quotes is None and (invalid or len(records.good) != len(data)):
+                self._look_for_escapes(data, is_last)
+                if self._escaped_quotes:
+                    self.is_misread = True
+                    return
             if self._may_repeat_header(records.good):
                 table, invalid = self._leave_out_headers(*self._parse(records.good, self.columns))
             rows = table.num_rows + len(invalid) + len(records.damaged)
             skip, seen = max(0, start - seen), seen + rows
             if skip < rows:
                 yield cut_block(_place_rows(table.select(list(columns)), invalid, records.damaged), skip)
+
+    def _look_for_escapes(self, data: bytes, is_whole: bool) -> None:
+        """Find out by some records whether quotes are escaped by a backslash; `is_whole`: the file ends with them."""
+        misfits = count_misfits(data, self._delimiter, is_whole)
+        if misfits.prove_escapes:
+            self._escaped_quotes = True
+        self._doubts = self._doubts or misfits.leave_doubts
+
+    def _double_quotes(self, records: bytes) -> bytes:
+        return double_quotes(records, self._delimiter) if self._escaped_quotes else records
+
+    def _make_splitter(self, skip_blank: bool = True, literal_quotes: bool = False) -> RecordSplitter:
+        return RecordSplitter(
+            self._delimiter, skip_blank, literal_quotes and not self._escaped_quotes, bool(self._escaped_quotes)
+        )
 
     def _choose_delimiter(self, line: str) -> str:
         default = _DELIMITERS[self.format]
@@ -116,7 +170,7 @@ class DelimitedTable(Table):
             raise TableError(f"{self.path} has a header that can't be read: {error}.") from error
 
     def _find_end_of_header(self, head: bytes, blank: int) -> int:
-        end = RecordSplitter(self._delimiter, skip_blank=True, literal_quotes=False).find_first_end(head, blank)
+        end = self._make_splitter().find_first_end(head, blank)
         if end is None:
             raise TableError(f"{self.path} has unbalanced quotes in its header: fix its first line.")
         return end
@@ -132,18 +186,20 @@ class DelimitedTable(Table):
 
     def _fit_names(self, header: str, body: bytes) -> list[str] | None:
         """Name one column more where all records have one field more than the header; None: they have not."""
-        splitter = RecordSplitter(self._delimiter, skip_blank=True, literal_quotes=False)
+        splitter = self._make_splitter()
         body = body.lstrip(b"\r\n")
         end = splitter.find_first_end(body, 0)
         if end is None or end > _SAMPLE_BYTES or len(self.columns) < 2:
             return None
-        if len(self._parse_line(body[:end].decode(), self._delimiter)) != len(self.columns) + 1:  # nearly all files
+        first = self._double_quotes(body[:end]).decode()
+        if len(self._parse_line(first, self._delimiter)) != len(self.columns) + 1:  # nearly all files
             return None
         sample = self._read_sample()
         records = splitter.split(sample.lstrip(b"\r\n"), final=len(sample) < _SAMPLE_BYTES)
         if not records.good or records.damaged:
             return None
-        rows = list(csv.reader(io.StringIO(records.good.decode(), newline=""), delimiter=self._delimiter))
+        good = self._double_quotes(records.good).decode()
+        rows = list(csv.reader(io.StringIO(good, newline=""), delimiter=self._delimiter))
         rows = [row for row in rows if row]
         place = find_extra_field(
             rows, len(self.columns), is_quoted=header.startswith('"') and records.good.startswith(b'"')
@@ -168,20 +224,19 @@ class DelimitedTable(Table):
                 break
         return sample[self._data_start :][:_SAMPLE_BYTES]
 
-    def _split_stream(self) -> Iterator[Records]:
-        """Yield the records of the file, a block at a time."""
-        splitter = RecordSplitter(
-            self._delimiter, skip_blank=len(self.columns) > 1, literal_quotes=self._delimiter == "\t"
-        )
+    def _split_stream(self) -> Iterator[tuple[Records, bytes, bool]]:
+        """Yield the records of the file, their bytes in it, and whether they are the last; a block at a time."""
+        splitter = self._make_splitter(len(self.columns) > 1, literal_quotes=self._delimiter == "\t")
         buffer, unread = b"", self._data_start
         for data in self._stream:
             buffer += data[unread:]
             unread = max(0, unread - len(data))
             records = splitter.split(buffer, final=False)
-            buffer = buffer[records.size :]
-            yield records
+            taken, buffer = buffer[: records.size], buffer[records.size :]
+            yield replace(records, good=self._double_quotes(records.good)), taken, False
         if buffer:
-            yield splitter.split(buffer, final=True)
+            records = splitter.split(buffer, final=True)
+            yield replace(records, good=self._double_quotes(records.good)), buffer, True
 
     def _may_repeat_header(self, good: bytes) -> bool:
         """Check whether a line of these records begins like the header: where none does, nothing else is done."""

@@ -20,10 +20,16 @@ from sentimm.errors import InputError, TableError
 from sentimm.storage import is_web, store_of
 
 
-def open_table(path: Path, encoding: str | None = None, no_header: bool = False) -> Table:
-    """Open a file or folder as a table, by its suffix; `encoding` is that of a text format, None: to be found out.
+def open_table(
+    path: Path, encoding: str | None = None, no_header: bool = False, escaped_quotes: bool | None = None
+) -> Table:
+    """Open a file or folder as a table, by its suffix.
 
-    With `no_header` the first line of CSV and TSV is a post, and columns are named by their places.
+    Args:
+        path: the file or folder.
+        encoding: that of a text format; None: to be found out.
+        no_header: the first line of CSV and TSV is a post, and columns are named by their places.
+        escaped_quotes: quotes in CSV and TSV are escaped by a backslash; None: to be found out.
 
     Raises:
         InputError: it is not there, is not a regular file, or its suffix names no format.
@@ -51,7 +57,7 @@ def open_table(path: Path, encoding: str | None = None, no_header: bool = False)
             if text_format == "ndjson":
                 is_one = is_document(next((block for block in TextStream(path, encoding) if block.strip()), b""))
                 return JsonDocument(path, encoding) if is_one else NdjsonTable(path, encoding)
-            return DelimitedTable(path, text_format, encoding, no_header)
+            return DelimitedTable(path, text_format, encoding, no_header, escaped_quotes)
 
 
 def explain_absence(name: str | Path) -> InputError:
