@@ -162,6 +162,11 @@ def require_column(name: str, columns: Sequence[str], option: str) -> None:
     raise ColumnError(f"{option} names {name!r}, but the columns are {list_names(columns)}{hint}")
 
 
+def is_usual_name(name: str) -> bool:
+    """Check whether a column with this name is taken for texts, images or ids."""
+    return _simplify(name.strip()) in _USUAL_NAMES
+
+
 def _can_name(dtype: pl.DataType) -> bool:
     """Check whether values of this type can be written as a text, a name or an id."""
     return not (dtype.is_nested() or dtype in (pl.Duration, pl.Object))
@@ -193,6 +198,14 @@ def _choose(
 def _simplify(name: str) -> str:
     """Return what is compared of a column's name: `Tweet Text` is `tweet_text`."""
     return _BETWEEN.sub("", name).casefold()
+
+
+_USUAL_NAMES = frozenset(
+    map(
+        _simplify,
+        (*TEXT_NAMES, *_OTHER_TEXT_NAMES, *IMAGE_NAMES, *_OTHER_IMAGE_NAMES, *ID_NAMES, *_OTHER_ID_NAMES),
+    )
+)
 
 
 def _find_fuller(text: str | None, types: Mapping[str, pl.DataType]) -> str | None:

@@ -19,6 +19,7 @@ import pyarrow.csv
 from sentimm.corpus.tables.base import Block, Problem, Table, cut_block, find_repeated, read_arrow
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, Records, RecordSplitter
 from sentimm.corpus.tables.dialects.escaped_quotes import ESCAPED_QUOTE, count_misfits, double_quotes
+from sentimm.corpus.tables.dialects.title_lines import find_title_lines
 from sentimm.corpus.tables.text_stream import TextStream
 from sentimm.corpus.wording import shorten_name
 from sentimm.errors import TableError
@@ -29,7 +30,7 @@ _NEWLINE = re.compile(rb"[\r\n]")
 _NOT_BLANK = re.compile(rb"[^\r\n]")
 _MAX_HEADER_BYTES = 1 << 20  # less than a block: a longer one is no header, but a file without newlines
 _SAMPLE_BYTES = 1 << 16  # in which the records are compared with the header
-_LOOK_BYTES = 1 << 20  # in which it is found out how quotes are escaped
+_LOOK_BYTES = 1 << 20  # in which it is found out where the header is, and how quotes are escaped
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _OTHER_DELIMITERS = (";", "\t", "|", ",")
 _DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -38,7 +39,8 @@ _DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertic
 class DelimitedTable(Table):
     """A CSV or TSV file; its first record names the columns, unless there is no header.
 
-    A first line such as `sep=;`, which is for Excel, names the delimiter.
+    A first line such as `sep=;`, which is for Excel, names the delimiter. Titles and comments above the header are left
+    out.
     A header without the delimiter of its format, but with semicolons, tabs, vertical bars or commas, is split at these.
     Quotes are escaped by doubling them, or by a backslash where that explains the records and doubling does not.
 
@@ -72,6 +74,10 @@ class DelimitedTable(Table):
         blank = len(head) - len(head.lstrip(b"\r\n"))
         if separator := _SEPARATOR.match(head, blank):
             blank = separator.end()
+        if not no_header:
+            blank += self._skip_title_lines(
+                head[blank : blank + _LOOK_BYTES], separator[1].decode() if separator else None
+            )
         line = _NEWLINE.split(head[blank:], maxsplit=1)[0]
         if not line.strip():
             raise TableError(f"{path} is empty: expected a first line of column names.")
@@ -138,6 +144,16 @@ class DelimitedTable(Table):
             skip, seen = max(0, start - seen), seen + rows
             if skip < rows:
                 yield cut_block(_place_rows(table.select(list(columns)), invalid, records.damaged), skip)
+
+    def _skip_title_lines(self, head: bytes, delimiter: str | None) -> int:
+        """Return how many bytes the lines above the header have."""
+        delimiters = (delimiter,) if delimiter else (_DELIMITERS[self.format], *_OTHER_DELIMITERS)
+        if (above := find_title_lines(head, delimiters)) is None:
+            return 0
+        lines = "1 line" if above.count == 1 else f"{above.count} lines"
+        first = shorten_name(above.first)
+        self._notes.append(f"{self.path} has {lines} above its header, which are left out; the first: {first!r}.")
+        return above.size
 
     def _look_for_escapes(self, data: bytes, is_whole: bool) -> None:
         """Find out by some records whether quotes are escaped by a backslash; `is_whole`: the file ends with them."""
