@@ -103,7 +103,7 @@ def _suggest_download(table: Table, text: str | None, urls: str) -> str:
     """Return the command that downloads images which are named by URLs."""
     begin = f"The images in the column {urls!r} are URLs, which are not downloaded."
     compression = find_compression(table.path)
-    if table.format not in ("csv", "tsv", "ndjson", "parquet") or compression == "zstd":
+    if table.format not in ("csv", "tsv", "ndjson", "parquet") or compression not in (None, "gzip"):
         return f"{begin} img2dataset downloads those of a CSV or Parquet table: convert this one."
     kind = {"ndjson": "jsonl"}.get(table.format, table.format) + (".gz" if compression == "gzip" else "")
     others = [name for name in table.columns if name not in (urls, text)]

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import shlex
 import stat
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from sentimm.corpus.tables.arrow import ArrowTable
 from sentimm.corpus.tables.base import Table
 from sentimm.corpus.tables.delimited import DelimitedTable
+from sentimm.corpus.tables.dialects.recognition import recognize_text
 from sentimm.corpus.tables.folder_posts import FolderTable
-from sentimm.corpus.tables.formats import UNPACKERS, find_format
+from sentimm.corpus.tables.formats import COMPRESSIONS, FORMATS, UNPACKERS, find_format
 from sentimm.corpus.tables.json_files.document import JsonDocument, is_document
 from sentimm.corpus.tables.json_files.ndjson import NdjsonTable
+from sentimm.corpus.tables.lines import LineTable
 from sentimm.corpus.tables.parquet import ParquetTable
 from sentimm.corpus.tables.shards import ShardTable
 from sentimm.corpus.tables.text_stream import TextStream, describe_foreign
 from sentimm.errors import InputError, TableError
-from sentimm.storage import is_web, store_of
+from sentimm.storage import find_holder, is_web, store_of
 
 
 def open_table(
@@ -36,7 +38,7 @@ def open_table(
         TableError: it can't be read.
     """
     try:
-        mode = store_of(path).find_mode(path)
+        mode = store_of(path).find_mode(find_holder(path))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise explain_absence(path) from error
     except OSError as error:
@@ -54,6 +56,8 @@ def open_table(
             return ShardTable(path)
         case text_format:
             _check_text(path, text_format.upper())
+            if text_format == "text":
+                return LineTable(path, encoding)
             if text_format == "ndjson":
                 is_one = is_document(next((block for block in TextStream(path, encoding) if block.strip()), b""))
                 return JsonDocument(path, encoding) if is_one else NdjsonTable(path, encoding)
@@ -74,13 +78,22 @@ def _choose_format(path: Path) -> str:
                 f"{path} is a compressed archive, in which no image can be looked up: decompress it to a .tar "
                 f"(`{unpacker} {shlex.quote(path.name)}`)."
             )
-    found = find_format(path.name.split("?")[0] if is_web(path) else path.name)
+    name = path.name.split("?")[0] if is_web(path) else path.name
+    found = find_format(name)
+    if found is None and _is_compressed_text(name):  # Pushshift's RC_2019-01.zst
+        found = recognize_text(next((block for block in TextStream(path) if block.strip()), b""))
     if found is None:
         raise InputError(
             f"The format of {path} is unknown: its name must end in .csv, .tsv, .ndjson, .jsonl, .parquet, .arrow or "
-            ".tar (text formats also in .gz or .zst)."
+            ".tar (text formats also in .gz, .zst, .bz2 or .xz)."
         )
     return found
+
+
+def _is_compressed_text(name: str) -> bool:
+    """Check whether a name has a suffix of compressed files, and none of a format before it."""
+    *others, last = ["", *(suffix.lower() for suffix in PurePath(name).suffixes)]
+    return last in COMPRESSIONS and others[-1] not in FORMATS
 
 
 def _check_text(path: Path, format_: str) -> None:

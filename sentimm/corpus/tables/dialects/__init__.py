@@ -1,1 +1,1 @@
-"""How programs write CSV and TSV files that the standard (RFC 4180) does not explain."""
+"""How other programs write texts and tables, found out by what the files hold."""
