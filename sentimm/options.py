@@ -197,9 +197,9 @@ class ScoreOptions:
     inputs: Annotated[
         tuple[str, ...],
         argument(
-            "Tables of posts (CSV, TSV, NDJSON, Parquet, Arrow, a .txt of a post a line, a .zip of tables; globs, "
-            "braces), WebDataset shards (.tar), a folder of images and texts, of shards or of a saved Hugging Face "
-            "dataset, here or in object storage (s3://...), or - for standard input (NDJSON, CSV, TSV).",
+            "Tables of posts (CSV, TSV, NDJSON, Parquet, Arrow, Excel, a .txt of a post a line, a .zip of tables; "
+            "globs, braces), WebDataset shards (.tar), a folder of images and texts, of shards or of a saved Hugging "
+            "Face dataset, here or in object storage (s3://...), or - for standard input (NDJSON, CSV, TSV).",
             metavar="INPUT...",
             shown=False,
         ),

@@ -19,6 +19,7 @@ import pyarrow.csv
 from sentimm.corpus.tables.base import Block, Problem, Table, cut_block, find_repeated, read_arrow
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, Records, RecordSplitter
 from sentimm.corpus.tables.dialects.escaped_quotes import ESCAPED_QUOTE, count_misfits, double_quotes
+from sentimm.corpus.tables.dialects.header_names import find_extra_field, name_by_place
 from sentimm.corpus.tables.dialects.title_lines import find_title_lines
 from sentimm.corpus.tables.text_stream import TextStream
 from sentimm.corpus.wording import shorten_name
@@ -97,7 +98,7 @@ class DelimitedTable(Table):
         header = self._double_quotes(head[blank : self._data_start]).decode()
         if no_header:
             self._data_start, self._header = blank, ""
-            self._columns = dict.fromkeys(_name_by_place([""] * len(self._parse_line(header, self._delimiter))))
+            self._columns = dict.fromkeys(name_by_place([""] * len(self._parse_line(header, self._delimiter))))
             return
         self._columns = dict.fromkeys(self._name_columns(header))
         self._header = header.strip("\r\n")
@@ -194,7 +195,7 @@ class DelimitedTable(Table):
     def _name_columns(self, header: str) -> list[str]:
         names = self._parse_line(header, self._delimiter)
         if "" in names:
-            names = _name_by_place(names)
+            names = name_by_place(names)
             self._notes.append(f"{self.path} has columns without a name: they are named by position (column_1).")
         if (twice := find_repeated(names)) is not None:
             raise TableError(f"{self.path} has more than one column named {shorten_name(twice)!r}: rename one of them.")
@@ -223,7 +224,7 @@ class DelimitedTable(Table):
         if place is None:
             return None
         names = [*self.columns, ""] if place == -1 else ["", *self.columns]
-        named = _name_by_place(names)
+        named = name_by_place(names)
         kind = "an empty field at its end" if place == -1 else "the name of a row before the others, as R writes it"
         self._notes.append(
             f"{self.path} has one field more in every record than in the header, {kind}: it is the column "
@@ -319,35 +320,6 @@ class DelimitedTable(Table):
             ),
         )
         return table, invalid
-
-
-def _name_by_place(names: Sequence[str]) -> list[str]:
-    """Name the columns without a name by their places, as no other one is named."""
-    taken = set(names)
-    named = []
-    for place, name in enumerate(names, start=1):
-        name = name or f"column_{place}"
-        while name in taken and name != names[place - 1]:
-            name += "_"
-        taken.add(name)
-        named.append(name)
-    return named
-
-
-def find_extra_field(rows: Sequence[Sequence[str]], width: int, is_quoted: bool) -> int | None:
-    """Find which field of all rows the header does not name: -1 the last, 0 the first; None: it can't be told.
-
-    An empty last field is a delimiter at the line's end. Names of rows are quoted, or count from 1 where no comma of
-    a sentence could have made the extra field.
-    """
-    if any(len(row) != width + 1 for row in rows):
-        return None
-    if not any(row[-1] for row in rows):
-        return -1
-    counts = len(rows) >= 3 and [row[0] for row in rows] == [str(number) for number in range(1, len(rows) + 1)]
-    is_prose = any(field.startswith(" ") for row in rows for field in row)
-    distinct = len({row[0] for row in rows}) == len(rows)
-    return 0 if distinct and not is_prose and (is_quoted or counts) else None
 
 
 def _count_fields(count: int) -> str:

@@ -22,6 +22,7 @@ FORMATS = {
     ".txt": "text",
     ".tar": "webdataset",
     ".xlsx": "excel",
+    ".xlsm": "excel",
     **TYPED_FORMATS,
 }
 TEXT_FORMATS = ("csv", "tsv", "ndjson", "text")
@@ -40,6 +41,13 @@ UNPACKERS = {  # of compressed shards
     ".tar.zstd": "unzstd",
     ".tar.bz2": "bunzip2",
     ".tar.xz": "unxz",
+}
+CONVERTERS = {  # of what is not read: how to make of it what is
+    **dict.fromkeys(
+        (".xls", ".xlsb", ".ods", ".numbers"), "save it as .xlsx or CSV (`soffice --headless --convert-to xlsx {name}`)"
+    ),
+    ".7z": "unpack it (`7z x {name}`), and name what is in it",
+    ".rar": "unpack it (`unrar x {name}`), and name what is in it",
 }
 
 ARROW_MAGIC, FEATHER_1_MAGIC = b"ARROW1", b"FEA1"

@@ -11,13 +11,14 @@ from sentimm.corpus.tables.base import Table
 from sentimm.corpus.tables.delimited import DelimitedTable
 from sentimm.corpus.tables.dialects.recognition import recognize_text
 from sentimm.corpus.tables.folder_posts import FolderTable
-from sentimm.corpus.tables.formats import COMPRESSIONS, FORMATS, UNPACKERS, find_format
+from sentimm.corpus.tables.formats import COMPRESSIONS, CONVERTERS, FORMATS, UNPACKERS, find_format
 from sentimm.corpus.tables.json_files.document import JsonDocument, is_document
 from sentimm.corpus.tables.json_files.ndjson import NdjsonTable
 from sentimm.corpus.tables.lines import LineTable
 from sentimm.corpus.tables.parquet import ParquetTable
 from sentimm.corpus.tables.shards import ShardTable
 from sentimm.corpus.tables.text_stream import TextStream, describe_foreign
+from sentimm.corpus.tables.workbooks.excel import ExcelTable
 from sentimm.errors import InputError, TableError
 from sentimm.storage import find_holder, is_web, store_of
 
@@ -54,6 +55,8 @@ def open_table(
             return ArrowTable(path)
         case "webdataset":
             return ShardTable(path)
+        case "excel":
+            return ExcelTable(path, no_header)
         case text_format:
             _check_text(path, text_format.upper())
             if text_format == "text":
@@ -79,13 +82,15 @@ def _choose_format(path: Path) -> str:
                 f"(`{unpacker} {shlex.quote(path.name)}`)."
             )
     name = path.name.split("?")[0] if is_web(path) else path.name
+    if way := CONVERTERS.get(PurePath(name).suffix.lower()):
+        raise InputError(f"{path} can't be read as it is: {way.format(name=shlex.quote(name))}.")
     found = find_format(name)
     if found is None and _is_compressed_text(name):  # Pushshift's RC_2019-01.zst
         found = recognize_text(next((block for block in TextStream(path) if block.strip()), b""))
     if found is None:
         raise InputError(
-            f"The format of {path} is unknown: its name must end in .csv, .tsv, .ndjson, .jsonl, .parquet, .arrow or "
-            ".tar (text formats also in .gz, .zst, .bz2 or .xz)."
+            f"The format of {path} is unknown: its name must end in .csv, .tsv, .ndjson, .jsonl, .txt, .parquet, "
+            ".arrow, .xlsx, .zip or .tar (text formats also in .gz, .zst, .bz2 or .xz)."
         )
     return found
 
