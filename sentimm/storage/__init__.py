@@ -7,8 +7,6 @@ reads a remote one. `store_of` chooses the class that does the work.
 
 from __future__ import annotations
 
-from sentimm.storage.archives import ZIP, find_holder, list_members, open_member
-from sentimm.storage.decompression import decompress, find_compression
 from sentimm.storage.files import (
     download,
     exists,
@@ -43,15 +41,11 @@ from sentimm.storage.store import Entry, Store
 
 __all__ = [
     "CONNECTIONS",
-    "ZIP",
     "Entry",
     "RemoteFile",
     "Store",
-    "decompress",
     "download",
     "exists",
-    "find_compression",
-    "find_holder",
     "find_matches",
     "find_real_name",
     "find_state",
@@ -65,12 +59,10 @@ __all__ = [
     "join",
     "lexists",
     "list_folder",
-    "list_members",
     "load_source",
     "map_files",
     "map_remote",
     "open_file",
-    "open_member",
     "open_source",
     "read_bytes",
     "require_writable",

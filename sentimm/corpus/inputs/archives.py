@@ -10,7 +10,8 @@ from sentimm.corpus.tables.formats import find_format
 from sentimm.corpus.wording import list_names
 from sentimm.errors import InputError
 from sentimm.images import IMAGE_SUFFIXES
-from sentimm.storage import ZIP, hide_secrets, is_regular, list_members
+from sentimm.storage import hide_secrets, is_regular
+from sentimm.storage.archives import ZIP, list_members
 
 _X_POSTS = re.compile(r"(?:.*/)?data/tweets?\.js")
 _META_POSTS = re.compile(r"(?:.*/)?posts(?:/.*)?/[^/]*posts?[^/]*\.json|(?:.*/)?(?:content|media)/posts_\d+\.json")

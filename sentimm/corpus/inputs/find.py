@@ -18,7 +18,6 @@ from sentimm.errors import InputError
 from sentimm.storage import (
     Entry,
     exists,
-    find_holder,
     find_matches,
     find_real_name,
     is_folder,
@@ -28,6 +27,7 @@ from sentimm.storage import (
     map_remote,
     to_path,
 )
+from sentimm.storage.archives import find_holder
 
 
 @dataclass(frozen=True)

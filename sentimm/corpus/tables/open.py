@@ -20,7 +20,8 @@ from sentimm.corpus.tables.shards import ShardTable
 from sentimm.corpus.tables.text_stream import TextStream, describe_foreign
 from sentimm.corpus.tables.workbooks.excel import ExcelTable
 from sentimm.errors import InputError, TableError
-from sentimm.storage import find_holder, is_web, store_of
+from sentimm.storage import is_web, store_of
+from sentimm.storage.archives import find_holder
 
 
 def open_table(

@@ -14,15 +14,9 @@ import pyarrow as pa
 from sentimm.corpus.encodings import UTF8, find_utf16, guess_encoding, is_utf8_name
 from sentimm.corpus.tables.formats import FOREIGN_MAGIC
 from sentimm.errors import TableError
-from sentimm.storage import (
-    decompress,
-    find_compression,
-    find_holder,
-    is_remote,
-    open_file,
-    open_member,
-    read_bytes,
-)
+from sentimm.storage import is_remote, open_file, read_bytes
+from sentimm.storage.archives import find_holder, open_member
+from sentimm.storage.decompression import decompress, find_compression
 
 # Constant, so that memory does not grow with the file; at 200 bytes a record some 20,000 records.
 BLOCK_BYTES = 4 << 20

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sentimm.errors import TableError
 from sentimm.images import IMAGE_SUFFIXES
 from sentimm.options import ScoreOptions
-from sentimm.storage import find_holder, find_state, hide_secrets, is_folder, is_remote, list_folder, map_files
+from sentimm.storage import find_state, hide_secrets, is_folder, is_remote, list_folder, map_files
+from sentimm.storage.archives import find_holder
 
 if TYPE_CHECKING:
     from sentimm.bundle.bundle import Bundle

@@ -8,7 +8,8 @@ from typing import Any
 
 from sentimm.corpus import Chunk, CorpusReader
 from sentimm.errors import SentimmError, TableError
-from sentimm.storage import find_holder, find_state, is_remote, map_files
+from sentimm.storage import find_state, is_remote, map_files
+from sentimm.storage.archives import find_holder
 
 InputStates = dict[Path, tuple[Any, ...] | None]
 

@@ -13,7 +13,8 @@ from sentimm.options import ScoreOptions
 from sentimm.scoring.job_folder.finished_output import read_output
 from sentimm.scoring.job_folder.job_file import job_path
 from sentimm.scoring.output.problems import PROBLEMS_SUFFIX, check_problems, name_problems
-from sentimm.storage import ZIP, exists, is_remote, require_writable
+from sentimm.storage import exists, is_remote, require_writable
+from sentimm.storage.archives import ZIP
 
 _COMPRESSED, _TABLES = tuple(COMPRESSIONS), (*FORMATS, ZIP)
 
