@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
+import lzma
 import os
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, BinaryIO, cast
 
 from sentimm.storage.files import is_regular, open_file
-from sentimm.storage.paths import is_remote
 
 ZIP = ".zip"
 
@@ -30,7 +30,7 @@ def list_members(archive: Path) -> list[str]:
     Raises:
         OSError: it can't be read, or is no archive.
     """
-    with _open_archive(archive) as found:
+    with open_file(archive) as file, _open_archive(file) as found:
         return [entry.filename for entry in found.infolist() if not entry.is_dir()]
 
 
@@ -41,22 +41,32 @@ def open_member(path: Path, archive: Path) -> IO[bytes]:
         OSError: it is not there, or can't be read.
     """
     name = str(path)[len(str(archive)) + 1 :].replace(os.sep, "/")
-    with _open_archive(archive) as found:
-        for entry in found.infolist():
-            if entry.filename == name:
-                try:
-                    return cast(IO[bytes], _Member(found.open(entry)))
-                except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-                    reason = "it is encrypted" if entry.flag_bits & 1 else str(error)
-                    raise OSError(f"{reason}: unpack {archive.name} first") from error
+    file = open_file(archive)
+    try:
+        with _open_archive(file) as found:
+            return cast(IO[bytes], _Member(file, _find_member(found, name, archive)))
+    except OSError:
+        file.close()
+        raise
+
+
+def _find_member(found: zipfile.ZipFile, name: str, archive: Path) -> IO[bytes]:
+    for entry in found.infolist():
+        if entry.filename == name:
+            try:
+                return found.open(entry)
+            except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+                reason = "it is encrypted" if entry.flag_bits & 1 else str(error)
+                raise OSError(f"{reason}: unpack {archive.name} first") from error
     raise FileNotFoundError(f"{archive} does not hold it")
 
 
 class _Member(io.RawIOBase):
     """A file in an archive, whose damage is an OSError."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: BinaryIO, member: IO[bytes]) -> None:
         self._file = file
+        self._member = member
 
     def readable(self) -> bool:
         """Return that it can be read."""
@@ -65,18 +75,19 @@ class _Member(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Read up to `size` bytes; b"" at the end."""
         try:
-            return bytes(self._file.read(size))
-        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+            return self._member.read(size)
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
             raise OSError(str(error)) from error
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file and the archive."""
+        self._member.close()
         self._file.close()
         super().close()
 
 
-def _open_archive(path: Path) -> zipfile.ZipFile:
+def _open_archive(file: BinaryIO) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(open_file(path) if is_remote(path) else path)
+        return zipfile.ZipFile(file)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise OSError("it is no ZIP archive, or cut off or damaged") from error

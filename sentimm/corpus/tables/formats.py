@@ -46,6 +46,7 @@ CONVERTERS = {  # of what is not read: how to make of it what is
     **dict.fromkeys(
         (".xls", ".xlsb", ".ods", ".numbers"), "save it as .xlsx or CSV (`soffice --headless --convert-to xlsx {name}`)"
     ),
+    ".zip": "unpack it (`unzip {name}`), and name what is in it",  # within another one, or with a query in its URL
     ".7z": "unpack it (`7z x {name}`), and name what is in it",
     ".rar": "unpack it (`unrar x {name}`), and name what is in it",
 }
