@@ -167,9 +167,7 @@ class DelimitedTable(Table):
         return double_quotes(records, self._delimiter) if self._escaped_quotes else records
 
     def _make_splitter(self, skip_blank: bool = True, literal_quotes: bool = False) -> RecordSplitter:
-        return RecordSplitter(
-            self._delimiter, skip_blank, literal_quotes and not self._escaped_quotes, bool(self._escaped_quotes)
-        )
+        return RecordSplitter(self._delimiter, skip_blank, literal_quotes, self.escaped_quotes)
 
     def _choose_delimiter(self, line: str) -> str:
         default = _DELIMITERS[self.format]

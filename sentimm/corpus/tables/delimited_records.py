@@ -167,6 +167,8 @@ class RecordSplitter:
     def _quote_literally(self, line: bytes) -> bytes:
         """Write a line anew so that its quotes are part of its fields."""
         mark = self.delimiter.encode()
+        if self._escaped_quotes:
+            line = line.replace(b"\\", b"\\\\")
         fields = (b'"' + field.replace(b'"', b'""') + b'"' if field else b"" for field in line.split(mark))
         return mark.join(fields) + b"\n"
 

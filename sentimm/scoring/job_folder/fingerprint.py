@@ -37,6 +37,7 @@ _OPTIONS = {
     "repairs": "what is repaired in the texts",
     "encoding": "--encoding",
     "no_header": "--no-header",
+    "escaped_quotes": "which inputs escape quotes with a backslash",
 }
 
 
@@ -54,6 +55,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
         inputs = [described | {"name": "standard input", "modified_ns": 0} for described in inputs]
         if is_remote(paths[0]):
             inputs = [{"name": "standard input", "state": [paths[0].name]}]  # which holds a hash of its content
+    escaped = [hide_secrets(source.path) for source in survey.sources if source.escaped_quotes]
     return {
         "inputs": inputs,
         "model": {"name": bundle.name, "digest": bundle.digest},
@@ -74,6 +76,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
             **({} if corpus.null_values is None else {"null_values": list(corpus.null_values)}),
             **({"encoding": corpus.encoding} if corpus.encoding else {}),
             **({"no_header": True} if corpus.no_header else {}),
+            **({"escaped_quotes": escaped} if escaped else {}),
         },
     }
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from sentimm.bundle.bundle import load_bundle
 from sentimm.corpus import CorpusReader, survey_corpus
 from sentimm.corpus.tables import text_stream as streams
-from sentimm.options import CorpusOptions
+from sentimm.options import CorpusOptions, ScoreOptions
+from sentimm.scoring.job_folder.fingerprint import describe_changes, take_fingerprint
 from tests.support.posts.reading import read_all, read_chunks, survey, write
 from tests.support.posts.scored_tables import Score
 
@@ -100,6 +102,22 @@ def test_the_output_has_the_cells_that_were_meant(tmp_path: Path, score: Score) 
     found = score(write(tmp_path / "posts.csv", 'id,text\n1,"he said \\"wow\\" ok"\n2,"bad \\"one\\", really"\n'))
     assert found.texts == ['he said "wow" ok', 'bad "one", really'] and found.statuses == ["ok", "ok"]
     assert SAID in found.notes[0]
+
+
+def test_a_line_of_a_tsv_file_whose_quotes_are_not_in_order_is_read_as_it_stands(tmp_path: Path) -> None:
+    lines = ["id\ttext"] + [f'{row}\t"he said \\"wow\\"\tok"' for row in range(20)] + ['20\t"well" he said C:\\\\x']
+    path = write(tmp_path / "posts.tsv", "\n".join(lines))
+    assert survey(path).sources[0].escaped_quotes
+    assert read_all(path).texts.to_list() == ['he said "wow"\tok'] * 20 + ['"well" he said C:\\\\x']
+
+
+def test_a_job_of_a_version_that_read_doubled_quotes_is_not_resumed(tmp_path: Path, tiny_bundle: Path) -> None:
+    path = write(tmp_path / "posts.csv", 'id,text\n1,"he said \\"wow\\""\n')
+    options = ScoreOptions(inputs=(str(path),), corpus=CorpusOptions())
+    taken = take_fingerprint(survey(path), options, load_bundle(tiny_bundle), "fp32")
+    before = {**taken, "options": {**taken["options"]}}
+    assert before["options"].pop("escaped_quotes") == [str(path)]
+    assert "backslash" in describe_changes(before, taken)[0]
 
 
 def test_several_files_are_read_each_in_its_way(tmp_path: Path) -> None:
