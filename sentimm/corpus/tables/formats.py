@@ -29,19 +29,13 @@ TEXT_FORMATS = ("csv", "tsv", "ndjson", "text")
 COMPRESSIONS = {
     ".gz": "gzip",
     ".gzip": "gzip",
+    ".tgz": "gzip",
     ".zst": "zstd",
     ".zstd": "zstd",
     ".bz2": "bzip2",
     ".xz": "xz",
 }
-UNPACKERS = {  # of compressed shards
-    ".tar.gz": "gunzip",
-    ".tgz": "gunzip",
-    ".tar.zst": "unzstd",
-    ".tar.zstd": "unzstd",
-    ".tar.bz2": "bunzip2",
-    ".tar.xz": "unxz",
-}
+UNPACKERS = {"gzip": "gunzip", "zstd": "unzstd", "bzip2": "bunzip2", "xz": "unxz"}
 CONVERTERS = {  # of what is not read: how to make of it what is
     **dict.fromkeys(
         (".xls", ".xlsb", ".ods", ".numbers"), "save it as .xlsx or CSV (`soffice --headless --convert-to xlsx {name}`)"

@@ -11,7 +11,7 @@ from sentimm.corpus.tables.base import Table
 from sentimm.corpus.tables.delimited import DelimitedTable
 from sentimm.corpus.tables.dialects.recognition import recognize_text
 from sentimm.corpus.tables.folder_posts import FolderTable
-from sentimm.corpus.tables.formats import COMPRESSIONS, CONVERTERS, FORMATS, UNPACKERS, find_format
+from sentimm.corpus.tables.formats import CONVERTERS, FORMATS, UNPACKERS, find_compression, find_format
 from sentimm.corpus.tables.json_files.document import JsonDocument, is_document
 from sentimm.corpus.tables.json_files.ndjson import NdjsonTable
 from sentimm.corpus.tables.lines import LineTable
@@ -76,17 +76,12 @@ def explain_absence(name: str | Path) -> InputError:
 
 
 def _choose_format(path: Path) -> str:
-    for suffix, unpacker in UNPACKERS.items():
-        if path.name.lower().endswith(suffix):
-            raise InputError(
-                f"{path} is a compressed archive, in which no image can be looked up: decompress it to a .tar "
-                f"(`{unpacker} {shlex.quote(path.name)}`)."
-            )
     name = path.name.split("?")[0] if is_web(path) else path.name
     if way := CONVERTERS.get(PurePath(name).suffix.lower()):
         raise InputError(f"{path} can't be read as it is: {way.format(name=shlex.quote(name))}.")
     found = find_format(name)
-    if found is None and _is_compressed_text(name):  # Pushshift's RC_2019-01.zst
+    if found is None and (compression := find_compression(Path(name))) is not None:
+        _check_streamable(path, name, UNPACKERS[compression])
         found = recognize_text(next((block for block in TextStream(path) if block.strip()), b""))
     if found is None:
         raise InputError(
@@ -96,10 +91,22 @@ def _choose_format(path: Path) -> str:
     return found
 
 
-def _is_compressed_text(name: str) -> bool:
-    """Check whether a name has a suffix of compressed files, and none of a format before it."""
-    *others, last = ["", *(suffix.lower() for suffix in PurePath(name).suffixes)]
-    return last in COMPRESSIONS and others[-1] not in FORMATS
+def _check_streamable(path: Path, name: str, unpacker: str) -> None:
+    """Check that a compressed file is none of a format that is read at any place.
+
+    Raises:
+        InputError: it is.
+    """
+    inner = PurePath(PurePath(name).stem).suffix.lower()
+    if name.lower().endswith(".tgz") or inner == ".tar":
+        raise InputError(
+            f"{path} is a compressed archive, in which no image can be looked up: decompress it to a .tar "
+            f"(`{unpacker} {shlex.quote(name)}`)."
+        )
+    if inner in FORMATS:
+        raise InputError(
+            f"{path} can't be read while it is compressed: decompress it (`{unpacker} {shlex.quote(name)}`)."
+        )
 
 
 def _check_text(path: Path, format_: str) -> None:

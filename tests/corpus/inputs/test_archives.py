@@ -142,3 +142,11 @@ def test_an_archive_and_a_file_in_it_are_named_twice(tmp_path: Path) -> None:
     path = pack(tmp_path / "posts.zip", {"a.csv": FIRST})
     with pytest.raises(InputError, match="is named twice"):
         survey(path, path / "a.csv")
+
+
+def test_urls_in_a_packed_table_get_no_command_that_would_fail(tmp_path: Path) -> None:
+    table = "id,text,image\n1,good,https://example.org/1.jpg\n"
+    (note,) = [note for note in survey(pack(tmp_path / "posts.zip", {"a.csv": table})).notes if "URLs" in note]
+    assert note.endswith("convert this one.")
+    plain = survey(write(tmp_path / "a.csv", table)).notes
+    assert "--url_list" in next(note for note in plain if "URLs" in note)

@@ -112,7 +112,9 @@ def test_a_compressed_file_of_another_name_is_read_by_its_content(tmp_path: Path
     for content, kind in ((POSTS, "csv"), (POSTS.replace(b",", b"\t"), "tsv"), (b'{"text": "good"}\n', "ndjson")):
         assert survey(write(tmp_path / f"posts{suffix}", content)).sources[0].format == kind
     assert "The format of" in fail(InputError, write(tmp_path / f"posts{suffix}", b"hello\nworld\n"))
-    assert "The format of" in fail(InputError, write(tmp_path / f"posts.parquet{suffix}", POSTS))
+    message = fail(InputError, write(tmp_path / f"posts.parquet{suffix}", POSTS))
+    unpacker = {".gz": "gunzip", ".zst": "unzstd", ".bz2": "bunzip2", ".xz": "unxz"}[suffix]
+    assert message.endswith(f"compressed: decompress it (`{unpacker} posts.parquet{suffix}`).")
 
 
 def test_padding_of_xz_is_no_damage(tmp_path: Path) -> None:
