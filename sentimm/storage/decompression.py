@@ -42,7 +42,7 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int) -> bytes: ...
 
 
-def find_compression(head: bytes, name: str) -> str | None:
+def recognize_compression(head: bytes, name: str) -> str | None:
     """Return the compression of a file that begins with `head` (16 bytes): gzip, zstd, bzip2, xz; None: none.
 
     What begins as bzip2 does, in letters, and then ends is text, unless the file's name says otherwise.

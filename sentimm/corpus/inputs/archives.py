@@ -14,7 +14,7 @@ from sentimm.storage import hide_secrets, is_regular
 from sentimm.storage.archives import ZIP, list_members
 
 _X_POSTS = re.compile(r"(?:.*/)?data/tweets?\.js")
-_META_POSTS = re.compile(r"(?:.*/)?posts(?:/.*)?/[^/]*posts?[^/]*\.json|(?:.*/)?(?:content|media)/posts_\d+\.json")
+_META_POSTS = re.compile(r"(?:.*/)?(?:posts/your_posts\w*|(?:content|media)/posts_\d+)\.json")
 _TABLES, _DOCUMENTS = ("csv", "tsv", "ndjson"), (".json", ".js")
 
 
@@ -79,10 +79,16 @@ def _check_members(archive: Path, names: list[str]) -> None:
     unpack = _suggest_unpacking(archive)
     folder = shlex.quote(archive.stem)
     if found := next(filter(_X_POSTS.fullmatch, names), None):
-        posts = shlex.quote(f"{archive.stem}/{found}")
+        media = f"{found.rpartition('/')[0]}/tweets_media"
+        images = (
+            f" --images {shlex.quote(f'{archive.stem}/{media}')}"
+            if any(name.startswith(f"{media}/") for name in names)
+            else ""
+        )
         raise InputError(
-            f"{archive} is an archive of X, whose posts lie beside their images: {unpack}, then score {posts} with "
-            "--text-column tweet.full_text."
+            f"{archive} is an archive of X, whose posts lie beside their images: {unpack}, then score "
+            f"{shlex.quote(f'{archive.stem}/{found}')} with --text-column tweet.full_text --id-column "
+            f"tweet.id_str{images}."
         )
     if found := next(filter(_META_POSTS.fullmatch, names), None):
         raise InputError(

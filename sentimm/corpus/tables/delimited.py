@@ -247,7 +247,8 @@ class DelimitedTable(Table):
             buffer += data[unread:]
             unread = max(0, unread - len(data))
             records = splitter.split(buffer, final=False)
-            taken, buffer = buffer[: records.size], buffer[records.size :]
+            taken = records.good if len(records.good) == records.size else buffer[: records.size]
+            buffer = buffer[records.size :]
             yield replace(records, good=self._double_quotes(records.good)), taken, False
         if buffer:
             records = splitter.split(buffer, final=True)

@@ -16,7 +16,7 @@ from sentimm.corpus.tables.formats import FOREIGN_MAGIC
 from sentimm.errors import TableError
 from sentimm.storage import is_remote, open_file, read_bytes
 from sentimm.storage.archives import find_holder, open_member
-from sentimm.storage.decompression import decompress, find_compression
+from sentimm.storage.decompression import decompress, recognize_compression
 
 # Constant, so that memory does not grow with the file; at 200 bytes a record some 20,000 records.
 BLOCK_BYTES = 4 << 20
@@ -198,7 +198,7 @@ def _read_head(path: Path) -> bytes:
 
 def _open_raw(path: Path) -> BinaryIO:
     try:
-        compression = find_compression(_read_head(path), path.name)
+        compression = recognize_compression(_read_head(path), path.name)
     except EOFError as error:
         raise TableError(f"{path} can't be read to its end: the file is cut off or damaged.") from error
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from sentimm.errors import InputError, TableError
+from sentimm.errors import ColumnError, InputError, TableError
 from tests.corpus.tables.test_compressed import POSTS
 from tests.support.commands import fail as fail_command
 from tests.support.commands import run
@@ -97,14 +97,25 @@ def test_what_has_to_be_unpacked(tmp_path: Path, members: dict[str, str | bytes]
 
 def test_the_advice_for_an_archive_of_x_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    tweets = 'window.YTD.tweets.part0 = [{"tweet": {"full_text": "good", "id_str": "1"}}]'
-    message = fail(InputError, pack(Path("x.zip"), {"data/tweets.js": tweets, "data/tweets_media/1.jpg": b"x"}))
+    tweets = 'window.YTD.tweets.part0 = [{"tweet": {"full_text": "good", "id_str": "12345"}}]'
+    message = fail(InputError, pack(Path("x.zip"), {"data/tweets.js": tweets, "data/tweets_media/12345-a.jpg": b"x"}))
     command = re.search(r"`(.*)`", message)
     assert command is not None
     with zipfile.ZipFile(shlex.split(command[1])[1]) as archive:  # as unzip -d does
         archive.extractall(shlex.split(command[1])[3])
-    scored = re.search(r"score (\S+) with --text-column (\S+)\.", message)
-    assert scored and survey(Path(scored[1]), text_column=scored[2]).rows == 1
+    scored = re.search(r"score (\S+) with (.*)\.$", message)
+    assert scored is not None
+    options = shlex.split(scored[2])
+    assert options[::2] == ["--text-column", "--id-column", "--images"]
+    found = survey(Path(scored[1]), text_column=options[1], id_column=options[3], images=Path(options[5]))
+    assert (found.rows, found.images_found) == (1, 1)
+
+
+def test_tables_of_other_columns_can_be_given_one_by_one(tmp_path: Path) -> None:
+    path = pack(tmp_path / "posts.zip", {"a.csv": FIRST, "posts/my_posts.csv": "x,y\n1,2\n"})
+    with pytest.raises(ColumnError, match=r"The inputs' columns differ: .*give the inputs one by one"):
+        survey(path)
+    assert survey(path / "a.csv").rows == 2
 
 
 def test_images_beside_tables_are_named(tmp_path: Path) -> None:

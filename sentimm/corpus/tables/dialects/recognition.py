@@ -13,8 +13,9 @@ def recognize_text(head: bytes) -> str | None:
     """Return the format of a text that begins with `head`: ndjson, csv or tsv; None: it seems to be none of these."""
     head = head[:_LOOK_BYTES].lstrip()
     lines = [line.strip() for line in head.decode(errors="replace").splitlines()[:_MOST_LINES] if line.strip()]
-    if is_document(head) or any(line.startswith("{") for line in lines[:2]):  # the first one may be damaged
-        return "ndjson"
+    first, second = [*lines, "", ""][:2]
+    if is_document(head) or first.startswith("{") or (second.startswith("{") and second.endswith("}")):
+        return "ndjson"  # whose first line may be damaged
     for line in lines:
         if any(mark in line for mark in "\t,;|"):
             return "tsv" if "\t" in line else "csv"

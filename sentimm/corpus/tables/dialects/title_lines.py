@@ -17,6 +17,7 @@ _MAX_NAME = 100
 _MOST = 0.9  # of the records have the header's number of fields
 _LINE = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r|\Z)")
 _BLANK = " \t,;|"
+_WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"[\d\s.,:/+-]*")
 
 
@@ -116,7 +117,10 @@ def _is_header(lines: Sequence[_Line], place: int, head: bytes, delimiters: Sequ
     is_sure = is_usual or has_gap
     if not all(_is_above(each, delimiter, len(names), is_usual, is_sure) for each in above):
         return False
-    return _fits(head[line.end :], len(names), delimiter)
+    is_plain = is_sure or all(each.is_comment for each in above)
+    if not is_plain and any(_WORD.fullmatch(each.text) for each in above):  # that may be the name of the only column
+        return False
+    return _fits(head[line.end :], len(names), delimiter, at_least=1 if is_plain else 3)
 
 
 def _is_above(line: _Line, delimiter: str, width: int, is_usual: bool, is_sure: bool) -> bool:
@@ -140,8 +144,8 @@ def _can_be_names(names: Sequence[str], is_usual: bool) -> bool:
     return is_usual or not any(name.startswith(" ") for name in named)
 
 
-def _fits(body: bytes, width: int, delimiter: str) -> bool:
-    """Check that nearly all records have so many fields."""
+def _fits(body: bytes, width: int, delimiter: str, at_least: int) -> bool:
+    """Check that there are so many records at least, and that nearly all have so many fields."""
     splitter = RecordSplitter(delimiter, skip_blank=True, literal_quotes=delimiter == "\t")
     records = splitter.split(body[:_LOOK_BYTES], final=len(body) < _LOOK_BYTES)
     try:
@@ -149,7 +153,7 @@ def _fits(body: bytes, width: int, delimiter: str) -> bool:
         widths = [len(row) for row in csv.reader(text, delimiter=delimiter) if row]
     except csv.Error:
         return False
-    return len(widths) > 0 and widths.count(width) >= _MOST * (len(widths) + len(records.damaged))
+    return len(widths) >= at_least and widths.count(width) >= _MOST * (len(widths) + len(records.damaged))
 
 
 def _choose_delimiter(line: str, delimiters: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ Query Id,Query Name,Date,Title,Full Text,Url
 day",https://x.com/1
 2000,coffee,2024-01-02,,bad,https://x.com/2
 """
-ROWS = "{names}\n1;good, really, good;5\n2;bad;6\n"
+ROWS = "{names}\n1;good, really, good;5\n2;bad;6\n3;fine;7\n"
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz"])
@@ -59,7 +59,7 @@ def test_the_header_is_found(tmp_path: Path, suffix: str, end: str, above: str, 
     found = survey(path, text_column=text)
     assert list(found.schema) == names.split(";")
     assert [note for note in found.notes if "above its header" in note]
-    assert read_all(path, text_column=text).texts.to_list() == ["good, really, good", "bad"]
+    assert read_all(path, text_column=text).texts.to_list() == ["good, really, good", "bad", "fine"]
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,8 @@ def test_the_header_is_found(tmp_path: Path, suffix: str, end: str, above: str, 
         ("# id\ttext\n1\tgood\n", ["# id", "text"]),
         ("#Autor;Beitrag\nAnn;Hallo\nBob;Gut\n", ["#Autor", "Beitrag"]),
         ("comment\nI like it, a lot, really\nNo, not, me\n", ["comment"]),
+        ("tags\na;b;c\nd;e;f\ng;h;i\nj;k;l\n", ["tags"]),
+        ("my tags\na;b;c\nd;e;f\ng;h;i\n", ["my tags"]),
         ("comment\nhello,world\nbye,friend\n", ["comment"]),
         ("text\n# tag\n# other\n", ["text"]),
         ("Autor,Beitrag,Datum\nAnn,Hallo, Welt,1\nBob,gut, sehr,2\nEve,a,3\n", ["Autor", "Beitrag", "Datum"]),
@@ -95,7 +97,7 @@ def test_without_a_header_every_line_is_a_post(tmp_path: Path) -> None:
 
 def test_sep_may_stand_above_a_title(tmp_path: Path) -> None:
     path = write(tmp_path / "posts.csv", "sep=;\nMy report, of 2024\n" + ROWS.format(names="id;text;n"))
-    assert read_all(path).texts.to_list() == ["good, really, good", "bad"]
+    assert read_all(path).texts.to_list() == ["good, really, good", "bad", "fine"]
 
 
 def test_the_command_says_what_it_leaves_out(
