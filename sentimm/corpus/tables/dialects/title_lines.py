@@ -117,8 +117,10 @@ def _is_header(lines: Sequence[_Line], place: int, head: bytes, delimiters: Sequ
     is_sure = is_usual or has_gap
     if not all(_is_above(each, delimiter, len(names), is_usual, is_sure) for each in above):
         return False
-    is_plain = is_sure or all(each.is_comment for each in above)
-    if not is_plain and any(_WORD.fullmatch(each.text) for each in above):  # that may be the name of the only column
+    is_plain = is_usual or all(each.is_comment for each in above)
+    if not (is_plain or has_gap) and any(
+        _WORD.fullmatch(each.text) for each in above
+    ):  # that may be the name of the only column
         return False
     return _fits(head[line.end :], len(names), delimiter, at_least=1 if is_plain else 3)
 
