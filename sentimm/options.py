@@ -67,7 +67,7 @@ Encoding = Annotated[
     str | None,
     option(
         Panel.INPUT,
-        "The encoding of CSV, TSV and NDJSON files.",
+        "The encoding of CSV, TSV, NDJSON and text files.",
         metavar="NAME",
         shown="UTF-8, else a guess",
         suggestions=("utf-8", "utf-16", "cp1252", "cp1251", "shift_jis"),
@@ -120,7 +120,7 @@ class CorpusOptions:
         null_values: texts that stand for nothing; None: NA, null and the like, where they are many.
         columns: the input columns to keep in the output; None: all.
         prefix: goes before the names of all columns that are added.
-        encoding: that of CSV, TSV and NDJSON files; None: UTF-8, else found out.
+        encoding: that of CSV, TSV, NDJSON and text files; None: UTF-8, else found out.
         no_header: the first line of CSV and TSV files is a post.
 
     Raises:
@@ -174,7 +174,7 @@ class ScoreOptions:
     """What `sentimm score` was asked to do.
 
     Attributes:
-        inputs: files, globs and folders of posts; "-" is NDJSON from standard input.
+        inputs: files, globs and folders of posts; "-" is standard input (NDJSON, CSV, TSV).
         corpus: how to read them.
         output: the Parquet file or folder to write; None: named after the input, in the working directory.
         model: the bundle's folder; None: the default one.
@@ -197,9 +197,9 @@ class ScoreOptions:
     inputs: Annotated[
         tuple[str, ...],
         argument(
-            "Tables of posts (CSV, TSV, NDJSON, Parquet, Arrow; globs, braces), WebDataset shards (.tar), a folder of "
-            "images and texts, of shards or of a saved Hugging Face dataset, here or in object storage (s3://...), or "
-            "- for NDJSON from standard input.",
+            "Tables of posts (CSV, TSV, NDJSON, Parquet, Arrow, Excel, a .txt of a post a line, a .zip of tables; "
+            "globs, braces), WebDataset shards (.tar), a folder of images and texts, of shards or of a saved Hugging "
+            "Face dataset, here or in object storage (s3://...), or - for standard input (NDJSON, CSV, TSV).",
             metavar="INPUT...",
             shown=False,
         ),

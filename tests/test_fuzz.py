@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import bz2
 import copy
 import io
 import json
+import lzma
 import random
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -188,6 +192,11 @@ def test_a_damaged_table_is_all_of_its_rows_or_a_sentence(tmp_path_factory, seed
     if suffix in JSON_FILES:
         content = damage(JSON_FILES[suffix], chance)
     path.write_bytes(content)
+    check_rows(path, chance)
+
+
+def check_rows(path: Path, chance: random.Random) -> None:
+    """Check that a table is refused in a sentence, or that the survey and the reader see the same rows."""
     options = CorpusOptions(
         infer_types=chance.random() < 0.7,
         no_header=chance.random() < 0.1,
@@ -211,6 +220,50 @@ def test_a_damaged_table_is_all_of_its_rows_or_a_sentence(tmp_path_factory, seed
         assert pl.concat([chunk.frame for chunk in rest]).equals(whole[0].frame.slice(start))
         unreadable = np.concatenate([chunk.unreadable for chunk in rest])
         assert (unreadable == whole[0].unreadable[start:]).all()
+
+
+ESCAPED = b"id,text,likes\n" + b'1,"he said \\"wow\\", ok",3\n2,"C:\\\\",0\n3,"two\nlines",\n4,fine,7\n' * 4
+TITLED = b"Report:,my list\nFrom,2024\n\n# by me\n" + TABLE
+LINES = "good\n\nschön\r\nbad, really\n".encode()
+
+
+@fuzz(TABLES // 2)
+def test_a_damaged_file_of_another_kind_is_all_of_its_rows_or_a_sentence(tmp_path_factory, seed: int) -> None:
+    chance = random.Random(seed)
+    name, content = chance.choice((("a.csv", ESCAPED), ("a.tsv", ESCAPED), ("a.csv", TITLED), ("a.txt", LINES)))
+    suffix = chance.choice(("", ".bz2", ".xz", ".zst", ".zip", ".xlsx"))
+    content = damage(content * chance.randint(1, 3), chance) if not suffix or chance.random() < 0.2 else content
+    match suffix:
+        case ".bz2":
+            content = bz2.compress(content)
+        case ".xz":
+            content = lzma.compress(content)
+        case ".zst":
+            content = pa.compress(content, codec="zstd", asbytes=True)
+        case ".zip":
+            content = pack({name: content, f"other/{name}": content})
+        case ".xlsx":
+            content = WORKBOOK
+    path = tmp_path_factory.getbasetemp() / ("fuzz" + suffix if suffix in (".zip", ".xlsx") else f"fuzz-{name}{suffix}")
+    path.write_bytes(damage(content, chance) if suffix else content)
+    check_rows(path, chance)
+
+
+def pack(members: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def make_workbook() -> bytes:
+    file = io.BytesIO()
+    pl.DataFrame({"id": [1, 2, 10**17], "text": ["good", None, "bad"], "ok": [True, None, False]}).write_excel(file)
+    return file.getvalue()
+
+
+WORKBOOK = make_workbook()
 
 
 def read_all(reader: CorpusReader, rows: int) -> list[Any]:

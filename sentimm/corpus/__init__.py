@@ -7,7 +7,7 @@ from sentimm.corpus.columns import ColumnChoice
 from sentimm.corpus.images.image_lookup import MISSING, ImageFile, ImageSource, Missing, PostImages, is_url, open_images
 from sentimm.corpus.images.post_images import is_found, list_images, split_names
 from sentimm.corpus.inputs.find import expand_inputs
-from sentimm.corpus.inputs.stdin import spool_stdin
+from sentimm.corpus.inputs.stdin import find_stdin_format, spool_stdin
 from sentimm.corpus.reader import CorpusReader, join_chunks
 from sentimm.corpus.staging import holds_rows, read_chunk, write_chunk
 from sentimm.corpus.survey.survey import Source, Survey, leave_out_absent, survey_corpus
@@ -28,6 +28,7 @@ __all__ = [
     "Survey",
     "chunk_frame",
     "expand_inputs",
+    "find_stdin_format",
     "holds_rows",
     "is_found",
     "is_url",

@@ -49,6 +49,9 @@ def simplify_name(name: str) -> str:
 
 
 _PLAIN_TEXT_NAMES = frozenset(map(simplify_name, (*TEXT_NAMES, *OTHER_TEXT_NAMES)))
+_USUAL_NAMES = _PLAIN_TEXT_NAMES.union(
+    map(simplify_name, (*IMAGE_NAMES, *OTHER_IMAGE_NAMES, *ID_NAMES, *OTHER_ID_NAMES))
+)
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,11 @@ def require_column(name: str, columns: Sequence[str], option: str) -> None:
     close = difflib.get_close_matches(name, columns, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     raise ColumnError(f"{option} names {name!r}, but the columns are {list_names(columns)}{hint}")
+
+
+def is_usual_name(name: str) -> bool:
+    """Check whether a column with this name is taken for texts, images or ids."""
+    return simplify_name(name.strip()) in _USUAL_NAMES
 
 
 def _can_name(dtype: pl.DataType) -> bool:

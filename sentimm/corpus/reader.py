@@ -70,7 +70,7 @@ class CorpusReader:
         for source in self._survey.sources:
             skip = min(max(0, start - first), source.rows)
             if skip < source.rows:
-                table = open_table(source.path, source.encoding, self._options.no_header)
+                table = open_table(source.path, source.encoding, self._options.no_header, source.escaped_quotes)
                 (images,) = open_folders([table], folder)
                 yield from self._read_table(source, table, images, first, skip)
             first += source.rows

@@ -15,7 +15,7 @@ from typing import Any
 
 from sentimm import __version__
 from sentimm.bundle.bundle import Bundle, load_bundle
-from sentimm.corpus import Survey, expand_inputs, spool_stdin, survey_corpus
+from sentimm.corpus import Survey, expand_inputs, find_stdin_format, spool_stdin, survey_corpus
 from sentimm.errors import FailuresError, InputError, OutOfMemoryError
 from sentimm.events import (
     JobFinished,
@@ -178,7 +178,7 @@ def _spool_stdin(folder: Path) -> Path:
     """Write what comes from standard input into `folder`, under a name that holds a hash of its content.
 
     Raises:
-        InputError: it is closed.
+        InputError: it is closed, empty, or has none of the formats that are read from it.
     """
     if sys.stdin is None:
         raise InputError("Standard input (-) is closed: name a file.")
@@ -186,7 +186,7 @@ def _spool_stdin(folder: Path) -> Path:
         spooled = spool_stdin(sys.stdin.buffer, here / "stdin-new.ndjson")
         with reading(spooled), spooled.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        path = folder / f"stdin-{digest[:16]}.ndjson"
+        path = folder / f"stdin-{digest[:16]}.{find_stdin_format(spooled)}"
         publish_file(spooled, path)
     return path
 

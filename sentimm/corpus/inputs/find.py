@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sentimm.corpus.inputs.archives import find_tables, is_archive
 from sentimm.corpus.inputs.braces import expand_braces
 from sentimm.corpus.inputs.dataset_folders import list_tables
 from sentimm.corpus.tables.folder_posts import is_post_file
@@ -26,6 +27,7 @@ from sentimm.storage import (
     map_remote,
     to_path,
 )
+from sentimm.storage.archives import find_holder
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Inputs:
 
     Attributes:
         paths: the files and folders, in order.
-        notes: sentences about shards that are not there.
+        notes: sentences about shards that are not there, and files of archives that are left out.
     """
 
     paths: list[Path]
@@ -49,9 +51,9 @@ def expand_inputs(inputs: Sequence[str]) -> list[Path]:
 def find_inputs(inputs: Sequence[str]) -> Inputs:
     """Find the files and folders that INPUTs name: braces expanded, and globs in the order of the names.
 
-    A folder without posts of its own stands for the shards (.tar) in it, for the Parquet and Arrow files that it
-    consists of, or for its sub-folders that hold posts or such files. Of shards that are named by braces some may be
-    missing: a note says which.
+    A ZIP archive stands for the tables in it. A folder without posts of its own stands for the shards (.tar) in it, for
+    the Parquet and Arrow files that it consists of, or for its sub-folders that hold posts or such files. Of shards
+    that are named by braces some may be missing: a note says which.
 
     Raises:
         InputError: one is not there, or is named twice.
@@ -69,6 +71,11 @@ def find_inputs(inputs: Sequence[str]) -> Inputs:
         there, missing = _find_shards(name, list(names))
         paths += [path for each in there for path in _expand_name(each)]
         notes += [f"{each} is not there: its posts are left out." for each in missing]
+    for archive in filter(is_archive, list(paths)):
+        tables, left = find_tables(archive)
+        place = paths.index(archive)
+        paths[place : place + 1] = tables
+        notes += left
     seen: set[str] = set()
     for path in paths:
         real = find_real_name(path)
@@ -103,6 +110,8 @@ def _expand_name(name: str) -> list[Path]:
     path = Path(name)
     if _is_there(path):
         return _list_nested(path) or [path]
+    if find_holder(path) != path:  # a file in an archive
+        return [path]
     if not glob.has_magic(name):
         raise explain_absence(name)
     found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (absolute ones)

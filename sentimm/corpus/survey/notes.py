@@ -14,6 +14,7 @@ from sentimm.corpus.survey.long_cells import MAX_LINES
 from sentimm.corpus.survey.post_counter import PostCounter
 from sentimm.corpus.tables.base import Table
 from sentimm.corpus.tables.formats import find_compression
+from sentimm.storage.archives import find_holder
 
 
 def note_mixed_types(tables: Sequence[Table], schema: Mapping[str, pl.DataType]) -> Iterator[str]:
@@ -103,7 +104,8 @@ def _suggest_download(table: Table, text: str | None, urls: str) -> str:
     """Return the command that downloads images which are named by URLs."""
     begin = f"The images in the column {urls!r} are URLs, which are not downloaded."
     compression = find_compression(table.path)
-    if table.format not in ("csv", "tsv", "ndjson", "parquet") or compression == "zstd":
+    is_packed = compression not in (None, "gzip") or find_holder(table.path) != table.path
+    if table.format not in ("csv", "tsv", "ndjson", "parquet") or is_packed or table.escaped_quotes:
         return f"{begin} img2dataset downloads those of a CSV or Parquet table: convert this one."
     kind = {"ndjson": "jsonl"}.get(table.format, table.format) + (".gz" if compression == "gzip" else "")
     others = [name for name in table.columns if name not in (urls, text)]

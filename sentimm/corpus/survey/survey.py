@@ -37,13 +37,23 @@ from sentimm.storage import find_real_name
 
 @dataclass(frozen=True)
 class Source:
-    """One INPUT: its path, its format, how many posts are read from it, what to call it in messages, its encoding."""
+    """One INPUT.
+
+    Attributes:
+        path: the file or folder.
+        format: how a person calls it.
+        rows: how many posts are read from it.
+        name: what to call it in messages.
+        encoding: of a text format.
+        escaped_quotes: quotes in it are escaped by a backslash (CSV, TSV).
+    """
 
     path: Path
     format: str
     rows: int
     name: str
     encoding: str | None = None
+    escaped_quotes: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,7 +146,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
     schema = find_schema(tables, counter.inferences, columns, options)
     return Survey(
         sources=tuple(
-            Source(table.path, table.format, count, str(table.path), table.encoding)
+            Source(table.path, table.format, count, str(table.path), table.encoding, table.escaped_quotes)
             for table, count in zip(tables, counter.rows, strict=True)
         ),
         rows=rows,
@@ -191,7 +201,7 @@ def _count_posts(
     options: CorpusOptions,
     progress: Progress | None,
 ) -> tuple[PostCounter, ColumnChoice, dict[str, pl.DataType]]:
-    """Read the tables, again where a better column appears late; return the counts, the choice and all columns."""
+    """Read the tables, again where that shows a better way to; return the counts, the choice and all columns."""
     has_folder = any(each is not None for each in folders)
     sample = _read_sample(tables[0])
     try:
@@ -206,6 +216,10 @@ def _count_posts(
         counter = PostCounter(tables, folders, choice, options)
         counter.read_tables(progress)
         columns = collect_columns(tables)
+        if any(table.is_misread for table in tables):
+            for table in tables:
+                table.is_misread = False
+            continue
         if (better := choose_with_nested(columns, sample, options, has_folder)) == choice:
             break
         choice = better  # a key of NDJSON that appeared late is to be preferred

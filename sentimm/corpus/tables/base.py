@@ -55,12 +55,14 @@ class Table(ABC):
         format: how a person calls it: csv, tsv, ndjson, parquet, arrow, folder, webdataset.
         types: of formats that have types (Parquet, Arrow): that of each column; else empty.
         grows: columns may appear while it is read (NDJSON, WebDataset).
+        is_misread: reading found out that the table is to be read in another way: what it gave before does not count.
         may_swallow_rows: a quote that is closed far below makes the rows between a part of one cell (CSV, TSV).
     """
 
     format: str
     types: Mapping[str, pl.DataType] = {}
     grows = False
+    is_misread = False
     may_swallow_rows = False
 
     def __init__(self, path: Path, columns: Iterable[str] = ()) -> None:
@@ -81,6 +83,11 @@ class Table(ABC):
     def encoding(self) -> str | None:
         """That of a text format's file; complete after reading."""
         return None
+
+    @property
+    def escaped_quotes(self) -> bool:
+        """Quotes in fields are escaped by a backslash (CSV, TSV); known after reading."""
+        return False
 
     @abstractmethod
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:

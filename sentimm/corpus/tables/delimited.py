@@ -18,6 +18,9 @@ import pyarrow.csv
 
 from sentimm.corpus.tables.base import Block, Problem, Table, cut_block, find_repeated, read_arrow
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, Records, RecordSplitter
+from sentimm.corpus.tables.dialects.escaped_quotes import ESCAPED_QUOTE, count_misfits, double_quotes
+from sentimm.corpus.tables.dialects.header_names import find_extra_field, name_by_place
+from sentimm.corpus.tables.dialects.title_lines import find_title_lines
 from sentimm.corpus.tables.text_stream import TextStream
 from sentimm.corpus.wording import shorten_name
 from sentimm.errors import TableError
@@ -28,6 +31,7 @@ _NEWLINE = re.compile(rb"[\r\n]")
 _NOT_BLANK = re.compile(rb"[^\r\n]")
 _MAX_HEADER_BYTES = 1 << 20  # less than a block: a longer one is no header, but a file without newlines
 _SAMPLE_BYTES = 1 << 16  # in which the records are compared with the header
+_LOOK_BYTES = 1 << 20  # in which it is found out where the header is, and how quotes are escaped
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _OTHER_DELIMITERS = (";", "\t", "|", ",")
 _DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -36,8 +40,17 @@ _DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertic
 class DelimitedTable(Table):
     """A CSV or TSV file; its first record names the columns, unless there is no header.
 
-    A first line such as `sep=;`, which is for Excel, names the delimiter.
+    A first line such as `sep=;`, which is for Excel, names the delimiter. Titles and comments above the header are left
+    out.
     A header without the delimiter of its format, but with semicolons, tabs, vertical bars or commas, is split at these.
+    Quotes are escaped by doubling them, or by a backslash where that explains the records and doubling does not.
+
+    Args:
+        path: the file.
+        format_: csv or tsv.
+        encoding: see `TextStream`.
+        no_header: the first record is a post.
+        escaped_quotes: quotes are escaped by a backslash; None: that is to be found out.
 
     Raises:
         TableError: the file is empty or can't be read, or two columns have one name.
@@ -45,15 +58,27 @@ class DelimitedTable(Table):
 
     may_swallow_rows = True
 
-    def __init__(self, path: Path, format_: str, encoding: str | None = None, no_header: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        format_: str,
+        encoding: str | None = None,
+        no_header: bool = False,
+        escaped_quotes: bool | None = None,
+    ) -> None:
         super().__init__(path)
         self.format = format_
         self._notes: list[str] = []
+        self._doubts = False
         self._stream = TextStream(path, encoding)
         head = next((block for block in self._stream if block), b"")
         blank = len(head) - len(head.lstrip(b"\r\n"))
         if separator := _SEPARATOR.match(head, blank):
             blank = separator.end()
+        if not no_header:
+            blank += self._skip_title_lines(
+                head[blank : blank + _LOOK_BYTES], separator[1].decode() if separator else None
+            )
         line = _NEWLINE.split(head[blank:], maxsplit=1)[0]
         if not line.strip():
             raise TableError(f"{path} is empty: expected a first line of column names.")
@@ -66,11 +91,14 @@ class DelimitedTable(Table):
             self._notes.append(f"{path} is split at {_DELIMITER_NAMES[self._delimiter]}, as its first line says.")
         else:
             self._delimiter = self._choose_delimiter(line.decode(errors="replace"))
+        self._escaped_quotes = escaped_quotes
+        if escaped_quotes is None and ESCAPED_QUOTE in head:
+            self._look_for_escapes(head[blank : blank + _LOOK_BYTES], is_whole=len(head) < _LOOK_BYTES)
         self._data_start = self._find_end_of_header(head, blank)
-        header = head[blank : self._data_start].decode()
+        header = self._double_quotes(head[blank : self._data_start]).decode()
         if no_header:
             self._data_start, self._header = blank, ""
-            self._columns = dict.fromkeys(_name_by_place([""] * len(self._parse_line(header, self._delimiter))))
+            self._columns = dict.fromkeys(name_by_place([""] * len(self._parse_line(header, self._delimiter))))
             return
         self._columns = dict.fromkeys(self._name_columns(header))
         self._header = header.strip("\r\n")
@@ -80,7 +108,20 @@ class DelimitedTable(Table):
     @property
     def notes(self) -> tuple[str, ...]:
         """How the file is read, in sentences; complete after reading."""
-        return (*self._notes, *self._stream.notes)
+        notes = list(self._notes)
+        if self._escaped_quotes:
+            notes.append(f"{self.path} escapes quotes with a backslash, as Spark and MySQL do: they are read so.")
+        elif self._doubts:
+            notes.append(
+                f"{self.path} holds quotes behind a backslash: if they are escaped so, fewer records are damaged. "
+                'Write it again with doubled quotes ("") where that is meant.'
+            )
+        return (*notes, *self._stream.notes)
+
+    @property
+    def escaped_quotes(self) -> bool:
+        """Quotes are escaped by a backslash; known after reading."""
+        return bool(self._escaped_quotes)
 
     @property
     def encoding(self) -> str:
@@ -91,14 +132,42 @@ class DelimitedTable(Table):
         """Yield the rows from `start` on (see `Table`); those before are parsed only to count them."""
         columns = self.columns if columns is None else columns
         seen = 0
-        for records in self._split_stream():
+        for records, data, is_last in self._split_stream():
             table, invalid = self._parse(records.good, columns)
+            if self._escaped_quotes is None and (invalid or len(records.good) != len(data)):
+                self._look_for_escapes(data, is_last)
+                if self._escaped_quotes:
+                    self.is_misread = True
+                    return
             if self._may_repeat_header(records.good):
                 table, invalid = self._leave_out_headers(*self._parse(records.good, self.columns))
             rows = table.num_rows + len(invalid) + len(records.damaged)
             skip, seen = max(0, start - seen), seen + rows
             if skip < rows:
                 yield cut_block(_place_rows(table.select(list(columns)), invalid, records.damaged), skip)
+
+    def _skip_title_lines(self, head: bytes, delimiter: str | None) -> int:
+        """Return how many bytes the lines above the header have."""
+        delimiters = (delimiter,) if delimiter else (_DELIMITERS[self.format], *_OTHER_DELIMITERS)
+        if (above := find_title_lines(head, delimiters)) is None:
+            return 0
+        lines = "1 line" if above.count == 1 else f"{above.count} lines"
+        first = shorten_name(above.first)
+        self._notes.append(f"{self.path} has {lines} above its header, which are left out; the first: {first!r}.")
+        return above.size
+
+    def _look_for_escapes(self, data: bytes, is_whole: bool) -> None:
+        """Find out by some records whether quotes are escaped by a backslash; `is_whole`: the file ends with them."""
+        misfits = count_misfits(data, self._delimiter, is_whole)
+        if misfits.prove_escapes:
+            self._escaped_quotes = True
+        self._doubts = self._doubts or misfits.leave_doubts
+
+    def _double_quotes(self, records: bytes) -> bytes:
+        return double_quotes(records, self._delimiter) if self._escaped_quotes else records
+
+    def _make_splitter(self, skip_blank: bool = True, literal_quotes: bool = False) -> RecordSplitter:
+        return RecordSplitter(self._delimiter, skip_blank, literal_quotes, self.escaped_quotes)
 
     def _choose_delimiter(self, line: str) -> str:
         default = _DELIMITERS[self.format]
@@ -116,7 +185,7 @@ class DelimitedTable(Table):
             raise TableError(f"{self.path} has a header that can't be read: {error}.") from error
 
     def _find_end_of_header(self, head: bytes, blank: int) -> int:
-        end = RecordSplitter(self._delimiter, skip_blank=True, literal_quotes=False).find_first_end(head, blank)
+        end = self._make_splitter().find_first_end(head, blank)
         if end is None:
             raise TableError(f"{self.path} has unbalanced quotes in its header: fix its first line.")
         return end
@@ -124,7 +193,7 @@ class DelimitedTable(Table):
     def _name_columns(self, header: str) -> list[str]:
         names = self._parse_line(header, self._delimiter)
         if "" in names:
-            names = _name_by_place(names)
+            names = name_by_place(names)
             self._notes.append(f"{self.path} has columns without a name: they are named by position (column_1).")
         if (twice := find_repeated(names)) is not None:
             raise TableError(f"{self.path} has more than one column named {shorten_name(twice)!r}: rename one of them.")
@@ -132,18 +201,20 @@ class DelimitedTable(Table):
 
     def _fit_names(self, header: str, body: bytes) -> list[str] | None:
         """Name one column more where all records have one field more than the header; None: they have not."""
-        splitter = RecordSplitter(self._delimiter, skip_blank=True, literal_quotes=False)
+        splitter = self._make_splitter()
         body = body.lstrip(b"\r\n")
         end = splitter.find_first_end(body, 0)
         if end is None or end > _SAMPLE_BYTES or len(self.columns) < 2:
             return None
-        if len(self._parse_line(body[:end].decode(), self._delimiter)) != len(self.columns) + 1:  # nearly all files
+        first = self._double_quotes(body[:end]).decode()
+        if len(self._parse_line(first, self._delimiter)) != len(self.columns) + 1:  # nearly all files
             return None
         sample = self._read_sample()
         records = splitter.split(sample.lstrip(b"\r\n"), final=len(sample) < _SAMPLE_BYTES)
         if not records.good or records.damaged:
             return None
-        rows = list(csv.reader(io.StringIO(records.good.decode(), newline=""), delimiter=self._delimiter))
+        good = self._double_quotes(records.good).decode()
+        rows = list(csv.reader(io.StringIO(good, newline=""), delimiter=self._delimiter))
         rows = [row for row in rows if row]
         place = find_extra_field(
             rows, len(self.columns), is_quoted=header.startswith('"') and records.good.startswith(b'"')
@@ -151,7 +222,7 @@ class DelimitedTable(Table):
         if place is None:
             return None
         names = [*self.columns, ""] if place == -1 else ["", *self.columns]
-        named = _name_by_place(names)
+        named = name_by_place(names)
         kind = "an empty field at its end" if place == -1 else "the name of a row before the others, as R writes it"
         self._notes.append(
             f"{self.path} has one field more in every record than in the header, {kind}: it is the column "
@@ -168,20 +239,20 @@ class DelimitedTable(Table):
                 break
         return sample[self._data_start :][:_SAMPLE_BYTES]
 
-    def _split_stream(self) -> Iterator[Records]:
-        """Yield the records of the file, a block at a time."""
-        splitter = RecordSplitter(
-            self._delimiter, skip_blank=len(self.columns) > 1, literal_quotes=self._delimiter == "\t"
-        )
+    def _split_stream(self) -> Iterator[tuple[Records, bytes, bool]]:
+        """Yield the records of the file, their bytes in it, and whether they are the last; a block at a time."""
+        splitter = self._make_splitter(len(self.columns) > 1, literal_quotes=self._delimiter == "\t")
         buffer, unread = b"", self._data_start
         for data in self._stream:
             buffer += data[unread:]
             unread = max(0, unread - len(data))
             records = splitter.split(buffer, final=False)
+            taken = records.good if len(records.good) == records.size else buffer[: records.size]
             buffer = buffer[records.size :]
-            yield records
+            yield replace(records, good=self._double_quotes(records.good)), taken, False
         if buffer:
-            yield splitter.split(buffer, final=True)
+            records = splitter.split(buffer, final=True)
+            yield replace(records, good=self._double_quotes(records.good)), buffer, True
 
     def _may_repeat_header(self, good: bytes) -> bool:
         """Check whether a line of these records begins like the header: where none does, nothing else is done."""
@@ -248,35 +319,6 @@ class DelimitedTable(Table):
             ),
         )
         return table, invalid
-
-
-def _name_by_place(names: Sequence[str]) -> list[str]:
-    """Name the columns without a name by their places, as no other one is named."""
-    taken = set(names)
-    named = []
-    for place, name in enumerate(names, start=1):
-        name = name or f"column_{place}"
-        while name in taken and name != names[place - 1]:
-            name += "_"
-        taken.add(name)
-        named.append(name)
-    return named
-
-
-def find_extra_field(rows: Sequence[Sequence[str]], width: int, is_quoted: bool) -> int | None:
-    """Find which field of all rows the header does not name: -1 the last, 0 the first; None: it can't be told.
-
-    An empty last field is a delimiter at the line's end. Names of rows are quoted, or count from 1 where no comma of
-    a sentence could have made the extra field.
-    """
-    if any(len(row) != width + 1 for row in rows):
-        return None
-    if not any(row[-1] for row in rows):
-        return -1
-    counts = len(rows) >= 3 and [row[0] for row in rows] == [str(number) for number in range(1, len(rows) + 1)]
-    is_prose = any(field.startswith(" ") for row in rows for field in row)
-    distinct = len({row[0] for row in rows}) == len(rows)
-    return 0 if distinct and not is_prose and (is_quoted or counts) else None
 
 
 def _count_fields(count: int) -> str:

@@ -44,20 +44,22 @@ class RecordSplitter:
         skip_blank: an empty line is no record (else it is one with an empty field).
         literal_quotes: read a line whose quotes are not in order as if quotes had no meaning (the custom of many TSV
             files); else such a line is damaged.
+        escaped_quotes: in a quoted field a backslash escapes the character after it.
     """
 
-    def __init__(self, delimiter: str, skip_blank: bool, literal_quotes: bool) -> None:
+    def __init__(self, delimiter: str, skip_blank: bool, literal_quotes: bool, escaped_quotes: bool = False) -> None:
         self.delimiter = delimiter
         self._skip_blank = skip_blank
         self._literal_quotes = literal_quotes
+        self._escaped_quotes = escaped_quotes
         self._skipping_line = False  # the rest of a line that was too long
         mark = re.escape(delimiter.encode())
         # No possessive groups: before Python 3.11.5 they match wrongly (CPython issue 106052), and rows were lost.
-        quoted = rb'"[^"]*+(?:""[^"]*+)*'
+        quoted = rb'"[^"\\]*+(?:(?:""|\\[\s\S])[^"\\]*+)*' if escaped_quotes else rb'"[^"]*+(?:""[^"]*+)*'
         field = rb"(?:" + quoted + rb'"|(?!")[^\r\n' + mark + rb"]*+)"
         fields = field + rb"(?:" + mark + field + rb")*"
         self._record = re.compile(fields + rb"(?:\r\n|\n|\r|\Z)")
-        self._open = re.compile(rb"(?:" + field + mark + rb")*?" + quoted + rb'"?\Z')
+        self._open = re.compile(rb"(?:" + field + mark + rb")*?" + quoted + rb'["\\]?\Z')
         self._fields = re.compile(rb"(?:" + field + mark + rb")*")
         self._quoted = re.compile(quoted)
 
@@ -69,7 +71,7 @@ class RecordSplitter:
             self._skipping_line = newline is None
             start = newline.end() if newline else len(buffer)
             buffer = buffer[start:]
-        size = self._find_end_fast(buffer, final)
+        size = None if self._escaped_quotes else self._find_end_fast(buffer, final)
         if size is None or (size == 0 and len(buffer) > MAX_RECORD_BYTES):
             records = self._split_carefully(buffer, final)
             return Records(records.good, records.damaged, start + records.size)
@@ -165,6 +167,8 @@ class RecordSplitter:
     def _quote_literally(self, line: bytes) -> bytes:
         """Write a line anew so that its quotes are part of its fields."""
         mark = self.delimiter.encode()
+        if self._escaped_quotes:
+            line = line.replace(b"\\", b"\\\\")
         fields = (b'"' + field.replace(b'"', b'""') + b'"' if field else b"" for field in line.split(mark))
         return mark.join(fields) + b"\n"
 

@@ -19,19 +19,36 @@ FORMATS = {
     ".jsonl": "ndjson",
     ".json": "ndjson",
     ".js": "ndjson",
+    ".txt": "text",
     ".tar": "webdataset",
+    ".xlsx": "excel",
+    ".xlsm": "excel",
     **TYPED_FORMATS,
 }
-COMPRESSIONS = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
-UNPACKERS = {".tar.gz": "gunzip", ".tgz": "gunzip", ".tar.zst": "unzstd", ".tar.zstd": "unzstd"}  # of compressed shards
+TEXT_FORMATS = ("csv", "tsv", "ndjson", "text")
+COMPRESSIONS = {
+    ".gz": "gzip",
+    ".gzip": "gzip",
+    ".tgz": "gzip",
+    ".zst": "zstd",
+    ".zstd": "zstd",
+    ".bz2": "bzip2",
+    ".xz": "xz",
+}
+UNPACKERS = {"gzip": "gunzip", "zstd": "unzstd", "bzip2": "bunzip2", "xz": "unxz"}
+CONVERTERS = {  # of what is not read: how to make of it what is
+    **dict.fromkeys(
+        (".xls", ".xlsb", ".ods", ".numbers"), "save it as .xlsx or CSV (`soffice --headless --convert-to xlsx {name}`)"
+    ),
+    ".zip": "unpack it (`unzip {name}`), and name what is in it",  # within another one, or with a query in its URL
+    ".7z": "unpack it (`7z x {name}`), and name what is in it",
+    ".rar": "unpack it (`unrar x {name}`), and name what is in it",
+}
 
-COMPRESSION_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 ARROW_MAGIC, FEATHER_1_MAGIC = b"ARROW1", b"FEA1"
 FOREIGN_MAGIC = {  # what is no text, and can't be compressed text
     b"PK\x03\x04": "a ZIP archive or an Excel workbook",
     b"\xd0\xcf\x11\xe0": "an Excel workbook",
-    b"BZh": "a bzip2 archive",
-    b"\xfd7zXZ": "an xz archive",
     b"SQLite format 3": "an SQLite database",
     b"PAR1": "a Parquet file",
 }
@@ -42,10 +59,11 @@ def find_format(name: str) -> str | None:
     suffixes = [suffix.lower() for suffix in PurePath(name).suffixes]
     if suffixes and suffixes[-1] in COMPRESSIONS:
         suffixes.pop()
-        return FORMATS.get(suffixes[-1]) if suffixes and suffixes[-1] not in (*TYPED_FORMATS, ".tar") else None
+        found = FORMATS.get(suffixes[-1]) if suffixes else None
+        return found if found in TEXT_FORMATS else None
     return FORMATS.get(suffixes[-1]) if suffixes else None
 
 
 def find_compression(path: Path) -> str | None:
-    """Return the compression that a file's name tells: gzip or zstd; None: none."""
+    """Return the compression that a file's name tells: gzip, zstd, bzip2 or xz; None: none."""
     return COMPRESSIONS.get(path.suffix.lower())

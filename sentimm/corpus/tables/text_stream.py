@@ -12,12 +12,15 @@ import numpy as np
 import pyarrow as pa
 
 from sentimm.corpus.encodings import UTF8, find_utf16, guess_encoding, is_utf8_name
-from sentimm.corpus.tables.formats import COMPRESSION_MAGIC, FOREIGN_MAGIC
+from sentimm.corpus.tables.formats import FOREIGN_MAGIC
 from sentimm.errors import TableError
 from sentimm.storage import is_remote, open_file, read_bytes
+from sentimm.storage.archives import find_holder, open_member
+from sentimm.storage.decompression import decompress, recognize_compression
 
 # Constant, so that memory does not grow with the file; at 200 bytes a record some 20,000 records.
 BLOCK_BYTES = 4 << 20
+_HEAD_BYTES = 16  # which tell what a file is
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 
@@ -189,25 +192,29 @@ def _is_utf8(data: bytes) -> bool:
 
 def _read_head(path: Path) -> bytes:
     try:
-        return read_bytes(path, 16)
+        if (archive := find_holder(path)) != path:
+            with open_member(path, archive) as member:
+                return member.read(_HEAD_BYTES)
+        return read_bytes(path, _HEAD_BYTES)
     except OSError as error:
         raise TableError(f"{path} can't be read: {error.strerror or error}.") from error
 
 
 def _open_raw(path: Path) -> BinaryIO:
-    head = _read_head(path)
-    if head and any(magic.startswith(head) and head != magic for magic in COMPRESSION_MAGIC):
-        raise TableError(f"{path} can't be read to its end: the file is cut off or damaged.")
-    compression = next((name for magic, name in COMPRESSION_MAGIC.items() if head.startswith(magic)), None)
     try:
-        if is_remote(path):
+        compression = recognize_compression(_read_head(path), path.name)
+    except EOFError as error:
+        raise TableError(f"{path} can't be read to its end: the file is cut off or damaged.") from error
+    try:
+        if (archive := find_holder(path)) != path:
+            file = cast(BinaryIO, open_member(path, archive))
+        elif is_remote(path):
             file = open_file(path)
-            if compression is None:
-                return file
-            return cast(BinaryIO, pa.CompressedInputStream(pa.PythonFile(file, "r"), compression))
-        if compression is None:
-            return path.open("rb", buffering=0)
-        return cast(BinaryIO, pa.input_stream(str(path), compression=compression))
+        elif compression == "gzip":
+            return cast(BinaryIO, pa.input_stream(str(path), compression=compression))
+        else:
+            file = cast(BinaryIO, path.open("rb", buffering=0))
+        return file if compression is None else decompress(file, compression)
     except OSError as error:
         raise TableError(f"{path} can't be read: {error.strerror or error}.") from error
 

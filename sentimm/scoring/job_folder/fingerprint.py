@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from sentimm.errors import TableError
 from sentimm.images import IMAGE_SUFFIXES
 from sentimm.options import ScoreOptions
 from sentimm.storage import find_state, hide_secrets, is_folder, is_remote, list_folder, map_files
+from sentimm.storage.archives import find_holder
 
 if TYPE_CHECKING:
     from sentimm.bundle.bundle import Bundle
@@ -36,6 +37,7 @@ _OPTIONS = {
     "repairs": "what is repaired in the texts",
     "encoding": "--encoding",
     "no_header": "--no-header",
+    "escaped_quotes": "which inputs escape quotes with a backslash",
 }
 
 
@@ -47,12 +49,13 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
     """
     corpus = options.corpus
     paths = [source.path for source in survey.sources]
-    inputs = list(map_files(_describe_input, paths))
+    inputs = _describe_all(paths)
     if options.inputs == ("-",):
         # Standard input is spooled anew by every command: its time says nothing.
         inputs = [described | {"name": "standard input", "modified_ns": 0} for described in inputs]
         if is_remote(paths[0]):
             inputs = [{"name": "standard input", "state": [paths[0].name]}]  # which holds a hash of its content
+    escaped = [hide_secrets(source.path) for source in survey.sources if source.escaped_quotes]
     return {
         "inputs": inputs,
         "model": {"name": bundle.name, "digest": bundle.digest},
@@ -73,6 +76,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
             **({} if corpus.null_values is None else {"null_values": list(corpus.null_values)}),
             **({"encoding": corpus.encoding} if corpus.encoding else {}),
             **({"no_header": True} if corpus.no_header else {}),
+            **({"escaped_quotes": escaped} if escaped else {}),
         },
     }
 
@@ -126,6 +130,17 @@ def _describe_inputs(before: list[dict[str, Any]], now: list[dict[str, Any]]) ->
         old, new = next((old, new) for old, new in zip(names_before, names_now, strict=True) if old != new)
         return [f"the input was {old} and is {new}"]
     return [f"{new['name']} changed" for old, new in zip(before, now, strict=True) if old != new]
+
+
+def _describe_all(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Describe inputs; a file in an archive has the state of the archive, which is read once."""
+    holders = [find_holder(path) for path in paths]
+    distinct = list(dict.fromkeys(holders))
+    found = dict(zip(distinct, map_files(_describe_input, distinct), strict=True))
+    return [
+        found[holder] if holder == path else found[holder] | {"name": hide_secrets(path)}
+        for path, holder in zip(paths, holders, strict=True)
+    ]
 
 
 def _describe_input(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from sentimm.corpus import Chunk, CorpusReader
 from sentimm.errors import SentimmError, TableError
 from sentimm.storage import find_state, is_remote, map_files
+from sentimm.storage.archives import find_holder
 
 InputStates = dict[Path, tuple[Any, ...] | None]
 
@@ -61,6 +62,6 @@ def _read_all(paths: Sequence[Path]) -> InputStates:
 
 def _read_state(path: Path) -> tuple[Any, ...] | None:
     try:
-        return find_state(path)
+        return find_state(find_holder(path))
     except OSError as error:  # of a server
         raise TableError(f"{path} can't be read: {error.strerror or error}.") from error

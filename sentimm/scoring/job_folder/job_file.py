@@ -3,7 +3,7 @@
 tweets.scored.parquet.job/
 job.json                     what the job is: fingerprint, posts, when it started
 lock                         held (flock) by the process that works on it
-stdin-<hash>.ndjson          what came from standard input
+stdin-<hash>.ndjson          (or .csv, .tsv) what came from standard input
 part-000000000000.parquet    the posts from 0 on, scored; the next part is named after its first post
 part-000000000000.problems.parquet  those of them that have a problem, where there are any; written first
 staged-000000000000.parquet  the posts of a part, for the workers of a cluster
@@ -34,7 +34,7 @@ FINAL = "final.tmp"  # the single file while it is put together
 _STAGED = re.compile(r"staged-\d{12}\.parquet")
 _PROBLEMS = re.compile(r"part-\d{12}\.problems\.parquet")
 _LINE = re.compile(r"part-\d{12}\.json")
-_STDIN = re.compile(r"stdin-\w+\.ndjson(\.tmp)?")
+_STDIN = re.compile(r"stdin-\w+\.(?:ndjson|csv|tsv)(\.tmp)?")
 _OURS = re.compile(
     rf"{re.escape(JOB)}|{LOCK}|{SUCCESS}|{_STDIN.pattern}|{PART.pattern}|{_PROBLEMS.pattern}|{_STAGED.pattern}"
     rf"|{_LINE.pattern}|({re.escape(JOB)}|{SUCCESS}|{PART.pattern}|{_PROBLEMS.pattern}|{_STAGED.pattern})(\.\d+)?\.tmp|{re.escape(FINAL)}"

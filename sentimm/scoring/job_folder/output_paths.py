@@ -14,8 +14,9 @@ from sentimm.scoring.job_folder.finished_output import read_output
 from sentimm.scoring.job_folder.job_file import job_path
 from sentimm.scoring.output.problems import PROBLEMS_SUFFIX, check_problems, name_problems
 from sentimm.storage import exists, is_remote, require_writable
+from sentimm.storage.archives import ZIP
 
-_COMPRESSED, _TABLES = tuple(COMPRESSIONS), tuple(FORMATS)
+_COMPRESSED, _TABLES = tuple(COMPRESSIONS), (*FORMATS, ZIP)
 
 
 def default_output(inputs: Sequence[str]) -> Path:

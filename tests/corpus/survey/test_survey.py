@@ -316,7 +316,7 @@ def test_globs_name_files_in_order(tmp_path: Path) -> None:
 def test_inputs_that_are_not_there_are_clear_errors(tmp_path: Path) -> None:
     path = write(tmp_path / "posts.csv", "text\na\n")
     os.mkfifo(tmp_path / "pipe.csv")
-    write(tmp_path / "posts.xlsx", "x")
+    write(tmp_path / "posts.docx", "x")
     (tmp_path / "gone.csv").symlink_to(tmp_path / "nowhere.csv")
     for names, message in (
         (
@@ -326,7 +326,7 @@ def test_inputs_that_are_not_there_are_clear_errors(tmp_path: Path) -> None:
         (["*.tsv"], f"No file matches '{tmp_path}/*.tsv'."),
         (["gone.csv"], "gone.csv is not there"),
         (["pipe.csv"], "pipe.csv is not a regular file, but a table is read twice: write it to a file first."),
-        (["posts.xlsx"], f"The format of {tmp_path}/posts.xlsx is unknown: its name must end in .csv, .tsv, .ndjson"),
+        (["posts.docx"], f"The format of {tmp_path}/posts.docx is unknown: its name must end in .csv, .tsv, .ndjson"),
         (["posts.csv", "p*s.csv"], f"{path} is named twice: each post would come out twice."),
     ):
         with pytest.raises(InputError) as raised:

@@ -172,7 +172,15 @@ def test_what_is_no_archive_is_a_clear_error(tmp_path: Path, content: bytes) -> 
 
 
 @pytest.mark.parametrize(
-    ("suffix", "unpacker"), [("tar.gz", "gunzip"), ("TGZ", "gunzip"), ("tar.zst", "unzstd"), ("tar.zstd", "unzstd")]
+    ("suffix", "unpacker"),
+    [
+        ("tar.gz", "gunzip"),
+        ("TGZ", "gunzip"),
+        ("tar.zst", "unzstd"),
+        ("tar.zstd", "unzstd"),
+        ("tar.bz2", "bunzip2"),
+        ("tar.xz", "unxz"),
+    ],
 )
 def test_a_compressed_archive_is_a_clear_error(tmp_path: Path, suffix: str, unpacker: str) -> None:
     path = tmp_path / f"x.{suffix}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -63,8 +65,15 @@ def test_tables_of_all_kinds_are_read_from_object_storage(s3, corpus, tiny_bundl
     buffer = io.BytesIO()
     frame.write_parquet(buffer, row_group_size=7)
     s3.put("s3://posts/d/posts.parquet", buffer.getvalue())
-    for name in ("a/posts.csv.gz", "b/posts.csv.zst", "c/posts.ndjson", "d/*.parquet"):
-        found = score(f"s3://posts/{name}", corpus / f"{name[0]}.parquet", tiny_bundle, "s3://posts/images")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("in/posts.csv", content)
+    s3.put("s3://posts/e/posts.zip", buffer.getvalue())
+    s3.put("s3://posts/f/posts.csv.xz", lzma.compress(content))
+    kinds = ["a/posts.csv.gz", "b/posts.csv.zst", "c/posts.ndjson", "d/*.parquet"]
+    packed = ["e/posts.zip", "e/*.zip", "e/posts.zip/in/posts.csv", "f/posts.csv.xz"]
+    for number, name in enumerate(kinds + packed):
+        found = score(f"s3://posts/{name}", corpus / f"{number}.parquet", tiny_bundle, "s3://posts/images")
         assert found["status"].to_list() == expected["status"].to_list()
         assert found["p_positive"].to_list() == expected["p_positive"].to_list()
 

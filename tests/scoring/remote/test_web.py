@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
+import zipfile
 from contextlib import ExitStack
 
 import polars as pl
@@ -46,6 +49,22 @@ def test_a_table_and_a_model_of_a_web_server_are_read(web, corpus, tiny_bundle, 
         output = corpus / f"{has_ranges}.parquet"
         found = score(f"{web.url}/posts.csv.gz", output, web.url, corpus / "images")
         assert found.equals(expected)
+
+
+@pytest.mark.parametrize("suffix", ["bz2", "xz", "zip", "xlsx"])
+@pytest.mark.parametrize("has_ranges", [True, False])
+def test_packed_tables_of_a_web_server_are_read(web, corpus, tiny_bundle, expected, suffix, has_ranges):
+    data, name = (corpus / "posts.csv").read_bytes(), f"posts.csv.{suffix}"
+    if suffix == "zip":
+        with zipfile.ZipFile(web.folder / name, "w") as archive:
+            archive.writestr("in/posts.csv", data)
+    elif suffix == "xlsx":
+        pl.read_csv(data).write_excel(web.folder / name)
+    else:
+        (web.folder / name).write_bytes({"bz2": bz2, "xz": lzma}[suffix].compress(data))
+    web.has_ranges = has_ranges
+    found = score(f"{web.url}/{name}", corpus / "out.parquet", tiny_bundle, corpus / "images")
+    assert found["text"].equals(expected["text"]) and found["status"].equals(expected["status"])
 
 
 def test_a_wrong_folder_of_a_web_server_costs_no_night(web, corpus, tiny_bundle):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +21,10 @@ def write(path: Path, content: str | bytes) -> Path:
         data = gzip.compress(data)
     elif path.suffix == ".zst":
         data = pa.compress(data, codec="zstd", asbytes=True)
+    elif path.suffix == ".bz2":
+        data = bz2.compress(data)
+    elif path.suffix == ".xz":
+        data = lzma.compress(data)
     path.write_bytes(data)
     return path
 

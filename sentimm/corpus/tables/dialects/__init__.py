@@ -1,0 +1,1 @@
+"""How other programs write texts and tables, found out by what the files hold."""

@@ -1,0 +1,1 @@
+"""Excel workbooks, read through fastexcel (the extra `excel`)."""
