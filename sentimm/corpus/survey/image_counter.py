@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import polars as pl
 
@@ -22,7 +23,8 @@ class ImageCounter:
         names: the first names of images that are not there, for messages.
         only_urls: all names so far are URLs.
         several: posts that have several images.
-        near: how many images were found by names, and how many by ids, that are not quite theirs.
+        near: how many images were found by names, and how many by ids, that are not quite theirs; how many ids found
+            files that are no images.
         rounded: ids that a spreadsheet rounded.
     """
 
@@ -34,13 +36,18 @@ class ImageCounter:
         self.rounded = 0
         self._choice = choice
         self._by_id = choose_ids_for_images(choice) if choice.image and choice.id and not options.image_column else None
+        self._folders: dict[int, ImageFolder] = {}
         self._named = self._found = self._found_by_id = self._several_by_id = 0
 
     def add(self, frame: pl.DataFrame, folder: ImageLookup | None) -> None:
         """Count the images of some posts, which are looked up in `folder`."""
         if folder is None and self._choice.image is None and self._choice.ignored_image is None:
             return
-        before = Counter(folder.near) if isinstance(folder, ImageFolder) else None
+        before = None
+        if isinstance(folder, ImageFolder):
+            self._folders[id(folder)] = folder
+            folder.watch()
+            before = Counter(folder.near)
         named, found, several = count_images(frame, self._choice, folder)
         if isinstance(folder, ImageFolder) and before is not None:
             self.near += folder.near - before
@@ -58,6 +65,11 @@ class ImageCounter:
             names = list_image_names(frame, self._choice)
             self.only_urls = self.only_urls and all(map(is_url, names))
             self.names += names[: _MAX_NAMES - len(self.names)]
+
+    def list_strays(self) -> dict[Path, list[str]]:
+        """List for each folder the images in it that belong to no post; folders without any are left out."""
+        strays = {each.root: each.strays.list_names() for each in self._folders.values() if each.strays is not None}
+        return {root: names for root, names in strays.items() if names}
 
     def conclude(self) -> tuple[ColumnChoice, int, int]:
         """Return the choice of columns that finds images, the posts that name one by it, and those that find it."""

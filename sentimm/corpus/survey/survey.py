@@ -19,6 +19,7 @@ from sentimm.corpus.survey.notes import (
     note_mixed_types,
     note_near_images,
     note_several_images,
+    note_stray_images,
     note_unused_images,
 )
 from sentimm.corpus.survey.post_counter import PostCounter, Progress
@@ -58,6 +59,7 @@ class Survey:
         images_named: posts that name an image; by id: for which there is one.
         images_found: posts whose image is there, or one of them.
         several_images: posts that have several.
+        stray_images: images in the folder that belong to no post; 0 where it can't be listed, or `--limit` is reached.
         repairs: how many texts are repaired, by kind: null_words, mojibake, markup, placeholders.
         repeated_texts: posts whose text an earlier post has; an estimate beyond 262,144 distinct texts.
         unreadable: records that can't be read as a row.
@@ -76,6 +78,7 @@ class Survey:
     notes: tuple[str, ...]
     several_images: int = 0
     repairs: Mapping[str, int] = field(default_factory=dict)
+    stray_images: int = 0
 
     def find_paths(self, start: int, rows: int) -> list[Path]:
         """Find the inputs that hold the posts from `start` on, so many rows."""
@@ -97,6 +100,7 @@ class Survey:
             "images_named": self.images_named,
             "images_found": self.images_found,
             "several_images": self.several_images,
+            "stray_images": self.stray_images,
             "repairs": dict(self.repairs),
             "repeated_texts": self.repeated_texts,
             "unreadable": self.unreadable,
@@ -132,6 +136,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         counter.texts -= repairs.get("null_words", 0)
     check_usable(tables, counter, images_choice, images_found, options)
     schema = find_schema(tables, counter.inferences, columns, options)
+    strays = counter.images.list_strays() if uses_images and rows != options.limit else {}
     return Survey(
         sources=tuple(
             Source(table.path, table.format, count, str(table.path), table.encoding)
@@ -153,10 +158,12 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
             *note_several_images(counter.images.several if uses_images else 0),
             *note_repairs(repairs),
             *note_near_images(counter.images, images_choice),
+            *note_stray_images(strays),
             *note_damage(counter),
         ),
         repairs=repairs,
         several_images=counter.images.several if uses_images else 0,
+        stray_images=sum(map(len, strays.values())),
     )
 
 

@@ -44,6 +44,7 @@ def test_ids_lose_their_fraction_and_rounded_ones_are_named(tmp_path: Path, imag
         "1 image is found by an id in the column 'id' that lost or gained a .0.",
         "A spreadsheet rounded 1 id in the column 'id' (such as 1.59E+18), which find no image: export the table again "
         "with that column as text.",
+        f"1 image in {images} belongs to no post: cat.jpg.",
     )
     assert read_all(path, images=images).images == [images / "101.png", None]
 
