@@ -14,6 +14,12 @@ from sentimm.corpus.columns import TEXT_NAMES, ColumnChoice, choose_columns
 from sentimm.corpus.images.image_lookup import ImageLookup, open_images
 from sentimm.corpus.inputs.find import find_inputs
 from sentimm.corpus.nested_values import suggest_path
+from sentimm.corpus.survey.image_folders import (
+    explain_image_column,
+    name_images,
+    note_image_folders,
+    open_beside,
+)
 from sentimm.corpus.survey.notes import (
     note_damage,
     note_mixed_types,
@@ -36,13 +42,18 @@ from sentimm.storage import find_real_name
 
 @dataclass(frozen=True)
 class Source:
-    """One INPUT: its path, its format, how many posts are read from it, what to call it in messages, its encoding."""
+    """One INPUT: its path, its format, how many posts are read from it, what to call it in messages, its encoding.
+
+    Attributes:
+        images: the folder that its images are looked up in, where that comes with the table; None: that of the options.
+    """
 
     path: Path
     format: str
     rows: int
     name: str
     encoding: str | None = None
+    images: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -122,8 +133,9 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         folder = open_images(options.images)
     found = find_inputs(inputs)
     tables = [open_table(path, options.encoding, options.no_header) for path in found.paths]
-    folders = open_folders(tables, folder)
-    counter, choice, columns = _count_posts(tables, folders, options, progress)
+    beside = [open_beside(table, options) for table in tables]
+    folders = open_folders(tables, [own or folder for own in beside])
+    counter, choice, columns = _count_posts(tables, folders, name_images(tables, beside, options), progress)
     _check_texts(counter, choice)
     images_choice, named, images_found = counter.images.conclude()
     rows, uses_images = sum(counter.rows), options.only != "text"
@@ -137,14 +149,15 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
     check_usable(tables, counter, images_choice, images_found, options)
     schema = find_schema(tables, counter.inferences, columns, options)
     strays = counter.images.list_strays() if uses_images and rows != options.limit else {}
+    sources = tuple(
+        Source(table.path, table.format, count, str(table.path), table.encoding, own.root if own else None)
+        for table, count, own in zip(tables, counter.rows, beside, strict=True)
+    )
     return Survey(
-        sources=tuple(
-            Source(table.path, table.format, count, str(table.path), table.encoding)
-            for table, count in zip(tables, counter.rows, strict=True)
-        ),
+        sources=sources,
         rows=rows,
         schema=schema,
-        choice=replace(images_choice, repairs=counter.repairs.decide()),
+        choice=replace(explain_image_column(images_choice, options), repairs=counter.repairs.decide()),
         texts=counter.texts,
         images_named=named,
         images_found=images_found,
@@ -152,6 +165,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         unreadable=counter.unreadable,
         notes=(
             *found.notes,
+            *note_image_folders(sources),
             *(note for table in tables for note in table.notes),
             *note_mixed_types(tables, schema),
             *note_unused_images(tables[0], choice, columns, counter.images, uses_images),
@@ -185,9 +199,9 @@ def leave_out_absent(inputs: Sequence[str], options: CorpusOptions) -> CorpusOpt
     )
 
 
-def open_folders(tables: Sequence[Table], folder: ImageLookup | None) -> list[ImageLookup | None]:
-    """Return where each table's images are looked up: in its own, where it brings any, or in `folder`."""
-    return [table.open_images() or folder for table in tables]
+def open_folders(tables: Sequence[Table], folders: Sequence[ImageLookup | None]) -> list[ImageLookup | None]:
+    """Return where each table's images are looked up: in its own, where it brings any, or in that of `folders`."""
+    return [table.open_images() or folder for table, folder in zip(tables, folders, strict=True)]
 
 
 def _count_posts(
