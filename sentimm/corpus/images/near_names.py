@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from sentimm.images import IMAGE_SUFFIXES
 
 _HOST = re.compile(r"(?i)^(?:[a-z][a-z0-9+.-]*:)?//[^/]*")
-_QUERY = re.compile(r"[?#].*$", re.DOTALL)
+_QUERY = re.compile(r"[?#].*$|:(?:thumb|small|medium|large|orig)$", re.DOTALL)  # cat.jpg:large: a size, as X has it
 _DRIVE = re.compile(r"^[A-Za-z]:/")
 _WHOLE = re.compile(r"[0-9]+")
 _FRACTION = re.compile(r"([0-9]+)\.0+")
@@ -72,7 +72,7 @@ def list_near_ids(post_id: str) -> Iterator[str]:
 
 
 def drop_query(name: str) -> str:
-    """Return a name without the query of a URL."""
+    """Return a name without the query or the size of a URL."""
     return _QUERY.sub("", name)
 
 

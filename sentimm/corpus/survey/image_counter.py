@@ -8,9 +8,10 @@ from pathlib import Path
 import polars as pl
 
 from sentimm.corpus.chunks import count_images, list_image_names, read_names
-from sentimm.corpus.columns import ColumnChoice, choose_ids_for_images
+from sentimm.corpus.columns import ColumnChoice, choose_ids_for_images, is_list
 from sentimm.corpus.images.image_lookup import ImageFolder, ImageLookup, is_url
 from sentimm.corpus.images.near_names import is_rounded
+from sentimm.corpus.nested_values import select_column
 from sentimm.options import CorpusOptions
 
 _MAX_NAMES = 100  # kept for the error that no post finds an image
@@ -25,7 +26,7 @@ class ImageCounter:
         several: posts that have several images.
         near: how many images were found by names, and how many by ids, that are not quite theirs; how many ids found
             files that are no images.
-        rounded: ids that a spreadsheet rounded.
+        rounded: for each column how many ids, or names of images, a spreadsheet rounded.
     """
 
     def __init__(self, choice: ColumnChoice, options: CorpusOptions) -> None:
@@ -33,7 +34,7 @@ class ImageCounter:
         self.only_urls = True
         self.several = 0
         self.near: Counter[str] = Counter()
-        self.rounded = 0
+        self.rounded: Counter[str] = Counter()
         self._choice = choice
         self._by_id = choose_ids_for_images(choice) if choice.image and choice.id and not options.image_column else None
         self._folders: dict[int, ImageFolder] = {}
@@ -51,9 +52,8 @@ class ImageCounter:
         named, found, several = count_images(frame, self._choice, folder)
         if isinstance(folder, ImageFolder) and before is not None:
             self.near += folder.near - before
-        if self._choice.by_id or self._by_id is not None:
-            ids = read_names(frame, self._choice)["id"]
-            self.rounded += sum(map(is_rounded, ids.filter(ids.str.contains("[eE]").fill_null(False)).to_list()))
+        if folder is not None:
+            self._count_rounded(frame)
         self._named += named
         self._found += found
         self.several += several
@@ -65,6 +65,18 @@ class ImageCounter:
             names = list_image_names(frame, self._choice)
             self.only_urls = self.only_urls and all(map(is_url, names))
             self.names += names[: _MAX_NAMES - len(self.names)]
+
+    def _count_rounded(self, frame: pl.DataFrame) -> None:
+        """Count the names of images, or the ids by which they are found, that a spreadsheet rounded."""
+        choice = self._choice
+        if choice.image is not None and is_list(select_column(frame, choice.image).dtype):
+            return
+        names = read_names(frame, choice)
+        by_id = choice.by_id or self._by_id is not None
+        for column, given in ((choice.id if by_id else None, names["id"]), (choice.image, names["image"])):
+            if column is not None:
+                numbers = given.filter(given.str.contains("^[0-9][0-9.,]*[eE]").fill_null(False))
+                self.rounded[column] += sum(map(is_rounded, numbers.to_list()))
 
     def list_strays(self) -> dict[Path, list[str]]:
         """List for each folder the images in it that belong to no post; folders without any are left out."""

@@ -94,10 +94,11 @@ def note_near_images(images: ImageCounter, choice: ColumnChoice) -> Iterator[str
             f"For {posts} the folder has no image under the id in the column {choice.id!r}, but a video, a web page or "
             "the like: image_unreadable."
         )
-    if count := images.rounded:
+    column = str(choice.id if choice.by_id else choice.image)
+    if count := images.rounded[column]:
         ids = f"{count:,} ids" if count > 1 else "1 id"
         yield (
-            f"A spreadsheet rounded {ids} in the column {choice.id!r} (such as 1.59E+18), which find no image: export "
+            f"A spreadsheet rounded {ids} in the column {column!r} (such as 1.59E+18), which find no image: export "
             "the table again with that column as text."
         )
 
