@@ -1,8 +1,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sentimm.image_kinds import describe_kind, is_avif, is_heic
+from sentimm import images
+from sentimm.errors import ImageError
+from sentimm.image_kinds import HEAD_BYTES, describe_kind, is_avif, is_heic
+from sentimm.images import read_image
+from sentimm.storage import RemoteFile, read_bytes, to_path
+from tests.support.stores.file_systems import MemoryStore
 
 FAILED = ": the download failed"
 BOX = b"\0\0\0\x18ftyp%b\0\0\0\0mif1%b" + bytes(200)
@@ -57,3 +64,25 @@ def test_photos_of_phones_are_told_by_their_brands(brand: bytes, other: bytes, k
     data = BOX % (brand, other)
     assert (is_heic(data), is_avif(data)) == kinds
     assert describe_kind(data) is None
+
+
+@given(st.binary(max_size=64), st.sampled_from([b"", b"\0\0\0\x18ftyp", b"<", b"<!--", b"{", b"\xff\xfe", b"RIFF"]))
+def test_any_bytes_are_described_or_not(data: bytes, begin: bytes) -> None:
+    kind = describe_kind(begin + data)
+    assert kind is None or kind.isprintable()
+
+
+def test_a_video_in_object_storage_is_told_by_its_first_bytes(
+    memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (to_path(memory.url) / "15.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(1 << 20))
+    lengths = []
+
+    def read(image: RemoteFile, most: int) -> bytes:
+        lengths.append(most)
+        return read_bytes(image, most)
+
+    monkeypatch.setattr(images, "read_bytes", read)
+    with pytest.raises(ImageError, match="is a video"):
+        read_image(RemoteFile(f"{memory.url}/15.mp4"))
+    assert lengths == [HEAD_BYTES]

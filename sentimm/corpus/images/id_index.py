@@ -33,10 +33,9 @@ class IdIndex:
         foreign: dict[str, tuple[str]] = {}
         for name in names:
             stem, suffix = split_suffix(name)
-            if suffix in _RANKS:
-                _put(self._images, stem, name, _RANKS)
-            elif suffix in _FOREIGN_RANKS:
-                _put(foreign, stem, name, _FOREIGN_RANKS)
+            ranks, index = (_RANKS, self._images) if suffix in _RANKS else (_FOREIGN_RANKS, foreign)
+            if suffix in ranks and (stem not in index or _rank(name, ranks) < _rank(index[stem][0], ranks)):
+                index[stem] = (name,)
         self.foreign = {**{stem: found[:1] for stem, found in _index_numbered(foreign).items()}, **foreign}
 
     def find(self, post_id: str) -> tuple[str, ...]:
@@ -54,9 +53,9 @@ class IdIndex:
 
     def is_near(self, post_id: str) -> bool:
         """Check whether a post's images are found by an id that is not quite its own."""
-        indices = (self._images, self._numbered)
-        is_exact = any(post_id in index for index in indices)
-        return not is_exact and any(form in index for form in list_near_ids(post_id.strip()) for index in indices)
+        if post_id in self._images or post_id in self._numbered:
+            return False
+        return any(form in self._images or form in self._numbered for form in list_near_ids(post_id.strip()))
 
     @cached_property
     def _numbered(self) -> dict[str, tuple[str, ...]]:
@@ -78,12 +77,6 @@ def split_suffix(name: str) -> tuple[str, str]:
     """Split a file's name into its stem and its suffix in lower case: `A.b.JPG` into `A.b` and `.jpg`."""
     stem, dot, suffix = name.rpartition(".")
     return (stem, dot + suffix.lower()) if stem else (name, "")
-
-
-def _put(index: dict[str, tuple[str]], stem: str, name: str, ranks: Mapping[str, int]) -> None:
-    """Put a name under its stem, unless one is there whose suffix ranks before its own."""
-    if stem not in index or _rank(name, ranks) < _rank(index[stem][0], ranks):
-        index[stem] = (name,)
 
 
 def _index_numbered(stems: Mapping[str, tuple[str]]) -> dict[str, tuple[str, ...]]:

@@ -112,7 +112,7 @@ class ImageFolder:
         if self.strays is None:
             self.strays = StrayImages()
             for folder, listing in self._folders.items():
-                self.strays.add(folder, chain(listing.files, listing.links))
+                self.strays.add(folder, listing.files | listing.links)
 
     def _take(self, folder: str, names: Iterable[str]) -> None:
         if self.strays is not None:
@@ -207,7 +207,7 @@ class ImageFolder:
             if listing.files or listing.links:
                 self._folders[folder] = listing
                 if self.strays is not None:
-                    self.strays.add(folder, chain(listing.files, listing.links))
+                    self.strays.add(folder, listing.files | listing.links)
             else:
                 if len(self._absent) < _MAX_ABSENT:
                     self._absent.add(folder)

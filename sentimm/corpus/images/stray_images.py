@@ -13,9 +13,9 @@ class StrayImages:
     def __init__(self) -> None:
         self._folders: dict[str, set[str]] = {}
 
-    def add(self, folder: str, names: Iterable[str]) -> None:
-        """Add the files of a folder that was listed."""
-        self._folders[folder] = set(names)
+    def add(self, folder: str, names: set[str]) -> None:
+        """Add the files of a folder that was listed; the set is changed."""
+        self._folders[folder] = names
 
     def take(self, folder: str, names: Iterable[str]) -> None:
         """Take out the files that a post names; others are passed over."""

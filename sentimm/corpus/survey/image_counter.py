@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from sentimm.corpus.chunks import count_images, list_image_names, read_names
-from sentimm.corpus.columns import ColumnChoice, choose_ids_for_images, is_list
+from sentimm.corpus.columns import ColumnChoice, choose_ids_for_images, holds_bytes, is_list
 from sentimm.corpus.images.image_lookup import ImageFolder, ImageLookup, is_url
 from sentimm.corpus.images.near_names import is_rounded
 from sentimm.corpus.nested_values import select_column
@@ -52,31 +52,31 @@ class ImageCounter:
         named, found, several = count_images(frame, self._choice, folder)
         if isinstance(folder, ImageFolder) and before is not None:
             self.near += folder.near - before
-        if folder is not None:
-            self._count_rounded(frame)
+        if self._choice.image is not None and found < named and folder is not None:
+            self._count_rounded(frame, self._choice.image)
+        if self._choice.by_id:
+            self._count_rounded(frame, str(self._choice.id))
         self._named += named
         self._found += found
         self.several += several
         if self._by_id is not None and not self._found:
             _, found_by_id, several_by_id = count_images(frame, self._by_id, folder)
             self._found_by_id += found_by_id
+            self._count_rounded(frame, str(self._by_id.id))
             self._several_by_id += several_by_id
         if not self._found and (self.only_urls or len(self.names) < _MAX_NAMES):
             names = list_image_names(frame, self._choice)
             self.only_urls = self.only_urls and all(map(is_url, names))
             self.names += names[: _MAX_NAMES - len(self.names)]
 
-    def _count_rounded(self, frame: pl.DataFrame) -> None:
-        """Count the names of images, or the ids by which they are found, that a spreadsheet rounded."""
-        choice = self._choice
-        if choice.image is not None and is_list(select_column(frame, choice.image).dtype):
+    def _count_rounded(self, frame: pl.DataFrame, column: str) -> None:
+        """Count the names or ids in a column that a spreadsheet rounded."""
+        values = select_column(frame, column)
+        if is_list(values.dtype) or holds_bytes(values.dtype):
             return
-        names = read_names(frame, choice)
-        by_id = choice.by_id or self._by_id is not None
-        for column, given in ((choice.id if by_id else None, names["id"]), (choice.image, names["image"])):
-            if column is not None:
-                numbers = given.filter(given.str.contains("^[0-9][0-9.,]*[eE]").fill_null(False))
-                self.rounded[column] += sum(map(is_rounded, numbers.to_list()))
+        names = read_names(frame, ColumnChoice(None, None, column, roots=self._choice.roots))["id"]
+        numbers = names.filter(names.str.contains("^[0-9][0-9.,]*[eE]").fill_null(False))
+        self.rounded[column] += sum(map(is_rounded, numbers.to_list()))
 
     def list_strays(self) -> dict[Path, list[str]]:
         """List for each folder the images in it that belong to no post; folders without any are left out."""
