@@ -209,8 +209,7 @@ def explain_no_image(folder: ImageLookup, names: Sequence[str], choice: ColumnCh
     if 2 * len(rounded) >= len(names):
         return (
             f"{begin}: a spreadsheet rounded the ids in the column {choice.image or choice.id!r} (such as "
-            f"{rounded[0]}). "
-            f"Export the table again with that column as text{go_on}"
+            f"{rounded[0]}). Export the table again with that column as text{go_on}"
         )
     first = shorten_name(names[0])
     if all(map(is_url, names)):

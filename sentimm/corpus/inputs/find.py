@@ -52,8 +52,7 @@ def find_inputs(inputs: Sequence[str]) -> Inputs:
 
     A folder stands for the table in it that names the images beside it. One without posts of its own stands for the
     shards (.tar) in it, for the Parquet and Arrow files that it consists of, or for its sub-folders that hold posts or
-    such files. Of shards that are named by braces some may be
-    missing: a note says which.
+    such files. Of shards that are named by braces some may be missing: a note says which.
 
     Raises:
         InputError: one is not there, or is named twice.

@@ -24,34 +24,30 @@ def find_metadata(folder: Path, names: Sequence[str]) -> Path | None:
     """Find the table that makes `folder`, which holds files of these `names`, an image folder; None: it is none.
 
     Raises:
-        InputError: there are several.
+        InputError: there are several, or it has several columns that may name the images.
     """
-    found = []
+    found = {}
     for name in filter(is_metadata, names):
         with contextlib.suppress(TableError):
-            if find_name_column(open_table(folder / name).columns) is not None:
-                found.append(name)
+            if columns := list_name_columns(open_table(folder / name).columns):
+                found[name] = columns
+    if not found:
+        return None
+    first = next(iter(found))
     if len(found) > 1:
         raise InputError(
             f"{folder} holds {' and '.join(found)}, each of which may name its images: pass the one that is meant, "
-            f"such as {folder / found[0]}."
+            f"such as {folder / first}."
         )
-    return folder / found[0] if found else None
-
-
-def find_name_column(columns: Sequence[str]) -> str | None:
-    """Find the column that names the images of an image folder; None: there is none.
-
-    Raises:
-        InputError: several do.
-    """
-    for name in _FIRST:
-        if name in columns:
-            return name
-    found = [column for column in columns if column.endswith(tuple(f"_{name}" for name in _NAMES))]
-    if len(found) > 1:
+    if len(found[first]) > 1:
         raise InputError(
-            f"The columns {list_names(found)} name images: pass the table with --image-column, and the folder with "
-            "--images."
+            f"The columns {list_names(found[first])} of {folder / first} name images: pass that table with "
+            f"--image-column and --images {folder}."
         )
-    return found[0] if found else None
+    return folder / first
+
+
+def list_name_columns(columns: Sequence[str]) -> list[str]:
+    """List the columns that may name the images of an image folder: one, where one of them is called `file_name`."""
+    first = next((name for name in _FIRST if name in columns), None)
+    return [first] if first else [name for name in columns if name.endswith(tuple(f"_{each}" for each in _NAMES))]

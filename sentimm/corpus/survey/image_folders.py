@@ -13,7 +13,7 @@ from sentimm.corpus.chunks import find_images
 from sentimm.corpus.columns import ColumnChoice
 from sentimm.corpus.images.image_lookup import ImageLookup, open_images
 from sentimm.corpus.images.post_images import is_found
-from sentimm.corpus.inputs.image_folders import find_name_column, is_metadata
+from sentimm.corpus.inputs.image_folders import is_metadata, list_name_columns
 from sentimm.corpus.tables.base import Table
 from sentimm.corpus.wording import list_names
 from sentimm.errors import ColumnError, InputError
@@ -31,15 +31,17 @@ def open_beside(table: Table, options: CorpusOptions) -> ImageLookup | None:
     """
     if options.images is not None or not is_metadata(table.path.name) or is_web(table.path):
         return None
-    column = options.image_column or find_name_column(table.columns)
-    block = next(iter(table.read_blocks([column])), None) if column in table.columns else None
-    if column is None or block is None:
+    columns = [options.image_column] if options.image_column else list_name_columns(table.columns)
+    if len(columns) != 1 or columns[0] not in table.columns:
+        return None
+    block = next(iter(table.read_blocks(columns)), None)
+    if block is None:
         return None
     try:
         folder = open_images(table.path.parent)
     except InputError:  # which may not be read
         return None
-    images = find_images(block.frame, ColumnChoice(None, column, None), folder)
+    images = find_images(block.frame, ColumnChoice(None, columns[0], None), folder)
     return folder if any(map(is_found, images)) else None
 
 
@@ -47,8 +49,8 @@ def name_images(tables: Sequence[Table], beside: Sequence[ImageLookup | None], o
     """Name the column of images where the tables are those of image folders."""
     if options.image_column is not None:
         return options
-    found = (find_name_column(table.columns) for table, own in zip(tables, beside, strict=True) if own is not None)
-    return replace(options, image_column=next(found, None))
+    found = (list_name_columns(table.columns) for table, own in zip(tables, beside, strict=True) if own is not None)
+    return replace(options, image_column=next(found, [None])[0])
 
 
 def explain_image_column(choice: ColumnChoice, options: CorpusOptions) -> ColumnChoice:

@@ -106,9 +106,10 @@ def test_two_tables_of_one_folder_are_an_error(folder: Path, capsys: pytest.Capt
 def test_two_columns_of_images_are_an_error_that_says_what_to_do(folder: Path) -> None:
     columns = {"a_file_name": ["1.png"], "b_file_name": ["0.png"], "text": ["a"]}
     path = write_metadata(folder / "metadata.csv", columns)
-    with pytest.raises(InputError, match="pass the table with --image-column, and the folder with --images"):
+    with pytest.raises(InputError, match=f"pass that table with --image-column and --images {folder}"):
         survey(folder)
     assert read_all(path, images=folder, image_column="b_file_name").images == [folder / "0.png"]
+    assert read_all(path).images == [None]
 
 
 def test_an_image_folder_in_object_storage_is_read(memory: MemoryStore, folder: Path) -> None:
