@@ -70,7 +70,7 @@ def decode_image(source: Path | RemoteFile | bytes, size: int) -> npt.NDArray[np
     except ImageError:
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged bytes
-        raise ImageError(describe_kind(data) or _reason(error)) from error
+        raise ImageError(_reason(error, data)) from error
 
 
 def read_image(path: Path | RemoteFile) -> bytes:
@@ -226,12 +226,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, data: bytes) -> str:
+    if isinstance(error, MemoryError):
+        return "takes too much memory to decode"
+    if (kind := describe_kind(data)) is not None:
+        return kind
     if isinstance(error, UnidentifiedImageError):
         return "is not an image in a format that can be read"
     if isinstance(error, Image.DecompressionBombError):
         return "has too many pixels"
-    if isinstance(error, MemoryError):
-        return "takes too much memory to decode"
     text = " ".join(str(error).split()) or type(error).__name__
     return f"can't be decoded: {text}"
