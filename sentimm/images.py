@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 try:
     import cykooz_resizer as resizer
@@ -23,16 +24,32 @@ except ImportError:
     resizer = None
 
 from sentimm.errors import ImageError, ImageMissingError, ImageUnreachableError
+from sentimm.image_kinds import FOREIGN_SUFFIXES, HEAD_BYTES, describe_kind, is_avif, is_heic
 from sentimm.storage import RemoteFile, read_bytes
 
 # Goes into the names of kept pixels and features: others' differ by a grey level.
 RESIZER = "pillow" if resizer is None else "cykooz_resizer"
 MAX_FILE_BYTES = 256 << 20
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".webp",
+    ".gif",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".jfif",
+    ".avif",
+    ".heic",
+    ".heif",
+)
 
-# Only these decoders are offered a file, whatever its name says.
+# Only these decoders are offered a file, whatever its name says; AVIF and HEIC only files that begin like them.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-_MAX_PIXELS = 120_000_000  # more than cameras make; the bound on what a decompression bomb can take
+_MAX_PIXELS = 120_000_000  # the bound on what a decompression bomb can take
+_MAX_JPEG_PIXELS = 250_000_000  # more than cameras make; only JPEGs can be decoded at a reduced scale
+_JPEG_MAGIC = b"\xff\xd8"
 _REDUCING_GAP = 3.0  # a picture so many times as large is first made smaller by averaging whole pixels
 
 # Pillow warns of odd metadata and of large images; here an image either decodes or is an ImageError.
@@ -53,7 +70,7 @@ def decode_image(source: Path | RemoteFile | bytes, size: int) -> npt.NDArray[np
     except ImageError:
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything on damaged bytes
-        raise ImageError(_reason(error)) from error
+        raise ImageError(_reason(error, data)) from error
 
 
 def read_image(path: Path | RemoteFile) -> bytes:
@@ -73,14 +90,19 @@ def read_image(path: Path | RemoteFile) -> bytes:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise ImageError("is not a regular file")
+            head = b""
+            if _is_foreign(path.name) or status.st_size > MAX_FILE_BYTES:
+                _check_kind(head := file.read(HEAD_BYTES))
             check_size(status.st_size)
-            return file.read()
+            return head + file.read()
     except OSError as error:
         raise ImageError(f"can't be read: {error.strerror or error}") from error
 
 
 def _fetch_image(image: RemoteFile) -> bytes:
     try:
+        if _is_foreign(image.url):  # a video need not be fetched to its end
+            _check_kind(read_bytes(image, HEAD_BYTES))
         content = read_bytes(image, MAX_FILE_BYTES + 1)
     except FileNotFoundError as error:
         raise ImageMissingError(f"can't be fetched: {error.strerror}") from error
@@ -92,6 +114,15 @@ def _fetch_image(image: RemoteFile) -> bytes:
         raise ImageUnreachableError(f"can't be fetched: {error.strerror}") from error
     check_size(len(content))
     return content
+
+
+def _is_foreign(name: str) -> bool:
+    return name.lower().endswith(FOREIGN_SUFFIXES)
+
+
+def _check_kind(head: bytes) -> None:
+    if (kind := describe_kind(head)) is not None:
+        raise ImageError(kind)
 
 
 def check_size(length: int) -> None:
@@ -130,16 +161,54 @@ def _resize(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
 
 def _decode(data: bytes, size: int) -> Image.Image:
     """Decode an image file to an upright RGB image; a large JPEG to a reduced one, with sides of at least `size`."""
-    if not data:
-        raise ImageError("is empty")
-    image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
-    width, height = image.size
-    if width * height > _MAX_PIXELS:
-        raise ImageError(f"has {width} x {height} pixels, more than the {_MAX_PIXELS // 1_000_000} million allowed")
+    image = _open(data)
+    most = _MAX_JPEG_PIXELS if isinstance(image, JpegImageFile) else _MAX_PIXELS
+    _check_pixels(image, most)
     if image.format == "JPEG":
         image.draft("RGB", (size, size))
+        _check_pixels(image, _MAX_PIXELS)
     image = ImageOps.exif_transpose(image)
     return _to_rgb(image)
+
+
+def _open(data: bytes) -> Image.Image:
+    """Open an image file, without decoding it."""
+    if is_heic(data):
+        return _open_heic(data)
+    if is_avif(data):
+        return _open_avif(data)
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    except Image.DecompressionBombError:
+        if not data.startswith(_JPEG_MAGIC):
+            raise
+    else:
+        if image.format != "MPO" or image.width * image.height <= _MAX_PIXELS:
+            return image
+    # Pillow refuses to open what is so large, and reduces no picture with another one behind it.
+    return JpegImageFile(io.BytesIO(data))
+
+
+def _open_avif(data: bytes) -> Image.Image:
+    from PIL import AvifImagePlugin
+
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # many images are decoded at once already, and each thread takes addresses
+    return Image.open(io.BytesIO(data), formats=("AVIF",))
+
+
+def _open_heic(data: bytes) -> Image.Image:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise ImageError("is a HEIC photo: pip install 'sentimm[heic]'") from None
+    pillow_heif.register_heif_opener(decode_threads=1)
+    return Image.open(io.BytesIO(data), formats=("HEIF",))
+
+
+def _check_pixels(image: Image.Image, most: int) -> None:
+    if image.width * image.height > most:
+        sides = f"{image.width} x {image.height}"
+        raise ImageError(f"has {sides} pixels, more than the {most // 1_000_000} million allowed")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -157,12 +226,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, data: bytes) -> str:
+    if isinstance(error, MemoryError):
+        return "takes too much memory to decode"
+    if (kind := describe_kind(data)) is not None:
+        return kind
     if isinstance(error, UnidentifiedImageError):
         return "is not an image in a format that can be read"
     if isinstance(error, Image.DecompressionBombError):
         return "has too many pixels"
-    if isinstance(error, MemoryError):
-        return "takes too much memory to decode"
     text = " ".join(str(error).split()) or type(error).__name__
     return f"can't be decoded: {text}"

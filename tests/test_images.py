@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +16,9 @@ from PIL import Image
 
 from sentimm import images
 from sentimm.errors import ImageError
-from sentimm.images import decode_image
+from sentimm.images import decode_image, read_image
+
+pillow_heif.register_heif_opener()
 
 
 def encode(image: Image.Image, file_format: str, **options: object) -> bytes:
@@ -42,6 +47,9 @@ def two_halves(mode: str = "RGB", size: tuple[int, int] = (200, 120)) -> Image.I
         ("BMP", "RGB"),
         ("TIFF", "RGB"),
         ("TIFF", "CMYK"),
+        ("AVIF", "RGB"),
+        ("AVIF", "RGBA"),
+        ("HEIF", "RGB"),
     ],
 )
 def test_every_format_gives_the_same_picture(file_format: str, mode: str) -> None:
@@ -76,10 +84,11 @@ def test_a_transparent_palette_is_laid_on_white() -> None:
     assert (decode_image(encode(image, "GIF", transparency=0), 8) >= 254).all()
 
 
-def test_exif_orientation_is_applied() -> None:
+@pytest.mark.parametrize("file_format", ["JPEG", "AVIF", "HEIF"])
+def test_exif_orientation_is_applied(file_format: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: what is stored as left is the top
-    pixels = decode_image(encode(two_halves(), "JPEG", exif=exif.tobytes()), 32)
+    pixels = decode_image(encode(two_halves(), file_format, exif=exif.tobytes()), 32)
     assert pixels[0, 4:12].mean() > 180
     assert pixels[2, 20:28].mean() > 180
 
@@ -126,16 +135,49 @@ def test_a_path_is_read(tmp_path: Path) -> None:
     ("data", "reason"),
     [
         (b"", "is empty"),
-        (b"not an image", "not an image in a format"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image in a format"),
+        (bytes(100), "not an image in a format"),
         (encode(two_halves(), "PNG")[:60], "can't be decoded"),
         (encode(two_halves(), "JPEG")[:400], "can't be decoded"),
-        (encode(two_halves(), "ICO"), "not an image in a format"),
+        (encode(two_halves(), "ICO"), "is an icon"),
     ],
 )
 def test_what_is_no_image_is_an_image_error(data: bytes, reason: str) -> None:
     with pytest.raises(ImageError, match=reason):
         decode_image(data, 16)
+
+
+def test_a_heic_photo_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = encode(two_halves(), "HEIF")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ImageError, match=r"^is a HEIC photo: pip install 'sentimm\[heic\]'$"):
+        decode_image(photo, 16)
+
+
+def test_importing_images_imports_no_decoder_of_heic() -> None:
+    code = "import sys, sentimm.images; print('pillow_heif' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_of_200_megapixels_is_read_and_a_larger_one_is_not(progressive: bool) -> None:
+    photo = bytearray(encode(Image.new("L", (16_320, 12_240), 200), "JPEG", progressive=progressive))
+    assert np.abs(decode_image(bytes(photo), 16).astype(int) - 200).max() <= 2
+    frame = photo.index(b"\xff\xc2" if progressive else b"\xff\xc0")
+    photo[frame + 5 : frame + 9] = struct.pack(">HH", 16_320, 16_320)
+    with pytest.raises(ImageError, match="has 16320 x 16320 pixels, more than the 250 million allowed"):
+        decode_image(bytes(photo), 16)
+
+
+def test_what_a_large_file_is_goes_before_its_size(tmp_path: Path) -> None:
+    for name, content in (("15.mp4", b"\0\0\0\x18ftypisom"), ("15.jpg", encode(two_halves(), "JPEG"))):
+        with (tmp_path / name).open("wb") as file:
+            file.write(content)
+            file.truncate(400 << 20)  # mostly a hole: it takes no room
+    with pytest.raises(ImageError, match="is a video"):
+        read_image(tmp_path / "15.mp4")
+    with pytest.raises(ImageError, match="has 419 MB, more than the 268 MB allowed"):
+        read_image(tmp_path / "15.jpg")
 
 
 def test_a_missing_file_is_an_image_error(tmp_path: Path) -> None:
@@ -152,7 +194,7 @@ def test_a_decompression_bomb_is_an_image_error() -> None:
         decode_image(bytes(png), 16)
 
 
-@given(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]), st.data())
+@given(st.sampled_from(["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF"]), st.data())
 @settings(max_examples=300, deadline=None)
 def test_damaged_bytes_decode_or_are_an_image_error(file_format: str, data: st.DataObject) -> None:
     content = bytearray(encode(two_halves(size=(40, 30)), file_format))

@@ -20,6 +20,7 @@ from sentimm.corpus.columns import (
     require_column,
 )
 from sentimm.corpus.images.image_lookup import MISSING, ImageLookup, ImageSource, PostImages, is_url, open_images
+from sentimm.corpus.images.near_names import is_rounded
 from sentimm.corpus.images.post_images import count_by_names, find_by_names, is_found, regroup
 from sentimm.corpus.nested_columns import SAMPLE_ROWS, choose_with_nested
 from sentimm.corpus.nested_values import join_lines, join_parts, select_column
@@ -209,6 +210,12 @@ def explain_no_image(folder: ImageLookup, names: Sequence[str], choice: ColumnCh
         return f"{begin}: no column gives a name or an id. Name one with --image-column or --id-column{go_on}"
     if not names:
         return f"{begin}: the column {choice.image or choice.id!r} is empty{go_on}"
+    rounded = list(filter(is_rounded, names))
+    if 2 * len(rounded) >= len(names):
+        return (
+            f"{begin}: a spreadsheet rounded the ids in the column {choice.image or choice.id!r} (such as "
+            f"{rounded[0]}). Export the table again with that column as text{go_on}"
+        )
     first = shorten_name(names[0])
     if all(map(is_url, names)):
         return f"{begin}: the images are URLs (such as {first}), which are not downloaded{go_on}"

@@ -71,7 +71,7 @@ class CorpusReader:
             skip = min(max(0, start - first), source.rows)
             if skip < source.rows:
                 table = open_table(source.path, source.encoding, self._options.no_header, source.escaped_quotes)
-                (images,) = open_folders([table], folder)
+                (images,) = open_folders([table], [open_images(source.images) if source.images else folder])
                 yield from self._read_table(source, table, images, first, skip)
             first += source.rows
 

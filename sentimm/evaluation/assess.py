@@ -126,7 +126,8 @@ def _assess_model(options: EvaluateOptions, tell: Listener) -> Assessment:
         tell(JobStarted(None, survey.rows, 0))
         for posts in corpus.read(seen):
             parts.append(answer_posts(scorer, bundle, posts, _tell_share(tell, posts.chunk.start, posts.chunk.rows)))
-    return _conclude(options, bundle.name, bundle.labels, join_answers(parts), corpus.left_out, survey.notes)
+    notes = (*survey.notes, *corpus.notes)
+    return _conclude(options, bundle.name, bundle.labels, join_answers(parts), corpus.left_out, notes)
 
 
 def _open_seen(options: EvaluateOptions) -> AbstractContextManager[SeenPosts | None]:

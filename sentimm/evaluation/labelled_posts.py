@@ -13,7 +13,8 @@ import polars as pl
 from sentimm.corpus import Chunk, ColumnChoice, CorpusReader, Survey, is_found
 from sentimm.corpus.inputs.find import expand_inputs
 from sentimm.corpus.labels import LABEL, NO_LABEL, find_label_columns, read_labels
-from sentimm.errors import InputError, UsageError
+from sentimm.corpus.survey.image_folders import explain_folder_labels, note_folder_labels, read_folder_labels
+from sentimm.errors import ColumnError, InputError, UsageError
 from sentimm.evaluation.seen import SeenPosts
 from sentimm.options import EvaluateOptions
 
@@ -110,6 +111,7 @@ class LabelledCorpus:
     Attributes:
         left_out: counts the posts that `read` leaves out.
         kinds: the kinds of labels that the posts have.
+        notes: how they are labelled, in sentences, where that is not by a column.
 
     Raises:
         ColumnError, UsageError, InputError: see `find_label_columns` and `number_labels`.
@@ -119,15 +121,28 @@ class LabelledCorpus:
         self.left_out = LeftOut()
         self._survey, self._options = survey, options
         table = ", ".join(str(source.path) for source in survey.sources)
-        columns = find_label_columns(table, list(survey.schema), options.label_column)
+        by_folder = read_folder_labels(survey, options.label_column)
+        if by_folder is None:
+            columns = find_label_columns(table, list(survey.schema), options.label_column)
+        else:
+            columns = {LABEL: options.label_column}
         if not survey.rows:
             raise InputError(f"{table} has no posts: nothing can be compared.")
         if has_named_images(survey.choice, options):
             self.left_out.images_compared = 0
-        names = list(dict.fromkeys(columns.values()))
-        frame = pl.concat([chunk.frame.select(names) for chunk in self._read_chunks()])
+        self.notes = () if by_folder is None else (note_folder_labels(survey),)
+        if by_folder is None:
+            names = list(dict.fromkeys(columns.values()))
+            frame = pl.concat([chunk.frame.select(names) for chunk in self._read_chunks()])
+        else:
+            frame = by_folder.to_frame()
         tables = count_input_rows(options.inputs, [source.rows for source in survey.sources])
-        self._labels = number_labels(frame, tables, columns, labels, options)
+        try:
+            self._labels = number_labels(frame, tables, columns, labels, options)
+        except ColumnError as error:
+            if by_folder is None:
+                raise
+            raise explain_folder_labels(survey, options.labels or labels, error) from error
         self.kinds = tuple(self._labels)
 
     def read(self, seen: SeenPosts | None) -> Iterator[LabelledChunk]:

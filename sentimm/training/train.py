@@ -160,6 +160,7 @@ def _train(
             0 if state is None else int(state["epoch"]),
             0 if state is None else int(state["step"]),
             accelerator.num_processes,
+            data.training.notes,
         )
     )
     model.to(accelerator.device)

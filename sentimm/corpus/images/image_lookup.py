@@ -5,17 +5,18 @@ from __future__ import annotations
 import enum
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
+from sentimm.corpus.images.id_index import IdIndex, is_foreign, list_forms
 from sentimm.corpus.images.near_names import NearNames, drop_query
+from sentimm.corpus.images.stray_images import StrayImages
 from sentimm.errors import InputError, StorageError
-from sentimm.images import IMAGE_SUFFIXES
 from sentimm.storage import (
     RemoteFile,
     hide_secrets,
@@ -44,9 +45,6 @@ PostImages = ImageSource | tuple[ImageFile | Missing, ...]  # a tuple: two or mo
 _MAX_ABSENT = 10_000  # sub-folders remembered as not there: a table may name millions
 _MAX_PROBES = 64  # images of a web server that are asked for, to see whether its folder is the right one
 _URL = re.compile(r"(?i)[a-z][a-z0-9+.-]*://|//|data:")
-_NUMBERED = re.compile(r"(.+)[_-][0-9]{1,3}"), re.compile(r"([0-9]{5,})-.+")
-_LAST_NUMBER = re.compile(r"(?<=[_-])[0-9]{1,3}\Z")
-_RANKS = {suffix: rank for rank, suffix in enumerate(IMAGE_SUFFIXES)}
 
 
 class ImageLookup(Protocol):
@@ -84,7 +82,8 @@ class ImageFolder:
 
     Attributes:
         near: how many images were counted under names, and how many under ids, that are not quite theirs;
-            how many were so for an earlier post that named another path.
+            how many were so for an earlier post that named another path; how many ids found a file that is no image.
+        strays: the images that belong to no post; None: these are not counted (see `watch`).
 
     Raises:
         InputError: the folder is not there, or can't be read.
@@ -106,6 +105,18 @@ class ImageFolder:
         self._absent: set[str] = set()
         self.near: Counter[str] = Counter()
         self._near_of: dict[str, str] = {}
+        self.strays: StrayImages | None = None
+
+    def watch(self) -> None:
+        """Count from now on which images belong to no post."""
+        if self.strays is None:
+            self.strays = StrayImages()
+            for folder, listing in self._folders.items():
+                self.strays.add(folder, listing.files | listing.links)
+
+    def _take(self, folder: str, names: Iterable[str]) -> None:
+        if self.strays is not None:
+            self.strays.take(folder, names)
 
     def find_by_name(self, name: str | None) -> Path | RemoteFile | Missing | None:
         r"""Find the image of a file name, which may lead through sub-folders; None where there is no name.
@@ -116,11 +127,12 @@ class ImageFolder:
         if name is None or not (name := name.strip()):
             return None
         if name in self._top.files:
+            self._take("", (name,))
             return self._locate("", name)
         return (None if is_url(name) else self._find_exact(name)) or self._find_near(name) or MISSING
 
     def _find_exact(self, name: str) -> Path | RemoteFile | None:
-        for path in dict.fromkeys((*_list_forms(name), *_list_forms(name.replace("\\", "/")))):
+        for path in dict.fromkeys((*list_forms(name), *list_forms(name.replace("\\", "/")))):
             folder, _, file = path.rpartition("/")
             stem, dot, suffix = file.rpartition(".")
             for variant in (file, stem + dot + suffix.lower(), stem + dot + suffix.upper()):
@@ -135,9 +147,10 @@ class ImageFolder:
         """Find the images that are named by a post's id, and perhaps a number; None where there is none.
 
         For the id 15: 15.jpg; without such a file 15_1.jpg, 15_2.jpg and so on, or 15-1.jpg, 15-2.jpg; for an id of
-        five digits or more also 12345-<x>.jpg, whatever <x> is.
+        five digits or more also 12345-<x>.jpg, whatever <x> is. Where there is no image at all, 15.mp4, 15.html and
+        the like are found: decoding says what they are.
         """
-        names = self._find_by_stem(post_id) if post_id else ()
+        names = self._ids.find(post_id) if post_id else ()
         if len(names) < 2:
             return None if not names else self._find("", names[0]) or MISSING
         return tuple(self._find("", name) or MISSING for name in names)
@@ -145,6 +158,7 @@ class ImageFolder:
     def count_by_name(self, names: Iterable[str | None]) -> tuple[int, int]:
         """Count the names that are given, and the images that `find_by_name` finds by them: 20 times as fast."""
         given = [stripped for name in names if name and (stripped := name.strip())]
+        self._take("", given)
         others = [name for name in given if name not in self._top.files]
         found = [name for name in others if self.find_by_name(name) is not MISSING]
         for name in found:
@@ -158,27 +172,14 @@ class ImageFolder:
     def count_by_id(self, ids: Iterable[str | None]) -> tuple[int, int, int]:
         """Count the ids that name an image, those by which `find_by_id` finds one, and those that name several."""
         ids = list(ids)
-        named = [names for post_id in ids if post_id and (names := self._find_by_stem(post_id))]
-        self.near["ids"] += sum(self._is_near_id(post_id) for post_id in ids if post_id)
+        named = [names for post_id in ids if post_id and (names := self._ids.find(post_id))]
+        self.near["ids"] += sum(self._ids.is_near(post_id) for post_id in ids if post_id)
+        if self._ids.foreign:
+            self.near["foreign"] += sum(is_foreign(names[0]) for names in named)
+        self._take("", chain.from_iterable(named))
         links = [names for names in named if not any(name in self._top.files for name in names)]
         lost = sum(all(self._find("", name) is None for name in names) for names in links)
         return len(named), len(named) - lost, sum(len(names) > 1 for names in named)
-
-    def _find_by_stem(self, stem: str) -> tuple[str, ...]:
-        stem = stem.strip()
-        for form in _list_forms(stem):
-            if form in self._ids:
-                return self._ids[form]
-        for form in (*_list_forms(stem), *self._near.list_ids(stem)):
-            for index in (self._ids, self._numbered_ids):
-                if form in index:
-                    return index[form]
-        return ()
-
-    def _is_near_id(self, post_id: str) -> bool:
-        indices = (self._ids, self._numbered_ids)
-        is_exact = any(post_id in index for index in indices)
-        return not is_exact and any(form in index for form in self._near.list_ids(post_id.strip()) for index in indices)
 
     def _find(self, folder: str, file: str) -> Path | RemoteFile | None:
         parts = folder.split("/") if folder else []
@@ -188,6 +189,7 @@ class ImageFolder:
         listing = self._get_listing(folder)
         if listing is None or (file not in listing.files and file not in listing.links):
             return None
+        self._take(folder, (file,))
         path = self._locate(folder, file)
         return path if file in listing.files or self._is_sound(path) else None
 
@@ -204,6 +206,8 @@ class ImageFolder:
                 listing = _Listing(set(), set())
             if listing.files or listing.links:
                 self._folders[folder] = listing
+                if self.strays is not None:
+                    self.strays.add(folder, listing.files | listing.links)
             else:
                 if len(self._absent) < _MAX_ABSENT:
                     self._absent.add(folder)
@@ -235,23 +239,8 @@ class ImageFolder:
         return NearNames(self.root, (*self._top.files, *self._top.links))
 
     @cached_property
-    def _ids(self) -> dict[str, tuple[str]]:
-        """For each stem the name of its image, the first where there are several."""
-        index: dict[str, tuple[str]] = {}
-        for name in (*self._top.files, *self._top.links):
-            stem, suffix = split_suffix(name)
-            if suffix in _RANKS and (stem not in index or _rank(name) < _rank(index[stem][0])):
-                index[stem] = (name,)
-        return index
-
-    @cached_property
-    def _numbered_ids(self) -> dict[str, tuple[str, ...]]:
-        """For each id the names of the images that have it and a number or a key as their stem, in order."""
-        index: dict[str, list[str]] = {}
-        for stem, (name,) in self._ids.items():
-            for post_id in {match[1] for pattern in _NUMBERED if (match := pattern.fullmatch(stem))}:
-                index.setdefault(post_id, []).append(name)
-        return {post_id: tuple(sorted(names, key=_number)) for post_id, names in index.items()}
+    def _ids(self) -> IdIndex:
+        return IdIndex((*self._top.files, *self._top.links))
 
 
 class StoredImages(ImageFolder):
@@ -340,27 +329,6 @@ class _Listing:
     links: set[str]
 
 
-def _list_forms(name: str) -> tuple[str, ...]:
-    """List the ways in which Unicode may write a name; macOS writes other ones than most tables."""
-    return (name,) if name.isascii() else (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
-
-
-def _number(name: str) -> tuple[int, str]:
-    """Return what names are sorted by: the number at the end of their stems."""
-    number = _LAST_NUMBER.search(split_suffix(name)[0])
-    return int(number[0]) if number else 0, name
-
-
-def _rank(name: str) -> tuple[int, str]:
-    return _RANKS[split_suffix(name)[1]], name
-
-
 def is_url(name: str) -> bool:
     """Check whether an image's name is a URL."""
     return _URL.match(name) is not None
-
-
-def split_suffix(name: str) -> tuple[str, str]:
-    """Split a file's name into its stem and its suffix in lower case: `A.b.JPG` into `A.b` and `.jpg`."""
-    stem, dot, suffix = name.rpartition(".")
-    return (stem, dot + suffix.lower()) if stem else (name, "")

@@ -11,12 +11,11 @@ from urllib.parse import unquote
 from sentimm.images import IMAGE_SUFFIXES
 
 _HOST = re.compile(r"(?i)^(?:[a-z][a-z0-9+.-]*:)?//[^/]*")
-_QUERY = re.compile(r"[?#].*$", re.DOTALL)
+_QUERY = re.compile(r"[?#].*$|:(?:thumb|small|medium|large|orig)$", re.DOTALL)  # cat.jpg:large: a size, as X has it
 _DRIVE = re.compile(r"^[A-Za-z]:/")
 _WHOLE = re.compile(r"[0-9]+")
 _FRACTION = re.compile(r"([0-9]+)\.0+")
 _ROUNDED = re.compile(r"[0-9](?:[.,][0-9]+)?[eE]\+?[0-9]{2}")
-_SUFFIXES = (*IMAGE_SUFFIXES, ".jfif", ".heic", ".avif")
 _MAX_LENGTH = 4096
 
 
@@ -54,25 +53,26 @@ class NearNames:
             if (alone := self._find_alone(parts[-1])) is not None:
                 yield alone
 
-    def list_ids(self, post_id: str) -> Iterator[str]:
-        """Yield other forms of an id, which a program took for a number."""
-        if found := _FRACTION.fullmatch(post_id):
-            yield found[1]
-        elif _WHOLE.fullmatch(post_id):
-            yield f"{post_id}.0"
-
     def _find_alone(self, base: str) -> str | None:
         """Find the only file that has this name in another case, or else this stem."""
         found = self._cases.get(base.casefold())
         if not found:
             stem, _ = _split(base)
-            forms = (base, stem, *self.list_ids(base), *self.list_ids(stem))
+            forms = (base, stem, *list_near_ids(base), *list_near_ids(stem))
             found = next((self._stems[form.casefold()] for form in forms if form.casefold() in self._stems), None)
         return next(iter(found)) if found and len(found) == 1 else None
 
 
+def list_near_ids(post_id: str) -> Iterator[str]:
+    """Yield other forms of an id, which a program took for a number."""
+    if found := _FRACTION.fullmatch(post_id):
+        yield found[1]
+    elif _WHOLE.fullmatch(post_id):
+        yield f"{post_id}.0"
+
+
 def drop_query(name: str) -> str:
-    """Return a name without the query of a URL."""
+    """Return a name without the query or the size of a URL."""
     return _QUERY.sub("", name)
 
 
@@ -84,4 +84,4 @@ def is_rounded(post_id: str) -> bool:
 def _split(name: str) -> tuple[str, str]:
     """Split a name into its stem and the suffix of an image; "" where it has none."""
     stem, dot, suffix = name.rpartition(".")
-    return (stem, dot + suffix) if stem and (dot + suffix).lower() in _SUFFIXES else (name, "")
+    return (stem, dot + suffix) if stem and (dot + suffix).lower() in IMAGE_SUFFIXES else (name, "")

@@ -11,6 +11,7 @@ from itertools import islice
 
 import polars as pl
 
+from sentimm.corpus.images.id_index import split_suffix
 from sentimm.corpus.images.image_lookup import (
     MISSING,
     ImageFile,
@@ -19,8 +20,8 @@ from sentimm.corpus.images.image_lookup import (
     Missing,
     PostImages,
     is_url,
-    split_suffix,
 )
+from sentimm.image_kinds import FOREIGN_SUFFIXES
 from sentimm.images import IMAGE_SUFFIXES
 
 _MAX_CELL_CHARS = 65_536  # of a cell that may hold a list: Python's parser takes much memory
@@ -61,7 +62,7 @@ def split_names(cell: str) -> tuple[str, ...] | None:
         return _parse_list(cell)
     for separator in _SEPARATORS:
         names = dict.fromkeys(name for part in re.split(separator, cell) if (name := part.strip()))
-        if names and cell not in names and (all(map(is_url, names)) or all(map(_has_image_suffix, names))):
+        if names and cell not in names and (all(map(is_url, names)) or all(map(_has_media_suffix, names))):
             return tuple(names)
     return None
 
@@ -130,8 +131,8 @@ def _parse_list(cell: str) -> tuple[str, ...] | None:
     return None
 
 
-def _has_image_suffix(name: str) -> bool:
-    return not is_url(name) and split_suffix(name.split("?")[0])[1] in IMAGE_SUFFIXES
+def _has_media_suffix(name: str) -> bool:
+    return not is_url(name) and split_suffix(name.split("?")[0])[1] in (*IMAGE_SUFFIXES, *FOREIGN_SUFFIXES)
 
 
 def _is_named(found: ImageSource, cell: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from sentimm.corpus.inputs.archives import find_tables, is_archive
 from sentimm.corpus.inputs.braces import expand_braces
 from sentimm.corpus.inputs.dataset_folders import list_tables
+from sentimm.corpus.inputs.image_folders import find_metadata
 from sentimm.corpus.tables.folder_posts import is_post_file
 from sentimm.corpus.tables.formats import find_format
 from sentimm.corpus.tables.open import explain_absence
@@ -51,9 +52,10 @@ def expand_inputs(inputs: Sequence[str]) -> list[Path]:
 def find_inputs(inputs: Sequence[str]) -> Inputs:
     """Find the files and folders that INPUTs name: braces expanded, and globs in the order of the names.
 
-    A ZIP archive stands for the tables in it. A folder without posts of its own stands for the shards (.tar) in it, for
-    the Parquet and Arrow files that it consists of, or for its sub-folders that hold posts or such files. Of shards
-    that are named by braces some may be missing: a note says which.
+    A ZIP archive stands for the tables in it, a folder for the table in it that names the images beside it. A folder
+    without posts of its own stands for the shards (.tar) in it, for the Parquet and Arrow files that it consists of,
+    or for its sub-folders that hold posts or such files. Of shards that are named by braces some may be missing: a note
+    says which.
 
     Raises:
         InputError: one is not there, or is named twice.
@@ -146,6 +148,8 @@ def _list_nested(folder: Path) -> list[Path]:
     """
     try:
         there = _list_visible(folder)
+        if (metadata := _find_metadata(folder, there)) is not None:
+            return [metadata]
         if _holds_posts(there):
             return []
         files = [entry.name for entry in there if not entry.is_folder]
@@ -163,10 +167,15 @@ def _list_nested(folder: Path) -> list[Path]:
                     f"{folder} holds a table beside a folder of images: pass {folder / table} with --images {path}, "
                     f"or {path} alone."
                 )
-            inside += [path] if _holds_posts(below) else list_tables(path, below)
+            metadata = _find_metadata(path, below)
+            inside += [metadata or path] if metadata or _holds_posts(below) else list_tables(path, below)
         return inside
     except OSError:  # no folder, or one that may not be read: opening it says so
         return []
+
+
+def _find_metadata(folder: Path, entries: Sequence[Entry]) -> Path | None:
+    return find_metadata(folder, [entry.name for entry in entries if not entry.is_folder])
 
 
 def _list_visible(folder: Path) -> list[Entry]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import polars as pl
 
@@ -14,6 +15,8 @@ from sentimm.corpus.survey.long_cells import MAX_LINES
 from sentimm.corpus.survey.post_counter import PostCounter
 from sentimm.corpus.tables.base import Table
 from sentimm.corpus.tables.formats import find_compression
+from sentimm.corpus.wording import shorten_name, to_utf8
+from sentimm.storage import hide_secrets
 from sentimm.storage.archives import find_holder
 
 
@@ -60,6 +63,16 @@ def note_several_images(posts: int) -> Iterator[str]:
         yield f"{have} several images: all are used, and a post's answer is the mean of those to its images."
 
 
+def note_stray_images(strays: Mapping[Path, Sequence[str]]) -> Iterator[str]:
+    """Yield a note about each folder's images that belong to no post."""
+    for folder, names in strays.items():
+        first, where = shorten_name(to_utf8(min(names))), hide_secrets(folder)
+        if len(names) == 1:
+            yield f"1 image in {where} belongs to no post: {first}."
+        else:
+            yield f"{len(names):,} images in {where} belong to no post; the first: {first}."
+
+
 def note_near_images(images: ImageCounter, choice: ColumnChoice) -> Iterator[str]:
     """Yield notes about images that were found by names which are not quite theirs, and about ids that are none."""
     if count := images.near["names"]:
@@ -76,10 +89,17 @@ def note_near_images(images: ImageCounter, choice: ColumnChoice) -> Iterator[str
     if count := images.near["ids"]:
         found = f"{count:,} images are" if count > 1 else "1 image is"
         yield f"{found} found by an id in the column {choice.id!r} that lost or gained a .0."
-    if count := images.rounded:
+    if count := images.near["foreign"]:
+        posts = f"{count:,} posts" if count > 1 else "1 post"
+        yield (
+            f"For {posts} the folder has no image under the id in the column {choice.id!r}, but a video, a web page or "
+            "the like: image_unreadable."
+        )
+    column = str(choice.id if choice.by_id else choice.image)
+    if count := images.rounded[column]:
         ids = f"{count:,} ids" if count > 1 else "1 id"
         yield (
-            f"A spreadsheet rounded {ids} in the column {choice.id!r} (such as 1.59E+18), which find no image: export "
+            f"A spreadsheet rounded {ids} in the column {column!r} (such as 1.59E+18), which find no image: export "
             "the table again with that column as text."
         )
 

@@ -16,11 +16,18 @@ from sentimm.corpus.images.image_lookup import ImageLookup, open_images
 from sentimm.corpus.inputs.find import find_inputs
 from sentimm.corpus.nested_columns import SAMPLE_ROWS, choose_with_nested
 from sentimm.corpus.nested_values import suggest_path
+from sentimm.corpus.survey.image_folders import (
+    explain_image_column,
+    name_images,
+    note_image_folders,
+    open_beside,
+)
 from sentimm.corpus.survey.notes import (
     note_damage,
     note_mixed_types,
     note_near_images,
     note_several_images,
+    note_stray_images,
     note_unused_images,
 )
 from sentimm.corpus.survey.post_counter import PostCounter, Progress
@@ -46,6 +53,7 @@ class Source:
         name: what to call it in messages.
         encoding: of a text format.
         escaped_quotes: quotes in it are escaped by a backslash (CSV, TSV).
+        images: the folder that its images are looked up in, where that comes with the table; None: that of the options.
     """
 
     path: Path
@@ -54,6 +62,7 @@ class Source:
     name: str
     encoding: str | None = None
     escaped_quotes: bool = False
+    images: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,7 @@ class Survey:
         images_named: posts that name an image; by id: for which there is one.
         images_found: posts whose image is there, or one of them.
         several_images: posts that have several.
+        stray_images: images in the folder that belong to no post; 0 where it can't be listed, or `--limit` is reached.
         repairs: how many texts are repaired, by kind: null_words, mojibake, markup, placeholders.
         repeated_texts: posts whose text an earlier post has; an estimate beyond 262,144 distinct texts.
         unreadable: records that can't be read as a row.
@@ -88,6 +98,7 @@ class Survey:
     notes: tuple[str, ...]
     several_images: int = 0
     repairs: Mapping[str, int] = field(default_factory=dict)
+    stray_images: int = 0
 
     def find_paths(self, start: int, rows: int) -> list[Path]:
         """Find the inputs that hold the posts from `start` on, so many rows."""
@@ -109,6 +120,7 @@ class Survey:
             "images_named": self.images_named,
             "images_found": self.images_found,
             "several_images": self.several_images,
+            "stray_images": self.stray_images,
             "repairs": dict(self.repairs),
             "repeated_texts": self.repeated_texts,
             "unreadable": self.unreadable,
@@ -130,8 +142,9 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         folder = open_images(options.images)
     found = find_inputs(inputs)
     tables = [open_table(path, options.encoding, options.no_header) for path in found.paths]
-    folders = open_folders(tables, folder)
-    counter, choice, columns = _count_posts(tables, folders, options, progress)
+    beside = [open_beside(table, options) for table in tables]
+    folders = open_folders(tables, [own or folder for own in beside])
+    counter, choice, columns = _count_posts(tables, folders, name_images(tables, beside, options), progress)
     _check_texts(counter, choice)
     images_choice, named, images_found = counter.images.conclude()
     rows, uses_images = sum(counter.rows), options.only != "text"
@@ -144,14 +157,12 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         counter.texts -= repairs.get("null_words", 0)
     check_usable(tables, counter, images_choice, images_found, options)
     schema = find_schema(tables, counter.inferences, columns, options)
+    strays = counter.images.list_strays() if uses_images and rows != options.limit else {}
     return Survey(
-        sources=tuple(
-            Source(table.path, table.format, count, str(table.path), table.encoding, table.escaped_quotes)
-            for table, count in zip(tables, counter.rows, strict=True)
-        ),
+        sources=_list_sources(tables, counter, beside),
         rows=rows,
         schema=schema,
-        choice=replace(images_choice, repairs=counter.repairs.decide()),
+        choice=replace(explain_image_column(images_choice, options), repairs=counter.repairs.decide()),
         texts=counter.texts,
         images_named=named,
         images_found=images_found,
@@ -159,16 +170,36 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         unreadable=counter.unreadable,
         notes=(
             *found.notes,
+            *note_image_folders(sources),
             *(note for table in tables for note in table.notes),
             *note_mixed_types(tables, schema),
             *note_unused_images(tables[0], choice, columns, counter.images, uses_images),
             *note_several_images(counter.images.several if uses_images else 0),
             *note_repairs(repairs),
             *note_near_images(counter.images, images_choice),
+            *note_stray_images(strays),
             *note_damage(counter),
         ),
         repairs=repairs,
         several_images=counter.images.several if uses_images else 0,
+        stray_images=sum(map(len, strays.values())),
+    )
+
+
+def _list_sources(
+    tables: Sequence[Table], counter: PostCounter, beside: Sequence[ImageLookup | None]
+) -> tuple[Source, ...]:
+    return tuple(
+        Source(
+            table.path,
+            table.format,
+            rows,
+            str(table.path),
+            table.encoding,
+            table.escaped_quotes,
+            images.root if images else None,
+        )
+        for table, rows, images in zip(tables, counter.rows, beside, strict=True)
     )
 
 
@@ -190,9 +221,9 @@ def leave_out_absent(inputs: Sequence[str], options: CorpusOptions) -> CorpusOpt
     )
 
 
-def open_folders(tables: Sequence[Table], folder: ImageLookup | None) -> list[ImageLookup | None]:
-    """Return where each table's images are looked up: in its own, where it brings any, or in `folder`."""
-    return [table.open_images() or folder for table in tables]
+def open_folders(tables: Sequence[Table], folders: Sequence[ImageLookup | None]) -> list[ImageLookup | None]:
+    """Return where each table's images are looked up: in its own, where it brings any, or in that of `folders`."""
+    return [table.open_images() or folder for table, folder in zip(tables, folders, strict=True)]
 
 
 def _count_posts(

@@ -10,7 +10,8 @@ from pathlib import Path
 import polars as pl
 
 from sentimm.corpus.encodings import UTF8
-from sentimm.corpus.images.image_lookup import ImageLookup, open_images, split_suffix
+from sentimm.corpus.images.id_index import split_suffix
+from sentimm.corpus.images.image_lookup import ImageLookup, open_images
 from sentimm.corpus.tables.base import Block, Problem, Table
 from sentimm.corpus.tables.delimited_records import MAX_RECORD_BYTES
 from sentimm.corpus.tables.text_stream import TextStream

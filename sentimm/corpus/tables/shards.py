@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-from sentimm.corpus.images.image_lookup import MISSING, Missing, split_suffix
+from sentimm.corpus.images.id_index import split_suffix
+from sentimm.corpus.images.image_lookup import MISSING, Missing
 from sentimm.corpus.tables.base import Block, Problem, Table
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, MAX_RECORD_BYTES
 from sentimm.corpus.tables.json_files.ndjson import build_block, parse_lines

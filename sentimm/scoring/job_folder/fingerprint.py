@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentimm.errors import TableError
 from sentimm.images import IMAGE_SUFFIXES
-from sentimm.options import ScoreOptions
+from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.storage import find_state, hide_secrets, is_folder, is_remote, list_folder, map_files
 from sentimm.storage.archives import find_holder
 
@@ -61,7 +61,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
         "model": {"name": bundle.name, "digest": bundle.digest},
         "precision": precision,
         "options": {
-            "images": None if corpus.images is None else _name_folder(corpus.images),
+            "images": _name_images(survey, corpus),
             "text_column": corpus.text_column,
             "image_column": corpus.image_column,
             "id_column": corpus.id_column,
@@ -79,6 +79,12 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
             **({"escaped_quotes": escaped} if escaped else {}),
         },
     }
+
+
+def _name_images(survey: Survey, corpus: CorpusOptions) -> str | None:
+    if corpus.images is None:
+        return "beside the table" if any(source.images for source in survey.sources) else None
+    return _name_folder(corpus.images)
 
 
 def _name_folder(folder: Path) -> str:

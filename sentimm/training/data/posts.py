@@ -15,8 +15,14 @@ import numpy.typing as npt
 import polars as pl
 
 from sentimm.corpus import CorpusReader, ImageFile, list_images, survey_corpus
-from sentimm.corpus.labels import LABEL_COLUMNS, NO_LABEL, find_label_columns, read_labels
-from sentimm.errors import ImageError, InputError
+from sentimm.corpus.labels import LABEL, LABEL_COLUMNS, NO_LABEL, find_label_columns, read_labels
+from sentimm.corpus.survey.image_folders import (
+    explain_folder_labels,
+    note_folder_labels,
+    note_image_folders,
+    read_folder_labels,
+)
+from sentimm.errors import ColumnError, ImageError, InputError
 from sentimm.images import decode_image
 from sentimm.options import CorpusOptions
 from sentimm.storage import read_bytes
@@ -41,6 +47,7 @@ class LabelledPosts:
         skipped: rows that were left out, by reason.
         more_images: the rows of each post's further images in `images`, int64 (posts, most of a post), -1 behind the
             last; None: no post has several.
+        notes: how the posts are read, in sentences.
     """
 
     tables: tuple[str, ...]
@@ -56,6 +63,7 @@ class LabelledPosts:
     table: Int64Array
     skipped: dict[str, int]
     more_images: Int64Array | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.label)
@@ -131,8 +139,8 @@ def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequenc
         _read_table(table, number, options, builder)
     if "image" in modalities and builder.skipped[_MISSING_IMAGES] and not builder.images:
         raise InputError(
-            f"No post of {', '.join(inputs)} finds its image in {options.images}: check that --images is the right "
-            "folder, and name the column of images with --image-column."
+            f"No post of {', '.join(inputs)} finds its image in {options.images or 'its folder'}: check that --images "
+            "is the right folder, and name the column of images with --image-column."
         )
     if "image" not in modalities:
         del builder.skipped[_UNUSED_IMAGES]
@@ -191,6 +199,7 @@ class _PostBuilder:
         self.more_images: list[list[int]] = []
         self.columns: dict[str, list[int]] = {name: [] for name in _PER_POST}
         self.skipped: Counter[str] = Counter()
+        self.notes: list[str] = []
 
     def add(self, post_id: str, images: Sequence[ImageFile], **values: int) -> None:
         self.ids.append(post_id)
@@ -210,6 +219,7 @@ class _PostBuilder:
             image_digests=("",) * len(self.images),
             skipped=dict(self.skipped),
             more_images=_pad_rows(self.more_images),
+            notes=tuple(self.notes),
             **arrays,
         )
 
@@ -232,13 +242,27 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
         no_header=options.no_header,
     )
     survey = survey_corpus([table], corpus_options)
-    label_columns = find_label_columns(table, list(survey.schema), options.label_column)
+    by_folder = read_folder_labels(survey, options.label_column)
+    if by_folder is None:
+        label_columns = find_label_columns(table, list(survey.schema), options.label_column)
+        builder.notes += note_image_folders(survey.sources)
+    else:
+        label_columns = {LABEL: options.label_column}
+        builder.notes.append(note_folder_labels(survey))
     reader = CorpusReader(survey, corpus_options)
     chunks = list(iter(lambda: reader.read(_CHUNK_ROWS), None))
     # The meaning of numeric labels depends on the whole table.
-    columns = {name: [chunk.frame[column] for chunk in chunks] for name, column in label_columns.items()}
-    whole = [pl.concat(column).alias(label_columns[name]) for name, column in columns.items() if column]
-    labels = read_labels(whole, options.labels, table)
+    if by_folder is None:
+        columns = {name: [chunk.frame[column] for chunk in chunks] for name, column in label_columns.items()}
+        whole = [pl.concat(column).alias(label_columns[name]) for name, column in columns.items() if column]
+    else:
+        whole = [by_folder]
+    try:
+        labels = read_labels(whole, options.labels, table)
+    except ColumnError as error:
+        if by_folder is None:
+            raise
+        raise explain_folder_labels(survey, options.labels, error) from error
     for chunk in chunks:
         if survey.choice.ignored_image is not None:
             builder.skipped[_UNUSED_IMAGES] += len(chunk.frame[survey.choice.ignored_image].drop_nulls())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from PIL import Image
 
 from sentimm.cli.app import main
 from sentimm.cli.commands.compare import compare
@@ -52,6 +53,21 @@ def test_train_export_and_score_work_as_the_readme_says(
     scored = pl.read_parquet("scored.parquet")
     assert scored.height == 48
     assert scored["sentiment"].null_count() == 0
+
+
+@pytest.mark.slow
+def test_folders_named_like_labels_are_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("neg", "pos"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(12):
+            Image.new("RGB", (40, 30), (number * 20, 90, 255 if name == "neg" else 0)).save(
+                tmp_path / "data" / name / f"{number}.png"
+            )
+            (tmp_path / "data" / name / f"{number}.txt").write_text(f"{name} day number {number}")
+    assert call("train", tmp_path / "data", *encoders(tmp_path), "-o", tmp_path / "run") == 0
+    assert "The posts are labelled by the names of their folders: neg (12), pos (12)." in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 EMOTIONS = ("joy", "anger", "fear", "sadness", "surprise")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from sentimm.corpus import MISSING
-from sentimm.corpus.images.image_lookup import ImageFolder, split_suffix
+from sentimm.corpus.images.id_index import split_suffix
+from sentimm.corpus.images.image_lookup import ImageFolder
 from sentimm.errors import InputError
 
 

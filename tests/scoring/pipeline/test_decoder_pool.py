@@ -70,7 +70,7 @@ def test_pixels_and_reasons_are_those_of_decoding_here():
         errors = decoder.decode(files)
         assert [None if error is None else str(error) for error in errors] == [
             None,
-            "is empty",
+            "is empty: the download failed",
             None,
             "can't be decoded: image file is truncated",
             "is not an image in a format that can be read",

@@ -13,7 +13,7 @@ KINDS = 8  # after as many posts, their kinds repeat
 
 def make_images(folder: Path) -> Path:
     """Make a folder of four images, the fourth of them broken."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for number in range(3):
         Image.new("RGB", (40, 30 + number), (60 * number, 90, 200 - 60 * number)).save(folder / f"{number}.png")
     (folder / "broken.jpg").write_bytes(b"\xff\xd8 not an image")
