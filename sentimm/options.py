@@ -40,6 +40,29 @@ def parse_columns(value: str) -> tuple[str, ...]:
     return tuple(name for name in value.split(",") if name)
 
 
+def split_label_values(given: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the labels that --labels names, and its pairs VALUE=LABEL, none where it names the labels alone.
+
+    The labels of pairs come in the order of their first appearance, sentiments in their usual one.
+
+    Raises:
+        UsageError: some are pairs and others are not, or a pair lacks a side.
+    """
+    if not any("=" in each for each in given):
+        return given, ()
+    names: dict[str, str] = {}
+    for each in given:
+        value, _, name = each.rpartition("=")
+        if not value.strip() or not name.strip():
+            raise UsageError(
+                f"--labels has {each!r} among pairs: write all as VALUE=LABEL, such as 0=negative,4=positive, or name "
+                "the labels alone."
+            )
+        names.setdefault(name.strip().lower(), name.strip())
+    order = [name for name in SENTIMENTS if name in names] if set(names) <= set(SENTIMENTS) else list(names)
+    return tuple(names[name] for name in order), given
+
+
 def check_encoding(name: str) -> None:
     """Check that `name` is an encoding of texts.
 
@@ -303,7 +326,8 @@ class EvaluateOptions:
     Attributes:
         inputs: files and globs of labelled posts, or of posts that `score` labelled.
         label_column: the column of labels.
-        labels: what the table's labels are; None: the model's. Each must be one of the model's.
+        labels: what the table's labels are; None: the model's. Each must be one of the model's. Given as pairs
+            (`0=negative`), they become the labels alone, and `label_values` the pairs.
         corpus: how to read them.
         without_seen: a table whose posts are left out.
         seen_images: the folder of its images; None: that of the inputs.
@@ -328,11 +352,12 @@ class EvaluateOptions:
         tuple[str, ...] | None,
         option(
             Panel.INPUT,
-            "What the table's labels are, in the order of its numbers.",
-            metavar="A,B,...",
+            "What the table's labels are, in the order of its numbers; or what its values stand for.",
+            metavar="A,B,...|VALUE=A,...",
             shown="the model's",
         ),
     ] = None
+    label_values: tuple[str, ...] = ()
     model: BundleFolder = None
     without_seen: Annotated[
         str | None,
@@ -353,6 +378,10 @@ class EvaluateOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.labels is not None:
+            labels, pairs = split_label_values(self.labels)
+            object.__setattr__(self, "labels", labels)
+            object.__setattr__(self, "label_values", pairs or self.label_values)
         if "-" in self.inputs:
             raise UsageError("`evaluate` reads its posts twice, so it can't read standard input (-): give a file.")
         if self.seen_images is not None and self.without_seen is None:

@@ -14,7 +14,8 @@ from sentimm.metrics.metrics import Metrics
 class PostsLoaded:
     """The tables are read: the numbers of posts to train on and to validate with, and of rows left out by reason.
 
-    A resumed run continues in `resumed_epoch` (from 1; 0: a new run) after `resumed_step` steps.
+    A resumed run continues in `resumed_epoch` (from 1; 0: a new run) after `resumed_step` steps. `notes` are sentences
+    about the posts' labels.
     """
 
     run: Path
@@ -25,6 +26,7 @@ class PostsLoaded:
     resumed_epoch: int
     resumed_step: int
     processes: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,7 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
     # The meaning of numeric labels depends on the whole table.
     columns = {name: [chunk.frame[column] for chunk in chunks] for name, column in label_columns.items()}
     whole = [pl.concat(column).alias(label_columns[name]) for name, column in columns.items() if column]
-    labels = read_labels(whole, options.labels, table)
+    labels = read_labels(whole, options.labels, table, options.label_values)
     for chunk in chunks:
         if survey.choice.ignored_image is not None:
             builder.skipped[_UNUSED_IMAGES] += len(chunk.frame[survey.choice.ignored_image].drop_nulls())
