@@ -6,7 +6,7 @@ Each option is declared once, here, for the command line, the checks and the doc
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -145,6 +145,9 @@ class CorpusOptions:
         prefix: goes before the names of all columns that are added.
         encoding: that of CSV, TSV and NDJSON files; None: UTF-8, else found out.
         no_header: the first line of CSV and TSV files is a post.
+        union: of inputs whose columns differ, fill what one lacks with null.
+        required: of inputs whose columns differ, those that all must have besides the ones that posts are read from;
+            None: all that are kept.
 
     Raises:
         UsageError: an option has a value that can't be used.
@@ -183,6 +186,10 @@ class CorpusOptions:
     prefix: Annotated[str, option(Panel.OUTPUT, "Goes before the names of the added columns.", metavar="P")] = ""
     encoding: Encoding = None
     no_header: NoHeader = False
+    union: Annotated[
+        bool, option(Panel.INPUT, "Where the inputs' columns differ, keep all, and fill what an input lacks with null.")
+    ] = False
+    required: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -382,6 +389,8 @@ class EvaluateOptions:
             labels, pairs = split_label_values(self.labels)
             object.__setattr__(self, "labels", labels)
             object.__setattr__(self, "label_values", pairs or self.label_values)
+        # No other column is written: whether the inputs agree in these does not matter.
+        object.__setattr__(self, "corpus", replace(self.corpus, required=(self.label_column,)))
         if "-" in self.inputs:
             raise UsageError("`evaluate` reads its posts twice, so it can't read standard input (-): give a file.")
         if self.seen_images is not None and self.without_seen is None:

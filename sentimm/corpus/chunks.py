@@ -112,8 +112,10 @@ def chunk_frame(frame: pl.DataFrame, options: CorpusOptions) -> tuple[Chunk, Col
     return chunk, choice
 
 
-def keep_columns(columns: Sequence[str], options: CorpusOptions) -> list[str]:
+def keep_columns(columns: Sequence[str], options: CorpusOptions, *, is_part: bool = False) -> list[str]:
     """Return the columns that are kept in the output, in its order.
+
+    `is_part`: these are the columns of one table of several, another one of which may have those that are named.
 
     Raises:
         ColumnError: one that is named is not there.
@@ -121,9 +123,18 @@ def keep_columns(columns: Sequence[str], options: CorpusOptions) -> list[str]:
     if options.columns is None:
         return list(columns)
     named = [name if name in columns else name.strip() for name in options.columns]  # `id, text`
+    if is_part:
+        named = [name for name in named if name in columns]
     for name in named:
         require_column(name, columns, "--columns")
     return list(dict.fromkeys(named))
+
+
+def is_kept(name: str, options: CorpusOptions) -> bool:
+    """Check whether a column is among those that all inputs must have: those of `required`, or that are kept."""
+    if options.required is not None:
+        return name in options.required
+    return options.columns is None or name in options.columns or name in map(str.strip, options.columns)
 
 
 def make_frame(columns: Sequence[pl.Series], rows: int) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from sentimm.corpus.columns import list_used
 from sentimm.corpus.images.image_lookup import ImageLookup, open_images
 from sentimm.corpus.images.post_images import list_images
 from sentimm.corpus.survey.column_types import convert_series
+from sentimm.corpus.survey.differences import read_filled
 from sentimm.corpus.survey.survey import Source, Survey, open_folders
 from sentimm.corpus.survey.table_columns import ROW, SOURCE
 from sentimm.corpus.tables.base import Block, Table, head_block
@@ -79,11 +80,12 @@ class CorpusReader:
         self, source: Source, table: Table, folder: ImageLookup | None, first: int, skip: int
     ) -> Iterator[Chunk]:
         columns = self._list_columns()
+        fills = self._options.union or self._options.required is not None
         for name in columns:
-            if name not in table.columns and not table.grows:
+            if name not in table.columns and not (table.grows or fills):
                 raise TableError(f"{source.path} changed while it was read: it has no column {name!r}. Start again.")
         row = skip
-        for block in table.read_blocks(columns, skip):
+        for block in read_filled(table, columns, skip):
             if row + block.rows > source.rows:
                 if self._survey.rows != self._options.limit:
                     raise TableError(f"{source.path} grew while it was read: start again.")

@@ -140,6 +140,7 @@ def _open_seen(options: EvaluateOptions) -> AbstractContextManager[SeenPosts | N
         limit=None,
         only=None,
         allow_missing=True,
+        required=(),
     )
     # The columns that were named are those of the posts.
     return SeenPosts(options.without_seen, leave_out_absent([options.without_seen], corpus))

@@ -107,6 +107,10 @@ class TrainOptions:
     no_header: Annotated[
         bool, option(Panel.POSTS, "CSV and TSV files have no header: the columns are column_1, column_2 and so on.")
     ] = False
+    union: Annotated[
+        bool,
+        option(Panel.POSTS, "Where the files of one input differ in columns that are used, fill what lacks with null."),
+    ] = False
     table_weights: Annotated[
         tuple[float, ...],
         option(

@@ -49,7 +49,7 @@ class PostCounter:
         self.texts = 0
         self.repeats = RepeatCounter()
         self.images = ImageCounter(choice, options)
-        self.inferences = [TypeInference() for _ in tables]
+        self.inferences = [TypeInference(finds_wide=options.union) for _ in tables]
         self.repairs = RepairCounter(options.null_values)
         self.long_cells = LongCellCounter()
         self.unreadable, self.first_unreadable = 0, ""
@@ -90,9 +90,10 @@ class PostCounter:
     def _choose_columns(self, table: Table) -> list[str] | None:
         if table.grows:
             return None
-        needed = list_used(self._choice)
+        used = list_used(self._choice)
+        needed = [name for name in used if name in table.columns]
         if not table.types and self._options.infer_types:
-            needed += keep_columns(table.columns, self._options)
+            needed += keep_columns(table.columns, self._options, is_part=True)
         return list(dict.fromkeys(needed))
 
     def _add(self, number: int, block: Block) -> None:

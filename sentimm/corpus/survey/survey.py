@@ -9,11 +9,12 @@ from typing import Any
 
 import polars as pl
 
-from sentimm.corpus.chunks import explain_no_image
+from sentimm.corpus.chunks import explain_no_image, keep_columns
 from sentimm.corpus.columns import TEXT_NAMES, ColumnChoice, choose_columns
 from sentimm.corpus.images.image_lookup import ImageLookup, open_images
 from sentimm.corpus.inputs.find import find_inputs
 from sentimm.corpus.nested_values import suggest_path
+from sentimm.corpus.survey.differences import check_agreement, note_filled
 from sentimm.corpus.survey.notes import (
     note_damage,
     note_mixed_types,
@@ -22,7 +23,7 @@ from sentimm.corpus.survey.notes import (
     note_unused_images,
 )
 from sentimm.corpus.survey.post_counter import PostCounter, Progress
-from sentimm.corpus.survey.table_columns import check_same_columns, collect_columns, explain_no_header, find_schema
+from sentimm.corpus.survey.table_columns import collect_columns, explain_no_header, find_schema
 from sentimm.corpus.survey.usable import check_readable, check_usable
 from sentimm.corpus.tables.base import Problem, Table
 from sentimm.corpus.tables.open import open_table
@@ -148,6 +149,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         notes=(
             *found.notes,
             *(note for table in tables for note in table.notes),
+            *(note_filled(tables, list(columns), choice) if options.union else ()),
             *note_mixed_types(tables, schema),
             *note_unused_images(tables[0], choice, columns, counter.images, uses_images),
             *note_several_images(counter.images.several if uses_images else 0),
@@ -199,6 +201,10 @@ def _count_posts(
         for table in tables:  # the column may appear later in the file
             _check_objects(table)
         choice = choose_columns(collect_columns(tables), options, has_folder)
+    complete = [table for table in tables if not table.grows]
+    check_agreement(complete, list(collect_columns(complete)), choice, options)
+    if len(complete) == len(tables):
+        keep_columns(list(collect_columns(tables)), options)
     while True:
         counter = PostCounter(tables, folders, choice, options)
         counter.read_tables(progress)
@@ -206,7 +212,7 @@ def _count_posts(
         if (better := choose_columns(columns, options, has_folder)) == choice:
             break
         choice = better  # a key of NDJSON that appeared late is to be preferred
-    check_same_columns(tables)
+    check_agreement(tables, list(columns), choice, options)
     return counter, choice, columns
 
 

@@ -36,6 +36,7 @@ _OPTIONS = {
     "repairs": "what is repaired in the texts",
     "encoding": "--encoding",
     "no_header": "--no-header",
+    "union": "--union",
 }
 
 
@@ -73,6 +74,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
             **({} if corpus.null_values is None else {"null_values": list(corpus.null_values)}),
             **({"encoding": corpus.encoding} if corpus.encoding else {}),
             **({"no_header": True} if corpus.no_header else {}),
+            **({"union": True} if corpus.union else {}),
         },
     }
 

@@ -230,6 +230,8 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
         allow_missing=True,
         encoding=options.encoding,
         no_header=options.no_header,
+        union=options.union,
+        required=(options.label_column,),
     )
     survey = survey_corpus([table], corpus_options)
     label_columns = find_label_columns(table, list(survey.schema), options.label_column)
