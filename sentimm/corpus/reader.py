@@ -12,6 +12,7 @@ from sentimm.corpus.chunks import Chunk, find_images, make_frame, read_names, re
 from sentimm.corpus.columns import list_used
 from sentimm.corpus.images.image_lookup import ImageLookup, open_images
 from sentimm.corpus.images.post_images import list_images
+from sentimm.corpus.inputs.partitioned_table import PartitionedTable
 from sentimm.corpus.survey.column_types import convert_series
 from sentimm.corpus.survey.differences import read_filled
 from sentimm.corpus.survey.survey import Source, Survey, open_folders
@@ -72,6 +73,8 @@ class CorpusReader:
             skip = min(max(0, start - first), source.rows)
             if skip < source.rows:
                 table = open_table(source.path, source.encoding, self._options.no_header)
+                if source.partitions:
+                    table = PartitionedTable(table, source.partitions)
                 (images,) = open_folders([table], folder)
                 yield from self._read_table(source, table, images, first, skip)
             first += source.rows

@@ -12,7 +12,8 @@ import polars as pl
 from sentimm.corpus.chunks import explain_no_image, keep_columns
 from sentimm.corpus.columns import TEXT_NAMES, ColumnChoice, choose_columns
 from sentimm.corpus.images.image_lookup import ImageLookup, open_images
-from sentimm.corpus.inputs.find import find_inputs
+from sentimm.corpus.inputs.find import Inputs, find_inputs
+from sentimm.corpus.inputs.partitioned_table import PartitionedTable
 from sentimm.corpus.nested_values import suggest_path
 from sentimm.corpus.survey.differences import check_agreement, note_filled
 from sentimm.corpus.survey.notes import (
@@ -36,13 +37,17 @@ from sentimm.storage import find_real_name
 
 @dataclass(frozen=True)
 class Source:
-    """One INPUT: its path, its format, how many posts are read from it, what to call it in messages, its encoding."""
+    """One INPUT: its path, its format, how many posts are read from it, what to call it in messages, its encoding.
+
+    `partitions`: the values of columns that the names of its folders give.
+    """
 
     path: Path
     format: str
     rows: int
     name: str
     encoding: str | None = None
+    partitions: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         require_utf8(find_real_name(options.images))
         folder = open_images(options.images)
     found = find_inputs(inputs)
-    tables = [open_table(path, options.encoding, options.no_header) for path in found.paths]
+    tables = _open_tables(found, options)
     folders = open_folders(tables, folder)
     counter, choice, columns = _count_posts(tables, folders, options, progress)
     _check_texts(counter, choice)
@@ -135,7 +140,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
     schema = find_schema(tables, counter.inferences, columns, options)
     return Survey(
         sources=tuple(
-            Source(table.path, table.format, count, str(table.path), table.encoding)
+            Source(table.path, table.format, count, str(table.path), table.encoding, table.partitions)
             for table, count in zip(tables, counter.rows, strict=True)
         ),
         rows=rows,
@@ -168,7 +173,7 @@ def leave_out_absent(inputs: Sequence[str], options: CorpusOptions) -> CorpusOpt
     Raises:
         InputError, ColumnError, TableError: see `survey_corpus`.
     """
-    tables = [open_table(path, options.encoding, options.no_header) for path in find_inputs(inputs).paths]
+    tables = _open_tables(find_inputs(inputs), options)
     columns = collect_columns(tables)
     if any(table.grows for table in tables):
         return options
@@ -183,6 +188,14 @@ def leave_out_absent(inputs: Sequence[str], options: CorpusOptions) -> CorpusOpt
 def open_folders(tables: Sequence[Table], folder: ImageLookup | None) -> list[ImageLookup | None]:
     """Return where each table's images are looked up: in its own, where it brings any, or in `folder`."""
     return [table.open_images() or folder for table in tables]
+
+
+def _open_tables(found: Inputs, options: CorpusOptions) -> list[Table]:
+    tables = []
+    for path in found.paths:
+        table = open_table(path, options.encoding, options.no_header)
+        tables.append(PartitionedTable(table, found.partitions[path]) if path in found.partitions else table)
+    return tables
 
 
 def _count_posts(

@@ -37,6 +37,7 @@ _OPTIONS = {
     "encoding": "--encoding",
     "no_header": "--no-header",
     "union": "--union",
+    "partitions": "the columns that folders name",
 }
 
 
@@ -47,6 +48,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
         TableError: an input can't be read.
     """
     corpus = options.corpus
+    partitions = sorted({name for source in survey.sources for name in source.partitions})
     paths = [source.path for source in survey.sources]
     inputs = list(map_files(_describe_input, paths))
     if options.inputs == ("-",):
@@ -75,6 +77,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
             **({"encoding": corpus.encoding} if corpus.encoding else {}),
             **({"no_header": True} if corpus.no_header else {}),
             **({"union": True} if corpus.union else {}),
+            **({"partitions": partitions} if partitions else {}),
         },
     }
 
