@@ -140,7 +140,8 @@ class CorpusOptions:
         limit: read the first `limit` posts only.
         only: use this modality alone.
         allow_missing: score even if no post's image is found, or none has a text.
-        null_values: texts that stand for nothing; None: NA, null and the like, where they are many.
+        null_values: words that stand for nothing, as texts and in columns of numbers, image names and ids; None: NA,
+            null and the like, as texts where they are many, and as image names and ids.
         columns: the input columns to keep in the output; None: all.
         prefix: goes before the names of all columns that are added.
         encoding: that of CSV, TSV and NDJSON files; None: UTF-8, else found out.
@@ -173,9 +174,9 @@ class CorpusOptions:
         tuple[str, ...] | None,
         option(
             Panel.INPUT,
-            "Texts that stand for nothing; '' for none.",
+            "Words that stand for nothing, as texts and among numbers; '' for none.",
             metavar="W,...",
-            shown="NA, null and the like, where they are many",
+            shown="NA, null and the like, where many texts are such",
             parse=parse_columns,
         ),
     ] = None
@@ -197,6 +198,8 @@ class CorpusOptions:
             check_encoding(self.encoding)
         if any("\ud800" <= character <= "\udfff" for character in self.prefix):
             raise UsageError(f"--prefix is {self.prefix!r}, which is not valid UTF-8, as column names must be.")
+        if any("\ud800" <= character <= "\udfff" for word in self.null_values or () for character in word):
+            raise UsageError("--null-values has a word that is not valid UTF-8, as no cell is.")
 
 
 @dataclass(frozen=True)

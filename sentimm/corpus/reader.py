@@ -120,7 +120,8 @@ class CorpusReader:
             elif several and name == self._options.prefix + ROW:
                 series.append(pl.Series(name, np.arange(row, row + block.rows, dtype=np.int64)))
             else:
-                series.append(convert_series(block.frame[name], dtype, source.path))
+                words = self._options.null_values or ()
+                series.append(convert_series(block.frame[name], dtype, source.path, words))
         unreadable = np.zeros(block.rows, dtype=bool)
         unreadable[[problem.row for problem in block.problems]] = True
         return Chunk(

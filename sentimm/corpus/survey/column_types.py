@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import polars as pl
 
 from sentimm.corpus.tables.base import Block
+from sentimm.corpus.text_repairs import find_words
 from sentimm.errors import ColumnError, TableError
 
 _TRIAL_ROWS = 64  # tried before a whole block: a column of words is found out at once
 _MAX_EXACT = 2**53  # every integer up to it is a float
+_JSON_NUMBER = r"^-?\d+(\.\d+)?([eE][+-]?\d+)?$"
 _DATE = "%Y-%m-%d"
 
 # In order of preference: "1" is an integer, though as a float it would survive in its way.
@@ -22,14 +24,16 @@ class TypeInference:
 
     Args:
         finds_wide: look for integers beyond 2**53.
+        null_words: values that decide nothing, either.
 
     Attributes:
         wide: the columns that have such.
     """
 
-    def __init__(self, *, finds_wide: bool = False) -> None:
+    def __init__(self, *, finds_wide: bool = False, null_words: Sequence[str] = ()) -> None:
         self.wide: set[str] = set()
         self._finds_wide = finds_wide
+        self._null_words = null_words
         self._alive: dict[str, list[pl.DataType]] = {}
         self._kinds: dict[str, set[str]] = {}
         self._valued: set[str] = set()
@@ -38,6 +42,8 @@ class TypeInference:
         """Take the values of a block's columns into account: empty ones decide nothing."""
         if block.kinds:
             for name, kinds in block.kinds.items():
+                if self._null_words and "string" in kinds and self._are_numbers(block.frame[name], kinds):
+                    kinds = kinds - {"string"}
                 self._kinds.setdefault(name, set()).update(kinds)
                 self.wide |= {name} if "wide" in kinds else set()
             return
@@ -45,7 +51,7 @@ class TypeInference:
             alive = self._alive.setdefault(series.name, list(_TYPES))
             if not alive and series.name in self._valued:
                 continue
-            values = series.filter(series.is_not_null() & (series != ""))
+            values = self._list_values(series)
             if len(values):
                 self._valued.add(series.name)
             for dtype in list(alive):
@@ -54,6 +60,15 @@ class TypeInference:
             if self._finds_wide and len(values) and pl.Int64() in alive:
                 numbers = values.cast(pl.Int64)
                 self.wide |= {series.name} if not numbers.is_between(-_MAX_EXACT, _MAX_EXACT).all() else set()
+
+    def _list_values(self, series: pl.Series) -> pl.Series:
+        values = series.filter(series.is_not_null() & (series != ""))
+        return values.filter(~values.is_in(list(self._null_words))) if self._null_words else values
+
+    def _are_numbers(self, series: pl.Series, kinds: frozenset[str]) -> bool:
+        """Check whether a block's strings are words for nothing, beside numbers where there are such."""
+        values = self._list_values(series)
+        return not len(values) or (len(kinds) > 1 and bool(values.str.contains(_JSON_NUMBER).all()))
 
     def find_types(self) -> dict[str, pl.DataType | None]:
         """Return each column's type; None where a column had no values."""
@@ -103,8 +118,8 @@ def widen_numbers(types: Iterable[pl.DataType | None], *, is_wide: bool) -> pl.D
     return next((holder for holder in holders if max(bits.values()) <= _BITS[holder]), None)
 
 
-def convert_series(series: pl.Series, dtype: pl.DataType, path: object) -> pl.Series:
-    """Convert the values of a column to the type that the survey found.
+def convert_series(series: pl.Series, dtype: pl.DataType, path: object, null_words: Sequence[str] = ()) -> pl.Series:
+    """Convert the values of a column to the type that the survey found; `null_words` are null where that is no text.
 
     Raises:
         TableError: a value does not fit, so the file at `path` changed since the survey.
@@ -113,6 +128,8 @@ def convert_series(series: pl.Series, dtype: pl.DataType, path: object) -> pl.Se
         return series
     if series.dtype != pl.String:
         return series.cast(dtype)
+    if null_words and len(rows := find_words(series, null_words)):
+        series = series.scatter(rows, None)
     if series.null_count() == len(series):
         return pl.Series(series.name, [None], dtype=dtype).new_from_index(0, len(series))
     converted = _CONVERSIONS[dtype](series)

@@ -49,7 +49,8 @@ class PostCounter:
         self.texts = 0
         self.repeats = RepeatCounter()
         self.images = ImageCounter(choice, options)
-        self.inferences = [TypeInference(finds_wide=options.union) for _ in tables]
+        words = options.null_values or ()
+        self.inferences = [TypeInference(finds_wide=options.union, null_words=words) for _ in tables]
         self.repairs = RepairCounter(options.null_values)
         self.long_cells = LongCellCounter()
         self.unreadable, self.first_unreadable = 0, ""
