@@ -146,7 +146,8 @@ def _explain_unnamed(cells: pl.Series, table: str) -> ColumnError:
 def _explain_unknown(row: int, column: pl.Series, labels: Sequence[str], table: str) -> ColumnError:
     """Return the error for the cell of a column in this row, which is no label."""
     cell = shorten_name(str(column[row]))
-    values = column.cast(pl.String).str.strip_chars().str.replace(_FRACTION, "$1")
+    given = column.fill_nan(None) if column.dtype.is_float() else column
+    values = given.cast(pl.String).str.strip_chars().str.replace(_FRACTION, "$1")
     guess = guess_labels(values.filter(values != "").unique().to_list())
     is_offered = guess and set(guess.values()) <= {label.lower() for label in labels}
     pairs = shlex.quote(",".join(f"{value}={label}" for value, label in guess.items()))

@@ -110,7 +110,7 @@ class CorpusReader:
         return list(dict.fromkeys([*kept, *list_used(self._survey.choice)]))
 
     def _make_chunk(self, block: Block, source: Source, folder: ImageLookup | None, first: int, row: int) -> Chunk:
-        several = len(self._survey.sources) > 1
+        several, null_words = len(self._survey.sources) > 1, self._options.null_values or ()
         series = []
         for name, dtype in self._survey.schema.items():
             if several and name == self._options.prefix + SOURCE:
@@ -120,8 +120,7 @@ class CorpusReader:
             elif several and name == self._options.prefix + ROW:
                 series.append(pl.Series(name, np.arange(row, row + block.rows, dtype=np.int64)))
             else:
-                words = self._options.null_values or ()
-                series.append(convert_series(block.frame[name], dtype, source.path, words))
+                series.append(convert_series(block.frame[name], dtype, source.path, null_words))
         unreadable = np.zeros(block.rows, dtype=bool)
         unreadable[[problem.row for problem in block.problems]] = True
         return Chunk(

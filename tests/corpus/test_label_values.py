@@ -76,7 +76,7 @@ def test_a_value_has_one_label() -> None:
     ("cells", "expected"),
     [
         ([0, 4], "--labels 0=negative,4=positive"),
-        ([4.0, 0.0, 2.0], "--labels 0=negative,2=neutral,4=positive"),
+        ([4.0, 0.0, float("nan"), 2.0], "--labels 0=negative,2=neutral,4=positive"),
         (["0", "1", "2", "3", "4"], "--labels 0=negative,1=negative,2=neutral,3=positive,4=positive"),
         ([1, 2, 3, 4, 5], f"--labels {_STARS}"),
         ([1, 5], "--labels 1=negative,5=positive"),
@@ -94,7 +94,7 @@ def test_the_error_offers_what_the_values_are_likely_to_mean(cells: list[object]
     assert str(error.value).endswith(f"such as {expected}.")
     offered = re.search(r"--labels (.*)\.$", str(error.value))
     assert offered is not None
-    assert set(read(cells, *shlex.split(offered[1]))) <= set(SENTIMENTS)  # followed literally
+    assert set(read(cells, *shlex.split(offered[1]))) <= {*SENTIMENTS, None}  # followed literally
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from sentimm.corpus.tables.folder_posts import is_post_file
 from sentimm.corpus.tables.formats import find_format
-from sentimm.corpus.wording import list_names
+from sentimm.corpus.wording import list_names, require_utf8
 from sentimm.errors import InputError
 from sentimm.storage import Entry, is_remote, list_folder, to_path
 
@@ -28,7 +28,8 @@ def list_partitioned(folder: Path, entries: Sequence[Entry], depth: int = 0) -> 
     A partition without tables may be a folder of posts. What begins with `_`, such as _SUCCESS, is left out.
 
     Raises:
-        InputError: it is a Delta table, a partition has tables in another folder, or a link leads in a circle.
+        InputError: it is a Delta table, a partition has tables in another folder, a link leads in a circle, or a name
+            is not valid UTF-8.
         OSError: a folder can't be read.
     """
     if depth > _MOST_DEPTH:
@@ -41,6 +42,7 @@ def list_partitioned(folder: Path, entries: Sequence[Entry], depth: int = 0) -> 
         )
     inside = []
     if is_partition(folder.name):
+        require_utf8(str(folder))
         inside = list_tables_beside(folder, entries)
         if not inside and any(is_post_file(entry.name) and not entry.is_folder for entry in entries):
             inside = [folder]
@@ -69,21 +71,18 @@ def is_partition(name: str) -> bool:
 def find_partitions(named: Sequence[tuple[str, Sequence[Path]]]) -> dict[Path, Partitions]:
     """Find the partitions of tables, given as the names of INPUTs and what each stands for; others are left out.
 
-    They are the folders `key=value` below the folder that was named, below the first folder that a glob does not name,
-    or below the folder that several names have in common, where all lie in the same partitions.
+    They are the folders `key=value` below the folder that was named, below the last folder before a glob's first
+    pattern, or below the folder that several names have in common, where all lie in the same partitions.
     """
-    alone = [(_to_string(name), paths) for name, paths in named if not glob.has_magic(name)]
     found: dict[Path, Partitions] = {}
     for name, paths in named:
-        if glob.has_magic(name):
-            found |= _read_all(paths, _cut_glob(_to_string(name)))
-    if len(alone) == 1:
-        found |= _read_all(alone[0][1], alone[0][0])
-    elif alone:
-        paths = [path for _, own in alone for path in own]
-        common = _read_all(paths, _find_common([name for name, _ in alone]))
-        keys = {tuple(common.get(path, {})) for path in paths}
-        found |= common if len(keys) == 1 else {}
+        root = _to_string(name)
+        found |= _read_all(paths, _cut_glob(root) if glob.has_magic(name) else root)
+    alone = [_to_string(name) for name, _ in named if not glob.has_magic(name)]
+    if len(alone) > 1:
+        paths = [path for name, own in named if not glob.has_magic(name) for path in own]
+        common = _read_all(paths, _find_common(alone))
+        found |= common if len({tuple(common.get(path, {})) for path in paths}) == 1 else {}
     return found
 
 
@@ -128,7 +127,7 @@ def _read(path: str, root: str) -> Partitions:
 
 
 def _to_string(name: str) -> str:
-    """Write a name as the paths of the files below it begin."""
+    """Return a name as the paths of the files below it begin."""
     if is_remote(name):
         return str(to_path(name)).rstrip("/")
     return "" if Path(name) == Path() else str(Path(name))

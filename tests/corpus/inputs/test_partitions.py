@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -166,6 +167,21 @@ def test_partitions_may_be_folders_of_posts(tmp_path: Path) -> None:
     frame = read(tmp_path / "data").frame
     assert frame["text"].to_list() == ["post 0", "post 1", "post 2"]
     assert frame["lang"].to_list() == ["de", "en", "en"] and frame["year"].to_list() == [2023, 2023, 2024]
+
+
+def test_a_folder_of_partitions_beside_another_one_keeps_its_columns(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data", "parquet")
+    other = write_table(tmp_path / "other" / "x.parquet", {"id": [9], "text": ["other"]})
+    with pytest.raises(ColumnError, match=rf"{other} lacks lang, year, which"):
+        read(folder, other.parent)
+    assert read(folder, other.parent, union=True).frame["lang"].to_list() == ["de", "en", "en", None]
+
+
+def test_a_partition_whose_name_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    write_table(tmp_path / "lang=en" / "x.csv", {"text": ["a"]})
+    shutil.copytree(tmp_path / "lang=en", Path(os.fsdecode(os.fsencode(tmp_path) + b"/lang=\xff")))
+    with pytest.raises(InputError, match="is not valid UTF-8, as an output requires: rename it"):
+        read(tmp_path)
 
 
 def test_a_delta_table_and_a_circle_are_refused(tmp_path: Path) -> None:
