@@ -6,7 +6,7 @@ Each option is declared once, here, for the command line, the checks and the doc
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -38,6 +38,29 @@ def parse_batch_size(value: str) -> BatchSize:
 def parse_columns(value: str) -> tuple[str, ...]:
     """Return names of columns, which may begin or end with a space."""
     return tuple(name for name in value.split(",") if name)
+
+
+def split_label_values(given: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the labels that --labels names, and its pairs VALUE=LABEL, none where it names the labels alone.
+
+    The labels of pairs come in the order of their first appearance, sentiments in their usual one.
+
+    Raises:
+        UsageError: some are pairs and others are not, or a pair lacks a side.
+    """
+    if not any("=" in each for each in given):
+        return given, ()
+    names: dict[str, str] = {}
+    for each in given:
+        value, _, name = each.rpartition("=")
+        if not value.strip() or not name.strip():
+            raise UsageError(
+                f"--labels has {each!r} among pairs: write all as VALUE=LABEL, such as 0=negative,4=positive, or name "
+                "the labels alone."
+            )
+        names.setdefault(name.strip().lower(), name.strip())
+    order = [name for name in SENTIMENTS if name in names] if set(names) <= set(SENTIMENTS) else list(names)
+    return tuple(names[name] for name in order), given
 
 
 def check_encoding(name: str) -> None:
@@ -117,11 +140,15 @@ class CorpusOptions:
         limit: read the first `limit` posts only.
         only: use this modality alone.
         allow_missing: score even if no post's image is found, or none has a text.
-        null_values: texts that stand for nothing; None: NA, null and the like, where they are many.
+        null_values: words that stand for nothing, as texts and in columns of numbers, image names and ids; None: NA,
+            null and the like, as texts where they are many, and as image names and ids.
         columns: the input columns to keep in the output; None: all.
         prefix: goes before the names of all columns that are added.
         encoding: that of CSV, TSV, NDJSON and text files; None: UTF-8, else found out.
         no_header: the first line of CSV and TSV files is a post.
+        union: of inputs whose columns differ, fill what one lacks with null.
+        required: of inputs whose columns differ, those that all must have besides the ones that posts are read from;
+            None: all that are kept.
 
     Raises:
         UsageError: an option has a value that can't be used.
@@ -147,9 +174,9 @@ class CorpusOptions:
         tuple[str, ...] | None,
         option(
             Panel.INPUT,
-            "Texts that stand for nothing; '' for none.",
+            "Words that stand for nothing, as texts and among numbers; '' for none.",
             metavar="W,...",
-            shown="NA, null and the like, where they are many",
+            shown="NA, null and the like, where many texts are such",
             parse=parse_columns,
         ),
     ] = None
@@ -160,6 +187,10 @@ class CorpusOptions:
     prefix: Annotated[str, option(Panel.OUTPUT, "Goes before the names of the added columns.", metavar="P")] = ""
     encoding: Encoding = None
     no_header: NoHeader = False
+    union: Annotated[
+        bool, option(Panel.INPUT, "Where the inputs' columns differ, keep all, and fill what an input lacks with null.")
+    ] = False
+    required: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -167,6 +198,8 @@ class CorpusOptions:
             check_encoding(self.encoding)
         if any("\ud800" <= character <= "\udfff" for character in self.prefix):
             raise UsageError(f"--prefix is {self.prefix!r}, which is not valid UTF-8, as column names must be.")
+        if any("\ud800" <= character <= "\udfff" for word in self.null_values or () for character in word):
+            raise UsageError("--null-values has a word that is not valid UTF-8, as no cell is.")
 
 
 @dataclass(frozen=True)
@@ -303,7 +336,8 @@ class EvaluateOptions:
     Attributes:
         inputs: files and globs of labelled posts, or of posts that `score` labelled.
         label_column: the column of labels.
-        labels: what the table's labels are; None: the model's. Each must be one of the model's.
+        labels: what the table's labels are; None: the model's. Each must be one of the model's. Given as pairs
+            (`0=negative`), they become the labels alone, and `label_values` the pairs.
         corpus: how to read them.
         without_seen: a table whose posts are left out.
         seen_images: the folder of its images; None: that of the inputs.
@@ -328,11 +362,12 @@ class EvaluateOptions:
         tuple[str, ...] | None,
         option(
             Panel.INPUT,
-            "What the table's labels are, in the order of its numbers.",
-            metavar="A,B,...",
+            "What the table's labels are, in the order of its numbers; or what its values stand for.",
+            metavar="A,B,...|VALUE=A,...",
             shown="the model's",
         ),
     ] = None
+    label_values: tuple[str, ...] = ()
     model: BundleFolder = None
     without_seen: Annotated[
         str | None,
@@ -353,6 +388,12 @@ class EvaluateOptions:
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.labels is not None:
+            labels, pairs = split_label_values(self.labels)
+            object.__setattr__(self, "labels", labels)
+            object.__setattr__(self, "label_values", pairs or self.label_values)
+        # No other column is written: whether the inputs agree in these does not matter.
+        object.__setattr__(self, "corpus", replace(self.corpus, required=(self.label_column,)))
         if "-" in self.inputs:
             raise UsageError("`evaluate` reads its posts twice, so it can't read standard input (-): give a file.")
         if self.seen_images is not None and self.without_seen is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sentimm.bundle.bundle import Bundle, Precision
+from sentimm.corpus.labels import describe_pairs
 from sentimm.errors import InputError
 from sentimm.metrics.intervals import Interval
 from sentimm.metrics.report import Report
@@ -117,8 +118,10 @@ def _describe_data(bundle: Bundle, run: Run) -> Iterator[str]:
     for name, posts in run.provenance["tables"].items():
         yield f"- {posts:,} posts of {name}"
     yield ""
+    pairs = describe_pairs(run.options.get("label_values", ()))
+    meant = f" (in the tables {', '.join(f'`{value}` is {label}' for value, label in pairs.items())})" if pairs else ""
     yield (
-        f"with the labels {', '.join(bundle.labels)}. Some of the posts were held out: the epoch and the "
+        f"with the labels {', '.join(bundle.labels)}{meant}. Some of the posts were held out: the epoch and the "
         "temperatures were chosen on them, and the figures below are theirs. Repeated texts and images are on one "
         "side, unless a separate table was named for validation."
     )

@@ -101,6 +101,8 @@ def read_scale_posts(run: Run, table: Path, folder: Path | None) -> ScalePosts:
         text_column=run.options.get("text_column"),
         image_column=run.options.get("image_column"),
         id_column=run.options.get("id_column"),
+        union=True,
+        required=(),
     )
     options = leave_out_absent([str(table)], options)
     reader = CorpusReader(survey_corpus([str(table)], options), options)

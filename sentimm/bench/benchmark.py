@@ -124,7 +124,7 @@ def run_benchmark(options: BenchOptions, tell: Listener) -> Benchmark:
 
 def _find_corpus(options: BenchOptions, folder: Path) -> tuple[tuple[str, ...], CorpusOptions]:
     """Return the inputs and how they are read; without inputs, posts are generated into `folder`."""
-    corpus = replace(options.corpus, limit=options.posts)
+    corpus = replace(options.corpus, limit=options.posts, required=())
     if options.inputs:
         return options.inputs, corpus
     table, images = folder / "posts.csv", folder / "images"

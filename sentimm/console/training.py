@@ -133,6 +133,8 @@ class TrainingConsole:
             self._console.print(f"  {printable(note)}", style="yellow")
         for reason, count in event.skipped.items():
             self._console.print(f"  {count:,} {printable(reason)}", style="yellow")
+        for note in event.notes:
+            self._console.print(f"Note: {printable(note)}", style="yellow", soft_wrap=True)
         if event.resumed_epoch:
             self._console.print(f"Resuming in epoch {event.resumed_epoch}, after step {event.resumed_step}.")
 

@@ -113,8 +113,10 @@ def chunk_frame(frame: pl.DataFrame, options: CorpusOptions) -> tuple[Chunk, Col
     return chunk, choice
 
 
-def keep_columns(columns: Sequence[str], options: CorpusOptions) -> list[str]:
+def keep_columns(columns: Sequence[str], options: CorpusOptions, *, is_part: bool = False) -> list[str]:
     """Return the columns that are kept in the output, in its order.
+
+    `is_part`: these are the columns of one table of several, another one of which may have those that are named.
 
     Raises:
         ColumnError: one that is named is not there.
@@ -122,9 +124,18 @@ def keep_columns(columns: Sequence[str], options: CorpusOptions) -> list[str]:
     if options.columns is None:
         return list(columns)
     named = [name if name in columns else name.strip() for name in options.columns]  # `id, text`
+    if is_part:
+        named = [name for name in named if name in columns]
     for name in named:
         require_column(name, columns, "--columns")
     return list(dict.fromkeys(named))
+
+
+def is_kept(name: str, options: CorpusOptions) -> bool:
+    """Check whether a column is among those that all inputs must have: those of `required`, or that are kept."""
+    if options.required is not None:
+        return name in options.required
+    return options.columns is None or name in options.columns or name in map(str.strip, options.columns)
 
 
 def make_frame(columns: Sequence[pl.Series], rows: int) -> pl.DataFrame:
@@ -158,9 +169,9 @@ def _read_text_column(frame: pl.DataFrame, name: str, choice: ColumnChoice) -> p
 def find_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageLookup | None) -> list[PostImages]:
     """Find the images of a frame's posts (see `Chunk.images`); without a folder no name counts."""
     if choice.image is not None:
-        return _find_in_column(select_column(frame, choice.image), folder)
+        return _find_in_column(select_column(frame, choice.image), folder, choice.null_words)
     if choice.by_id and folder is not None:
-        return [folder.find_by_id(post_id) for post_id in _to_strings(select_column(frame, str(choice.id))).to_list()]
+        return [folder.find_by_id(post_id) for post_id in _read_ids(frame, choice)]
     return [None] * len(frame)
 
 
@@ -173,9 +184,9 @@ def count_images(frame: pl.DataFrame, choice: ColumnChoice, folder: ImageLookup 
         return 0, 0, 0
     column = None if choice.image is None else select_column(frame, choice.image)
     if folder is not None and column is not None and not column.dtype.is_nested() and not holds_bytes(column.dtype):
-        return count_by_names(_read_image_names(column), folder)
+        return count_by_names(_drop_null_words(column, choice.null_words), folder)
     if folder is not None and choice.by_id:
-        return folder.count_by_id(_to_strings(select_column(frame, str(choice.id))).to_list())
+        return folder.count_by_id(_read_ids(frame, choice))
     images = find_images(frame, choice, folder)
     several = sum(isinstance(each, tuple) for each in images)
     return sum(image is not None for image in images), sum(map(is_found, images)), several
@@ -249,10 +260,15 @@ def _drop_strange_years(values: pl.Series) -> pl.Series:
     return values.set((days < _FIRST_DAY) | (days > _LAST_DAY), None)
 
 
-def _read_image_names(values: pl.Series) -> pl.Series:
-    """Return the names in a column of images as String; null where a word such as NA stands for nothing."""
+def _read_ids(frame: pl.DataFrame, choice: ColumnChoice) -> list[str | None]:
+    """Return the ids by which images are looked up; None where there is none."""
+    return _drop_null_words(select_column(frame, str(choice.id)), choice.null_words).to_list()
+
+
+def _drop_null_words(values: pl.Series, more: Sequence[str]) -> pl.Series:
+    """Return the names in a column of images, or ids, as String; null where NA, or one of `more`, is for nothing."""
     names = _to_strings(values)
-    rows = find_words(names, NULL_WORDS)
+    rows = find_words(names, (*NULL_WORDS, *more))
     return names.scatter(rows, None) if len(rows) else names
 
 
@@ -264,15 +280,16 @@ def _write_names(values: pl.Series) -> pl.Series:
     return pl.Series(values.name, lists, dtype=pl.String)
 
 
-def _find_in_column(values: pl.Series, folder: ImageLookup | None) -> list[PostImages]:
+def _find_in_column(values: pl.Series, folder: ImageLookup | None, null_words: Sequence[str]) -> list[PostImages]:
     if is_list(values.dtype):
         lengths = (values.arr if isinstance(values.dtype, pl.Array) else values.list).len().fill_null(0)
-        return regroup(_find_in_column(values.filter(lengths > 0).explode(), folder), lengths.to_list())
+        found = _find_in_column(values.filter(lengths > 0).explode(), folder, null_words)
+        return regroup(found, lengths.to_list())
     if values.dtype == pl.Binary:
         return list(values.to_list())
     if holds_bytes(values.dtype):
         return list(_find_bytes_or_names(values, folder))
-    return [None] * len(values) if folder is None else find_by_names(_read_image_names(values), folder)
+    return [None] * len(values) if folder is None else find_by_names(_drop_null_words(values, null_words), folder)
 
 
 def _find_bytes_or_names(values: pl.Series, folder: ImageLookup | None) -> list[ImageSource]:

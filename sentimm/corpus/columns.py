@@ -68,6 +68,7 @@ class ColumnChoice:
         reasons: the choice in sentences for a person.
         repairs: what is repaired in the texts.
         roots: of columns that are paths (`record.text`) the column that each is in.
+        null_words: what else than NA and the like names no image, and is no id to look one up by.
     """
 
     text: str | None
@@ -79,6 +80,7 @@ class ColumnChoice:
     reasons: tuple[str, ...] = ()
     repairs: TextRepairs = field(default_factory=TextRepairs)
     roots: Mapping[str, str] = field(default_factory=dict)
+    null_words: tuple[str, ...] = ()
 
 
 def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has_folder: bool) -> ColumnChoice:
@@ -129,7 +131,8 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
     reasons = [why_text] if text else []
     reasons += [why_image] if image else []
     reasons += [f"image: looked up in the folder by id; {why_id}"] if by_id else []
-    return ColumnChoice(text, image, id_, by_id, ignored, short, tuple(reasons), roots=roots)
+    words = options.null_values or ()
+    return ColumnChoice(text, image, id_, by_id, ignored, short, tuple(reasons), roots=roots, null_words=words)
 
 
 def choose_ids_for_images(choice: ColumnChoice) -> ColumnChoice:

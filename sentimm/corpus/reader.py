@@ -12,7 +12,9 @@ from sentimm.corpus.chunks import Chunk, find_images, make_frame, read_names, re
 from sentimm.corpus.columns import list_used
 from sentimm.corpus.images.image_lookup import ImageLookup, open_images
 from sentimm.corpus.images.post_images import list_images
+from sentimm.corpus.inputs.partitioned_table import PartitionedTable
 from sentimm.corpus.survey.column_types import convert_series
+from sentimm.corpus.survey.differences import read_filled
 from sentimm.corpus.survey.survey import Source, Survey, open_folders
 from sentimm.corpus.survey.table_columns import ROW, SOURCE
 from sentimm.corpus.tables.base import Block, Table, head_block
@@ -71,6 +73,8 @@ class CorpusReader:
             skip = min(max(0, start - first), source.rows)
             if skip < source.rows:
                 table = open_table(source.path, source.encoding, self._options.no_header, source.escaped_quotes)
+                if source.partitions:
+                    table = PartitionedTable(table, source.partitions)
                 (images,) = open_folders([table], [open_images(source.images) if source.images else folder])
                 yield from self._read_table(source, table, images, first, skip)
             first += source.rows
@@ -79,11 +83,12 @@ class CorpusReader:
         self, source: Source, table: Table, folder: ImageLookup | None, first: int, skip: int
     ) -> Iterator[Chunk]:
         columns = self._list_columns()
+        fills = self._options.union or self._options.required is not None
         for name in columns:
-            if name not in table.columns and not table.grows:
+            if name not in table.columns and not (table.grows or fills):
                 raise TableError(f"{source.path} changed while it was read: it has no column {name!r}. Start again.")
         row = skip
-        for block in table.read_blocks(columns, skip):
+        for block in read_filled(table, columns, skip):
             if row + block.rows > source.rows:
                 if self._survey.rows != self._options.limit:
                     raise TableError(f"{source.path} grew while it was read: start again.")
@@ -105,7 +110,7 @@ class CorpusReader:
         return list(dict.fromkeys([*kept, *list_used(self._survey.choice)]))
 
     def _make_chunk(self, block: Block, source: Source, folder: ImageLookup | None, first: int, row: int) -> Chunk:
-        several = len(self._survey.sources) > 1
+        several, null_words = len(self._survey.sources) > 1, self._options.null_values or ()
         series = []
         for name, dtype in self._survey.schema.items():
             if several and name == self._options.prefix + SOURCE:
@@ -115,7 +120,7 @@ class CorpusReader:
             elif several and name == self._options.prefix + ROW:
                 series.append(pl.Series(name, np.arange(row, row + block.rows, dtype=np.int64)))
             else:
-                series.append(convert_series(block.frame[name], dtype, source.path))
+                series.append(convert_series(block.frame[name], dtype, source.path, null_words))
         unreadable = np.zeros(block.rows, dtype=bool)
         unreadable[[problem.row for problem in block.problems]] = True
         return Chunk(

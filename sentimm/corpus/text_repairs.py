@@ -59,7 +59,7 @@ class RepairCounter:
         self._texts += len(texts) - texts.null_count()
         lengths = texts.str.len_bytes()
         words = NULL_WORDS if self._words is None else self._words
-        short = texts.filter(lengths <= max(map(len, (*words, *_PLACEHOLDERS))))
+        short = texts.filter(lengths <= _measure_longest((*words, *_PLACEHOLDERS)))
         nulls, placeholders = (len(find_words(short, those)) for those in (words, _PLACEHOLDERS))
         tagged = texts.filter(texts.str.contains("<", literal=True))
         markup = int(tagged.str.contains(_TAG).sum()) if len(tagged) else 0
@@ -122,8 +122,12 @@ def repair_texts(texts: pl.Series, repairs: TextRepairs) -> pl.Series:
 
 def find_words(texts: pl.Series, words: Sequence[str]) -> pl.Series:
     """Return the rows of the texts (String) that are one of the `words`: UInt32."""
-    short = (texts.str.len_bytes() <= max(map(len, words), default=0)).fill_null(False).arg_true()
+    short = (texts.str.len_bytes() <= _measure_longest(words)).fill_null(False).arg_true()
     return short.filter(texts.gather(short).is_in(list(words))) if len(short) else short
+
+
+def _measure_longest(words: Sequence[str]) -> int:
+    return max((len(word.encode()) for word in words), default=0)
 
 
 def read_again(texts: pl.Series) -> pl.Series:

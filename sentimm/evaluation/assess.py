@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sentimm.bundle.bundle import load_bundle
 from sentimm.corpus import leave_out_absent, survey_corpus
-from sentimm.corpus.labels import IMAGE_LABEL, LABEL, NO_LABEL, TEXT_LABEL
+from sentimm.corpus.labels import IMAGE_LABEL, LABEL, NO_LABEL, TEXT_LABEL, describe_pairs, note_absent_labels
 from sentimm.errors import InputError
 from sentimm.evaluation.answers import (
     OWN_LABELS,
@@ -44,6 +44,7 @@ class Assessment:
         inputs: the tables.
         model: the model's name, or where its answers were read.
         labels: the model's.
+        label_values: what the tables' values stand for, where --labels says so.
         posts: labelled posts that have an answer; the figures are theirs.
         unanswered: labelled posts without one.
         unlabelled: posts without a label in the label's column.
@@ -62,6 +63,7 @@ class Assessment:
     inputs: tuple[str, ...]
     model: str
     labels: tuple[str, ...]
+    label_values: dict[str, str]
     posts: int
     unanswered: int
     unlabelled: int
@@ -139,6 +141,7 @@ def _open_seen(options: EvaluateOptions) -> AbstractContextManager[SeenPosts | N
         limit=None,
         only=None,
         allow_missing=True,
+        required=(),
     )
     # The columns that were named are those of the posts.
     return SeenPosts(options.without_seen, leave_out_absent([options.without_seen], corpus))
@@ -183,11 +186,12 @@ def _conclude(
         inputs=options.inputs,
         model=model,
         labels=labels,
+        label_values=describe_pairs(options.label_values),
         posts=int(counted.sum()),
         unanswered=int((labelled & ~counted).sum()),
         unlabelled=left_out.unlabelled,
         unreadable=left_out.unreadable,
-        notes=notes,
+        notes=(*notes, *note_absent_labels(answers.true[LABEL][counted], labels, "post with a label and an answer")),
         seen_in=options.without_seen,
         seen_texts=left_out.seen_texts,
         seen_images=left_out.seen_images,

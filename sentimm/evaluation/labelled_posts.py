@@ -93,7 +93,8 @@ def number_labels(
     for table, rows in tables:
         own = frame.slice(start, rows)
         start += rows
-        for name, values in read_labels([own[name] for name in read], given, table).items():
+        own_labels = read_labels([own[name] for name in read], given, table, options.label_values)
+        for name, values in own_labels.items():
             read[name].append(values)
     place = np.array([*(places[label.lower()] for label in given), NO_LABEL], dtype=np.int64)
     numbered = {kind: place[np.concatenate(read[name])] for kind, name in columns.items()}

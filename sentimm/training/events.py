@@ -14,8 +14,8 @@ from sentimm.metrics.metrics import Metrics
 class PostsLoaded:
     """The tables are read: the numbers of posts to train on and to validate with, and of rows left out by reason.
 
-    `notes` say how they are read. A resumed run continues in `resumed_epoch` (from 1; 0: a new run) after
-    `resumed_step` steps.
+    `notes` say how they are read, and which labels no post has. A resumed run continues in `resumed_epoch` (from 1; 0:
+    a new run) after `resumed_step` steps.
     """
 
     run: Path

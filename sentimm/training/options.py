@@ -20,7 +20,7 @@ from sentimm.option_fields import (
     option,
     split_numbers,
 )
-from sentimm.options import SENTIMENTS, check_encoding
+from sentimm.options import SENTIMENTS, check_encoding, split_label_values
 from sentimm.storage import is_remote
 
 FUSION_NAMES = ("ote", "cmac", "hstec", "native-cat", "native-combine", "bert", "resnet")
@@ -50,6 +50,8 @@ class TrainOptions:
     `teacher`: a run whose answers are learnt beside the labels; `teacher_weight`: its share of each target, for
     all inputs or one for each. `text_encoder` and `image_encoder`: "" is that of `init`, else the paper's. `pooling`
     and `image_levels`: None is that of the run that the encoder is from, else the mean, and 1.
+
+    `labels` given as pairs (`0=negative`) become the labels alone, and `label_values` the pairs.
 
     `split_seed`: given where models are compared. Posts are held out by it and not by `seed`, before those that lack
     the model's modality are left out; where there are `folds`, the part numbered `fold` (from 0) is held out.
@@ -86,8 +88,14 @@ class TrainOptions:
     ] = None
     fold: int = 0
     labels: Annotated[
-        tuple[str, ...], option(Panel.POSTS, "The labels, in the order of the output.", metavar="A,B,...")
+        tuple[str, ...],
+        option(
+            Panel.POSTS,
+            "The labels, in the order of the output; or what the tables' values stand for.",
+            metavar="A,B,...|VALUE=A,...",
+        ),
     ] = SENTIMENTS
+    label_values: tuple[str, ...] = ()
     label_column: Annotated[str, option(Panel.POSTS, "The column of labels.", metavar="C")] = "label"
     text_column: Annotated[str | None, option(Panel.POSTS, "The column of texts.", metavar="C")] = None
     image_column: Annotated[str | None, option(Panel.POSTS, "The column of image names.", metavar="C")] = None
@@ -98,6 +106,10 @@ class TrainOptions:
     ] = None
     no_header: Annotated[
         bool, option(Panel.POSTS, "CSV and TSV files have no header: the columns are column_1, column_2 and so on.")
+    ] = False
+    union: Annotated[
+        bool,
+        option(Panel.POSTS, "Where the files of one input differ in columns that are used, fill what lacks with null."),
     ] = False
     table_weights: Annotated[
         tuple[float, ...],
@@ -333,6 +345,9 @@ class TrainOptions:
         check_options(self)
         if self.encoding is not None:
             check_encoding(self.encoding)
+        labels, pairs = split_label_values(self.labels)
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "label_values", pairs or self.label_values)
         self._check_lists()
         if self.folds is not None and self.val is not None:
             raise UsageError(

@@ -16,7 +16,14 @@ from sentimm.errors import InputError, UsageError
 from sentimm.models.sentiment_model import SentimentModel
 from sentimm.storage.atomic import commit_folder, write_file
 from sentimm.text import NORMALIZATION
-from sentimm.training.data.prepare import TrainingData, check_posts, load_data, make_batchers, store_posts
+from sentimm.training.data.prepare import (
+    TrainingData,
+    check_posts,
+    load_data,
+    make_batchers,
+    note_labels,
+    store_posts,
+)
 from sentimm.training.events import PostsLoaded, TrainingListener
 from sentimm.training.learning.loop import TrainingLoop
 from sentimm.training.learning.optimizer import speed_up_convolutions
@@ -160,7 +167,7 @@ def _train(
             0 if state is None else int(state["epoch"]),
             0 if state is None else int(state["step"]),
             accelerator.num_processes,
-            data.training.notes,
+            (*data.training.notes, *note_labels(data, options, run.fusion.heads)),
         )
     )
     model.to(accelerator.device)

@@ -8,6 +8,7 @@ import pytest
 
 from sentimm.corpus import Chunk, CorpusReader, Survey, chunk_frame, survey_corpus
 from sentimm.corpus.text_repairs import TextRepairs, read_again, repair_texts
+from sentimm.errors import UsageError
 from sentimm.options import CorpusOptions
 
 FORMATS = ["posts.csv", "posts.jsonl", "posts.parquet"]
@@ -97,6 +98,10 @@ def test_null_values_name_the_words(tmp_path: Path) -> None:
     survey, chunk = read(tmp_path / "posts.csv", ["good", "-", "NA"] * 3, null_values=("-",))
     assert chunk.texts.to_list() == ["good", None, "NA"] * 3
     assert survey.texts == 6
+    survey, chunk = read(tmp_path / "posts.csv", ["good", "—", "NA"] * 3, null_values=("—",))
+    assert (survey.texts, chunk.texts.null_count()) == (6, 3)
+    with pytest.raises(UsageError, match="--null-values has a word that is not valid UTF-8"):
+        CorpusOptions(null_values=("\udcff",))
     _, chunk = read(tmp_path / "posts.csv", ["good", "NA", "NA", "NA"], null_values=())
     assert chunk.texts.null_count() == 0
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sentimm.corpus.inputs.archives import find_tables, is_archive
 from sentimm.corpus.inputs.braces import expand_braces
 from sentimm.corpus.inputs.dataset_folders import list_tables
 from sentimm.corpus.inputs.image_folders import find_metadata
+from sentimm.corpus.inputs.partitions import Partitions, find_partitions, list_partitioned, note_partitions
 from sentimm.corpus.tables.folder_posts import is_post_file
 from sentimm.corpus.tables.formats import find_format
 from sentimm.corpus.tables.open import explain_absence
@@ -37,11 +38,13 @@ class Inputs:
 
     Attributes:
         paths: the files and folders, in order.
-        notes: sentences about shards that are not there, and files of archives that are left out.
+        notes: sentences about shards that are not there, files of archives that are left out, and partitions.
+        partitions: the columns that the names of folders give, of the paths that have such.
     """
 
     paths: list[Path]
     notes: tuple[str, ...] = ()
+    partitions: Mapping[Path, Partitions] = field(default_factory=dict)
 
 
 def expand_inputs(inputs: Sequence[str]) -> list[Path]:
@@ -54,13 +57,13 @@ def find_inputs(inputs: Sequence[str]) -> Inputs:
 
     A ZIP archive stands for the tables in it, a folder for the table in it that names the images beside it. A folder
     without posts of its own stands for the shards (.tar) in it, for the Parquet and Arrow files that it consists of,
-    or for its sub-folders that hold posts or such files. Of shards that are named by braces some may be missing: a note
-    says which.
+    for the tables in its partitions (`lang=en`), or for its sub-folders that hold posts or such files. Of shards that
+    are named by braces some may be missing: a note says which.
 
     Raises:
         InputError: one is not there, or is named twice.
     """
-    paths: list[Path] = []
+    named: list[tuple[str, list[Path]]] = []
     notes: list[str] = []
     for name in inputs:
         if not name.strip():
@@ -68,23 +71,26 @@ def find_inputs(inputs: Sequence[str]) -> Inputs:
         require_utf8(name)
         names = None if not is_remote(name) and _is_there(Path(name)) else expand_braces(name)
         if names is None:
-            paths += _expand_name(name)
+            named.append((name, _expand_name(name)))
             continue
         there, missing = _find_shards(name, list(names))
-        paths += [path for each in there for path in _expand_name(each)]
+        named += [(each, _expand_name(each)) for each in there]
         notes += [f"{each} is not there: its posts are left out." for each in missing]
-    for archive in filter(is_archive, list(paths)):
-        tables, left = find_tables(archive)
-        place = paths.index(archive)
-        paths[place : place + 1] = tables
-        notes += left
+    for _, own in named:
+        for archive in filter(is_archive, list(own)):
+            tables, left = find_tables(archive)
+            place = own.index(archive)
+            own[place : place + 1] = tables
+            notes += left
+    paths = [path for _, own in named for path in own]
     seen: set[str] = set()
     for path in paths:
         real = find_real_name(path)
         if real in seen:
             raise InputError(f"{path} is named twice: each post would come out twice.")
         seen.add(real)
-    return Inputs(paths, tuple(notes))
+    partitions = find_partitions(named)
+    return Inputs(paths, (*notes, *note_partitions(partitions, named)), partitions)
 
 
 def _find_shards(pattern: str, names: list[str]) -> tuple[list[str], list[str]]:
@@ -154,7 +160,7 @@ def _list_nested(folder: Path) -> list[Path]:
             return []
         files = [entry.name for entry in there if not entry.is_folder]
         shards = [folder / name for name in files if find_format(name) == "webdataset"]
-        if inside := shards or list_tables(folder, there):
+        if inside := shards or list_tables(folder, there) or list_partitioned(folder, there):
             return inside
         folders = [entry.name for entry in there if entry.is_folder]
         # Beside the folder 00000 img2dataset writes 00000.parquet and 00000_stats.json, about its images.

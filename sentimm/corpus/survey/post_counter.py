@@ -14,7 +14,7 @@ from sentimm.corpus.survey.column_types import TypeInference
 from sentimm.corpus.survey.image_counter import ImageCounter
 from sentimm.corpus.survey.long_cells import LongCellCounter
 from sentimm.corpus.survey.repeated_texts import RepeatCounter
-from sentimm.corpus.tables.base import Block, Table, head_block
+from sentimm.corpus.tables.base import Block, Table, head_block, make_block
 from sentimm.corpus.text_repairs import RepairCounter
 from sentimm.errors import TableError
 from sentimm.options import CorpusOptions
@@ -49,7 +49,8 @@ class PostCounter:
         self.texts = 0
         self.repeats = RepeatCounter()
         self.images = ImageCounter(choice, options)
-        self.inferences = [TypeInference() for _ in tables]
+        words = options.null_values or ()
+        self.inferences = [TypeInference(finds_wide=options.union, null_words=words) for _ in tables]
         self.repairs = RepairCounter(options.null_values)
         self.long_cells = LongCellCounter()
         self.unreadable, self.first_unreadable = 0, ""
@@ -66,6 +67,8 @@ class PostCounter:
             TableError: a table is damaged.
         """
         for number, table in enumerate(self._tables):
+            if table.partitions and self._options.infer_types:
+                self.inferences[number].add(make_block(table.partitions))
             for block in self._read_blocks(number, table):
                 if self._options.limit is not None:
                     block = head_block(block, self._options.limit - sum(self.rows))
@@ -90,9 +93,11 @@ class PostCounter:
     def _choose_columns(self, table: Table) -> list[str] | None:
         if table.grows:
             return None
-        needed = list_used(self._choice)
+        used = list_used(self._choice)
+        needed = [*(name for name in used if name in table.columns), *table.repeated]
         if not table.types and self._options.infer_types:
-            needed += keep_columns(table.columns, self._options)
+            kept = keep_columns(table.columns, self._options, is_part=True)
+            needed += [name for name in kept if name not in table.partitions]
         return list(dict.fromkeys(needed))
 
     def _add(self, number: int, block: Block) -> None:

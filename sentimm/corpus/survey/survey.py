@@ -10,12 +10,14 @@ from typing import Any
 
 import polars as pl
 
-from sentimm.corpus.chunks import explain_no_image
+from sentimm.corpus.chunks import explain_no_image, keep_columns
 from sentimm.corpus.columns import TEXT_NAMES, ColumnChoice, holds_bytes, is_text_name
 from sentimm.corpus.images.image_lookup import ImageLookup, open_images
-from sentimm.corpus.inputs.find import find_inputs
+from sentimm.corpus.inputs.find import Inputs, find_inputs
+from sentimm.corpus.inputs.partitioned_table import PartitionedTable
 from sentimm.corpus.nested_columns import SAMPLE_ROWS, choose_with_nested
 from sentimm.corpus.nested_values import suggest_path
+from sentimm.corpus.survey.differences import check_agreement, note_filled
 from sentimm.corpus.survey.image_folders import (
     explain_image_column,
     name_images,
@@ -31,7 +33,7 @@ from sentimm.corpus.survey.notes import (
     note_unused_images,
 )
 from sentimm.corpus.survey.post_counter import PostCounter, Progress
-from sentimm.corpus.survey.table_columns import check_same_columns, collect_columns, explain_no_header, find_schema
+from sentimm.corpus.survey.table_columns import collect_columns, explain_no_header, find_schema
 from sentimm.corpus.survey.usable import check_readable, check_usable
 from sentimm.corpus.tables.base import Problem, Table
 from sentimm.corpus.tables.open import open_table
@@ -54,6 +56,7 @@ class Source:
         encoding: of a text format.
         escaped_quotes: quotes in it are escaped by a backslash (CSV, TSV).
         images: the folder that its images are looked up in, where that comes with the table; None: that of the options.
+        partitions: the values of columns that the names of its folders give.
     """
 
     path: Path
@@ -63,6 +66,7 @@ class Source:
     encoding: str | None = None
     escaped_quotes: bool = False
     images: Path | None = None
+    partitions: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         require_utf8(find_real_name(options.images))
         folder = open_images(options.images)
     found = find_inputs(inputs)
-    tables = [open_table(path, options.encoding, options.no_header) for path in found.paths]
+    tables = _open_tables(found, options)
     beside = [open_beside(table, options) for table in tables]
     folders = open_folders(tables, [own or folder for own in beside])
     counter, choice, columns = _count_posts(tables, folders, name_images(tables, beside, options), progress)
@@ -158,8 +162,9 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
     check_usable(tables, counter, images_choice, images_found, options)
     schema = find_schema(tables, counter.inferences, columns, options)
     strays = counter.images.list_strays() if uses_images and rows != options.limit else {}
+    sources = _list_sources(tables, counter, beside)
     return Survey(
-        sources=_list_sources(tables, counter, beside),
+        sources=sources,
         rows=rows,
         schema=schema,
         choice=replace(explain_image_column(images_choice, options), repairs=counter.repairs.decide()),
@@ -172,6 +177,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
             *found.notes,
             *note_image_folders(sources),
             *(note for table in tables for note in table.notes),
+            *(note_filled(tables, list(columns), choice) if options.union else ()),
             *note_mixed_types(tables, schema),
             *note_unused_images(tables[0], choice, columns, counter.images, uses_images),
             *note_several_images(counter.images.several if uses_images else 0),
@@ -198,6 +204,7 @@ def _list_sources(
             table.encoding,
             table.escaped_quotes,
             images.root if images else None,
+            table.partitions,
         )
         for table, rows, images in zip(tables, counter.rows, beside, strict=True)
     )
@@ -209,7 +216,7 @@ def leave_out_absent(inputs: Sequence[str], options: CorpusOptions) -> CorpusOpt
     Raises:
         InputError, ColumnError, TableError: see `survey_corpus`.
     """
-    tables = [open_table(path, options.encoding, options.no_header) for path in find_inputs(inputs).paths]
+    tables = _open_tables(find_inputs(inputs), options)
     columns = collect_columns(tables)
     if any(table.grows for table in tables):
         return options
@@ -224,6 +231,14 @@ def leave_out_absent(inputs: Sequence[str], options: CorpusOptions) -> CorpusOpt
 def open_folders(tables: Sequence[Table], folders: Sequence[ImageLookup | None]) -> list[ImageLookup | None]:
     """Return where each table's images are looked up: in its own, where it brings any, or in that of `folders`."""
     return [table.open_images() or folder for table, folder in zip(tables, folders, strict=True)]
+
+
+def _open_tables(found: Inputs, options: CorpusOptions) -> list[Table]:
+    tables = []
+    for path in found.paths:
+        table = open_table(path, options.encoding, options.no_header)
+        tables.append(PartitionedTable(table, found.partitions[path]) if path in found.partitions else table)
+    return tables
 
 
 def _count_posts(
@@ -243,6 +258,10 @@ def _count_posts(
         for table in tables:  # the column may appear later in the file
             _check_objects(table)
         choice = choose_with_nested(collect_columns(tables), sample, options, has_folder)
+    complete = [table for table in tables if not table.grows]
+    check_agreement(complete, list(collect_columns(complete)), choice, options)
+    if len(complete) == len(tables):
+        keep_columns(list(collect_columns(tables)), options)
     while True:
         counter = PostCounter(tables, folders, choice, options)
         counter.read_tables(progress)
@@ -254,7 +273,7 @@ def _count_posts(
         if (better := choose_with_nested(columns, sample, options, has_folder)) == choice:
             break
         choice = better  # a key of NDJSON that appeared late is to be preferred
-    check_same_columns(tables)
+    check_agreement(tables, list(columns), choice, options)
     return counter, choice, columns
 
 

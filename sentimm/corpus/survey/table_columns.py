@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from sentimm.corpus.chunks import keep_columns
+from sentimm.corpus.chunks import is_kept, keep_columns
 from sentimm.corpus.columns import holds_bytes
-from sentimm.corpus.survey.column_types import TypeInference, merge_types
+from sentimm.corpus.survey.column_types import TypeInference, merge_types, widen_numbers
 from sentimm.corpus.tables.base import Table
-from sentimm.corpus.wording import list_names
 from sentimm.errors import ColumnError
 from sentimm.options import CorpusOptions
 
@@ -22,12 +21,7 @@ SOURCE, ROW = "source", "row"
 
 
 def collect_columns(tables: Sequence[Table]) -> dict[str, pl.DataType]:
-    """Return all columns of all tables with their types in the files, String where the format has none.
-
-    Raises:
-        ColumnError: the columns of two tables differ (NDJSON apart, whose keys may still appear).
-    """
-    check_same_columns([table for table in tables if not table.grows])
+    """Return all columns of all tables with their types in the files, String where the format has none."""
     types: dict[str, pl.DataType] = {}
     for table in tables:
         for name in table.columns:
@@ -35,24 +29,6 @@ def collect_columns(tables: Sequence[Table]) -> dict[str, pl.DataType]:
             if name not in types or holds_bytes(dtype):
                 types[name] = dtype
     return types
-
-
-def check_same_columns(tables: Sequence[Table]) -> None:
-    """Check that the tables have the same columns; several of NDJSON need not, as a missing key is a null there.
-
-    Raises:
-        ColumnError: a table lacks a column.
-    """
-    if all(table.grows for table in tables):
-        return
-    first = tables[0]
-    for table in tables[1:]:
-        for one, other in ((first, table), (table, first)):
-            if lacking := [name for name in one.columns if name not in other.columns]:
-                raise ColumnError(
-                    f"The inputs' columns differ: {other.path} lacks {list_names(lacking)}, which {one.path} has. "
-                    "Make them agree, or give the inputs one by one."
-                )
 
 
 def explain_no_header(tables: Sequence[Table]) -> ColumnError | None:
@@ -96,7 +72,17 @@ def find_schema(
         found: list[tuple[object, pl.DataType | None]] = [
             (table.path, table.types.get(name, each.get(name))) for table, each in zip(tables, inferred, strict=True)
         ]
-        schema[name] = merge_types(name, found)
+        try:
+            schema[name] = merge_types(name, found)
+        except ColumnError:
+            if is_kept(name, options):
+                raise
+            continue  # of a command that writes no columns
+        if options.union:
+            is_wide = any(name in each.wide for each in inferences) or any(
+                table.types.get(name) == pl.Int64 for table in tables
+            )
+            schema[name] = widen_numbers((dtype for _, dtype in found), is_wide=is_wide) or schema[name]
     if len(tables) > 1:
         for name, dtype in ((SOURCE, pl.String()), (ROW, pl.Int64())):
             added = options.prefix + name

@@ -89,6 +89,16 @@ class Table(ABC):
         """Quotes in fields are escaped by a backslash (CSV, TSV); known after reading."""
         return False
 
+    @property
+    def partitions(self) -> Mapping[str, str | None]:
+        """The values of the columns that the names of the table's folders give (`lang=en`)."""
+        return {}
+
+    @property
+    def repeated(self) -> tuple[str, ...]:
+        """The columns that both the table and the names of its folders give."""
+        return ()
+
     @abstractmethod
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
         """Yield the rows from `start` on, with the named `columns` in that order; None: all (of NDJSON a block's own).
@@ -111,6 +121,11 @@ class Table(ABC):
             TableError: one has a type that polars lacks.
         """
         return
+
+
+def make_block(values: Mapping[str, str | None]) -> Block:
+    """Make a block of one row."""
+    return Block(pl.DataFrame({name: pl.Series([value], dtype=pl.String) for name, value in values.items()}), 1)
 
 
 def cut_block(block: Block, skip: int) -> Block:

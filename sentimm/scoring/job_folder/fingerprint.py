@@ -38,6 +38,8 @@ _OPTIONS = {
     "encoding": "--encoding",
     "no_header": "--no-header",
     "escaped_quotes": "which inputs escape quotes with a backslash",
+    "union": "--union",
+    "partitions": "the columns that folders name",
 }
 
 
@@ -48,6 +50,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
         TableError: an input can't be read.
     """
     corpus = options.corpus
+    partitions = sorted({name for source in survey.sources for name in source.partitions})
     paths = [source.path for source in survey.sources]
     inputs = _describe_all(paths)
     if options.inputs == ("-",):
@@ -77,6 +80,8 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
             **({"encoding": corpus.encoding} if corpus.encoding else {}),
             **({"no_header": True} if corpus.no_header else {}),
             **({"escaped_quotes": escaped} if escaped else {}),
+            **({"union": True} if corpus.union else {}),
+            **({"partitions": partitions} if partitions else {}),
         },
     }
 

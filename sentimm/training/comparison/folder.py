@@ -26,7 +26,8 @@ from sentimm.training.run_folder import Run, is_run, open_run
 FORMAT = 1
 # What tells one run from another, and what may change when a comparison is resumed. Tables count by their posts.
 _OWN = {"fusion", "seed", "fold"}
-_FREE = {"inputs", "images", "encoding", "no_header", "val", "device", "save_every_s", "feature_cache", "image_cache"}
+_FREE = {"inputs", "images", "encoding", "no_header", "union", "val", "device", "save_every_s"}
+_FREE |= {"feature_cache", "image_cache"}
 
 
 def is_done(folder: Path, cell: Cell) -> bool:

@@ -240,6 +240,8 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
         allow_missing=True,
         encoding=options.encoding,
         no_header=options.no_header,
+        union=options.union,
+        required=(options.label_column,),
     )
     survey = survey_corpus([table], corpus_options)
     by_folder = read_folder_labels(survey, options.label_column)
@@ -258,7 +260,7 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
     else:
         whole = [by_folder]
     try:
-        labels = read_labels(whole, options.labels, table)
+        labels = read_labels(whole, options.labels, table, options.label_values)
     except ColumnError as error:
         if by_folder is None:
             raise

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from sentimm.corpus.labels import note_absent_labels
 from sentimm.errors import InputError, UsageError
 from sentimm.models.sentiment_model import FUSIONS, SentimentModel
 from sentimm.text import TextTokenizer
@@ -158,6 +159,14 @@ def check_posts(data: TrainingData, options: TrainOptions) -> None:
             f"All posts to train on have the label {options.labels[labels[0]]!r}, from which nothing can be learned: "
             "name a table with at least two labels, or the column of labels with --label-column."
         )
+
+
+def note_labels(data: TrainingData, options: TrainOptions, heads: Iterable[str]) -> tuple[str, ...]:
+    """Return notes about labels that no post has, of those to train on and of those to validate with."""
+    sides = ((data.training, "post to train on"), (data.validation, "post to validate with"))
+    return tuple(
+        note for posts, name in sides for note in note_absent_labels(choose_targets(posts, heads), options.labels, name)
+    )
 
 
 @dataclass(frozen=True)

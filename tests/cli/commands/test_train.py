@@ -99,7 +99,7 @@ def test_every_option_of_a_run_is_an_option_of_the_commands() -> None:
     assert set(signature(train).parameters) - own == {"context", "output", "resume", "quiet"}
     comparison = {"folder", "models", "seeds", "without_seen", "quiet", "as_json"}
     assert set(signature(compare).parameters) - own == comparison
-    assert own - set(signature(train).parameters) == {"split_seed", "folds", "fold"}
+    assert own - set(signature(train).parameters) == {"split_seed", "folds", "fold", "label_values"}
 
 
 def test_train_alone_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -298,8 +298,8 @@ def test_columns_that_differ_are_a_clear_error(tmp_path: Path, headers: tuple[st
     with pytest.raises(ColumnError) as raised:
         survey(one, two)
     assert str(raised.value) == (
-        f"The inputs' columns differ: {fewer} lacks a, which {more} has. "
-        "Make them agree, or give the inputs one by one."
+        f"The inputs' columns differ: {fewer} lacks a, which {more} has. Use --union to fill what an input lacks with "
+        "null, or --columns to keep only columns that all have, such as --columns text."
     )
 
 

@@ -45,11 +45,12 @@ def test_what_a_fingerprint_says_of_options_that_were_not_given(table: Path, tin
 def test_each_option_of_a_fingerprint_is_named_when_it_changes(table: Path, tiny_bundle: Path) -> None:
     given = {**ALWAYS, "images": "photos", "prefix": "a_", "no_infer_types": True, "limit": 7, "views": True}
     given |= {name: "x" for name, value in given.items() if value is None}
-    given |= {"encoding": "cp1252", "no_header": True}
-    every = take(table, tiny_bundle, views=True, corpus=CorpusOptions(prefix="b_", encoding="cp1251", no_header=True))
+    given |= {"encoding": "cp1252", "no_header": True, "union": True}
+    corpus = CorpusOptions(prefix="b_", encoding="cp1251", no_header=True, union=True)
+    every = take(table, tiny_bundle, views=True, corpus=corpus)
     assert every["options"].keys() == given.keys()
     for name, value in given.items():
-        if name in ("views", "no_header"):
+        if name in ("views", "no_header", "union"):
             value = None
         changed = {**every, "options": {**every["options"], name: value}}
         (clause,) = describe_changes(changed, every)

@@ -110,6 +110,15 @@ def test_folders_and_shards_are_read_from_object_storage(s3, corpus, tiny_bundle
 
 
 @pytest.mark.slow
+def test_partitions_in_object_storage_are_columns(s3, corpus, tiny_bundle):
+    for number, place in enumerate(("lang=de/year=2023", "lang=e%2Fn/year=2024")):
+        s3.put(f"s3://posts/data/{place}/x.csv", f"text\na good day {number}\n".encode())
+    for number, name in enumerate(("data", "data/", "data/*/*/x.csv")):
+        found = score(f"s3://posts/{name}", corpus / f"{number}.parquet", tiny_bundle)
+        assert found["lang"].to_list() == ["de", "e/n"] and found["year"].to_list() == [2023, 2024]
+
+
+@pytest.mark.slow
 def test_a_shard_whose_server_fails_is_not_taken_for_a_damaged_one(s3, corpus, tiny_bundle, monkeypatch):
     s3.put("s3://posts/0.tar", make_shard(corpus / "images") + bytes(20 << 20))
     table = ShardTable(to_path("s3://posts/0.tar"))
