@@ -2,8 +2,8 @@
 
 A post is drawn by its permanent random number, which follows from the seed and the post's place in the corpus: of each
 stratum those with the smallest numbers are drawn. That is simple random sampling without replacement in each stratum
-(Ohlsson, "Coordination of samples using permanent random numbers", 1995), it takes one stream over the corpus, and a
-larger sheet of the same seed holds the smaller one.
+(Ohlsson, "Coordination of samples using permanent random numbers", 1995), it takes one more stream over the corpus than
+counting it, and a larger sheet of the same seed holds the smaller one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sentimm.errors import InputError
 from sentimm.findings.designs import Design, SamplingFrame
 from sentimm.findings.population import (
     Counts,
-    count_and_draw,
+    choose_early,
     count_posts,
     divide,
     find_limit,
@@ -32,9 +32,7 @@ from sentimm.findings.statistics.estimators import Floats, Ints
 from sentimm.findings.statistics.strata import Strata, allocate, cut_cells, cut_strata
 
 _CHOICE = 10  # times as many unsure posts as are drawn to train on, so that they differ
-_NEAR = 50_000  # posts that are kept while a corpus is counted: enough but for a stratum of very few posts
-_LARGEST = (1 << 64) - 1
-_SPARE_DEVIATIONS, _SPARE_POSTS = 6, 30  # more candidates than are drawn, so that one stream suffices
+_SPARE_DEVIATIONS, _SPARE_POSTS = 6, 30  # more candidates than are drawn, so that they suffice
 
 
 def make_frame(
@@ -57,18 +55,13 @@ def make_frame(
 
 
 def draw_from(scored: ScoredPosts, labels_wanted: int, question: Question, per_cell: int | None, seed: int) -> Design:
-    """Draw posts from a corpus as `make_frame` cuts it, nearly always in one stream over it.
+    """Draw posts from a corpus as `make_frame` cuts it.
 
     Raises:
         InputError: there are no posts.
     """
-    own = question if per_cell is not None else Question()
-    rows = int(scored.frame.select(pl.len()).collect().item())
-    share = min(1.0, _NEAR / max(rows, 1))
-    counts, near = count_and_draw(divide(scored, own), len(scored.labels), own, seed, share)
-    frame = _cut_frame(scored, counts, labels_wanted, own, per_cell)
-    numbers = choose_numbers(frame, labels_wanted, per_cell)
-    return draw_posts(scored, frame, numbers, seed, near)
+    frame = make_frame(scored, labels_wanted, question, per_cell)
+    return draw_posts(scored, frame, choose_numbers(frame, labels_wanted, per_cell), seed)
 
 
 def _cut_frame(
@@ -127,9 +120,7 @@ def choose_numbers(frame: SamplingFrame, labels_wanted: int, per_cell: int | Non
     return found
 
 
-def draw_posts(
-    scored: ScoredPosts, frame: SamplingFrame, numbers: Ints, seed: int, near: pl.DataFrame | None = None
-) -> Design:
+def draw_posts(scored: ScoredPosts, frame: SamplingFrame, numbers: Ints, seed: int) -> Design:
     """Draw so many posts of each stratum.
 
     Args:
@@ -137,11 +128,8 @@ def draw_posts(
         frame: how it is told apart.
         numbers: posts to draw of each stratum, int64 (strata,).
         seed: the same seed draws the same posts.
-        near: posts with the smallest random numbers, from `count_and_draw`; None: they are looked for.
     """
-    chosen = None if near is None else _place(near.lazy(), frame).collect()
-    if chosen is None or (_count_rows(chosen, len(numbers)) < numbers).any():
-        chosen = _find_candidates(scored, frame, numbers, seed, spare=True)
+    chosen = _find_candidates(scored, frame, numbers, seed, spare=True)
     if (_count_rows(chosen, len(numbers)) < numbers).any():  # once in many millions of draws
         chosen = _find_candidates(scored, frame, numbers, seed, spare=False)
     ranked = chosen.sort("random").with_columns(rank=pl.int_range(pl.len()).over("stratum"))
@@ -166,10 +154,10 @@ def _find_candidates(
     if spare:
         most = numbers + _SPARE_DEVIATIONS * np.sqrt(numbers) + _SPARE_POSTS
         share = np.where(numbers > 0, np.minimum(1.0, most / np.maximum(frame.sizes, 1)), 0.0)
-    # The loosest limit first: it spares nearly all posts the question of their stratum.
-    posts = divide(scored, frame.question).with_columns(make_random(seed).alias("random"))
-    placed = _place(posts.filter(pl.col("random") <= find_limit(float(share.max()))), frame)
-    limits = pl.Series([int(each * _LARGEST) for each in share], dtype=pl.UInt64)
+    # The loosest limit first: nearly all posts are not even read.
+    early = choose_early(scored, seed, float(share.max()))
+    placed = _place(divide(early, frame.question).with_columns(make_random(seed).alias("random")), frame)
+    limits = pl.Series(map(find_limit, share.tolist()), dtype=pl.UInt64)
     own = pl.col("stratum").replace_strict(list(range(len(limits))), limits, return_dtype=pl.UInt64)
     return placed.filter(pl.col("random") <= own).collect(engine="streaming")
 

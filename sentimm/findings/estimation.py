@@ -11,7 +11,15 @@ import polars as pl
 from sentimm.errors import UsageError
 from sentimm.findings.designs import LabelledSample, SamplingFrame
 from sentimm.findings.options import Compare, SharesOptions
-from sentimm.findings.population import Domains, divide, find_cells, list_columns, place_strata, sum_population
+from sentimm.findings.population import (
+    Counted,
+    divide,
+    find_cells,
+    list_columns,
+    place_strata,
+    sum_answers,
+    sum_population,
+)
 from sentimm.findings.question import Question
 from sentimm.findings.scored import ScoredPosts, open_scored
 from sentimm.findings.sheets.labels import read_labelled_sample
@@ -21,12 +29,10 @@ from sentimm.findings.statistics.estimators import (
     estimate_shares,
     find_margins,
 )
-from sentimm.findings.statistics.strata import ALL_ALIKE, FEWEST_LABELS
+from sentimm.findings.statistics.strata import FEWEST_LABELS
 from sentimm.findings.tables import (
     LEVEL,
     Shares,
-    count_cells,
-    count_whole,
     tabulate_counted,
     tabulate_differences,
     tabulate_estimate,
@@ -113,9 +119,9 @@ def estimate_corpus(
     drawn = _find_labelled(scored, question, sample, domains)
     _check_strata(frame, drawn)
     coefficient = choose_coefficient(population.whole, drawn.whole)
-    parts = [(count_whole(population, domains), population.whole, drawn.whole)]
+    parts = [(domains.whole, population.whole, drawn.whole)]
     if question.keys:
-        parts.append((count_cells(population, domains), population, drawn))
+        parts.append((domains, population, drawn))
     pairs = _list_pairs(domains, question, compare)
     shown = len(pairs) + sum(len(counted.cells) for counted, *_ in parts)
     intervals = shown * len(scored.labels) if simultaneous else 1
@@ -134,21 +140,22 @@ def count_corpus(scored: ScoredPosts, question: Question) -> Shares:
     Raises:
         InputError: no post is asked about.
     """
-    placed, labels = place_strata(ALL_ALIKE, Question()), len(scored.labels)
-    nothing = np.zeros(1, np.int64), np.zeros((1, labels))  # what only an estimate needs
-    population, domains = sum_population(divide(scored, question), placed, *nothing, question)
-    parts = [count_whole(population, domains), *([count_cells(population, domains)] if question.keys else [])]
-    table = pl.concat(tabulate_counted(scored.labels, counted) for counted in parts)
+    counted = sum_answers(divide(scored, question), len(scored.labels), question)
+    parts = [counted.whole, *([counted] if question.keys else [])]
+    table = pl.concat(tabulate_counted(scored.labels, part) for part in parts)
     return Shares(table, None, None, question)
 
 
-def _find_labelled(scored: ScoredPosts, question: Question, sample: LabelledSample, domains: Domains) -> Sample:
+def _find_labelled(scored: ScoredPosts, question: Question, sample: LabelledSample, domains: Counted) -> Sample:
     """Join the labels to the cells of their posts."""
     posts = sample.design.posts.join(sample.votes, on="place", how="inner", maintain_order="left")
     if not len(posts):
         raise UsageError("The sheet has no labels yet: label some posts first.")
-    taken = scored.take(posts["place"].to_numpy(), list_columns(scored, question))
-    found = divide(taken, question).collect()
+    asked = list_columns(question)
+    taken = scored.take(posts["place"].to_numpy(), asked)  # in the order of the design, which has the probabilities
+    names = zip(scored.name_probabilities(), scored.labels, strict=True)
+    known = [posts[f"p_{label}"].alias(name) for name, label in names if name not in asked]
+    found = divide(replace(taken, frame=taken.frame.with_columns(known)), question).collect()
     p = posts.select(f"p_{label}" for label in scored.labels).to_numpy().astype(np.float64)
     y = posts.select(f"y_{label}" for label in scored.labels).to_numpy().astype(np.float64)
     return Sample(
@@ -184,7 +191,7 @@ def _note_strata(frame: SamplingFrame, sample: Sample) -> list[str]:
     ]
 
 
-def _list_pairs(domains: Domains, question: Question, compare: Compare | None) -> list[tuple[int, int]]:
+def _list_pairs(domains: Counted, question: Question, compare: Compare | None) -> list[tuple[int, int]]:
     """List the domains that are compared: periods within a group, else groups."""
     if compare is None:
         return []

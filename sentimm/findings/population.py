@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import and_
 from typing import Any
@@ -24,16 +24,28 @@ _FORMATS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y"}
 
 
 @dataclass(frozen=True)
-class Domains:
-    """The groups and periods that shares are asked for: the finest ones, which hold no post together.
+class Counted:
+    """What a model says of domains: the finest groups and periods that are asked for, or all posts as one.
 
     Attributes:
-        cells: group and period of each, in order.
-        counted: posts by predicted label, int64 (cells, labels).
+        cells: group and period of each domain, in order.
+        labels: posts by predicted label, int64 (domains, labels).
+        p: sums of the probabilities, float64 (domains, labels).
     """
 
     cells: Cells
-    counted: Ints
+    labels: Ints
+    p: Floats
+
+    @property
+    def posts(self) -> Ints:
+        """Posts of each domain, int64 (domains,)."""
+        return np.asarray(self.labels.sum(axis=1))
+
+    @property
+    def whole(self) -> Counted:
+        """The same posts as one domain."""
+        return Counted(((None, None),), *(each.sum(axis=0, keepdims=True) for each in (self.labels, self.p)))
 
 
 def divide(scored: ScoredPosts, question: Question, own: Question = _ALL) -> pl.LazyFrame:
@@ -94,66 +106,57 @@ class Counts:
 
 def count_posts(posts: pl.LazyFrame, labels: int, question: Question) -> Counts:
     """Count the posts of `divide` in one stream, apart by the groups and periods of a question."""
-    return _read_counts(_ask_counts(posts, labels, question.keys).collect(engine="streaming"), labels, question)
-
-
-def count_and_draw(
-    posts: pl.LazyFrame, labels: int, question: Question, seed: int, share: float
-) -> tuple[Counts, pl.DataFrame]:
-    """Count the posts of `divide`, and draw those with the smallest random numbers, about a `share`: in one stream.
-
-    Returns:
-        the counts; and PLACE, `random`, `label`, `spread`, the probabilities, group and period of what was drawn.
-    """
-    drawn = posts.with_columns(make_random(seed).alias("random")).filter(pl.col("random") <= find_limit(share))
-    counted, chosen = pl.collect_all([_ask_counts(posts, labels, question.keys), drawn], engine="streaming")
-    return _read_counts(counted, labels, question), chosen
-
-
-def make_random(seed: int) -> pl.Expr:
-    """Return the permanent random number of each post, UInt64: SplitMix64 (Steele, Lea and Flood, 2014) of its place.
-
-    It is written in sums and products, which polars computes modulo 2^64, so that it is the same for ever; polars' own
-    hash may change.
-    """
-    start = int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:8], "little")
-    mixed = _literal(start) + (pl.col(PLACE).cast(pl.UInt64) + 1) * _literal(0x9E3779B97F4A7C15)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed = (mixed ^ (mixed // _literal(1 << shift))) * _literal(factor)
-    return mixed ^ (mixed // _literal(1 << 31))
-
-
-def find_limit(share: float) -> pl.Expr:
-    """Return the random number below which a share of all posts lies."""
-    largest = (1 << 64) - 1
-    return _literal(min(largest, int(share * largest)))
-
-
-def _literal(number: int) -> pl.Expr:
-    return pl.lit(number, dtype=pl.UInt64)
-
-
-def _ask_counts(posts: pl.LazyFrame, labels: int, keys: Sequence[str]) -> pl.LazyFrame:
     f = [pl.col(f"f{k}") for k in range(labels)]
-    step = (pl.col("spread") * GRID).cast(pl.Int16).clip(0, GRID - 1)
-    return posts.group_by(*keys, "label", step.alias("step")).agg(
+    step = (pl.col("spread") * GRID).cast(pl.Int32).clip(0, GRID - 1)
+    counted = posts.group_by((pl.col("label") * pl.lit(GRID, pl.Int32) + step).alias("key"), *question.keys).agg(
         pl.len(),
         pl.col("spread").clip(0).sqrt().sum().alias("uncertainty"),
         *(each.sum() for each in f),
         *((each * each).sum().alias(f"q{k}") for k, each in enumerate(f)),
     )
-
-
-def _read_counts(found: pl.DataFrame, labels: int, question: Question) -> Counts:
+    found = counted.collect(engine="streaming")
     cells, number = number_cells(found, question)
     shape = (len(cells), labels, GRID)
     counts, uncertainty = np.zeros(shape, np.int64), np.zeros(shape)
     sums, squares = np.zeros((*shape, labels)), np.zeros((*shape, labels))
-    at = number, found["label"].to_numpy(), found["step"].to_numpy()
+    at = number, *np.divmod(found["key"].to_numpy(), GRID)
     counts[at], uncertainty[at] = found["len"].to_numpy(), found["uncertainty"].to_numpy()
     sums[at] = found.select(f"f{k}" for k in range(labels)).to_numpy()
     squares[at] = found.select(f"q{k}" for k in range(labels)).to_numpy()
     return Counts(cells, counts, uncertainty, sums, sums - squares)
+
+
+def choose_early(scored: ScoredPosts, seed: int, share: float) -> ScoredPosts:
+    """Return the posts with the smallest random numbers, about a `share` of all; little is read of the others."""
+    limit = pl.lit(find_limit(share), dtype=pl.UInt64)
+    return replace(scored, frame=scored.frame.filter(make_random(seed) <= limit))
+
+
+def find_limit(share: float) -> int:
+    """Return the random number up to which a share of all posts lies."""
+    largest = (1 << 64) - 1
+    return min(largest, int(share * largest))  # 1.0 times it would be one more
+
+
+def make_random(seed: int) -> pl.Expr:
+    """Return the permanent random number of each post, UInt64: SplitMix64 (Steele, Lea and Flood, 2014) of its place.
+
+    It is the same for ever; polars' own hash may change.
+    """
+    start = np.uint64(int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:8], "little"))
+
+    def mix(place: pl.Series) -> pl.Series:
+        mixed = place.cast(pl.UInt64).to_numpy(writable=True)
+        mixed += np.uint64(1)  # arrays wrap around at 2^64
+        mixed *= np.uint64(0x9E3779B97F4A7C15)
+        mixed += start
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            mixed ^= mixed >> np.uint64(shift)
+            mixed *= np.uint64(factor)
+        return pl.Series(mixed ^ (mixed >> np.uint64(31)))
+
+    # As an expression of polars it took three times as long: each step would be written out twice in the next.
+    return pl.col(PLACE).map_batches(mix, return_dtype=pl.UInt64, is_elementwise=True)
 
 
 def number_cells(rows: pl.DataFrame, question: Question) -> tuple[Cells, Ints]:
@@ -225,9 +228,20 @@ def _by_label(label: pl.Expr, values: Sequence[float], dtype: Any) -> pl.Expr:
     return last if expression is pl else expression.otherwise(last)
 
 
+def sum_answers(posts: pl.LazyFrame, labels: int, question: Question) -> Counted:
+    """Sum the model's answers to all posts of `divide`, in one stream: what is known without labels by hand.
+
+    Raises:
+        InputError: no post is asked about.
+    """
+    sums = [pl.col(f"f{k}").sum().alias(f"p{k}") for k in range(labels)]
+    found = _sum_by(pl.col("label").cast(pl.Int32), sums, posts, question)
+    return _read_answers(found, found["key"].to_numpy(), labels, question)
+
+
 def sum_population(
     posts: pl.LazyFrame, placed: pl.Expr, sizes: Ints, means: Floats, question: Question
-) -> tuple[Population, Domains]:
+) -> tuple[Population, Counted]:
     """Sum over all posts of `divide`, in one stream.
 
     Args:
@@ -238,7 +252,7 @@ def sum_population(
         question: what is asked for.
 
     Returns:
-        the sums by stratum and cell, and the cells in order: groups and periods sorted.
+        the sums by stratum and cell, and those by cell alone.
 
     Raises:
         InputError: no post is asked about.
@@ -248,30 +262,46 @@ def sum_population(
     sums = [f[k].sum().alias(f"p{k}") for k in range(labels)]
     sums += [(f[k] * f[k]).sum().alias(f"q{k}") for k in range(labels)]
     sums += [(f[k] * (1 - f[k])).clip(LEAST_VARIANCE).sum().alias(f"v{k}") for k in range(labels)]
-    chosen = posts if question.where is None else posts.filter("inside")
-    keys = ["stratum", "label", *question.keys]
-    found = chosen.with_columns(placed.alias("stratum")).group_by(keys).agg(pl.len(), *sums).collect(engine="streaming")
-    if not len(found):
-        raise InputError(_explain_nothing(question))
-    cells, number = number_cells(found, question)
-    stratum = found["stratum"].to_numpy()
+    found = _sum_by(placed * labels + pl.col("label"), sums, posts, question)
+    stratum, label = np.divmod(found["key"].to_numpy(), labels)
+    counted = _read_answers(found, label, labels, question)
+    _, number = number_cells(found, question)
 
     def add_up(rows: Floats) -> Floats:
-        filled = np.zeros((len(sizes), len(cells), rows.shape[1]))
+        filled = np.zeros((len(sizes), len(counted.cells), rows.shape[1]))
         np.add.at(filled, (stratum, number), rows)
         return filled
 
     def take(letter: str) -> Floats:
         return add_up(found.select(f"{letter}{k}" for k in range(labels)).to_numpy())
 
-    counted = add_up(found["len"].to_numpy()[:, None])[:, :, 0].astype(np.int64)
-    population = Population(sizes, means, counted, take("p"), take("q"), take("v"))
-    by_label = np.zeros((len(cells), labels), np.int64)
-    np.add.at(by_label, (number, found["label"].to_numpy()), found["len"].to_numpy())
-    return population, Domains(cells, by_label)
+    in_cell = add_up(found["len"].to_numpy()[:, None])[:, :, 0].astype(np.int64)
+    return Population(sizes, means, in_cell, take("p"), take("q"), take("v")), counted
 
 
-def find_cells(domains: Domains, rows: pl.DataFrame, question: Question) -> Ints:
+def _sum_by(key: pl.Expr, sums: Sequence[pl.Expr], posts: pl.LazyFrame, question: Question) -> pl.DataFrame:
+    """Count and sum the posts that are asked about by `key` (one number: grouping by more columns is slow) and cell."""
+    chosen = posts if question.where is None else posts.filter("inside")
+    found = (
+        chosen.with_columns(key.alias("key"))
+        .group_by("key", *question.keys)
+        .agg(pl.len(), *sums)
+        .collect(engine="streaming")
+    )
+    if not len(found):
+        raise InputError(_explain_nothing(question))
+    return found
+
+
+def _read_answers(found: pl.DataFrame, label: Ints, labels: int, question: Question) -> Counted:
+    cells, number = number_cells(found, question)
+    by_label, p = np.zeros((len(cells), labels), np.int64), np.zeros((len(cells), labels))
+    np.add.at(by_label, (number, label), found["len"].to_numpy())
+    np.add.at(p, number, found.select(f"p{k}" for k in range(labels)).to_numpy())
+    return Counted(cells, by_label, p)
+
+
+def find_cells(domains: Counted, rows: pl.DataFrame, question: Question) -> Ints:
     """Return the number of the cell of each row of `divide`, int64 (rows,); -1: outside of what is asked about."""
     numbers = {cell: number for number, cell in enumerate(domains.cells)}
     names = name_cells(rows, question).to_dicts()
@@ -281,10 +311,10 @@ def find_cells(domains: Domains, rows: pl.DataFrame, question: Question) -> Ints
     return np.array(found, dtype=np.int64)
 
 
-def list_columns(scored: ScoredPosts, question: Question) -> list[str]:
-    """Return the columns that `divide` reads."""
+def list_columns(question: Question) -> list[str]:
+    """Return the columns that `divide` reads besides the probabilities."""
     asked = [name for name in (question.by, question.time) if name is not None]
-    return [*scored.name_probabilities(), *asked, *_read_condition(question.where).meta.root_names()]
+    return [*asked, *_read_condition(question.where).meta.root_names()]
 
 
 def _make_period(scored: ScoredPosts, column: str, every: str) -> pl.Expr:
