@@ -10,6 +10,8 @@ from rich.table import Table
 from sentimm.console.terminal import make_console, make_line, print_block, print_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
 
     from sentimm.findings.estimation import Answer
@@ -57,7 +59,7 @@ def print_sampled(found: Sampled, options: SampleOptions, *, as_json: bool = Fal
     )
 
 
-def print_shares(found: Answer, options: SharesOptions, *, as_json: bool = False) -> None:
+def print_shares(found: Answer, options: SharesOptions, figure: Path | None = None, *, as_json: bool = False) -> None:
     """Print shares as a table, and what they say in a sentence."""
     shares = found.shares
     if as_json:
@@ -78,8 +80,9 @@ def print_shares(found: Answer, options: SharesOptions, *, as_json: bool = False
     if found.labelled is None:
         for line in _explain_no_labels(found, options):
             console.print(make_line(line), soft_wrap=True)
-    if options.output is not None:
-        console.print(make_line(f"Written to {options.output}"), soft_wrap=True)
+    for path in (options.output, figure):
+        if path is not None:
+            console.print(make_line(f"Written to {path}"), soft_wrap=True)
     widest = shares.widest_margin
     if options.max_margin is not None and (widest is None or widest > options.max_margin):
         reached = "there is no interval" if widest is None else f"the widest is ± {widest:.1f} points"
@@ -102,6 +105,9 @@ def _describe(found: Answer) -> str:
     """Return the first result in words that a newspaper could print."""
     first = found.shares.table.head(len(found.scored.labels)).to_dicts()
     posts = f"{first[0]['posts']:,} posts"
+    if found.labelled is None and first[0]["share"] is not None:
+        parts = [f"{_percent(row['share'])} {row['label']}" for row in first]
+        return f"If only the labels' shares have changed since training: {', '.join(parts)} of {posts}. No interval."
     if found.labelled is None:
         parts = [f"{row['share_counted']:.0%} {row['label']}" for row in first]
         return f"The model counts {', '.join(parts)} of {posts}. How far that is off is not known."
@@ -138,6 +144,8 @@ def _show_share(row: dict[str, Any]) -> tuple[str, str]:
     """Return a share and its interval, or why there is none."""
     if row["share"] is None:
         return "", row["note"] or ""
+    if row["low"] is None:
+        return _percent(row["share"]), "none"
     return _percent(row["share"]), f"{_percent(row['low'])} to {_percent(row['high'])}"
 
 

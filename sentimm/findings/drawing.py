@@ -29,7 +29,7 @@ from sentimm.findings.population import (
 from sentimm.findings.question import Question
 from sentimm.findings.scored import PLACE, ScoredPosts
 from sentimm.findings.statistics.estimators import Floats, Ints
-from sentimm.findings.statistics.strata import Strata, allocate, cut_cells, cut_strata
+from sentimm.findings.statistics.strata import ALL_ALIKE, Strata, allocate, cut_cells, cut_strata
 
 _CHOICE = 10  # times as many unsure posts as are drawn to train on, so that they differ
 _SPARE_DEVIATIONS, _SPARE_POSTS = 6, 30  # more candidates than are drawn, so that they suffice
@@ -52,6 +52,13 @@ def make_frame(
     own = question if per_cell is not None else Question()
     counts = count_posts(divide(scored, own), len(scored.labels), own)
     return _cut_frame(scored, counts, labels_wanted, own, per_cell)
+
+
+def measure_alike(scored: ScoredPosts) -> SamplingFrame:
+    """Return the corpus as one stratum."""
+    return _measure_frame(
+        ALL_ALIKE, count_posts(divide(scored, Question()), len(scored.labels), Question()), Question()
+    )
 
 
 def draw_from(scored: ScoredPosts, labels_wanted: int, question: Question, per_cell: int | None, seed: int) -> Design:

@@ -18,17 +18,21 @@ from sentimm.findings.population import (
     list_columns,
     place_strata,
     sum_answers,
+    sum_points,
     sum_population,
 )
 from sentimm.findings.question import Question
 from sentimm.findings.scored import ScoredPosts, open_scored
 from sentimm.findings.sheets.labels import read_labelled_sample
+from sentimm.findings.sheets.random_sheets import read_random_sample
 from sentimm.findings.statistics.estimators import (
+    Floats,
     Sample,
     choose_coefficient,
     estimate_shares,
     find_margins,
 )
+from sentimm.findings.statistics.prior_shift import MOST_POINTS, MOST_ROWS, place_point, read_prior, shift_shares
 from sentimm.findings.statistics.strata import FEWEST_LABELS
 from sentimm.findings.tables import (
     LEVEL,
@@ -37,6 +41,15 @@ from sentimm.findings.tables import (
     tabulate_differences,
     tabulate_estimate,
     write_table,
+)
+
+_PRIOR_SHIFT = (
+    "These shares hold only if nothing but the labels' shares has changed since the model was trained, and if its "
+    "probabilities are calibrated. Elsewhere they may be further off than what is counted; no post here was labelled."
+)
+_DRAWN_AT_RANDOM = (
+    "The intervals hold only if the labelled posts were drawn at random, each with the same chance, from all posts: no "
+    "design file says so."
 )
 
 
@@ -78,14 +91,21 @@ def run_shares(options: SharesOptions) -> Answer:
         OutputError: the table can't be written.
     """
     scored = open_scored(options.inputs)
-    if not options.sheets.labels:
+    if options.assume == "prior-shift":
+        prior = read_prior(options.prior, scored.labels)
+        answer = Answer(shift_corpus(scored, options.question, prior), scored)
+    elif not options.sheets.labels:
         answer = Answer(count_corpus(scored, options.question), scored)
     else:
-        sample, labels = read_labelled_sample(options.sheets, scored)
+        is_assumed = options.assume == "random"
+        sample, labels = (read_random_sample if is_assumed else read_labelled_sample)(options.sheets, scored)
         found = estimate_corpus(
             scored, options.question, sample, compare=options.compare, simultaneous=options.simultaneous
         )
         found = replace(found, notes=(*labels.notes, *found.notes))
+        if is_assumed:
+            table = found.table.with_columns(method=pl.lit("GREG, assuming a random sample"))
+            found = replace(found, table=table, notes=(_DRAWN_AT_RANDOM, *found.notes))
         answer = Answer(found, scored, labels.votes["sheet_id"].n_unique(), labels.unsure)
     if options.output is not None:
         write_table(options.output, answer.shares)
@@ -144,6 +164,34 @@ def count_corpus(scored: ScoredPosts, question: Question) -> Shares:
     parts = [counted.whole, *([counted] if question.keys else [])]
     table = pl.concat(tabulate_counted(scored.labels, part) for part in parts)
     return Shares(table, None, None, question)
+
+
+def shift_corpus(scored: ScoredPosts, question: Question, prior: Floats) -> Shares:
+    """Estimate shares without labels by hand, as if only they had changed since the model was trained: no interval.
+
+    Args:
+        scored: the corpus.
+        question: which posts, and how they are divided.
+        prior: the labels' shares in training, float64 (labels,).
+
+    Raises:
+        InputError: no post is asked about.
+    """
+    posts, labels = divide(scored, question), len(scored.labels)
+    counted = sum_answers(posts, labels, question)
+    key = place_point(labels, min(MOST_POINTS, max(labels, MOST_ROWS // len(counted.cells))))
+    points = sum_points(posts, key, counted, question)
+    whole = np.concatenate([p for p, _ in points]), np.concatenate([rows for _, rows in points])
+    parts = [(counted.whole, [whole]), *([(counted, points)] if question.keys else [])]
+    tables = [
+        tabulate_counted(scored.labels, part).with_columns(
+            share=np.concatenate([shift_shares(p, rows, prior) for p, rows in own]),
+            method=pl.lit("EMQ, assuming prior shift"),
+            note=pl.lit("no interval: it rests on an assumption"),
+        )
+        for part, own in parts
+    ]
+    return Shares(pl.concat(tables), None, None, question, notes=(_PRIOR_SHIFT,))
 
 
 def _find_labelled(scored: ScoredPosts, question: Question, sample: LabelledSample, domains: Counted) -> Sample:

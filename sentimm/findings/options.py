@@ -175,6 +175,10 @@ class SharesOptions:
         simultaneous: intervals that hold together.
         output: the table to write.
         max_margin: fail where an interval is wider, in points.
+        assume: what nothing proves: that the labels are of a random sample, or that only the labels' shares have
+            changed since training.
+        prior: the labels' shares in training: `negative=0.3`.
+        figure: the picture to draw.
 
     Raises:
         UsageError: an option has a value that can't be used.
@@ -205,17 +209,49 @@ class SharesOptions:
             bounds=_POINTS,
         ),
     ] = None
+    assume: Annotated[
+        Literal["random", "prior-shift"] | None,
+        option(
+            Panel.LABELS,
+            "random: the labelled posts are a random sample, though no design file says so. prior-shift: only the "
+            "labels' shares have changed since training; no interval.",
+        ),
+    ] = None
+    prior: Annotated[
+        tuple[str, ...],
+        option(
+            Panel.LABELS,
+            "For prior-shift: the labels' shares in training, such as negative=0.3,neutral=0.4,positive=0.3.",
+            metavar="LABEL=SHARE,...",
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
         check_options(self)
         if not self.inputs:
             raise UsageError("No SCORED was given: name the Parquet file that `sentimm score` wrote.")
+        self._check_assumption()
         if self.compare is not None and not self.question.keys:
             raise UsageError("--compare needs groups or periods: give --by or --time.")
         if self.compare is not None and not self.sheets.labels:
             raise UsageError("--compare needs labels: draw a sheet with `sentimm sample`, label it, give --labels.")
         if self.output is not None and self.output.suffix.lower() not in (".parquet", ".csv", ".xlsx"):
             raise UsageError(f"-o {self.output}: choose a name that ends in .parquet, .csv or .xlsx.")
+
+    def _check_assumption(self) -> None:
+        if self.assume == "random" and not self.sheets.labels:
+            raise UsageError("--assume random is about labelled posts: give them with --labels.")
+        if self.assume == "random" and self.sheets.design is not None:
+            raise UsageError("--assume random is for labels without a design file: leave out --design, or --assume.")
+        if self.assume == "prior-shift" and self.sheets.labels:
+            raise UsageError("--assume prior-shift is for posts without labels: with --labels, leave it out.")
+        if self.assume == "prior-shift" and not self.prior:
+            raise UsageError(
+                "--assume prior-shift needs the labels' shares in the posts that the model was trained on, which its "
+                "bundle does not keep: give them as --prior negative=0.3,neutral=0.4,positive=0.3."
+            )
+        if self.prior and self.assume != "prior-shift":
+            raise UsageError("--prior is for --assume prior-shift, which was not given.")
 
 
 @dataclass(frozen=True)

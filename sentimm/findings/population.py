@@ -279,6 +279,25 @@ def sum_population(
     return Population(sizes, means, in_cell, take("p"), take("q"), take("v")), counted
 
 
+def sum_points(posts: pl.LazyFrame, key: pl.Expr, counted: Counted, question: Question) -> list[tuple[Floats, Ints]]:
+    """Sum the posts of `divide` by a number, apart in each domain, in one stream.
+
+    Args:
+        posts: from `divide`.
+        key: the number, Int64.
+        counted: the domains.
+        question: what is asked for.
+
+    Returns:
+        of each domain: mean probabilities by number, float64 (numbers, labels), and posts, int64 (numbers,).
+    """
+    labels = counted.p.shape[1]
+    found = _sum_by(key, [pl.col(f"f{k}").mean().alias(f"p{k}") for k in range(labels)], posts, question)
+    _, number = number_cells(found, question)
+    p, rows = found.select(f"p{k}" for k in range(labels)).to_numpy(), found["len"].to_numpy().astype(np.int64)
+    return [(p[number == cell], rows[number == cell]) for cell in range(len(counted.cells))]
+
+
 def _sum_by(key: pl.Expr, sums: Sequence[pl.Expr], posts: pl.LazyFrame, question: Question) -> pl.DataFrame:
     """Count and sum the posts that are asked about by `key` (one number: grouping by more columns is slow) and cell."""
     chosen = posts if question.where is None else posts.filter("inside")

@@ -137,6 +137,8 @@ def read_rows(rows: Sequence[Mapping[str, object]], columns: Sequence[str], path
         ColumnError: there is no `sheet_id` or no `label`.
     """
     names = {str(name).strip().lower().replace(" ", "_"): name for name in columns if name is not None}
+    if "id" in names:  # of the posts themselves, where somebody drew them without `sample`
+        names.setdefault("sheet_id", names["id"])
     for needed in ("sheet_id", "label"):
         if needed not in names:
             raise ColumnError(
