@@ -46,6 +46,8 @@ class SheetOptions:
     def __post_init__(self) -> None:
         if self.design is not None and not self.labels:
             raise UsageError("--design is the design file of --labels, which were not given.")
+        if url := next((name for name in self.labels if "://" in name), None):
+            raise UsageError(f"--labels {url} is a URL: copy the sheet and its design file to this machine.")
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,12 @@ class SharesOptions:
     output: Annotated[
         Path | None,
         option(
-            Panel.OUTPUT, "Write the table to this file: .parquet, .csv or .xlsx.", "--output", "-o", metavar="FILE"
+            Panel.OUTPUT,
+            "Write the table to this file: .parquet, .csv or .xlsx.",
+            "--output",
+            "-o",
+            metavar="FILE",
+            is_url=True,
         ),
     ] = None
     max_margin: Annotated[
@@ -277,7 +284,7 @@ class ReportOptions:
     inputs: Scored
     output: Annotated[
         Path,
-        option(Panel.OUTPUT, "The page to write.", "--output", "-o", metavar="FILE"),
+        option(Panel.OUTPUT, "The page to write.", "--output", "-o", metavar="FILE", is_url=True),
     ] = Path("report.html")
     sheets: SheetOptions = field(default_factory=SheetOptions)
     question: Question = field(default_factory=Question)
@@ -289,7 +296,8 @@ class ReportOptions:
     title: Annotated[str | None, option(Panel.OUTPUT, "The page's heading.", shown="by the name of SCORED")] = None
     public: Annotated[bool, option(Panel.OUTPUT, "Show aggregates only: no posts, no groups under 10 posts.")] = False
     figures: Annotated[
-        Path | None, option(Panel.OUTPUT, "Also write each chart as SVG, and its table as CSV.", metavar="DIR")
+        Path | None,
+        option(Panel.OUTPUT, "Also write each chart as SVG, and its table as CSV.", metavar="DIR", is_url=True),
     ] = None
     seed: Annotated[int, option(Panel.OUTPUT, "Of the posts that are shown.", bounds=at_least(0))] = 1
 

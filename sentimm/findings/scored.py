@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from polars.io.plugins import register_io_source
 
 from sentimm.errors import ColumnError, InputError, TableError, UsageError
 from sentimm.findings.statistics.estimators import Ints
@@ -230,6 +231,30 @@ def _open_frame(frame: pl.DataFrame | pl.LazyFrame) -> ScoredPosts:
 
 
 def _scan(files: Sequence[Path]) -> pl.LazyFrame:
-    if not any(map(is_remote, files)):
-        return pl.scan_parquet(list(files), hive_partitioning=False, glob=False)
-    return pl.scan_parquet([cast(IO[bytes], open_file(file)) for file in files], hive_partitioning=False)
+    if any(map(is_remote, files)):
+        return _scan_remote(files)
+    return pl.scan_parquet(list(files), hive_partitioning=False, glob=False, extra_columns="ignore")
+
+
+def _scan_remote(files: Sequence[Path]) -> pl.LazyFrame:
+    """Scan files of which some lie on a server, a row group at a time: polars itself would load each of them whole."""
+    with open_parquet(files[0]) as file:
+        schema = pl.from_arrow(file.schema_arrow.empty_table()).schema  # type: ignore[union-attr]
+
+    def read(
+        columns: list[str] | None, condition: pl.Expr | None, most: int | None, _batch: int | None
+    ) -> Iterator[pl.DataFrame]:
+        names, left = columns or list(schema)[: 1 if columns is not None else None], most
+        for path in files:
+            with open_parquet(path) as file:
+                for group in range(file.num_row_groups):
+                    if left == 0:
+                        return
+                    rows = pl.DataFrame(file.read_row_group(group, names)).match_to_schema(
+                        {name: schema[name] for name in names}, float_cast="upcast", integer_cast="upcast"
+                    )
+                    rows = rows if left is None else rows.head(left)
+                    left = None if left is None else left - len(rows)
+                    yield rows if condition is None else rows.filter(condition)
+
+    return register_io_source(read, schema=schema)

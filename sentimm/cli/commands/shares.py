@@ -17,7 +17,8 @@ def shares(
     options: SharesOptions,
     *,
     figure: Annotated[
-        Path | None, option(Panel.OUTPUT, "Draw the shares into this file: .svg or .png.", metavar="FILE", shown=False)
+        Path | None,
+        option(Panel.OUTPUT, "Draw the shares into this file: .svg or .png.", metavar="FILE", shown=False, is_url=True),
     ] = None,
     as_json: Annotated[bool, option(Panel.OUTPUT, "Print the result as one JSON object.", "--json")] = False,
 ) -> None:

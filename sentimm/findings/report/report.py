@@ -17,6 +17,7 @@ from sentimm.findings.report.posts import choose_posts
 from sentimm.findings.report.trust import measure_trust
 from sentimm.findings.scored import ScoredPosts, open_scored
 from sentimm.findings.sheets.labels import read_labelled_sample
+from sentimm.storage import is_remote
 from sentimm.storage.atomic import commit_file
 
 _SHOWN = 200  # posts that are drawn to be looked at, where no sheet was labelled
@@ -77,7 +78,8 @@ def write_figures(folder: Path, page: Page) -> list[Path]:
     Raises:
         OutputError: one can't be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if not is_remote(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, (chart, table) in list_charts(page).items():
         with commit_file(folder / f"{name}.svg") as temporary:
