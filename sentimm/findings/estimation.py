@@ -21,7 +21,7 @@ from sentimm.findings.population import (
     sum_points,
     sum_population,
 )
-from sentimm.findings.question import Question
+from sentimm.findings.question import NO_VALUE, Question
 from sentimm.findings.scored import ScoredPosts, open_scored
 from sentimm.findings.sheets.labels import read_labelled_sample
 from sentimm.findings.sheets.random_sheets import read_random_sample
@@ -139,6 +139,7 @@ def estimate_corpus(
     drawn = _find_labelled(scored, question, sample, domains)
     _check_strata(frame, drawn)
     coefficient = choose_coefficient(population.whole, drawn.whole)
+    times, domains = _note_times(domains, question), replace(domains, cells=question.name_missing(domains.cells))
     parts = [(domains.whole, population.whole, drawn.whole)]
     if question.keys:
         parts.append((domains, population, drawn))
@@ -151,7 +152,8 @@ def estimate_corpus(
         margins = find_margins(found.strata_variance, found.drawn, LEVEL, intervals)
         tables.append(tabulate_estimate(scored.labels, counted, found, alone, margins))
     differences = tabulate_differences(scored.labels, domains.cells, found, pairs, intervals) if pairs else None
-    return Shares(pl.concat(tables), differences, coefficient, question, LEVEL, tuple(_note_strata(frame, drawn)))
+    notes = (*times, *_note_strata(frame, drawn))
+    return Shares(pl.concat(tables), differences, coefficient, question, LEVEL, notes)
 
 
 def count_corpus(scored: ScoredPosts, question: Question) -> Shares:
@@ -160,10 +162,10 @@ def count_corpus(scored: ScoredPosts, question: Question) -> Shares:
     Raises:
         InputError: no post is asked about.
     """
-    counted = sum_answers(divide(scored, question), len(scored.labels), question)
+    counted, notes = _count(scored, question)
     parts = [counted.whole, *([counted] if question.keys else [])]
     table = pl.concat(tabulate_counted(scored.labels, part) for part in parts)
-    return Shares(table, None, None, question)
+    return Shares(table, None, None, question, notes=notes)
 
 
 def shift_corpus(scored: ScoredPosts, question: Question, prior: Floats) -> Shares:
@@ -178,7 +180,7 @@ def shift_corpus(scored: ScoredPosts, question: Question, prior: Floats) -> Shar
         InputError: no post is asked about.
     """
     posts, labels = divide(scored, question), len(scored.labels)
-    counted = sum_answers(posts, labels, question)
+    counted, times = _count(scored, question)
     key = place_point(labels, min(MOST_POINTS, max(labels, MOST_ROWS // len(counted.cells))))
     points = sum_points(posts, key, counted, question)
     whole = np.concatenate([p for p, _ in points]), np.concatenate([rows for _, rows in points])
@@ -191,7 +193,32 @@ def shift_corpus(scored: ScoredPosts, question: Question, prior: Floats) -> Shar
         )
         for part, own in parts
     ]
-    return Shares(pl.concat(tables), None, None, question, notes=(_PRIOR_SHIFT,))
+    return Shares(pl.concat(tables), None, None, question, notes=(*times, _PRIOR_SHIFT))
+
+
+def _count(scored: ScoredPosts, question: Question) -> tuple[Counted, tuple[str, ...]]:
+    """Count what the model says, and return what a reader must know of the periods."""
+    counted = sum_answers(divide(scored, question), len(scored.labels), question)
+    return replace(counted, cells=question.name_missing(counted.cells)), tuple(_note_times(counted, question))
+
+
+def _note_times(counted: Counted, question: Question) -> list[str]:
+    """Return a sentence on posts without a time.
+
+    Raises:
+        UsageError: no post has one that can be read.
+    """
+    if question.time is None:
+        return []
+    missing = sum(int(posts) for (_, period), posts in zip(counted.cells, counted.posts, strict=True) if period is None)
+    if missing == counted.posts.sum():
+        raise UsageError(
+            f"--time names {question.time!r}, none of whose values can be read as a date or time: write them as "
+            "2024-05-31 or 2024-05-31T12:00:00."
+        )
+    return (
+        [f"{missing:,} posts have no time that can be read, so they are in the period {NO_VALUE}."] if missing else []
+    )
 
 
 def _find_labelled(scored: ScoredPosts, question: Question, sample: LabelledSample, domains: Counted) -> Sample:

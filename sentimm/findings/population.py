@@ -20,6 +20,8 @@ from sentimm.findings.statistics.estimators import LEAST_VARIANCE, Floats, Ints,
 from sentimm.findings.statistics.strata import ALL_ALIKE, GRID, Strata
 
 _ALL = Question()
+_TWITTER = "%a %b %d %H:%M:%S %z %Y"  # as its API writes times: Wed Oct 10 20:19:24 +0000 2018
+_MOST_CELLS = 10_000
 _FORMATS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y"}
 
 
@@ -65,14 +67,14 @@ def divide(scored: ScoredPosts, question: Question, own: Question = _ALL) -> pl.
     columns = [pl.col(PLACE), *((each / total).alias(f"f{k}") for k, each in enumerate(probabilities))]
     for prefix, each in (("", question), ("own_", own)):
         if each.by is not None:
-            require_column(each.by, scored.columns, "--by")
+            _check_groups(scored, each.by)
             columns.append(pl.col(each.by).cast(pl.String, strict=False).alias(f"{prefix}group"))
         if each.time is not None:
             columns.append(_make_period(scored, each.time, each.every).alias(f"{prefix}period"))
-    columns.append(_read_condition(question.where).alias("inside"))
+    columns.append(_check_condition(scored, question.where).alias("inside"))
     f = [pl.col(f"f{k}") for k in range(len(scored.labels))]
     spread = 1 - sum((each * each for each in f[1:]), f[0] * f[0])
-    answered = scored.frame.select(columns).filter(f[0].is_not_null())
+    answered = scored.frame.select(columns).filter(f[0].is_finite())
     return answered.with_columns(_find_largest(f).alias("label"), spread.alias("spread"))
 
 
@@ -165,6 +167,11 @@ def number_cells(rows: pl.DataFrame, question: Question) -> tuple[Cells, Ints]:
         return ((None, None),), np.zeros(len(rows), dtype=np.int64)
     own = name_cells(rows, question)
     cells = own.unique().sort(question.keys, nulls_last=True).with_row_index("cell")
+    if len(cells) > _MOST_CELLS:
+        raise UsageError(
+            f"There are {len(cells):,} groups and periods, but at most {_MOST_CELLS:,} can be asked about: name a "
+            "column of fewer values with --by, or longer periods with --every."
+        )
     numbers = own.join(cells, on=question.keys, how="left", nulls_equal=True, maintain_order="left")
     named = tuple((row.get("group"), row.get("period")) for row in cells.to_dicts())
     return named, numbers["cell"].to_numpy().astype(np.int64)
@@ -342,10 +349,41 @@ def _make_period(scored: ScoredPosts, column: str, every: str) -> pl.Expr:
     dtype = scored.frame.collect_schema()[column]
     time = pl.col(column)
     if dtype == pl.String:
-        time = time.str.to_datetime(strict=False, time_zone="UTC")
+        written = [time.str.to_datetime(strict=False, time_zone="UTC")]
+        written += [time.str.to_datetime(_TWITTER, strict=False, time_zone="UTC")]
+        time = pl.coalesce(written)
     elif dtype not in (pl.Date, pl.Datetime):
         raise ColumnError(f"--time names {column!r}, which holds {dtype}, and no dates or times.")
     return time.dt.truncate(PERIODS[every])
+
+
+def _check_groups(scored: ScoredPosts, column: str) -> None:
+    require_column(column, scored.columns, "--by")
+    dtype = scored.frame.collect_schema()[column]
+    if dtype.is_nested() or dtype == pl.Binary:
+        raise ColumnError(f"--by names {column!r}, which holds {dtype}, and no names of groups.")
+
+
+def _check_condition(scored: ScoredPosts, where: str | None) -> pl.Expr:
+    """Return the condition as an expression.
+
+    Raises:
+        ColumnError: it names a column that is not there.
+        UsageError: it is no condition on these columns.
+    """
+    condition = _read_condition(where)
+    for column in condition.meta.root_names():
+        require_column(column, scored.columns, "--where")
+    try:
+        dtype = scored.frame.head(0).select(condition).collect().dtypes[0]
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).splitlines()[0]
+        if "date/datetime/time" in reason:
+            reason = "a date is written as DATE '2024-05-31'"
+        raise UsageError(f"--where {where!r} can't be asked of these columns: {reason}.") from error
+    if dtype != pl.Boolean:
+        raise UsageError(f'--where {where!r} is no condition, but {dtype}: write one, as "likes > 10".')
+    return condition
 
 
 def _read_condition(where: str | None) -> pl.Expr:

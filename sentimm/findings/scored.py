@@ -139,7 +139,12 @@ def open_scored(inputs: Sequence[str] | pl.DataFrame | pl.LazyFrame) -> ScoredPo
     missing = [column for column in first.probabilities if any(column not in each.columns for each in facts)]
     if missing:
         raise ColumnError(f"{files[0]} has no column {missing[0]!r}: score the posts again, keeping the probabilities.")
-    frame = _scan(files).with_row_index(PLACE)
+    alike = [name for name in first.columns if all(each.types.get(name) == first.types[name] for each in facts)]
+    if unlike := [name for name in first.probabilities if name not in alike]:
+        raise UsageError(
+            f"{names[0]} and other files hold {unlike[0]!r} in different types: score the posts in one job."
+        )
+    frame = _scan(files).select(alike).with_row_index(PLACE)
     content = json.dumps([first.model, *(each.fingerprint for each in facts)], sort_keys=True)
     digest = hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
     groups = tuple(each.groups for each in facts)
@@ -150,7 +155,7 @@ def open_scored(inputs: Sequence[str] | pl.DataFrame | pl.LazyFrame) -> ScoredPo
 
 @dataclass(frozen=True)
 class _Facts:
-    columns: list[str]
+    types: dict[str, pa.DataType]
     labels: tuple[str, ...]
     prefix: str
     bundle: str | None
@@ -158,6 +163,10 @@ class _Facts:
     fingerprint: Any
     options: dict[str, Any]
     groups: tuple[int, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.types)
 
     @property
     def probabilities(self) -> list[str]:
@@ -191,7 +200,7 @@ def _read_facts(path: Path) -> _Facts:
     if "labels" in metadata:
         labels = tuple(json.loads(metadata["labels"]))
     return _Facts(
-        schema.names,
+        dict(zip(schema.names, schema.types, strict=True)),
         labels,
         prefix,
         metadata.get("bundle"),
