@@ -37,7 +37,9 @@ def print_sampled(found: Sampled, options: SampleOptions, *, as_json: bool = Fal
             table.add_column("its smallest group or period", justify="right")
         for plan in found.plans:
             cells = [f"{plan.labels:,}", f"± {plan.margin:.1f} points"]
-            table.add_row(*cells, *([f"± {plan.group_margin:.1f} points"] if plan.group_margin is not None else []))
+            if plan.group_margin is not None:
+                cells.append(f"± {plan.group_margin:.1f} points" if plan.group_margin < 50 else "too few labels")
+            table.add_row(*cells)
         console.print(make_line(f"What margin to expect of shares of {found.corpus:,} posts:"), soft_wrap=True)
         print_block(console, table)
         return
@@ -50,13 +52,16 @@ def print_sampled(found: Sampled, options: SampleOptions, *, as_json: bool = Fal
     for path in found.sheets:
         console.print(make_line(f"Sheet:  {path}"), soft_wrap=True)
     console.print(make_line(f"Design: {found.design} (keep it: it says how the posts were drawn)"), soft_wrap=True)
+    for note in found.notes:
+        console.print(make_line(f"Note: {note}"), soft_wrap=True)
     if options.for_training:
         console.print(make_line("For training only: these posts say nothing of the corpus."), soft_wrap=True)
         return
     sheets = ",".join(map(str, found.sheets))
-    console.print(
-        make_line(f"Next: label it, then sentimm shares {options.inputs[0]} --labels {sheets}"), soft_wrap=True
-    )
+    if options.sheet_format not in ("csv", "excel"):  # the tool exports the labels into a file of another name
+        sheets = f"EXPORT --design {found.design}"
+    command = f"sentimm shares {' '.join(options.inputs)} --labels {sheets}"
+    console.print(make_line(f"Next: label it, then {command}"), soft_wrap=True)
 
 
 def print_shares(found: Answer, options: SharesOptions, figure: Path | None = None, *, as_json: bool = False) -> None:

@@ -52,6 +52,7 @@ class Sampled:
         margin: half the width of a 95% interval of the corpus that they are likely to give, in points; None: of a sheet
             to train on.
         corpus: posts of the corpus that have an answer.
+        notes: what the person who labels must know, in sentences.
     """
 
     plans: tuple[Plan, ...]
@@ -61,6 +62,7 @@ class Sampled:
     posts: int = 0
     margin: float | None = None
     corpus: int = 0
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Return what was done as JSON has it."""
@@ -76,7 +78,7 @@ def run_sample(options: SampleOptions) -> Sampled:
     """
     scored = open_scored(options.inputs)
     if options.plan:
-        frame = make_frame(scored, options.labels, Question())
+        frame = make_frame(scored, 1, Question())  # in the fewest strata, as small sheets are drawn
         return Sampled(
             tuple(list_plans(frame, _find_smallest(scored, options.question))), corpus=int(frame.sizes.sum())
         )
@@ -93,7 +95,29 @@ def run_sample(options: SampleOptions) -> Sampled:
     posts, corpus = len(sheet.design.posts), int(sheet.design.frame.sizes.sum())
     margin = find_margin(posts, measure_variance(sheet.design.frame), corpus)
     margin_or_none = None if options.for_training else margin
-    return Sampled((), tuple(sheets), design, len(sheet.rows), posts, margin_or_none, corpus)
+    notes = tuple(_note_images(scored, sheet, options))
+    return Sampled((), tuple(sheets), design, len(sheet.rows), posts, margin_or_none, corpus, notes)
+
+
+def _note_images(scored: ScoredPosts, sheet: Sheet, options: SampleOptions) -> list[str]:
+    """Return a sentence where images are scored that the sheet does not show."""
+    shown = sum(row.image is not None for row in sheet.rows)
+    if shown and options.sheet_format == "doccano":
+        return [
+            f"doccano shows no images beside texts, so it leaves out those of {shown:,} rows: a spreadsheet or Label "
+            "Studio shows both."
+        ]
+    modality = f"{scored.prefix}modality"
+    if shown or modality not in scored.columns:
+        return []
+    found = scored.take(sheet.design.posts["place"].to_numpy(), [modality]).frame.collect()
+    scored_images = int(found[modality].cast(pl.String).str.contains("image").sum())
+    if not scored_images:
+        return []
+    return [
+        f"{scored_images:,} of the drawn posts were scored with an image, and the sheet shows none: name their folder "
+        "with --images, and draw it again."
+    ]
 
 
 def _choose_draw(scored: ScoredPosts, options: SampleOptions, design: Path) -> Sheet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,9 +98,9 @@ def read_csv(path: Path) -> list[Judgement]:
     except OSError as error:
         raise TableError(f"{path} can't be read: {error.strerror or error}.") from error
     text = _decode(content)
-    first = text.split("\n", 1)[0]
+    first, rest = _split_line(text)
     if first.lower().startswith("sep="):
-        text, first = text.split("\n", 1)[1], text.split("\n", 2)[1]
+        text, first = rest, _split_line(rest)[0]
     delimiter = max(",;\t", key=first.count)
     limit = csv.field_size_limit(_LARGEST_CELL)  # of the whole process, where others rely on theirs
     try:
@@ -181,6 +182,12 @@ def _name_image(row: SheetRow) -> str:
     if row.image is None:
         return ""
     return f"{row.sheet_id}.jpg" if isinstance(row.image, bytes) else str(row.image)
+
+
+def _split_line(text: str) -> tuple[str, str]:
+    """Return the first line, which may end as on an old Mac, and the rest."""
+    first, _, rest = re.sub(r"\r\n?", "\n", text, count=1).partition("\n")
+    return first, rest
 
 
 def _decode(content: bytes) -> str:
