@@ -71,7 +71,7 @@ def print_shares(found: Answer, options: SharesOptions, figure: Path | None = No
         print_json(found.to_json())
         return
     console = make_console(sys.stdout)
-    console.print(make_line(_describe(found)), soft_wrap=True)
+    console.print(make_line(_describe(found, options)), soft_wrap=True)
     console.print()
     print_block(console, _draw_shares(shares.table))
     if shares.differences is not None:
@@ -88,10 +88,8 @@ def print_shares(found: Answer, options: SharesOptions, figure: Path | None = No
     for path in (options.output, figure):
         if path is not None:
             console.print(make_line(f"Written to {path}"), soft_wrap=True)
-    widest = shares.widest_margin
-    if options.max_margin is not None and (widest is None or widest > options.max_margin):
-        reached = "there is no interval" if widest is None else f"the widest is ± {widest:.1f} points"
-        console.print(make_line(f"--max-margin {options.max_margin:g} is not reached: {reached}."), soft_wrap=True)
+    if options.max_margin is not None and (reason := shares.explain_margin(options.max_margin)) is not None:
+        console.print(make_line(f"--max-margin {options.max_margin:g} is not reached: {reason}."), soft_wrap=True)
 
 
 def print_report(found: Report, *, as_json: bool = False) -> None:
@@ -106,7 +104,7 @@ def print_report(found: Report, *, as_json: bool = False) -> None:
         console.print(make_line(f"Figures in {folder}: {len(found.figures) // 2}, as SVG and CSV"), soft_wrap=True)
 
 
-def _describe(found: Answer) -> str:
+def _describe(found: Answer, options: SharesOptions) -> str:
     """Return the first result in words that a newspaper could print."""
     first = found.shares.table.head(len(found.scored.labels)).to_dicts()
     posts = f"{first[0]['posts']:,} posts"
@@ -122,7 +120,10 @@ def _describe(found: Answer) -> str:
         if row["share"] is not None
     ]
     labels = f"{found.labelled:,} labelled posts"
-    return f"Of {posts}: {', '.join(parts)}. Each interval holds the true share with 95% confidence; {labels}."
+    holds = "Each interval holds the true share"
+    if options.simultaneous:
+        holds = "All intervals together hold the true shares"
+    return f"Of {posts}: {', '.join(parts)}. {holds} with 95% confidence; {labels}."
 
 
 def _draw_shares(table: pl.DataFrame) -> Table:

@@ -10,7 +10,7 @@ import polars as pl
 
 from sentimm.findings.population import Counted
 from sentimm.findings.question import Cells, Question
-from sentimm.findings.sheets.spreadsheets import write_workbook
+from sentimm.findings.sheets.spreadsheets import disarm_cells, write_workbook
 from sentimm.findings.statistics.estimators import Estimate, Floats, estimate_difference, find_margins
 from sentimm.storage.atomic import commit_file
 
@@ -59,6 +59,15 @@ class Shares:
         """Half the width of the widest interval, in points; None: there is none."""
         widths = (self.table["high"] - self.table["low"]).drop_nulls()
         return None if not len(widths) else float(widths.max()) * 50  # type: ignore[arg-type]
+
+    def explain_margin(self, points: float) -> str | None:
+        """Return why not every share is known within so many points; None: they are."""
+        widest, missing = self.widest_margin, self.table["low"].null_count() // self.table["label"].n_unique()
+        if widest is None:
+            return "there is no interval"
+        if widest > points:
+            return f"the widest is ± {widest:.1f} points"
+        return f"{missing:,} of the groups and periods have no interval" if missing else None
 
 
 def tabulate_counted(labels: Sequence[str], counted: Counted) -> pl.DataFrame:
@@ -152,7 +161,7 @@ def write_table(path: Path, shares: Shares) -> None:
         target = path if name == "shares" else path.with_name(f"{path.stem}.{name}{path.suffix}")
         with commit_file(target) as temporary:
             if suffix == ".csv":
-                table.write_csv(temporary)
+                disarm_cells(table).write_csv(temporary)
             else:
                 table.write_parquet(temporary)
 

@@ -42,6 +42,5 @@ def shares(
     if figure is not None:
         write_figure(figure, found.shares, found.scored.labels)
     print_shares(found, options, figure, as_json=as_json)
-    widest = found.shares.widest_margin
-    if options.max_margin is not None and (widest is None or widest > options.max_margin):
+    if options.max_margin is not None and found.shares.explain_margin(options.max_margin) is not None:
         raise typer.Exit(1)

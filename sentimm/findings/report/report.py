@@ -17,6 +17,7 @@ from sentimm.findings.report.posts import choose_posts
 from sentimm.findings.report.trust import measure_trust
 from sentimm.findings.scored import ScoredPosts, open_scored
 from sentimm.findings.sheets.labels import read_labelled_sample
+from sentimm.findings.sheets.spreadsheets import disarm_cells
 from sentimm.storage import is_remote
 from sentimm.storage.atomic import commit_file
 
@@ -86,7 +87,7 @@ def write_figures(folder: Path, page: Page) -> list[Path]:
             key = KEY if page.has_labels and name != "reliability" else ""
             temporary.write_text(export_svg([chart], key), encoding="utf-8")
         with commit_file(folder / f"{name}.csv") as temporary:
-            table.write_csv(temporary)
+            disarm_cells(table).write_csv(temporary)
         written += [folder / f"{name}.svg", folder / f"{name}.csv"]
     return written
 

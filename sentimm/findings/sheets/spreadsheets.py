@@ -86,6 +86,15 @@ def write_workbook(path: Path, tables: Mapping[str, pl.DataFrame]) -> None:
             table.write_excel(book, name, autofit=True)
 
 
+def disarm_cells(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table for a CSV file, of which a spreadsheet takes no text for a formula; numbers stay as they are."""
+    import polars as pl
+
+    text = pl.col(pl.String)
+    is_formula = text.str.contains(r"^[=+\-@\t\r]") & text.cast(pl.Float64, strict=False).is_null()
+    return table.with_columns(pl.when(is_formula).then("'" + text).otherwise(text).name.keep())
+
+
 def read_csv(path: Path) -> list[Judgement]:
     """Read the labels of a CSV, as a spreadsheet saved it: separated by , ; or tabs, in UTF-8, UTF-16 or cp1252.
 
