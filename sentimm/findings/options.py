@@ -180,7 +180,6 @@ class SharesOptions:
         assume: what nothing proves: that the labels are of a random sample, or that only the labels' shares have
             changed since training.
         prior: the labels' shares in training: `negative=0.3`.
-        figure: the picture to draw.
 
     Raises:
         UsageError: an option has a value that can't be used.

@@ -259,9 +259,7 @@ def _scan_remote(files: Sequence[Path]) -> pl.LazyFrame:
                 for group in range(file.num_row_groups):
                     if left == 0:
                         return
-                    rows = pl.DataFrame(file.read_row_group(group, names)).match_to_schema(
-                        {name: schema[name] for name in names}, float_cast="upcast", integer_cast="upcast"
-                    )
+                    rows = pl.DataFrame(file.read_row_group(group, names))
                     rows = rows if left is None else rows.head(left)
                     left = None if left is None else left - len(rows)
                     yield rows if condition is None else rows.filter(condition)

@@ -46,12 +46,13 @@ def write_figure(path: Path, shares: Shares, labels: Sequence[str]) -> None:
         return
     panels = []
     for name, (_, rows) in charts.items():
-        key = {"shares": "label", "groups": "group"}.get(name, "period")
-        title = rows["group"][0] if name.startswith("time-") else None
-        panels.append((title or "", [_read_interval(row, key) for row in rows.iter_rows(named=True)]))
+        column = {"shares": "label", "groups": "group"}.get(name, "period")
+        title = rows["group"][0] if name.startswith("time-") else ""
+        panels.append((title, [_read_interval(row, column) for row in rows.iter_rows(named=True)]))
     draw_intervals(panels, labels, path)
 
 
-def _read_interval(row: dict[str, Any], key: str) -> Interval:
+def _read_interval(row: dict[str, Any], column: str) -> Interval:
     share, low, high = (np.nan if row[name] is None else row[name] for name in ("share", "low", "high"))
-    return Interval("all" if key == "label" else f"{row[key]}", row["label"], share, low, high, row["share_counted"])
+    name = "all" if column == "label" else row[column]
+    return Interval(name, row["label"], share, low, high, row["share_counted"])

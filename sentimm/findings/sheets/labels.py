@@ -172,7 +172,7 @@ def _read_cells(cells: pl.Series, names: Sequence[str], path: Path) -> list[int]
         return list(read_labels([cells], names, str(path))["label"].tolist())
     except ColumnError as error:
         known = {name.lower() for name in names} | {"neg", "neu", "pos"}
-        strange = next(cell for cell in cells if cell.strip().lower() not in known)
+        strange = next((cell for cell in cells if cell.strip().lower() not in known), cells[0])
         raise ColumnError(f"{path} has the label {strange!r}: write {list_labels(names)}.") from error
 
 
