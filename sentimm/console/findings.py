@@ -57,9 +57,10 @@ def print_sampled(found: Sampled, options: SampleOptions, *, as_json: bool = Fal
     if options.for_training:
         console.print(make_line("For training only: these posts say nothing of the corpus."), soft_wrap=True)
         return
-    sheets = ",".join(map(str, found.sheets))
+    earlier = () if options.add is None else (options.add,)
+    sheets = ",".join(map(str, (*earlier, *found.sheets)))
     if options.sheet_format not in ("csv", "excel"):  # the tool exports the labels into a file of another name
-        sheets = f"EXPORT --design {found.design}"
+        sheets = ",".join([*map(str, earlier), "EXPORT"]) + f" --design {found.design}"
     command = f"sentimm shares {' '.join(options.inputs)} --labels {sheets}"
     console.print(make_line(f"Next: label it, then {command}"), soft_wrap=True)
 
@@ -180,7 +181,7 @@ def _explain_no_labels(found: Answer, options: SharesOptions) -> list[str]:
     return [
         f"If the model is right on {_USUAL_ACCURACY}% of your posts, the true share of {row['label']} lies anywhere "
         f"from {_percent(low)} to {_percent(high)}.",
-        f"For an interval: sentimm sample {options.inputs[0]} -o sheet.xlsx, label it, and give it with --labels.",
+        f"For an interval: sentimm sample {' '.join(options.inputs)} -o sheet.xlsx, label it, and give it with --labels.",
     ]
 
 

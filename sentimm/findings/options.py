@@ -138,6 +138,12 @@ class SampleOptions:
             raise UsageError("No sheet was named: give one with -o, such as -o sheet.xlsx, or --plan.")
         if self.per_group is not None and not self.question.keys:
             raise UsageError("--per-group needs groups or periods: give --by or --time.")
+        names = [name.lower() for name in self.annotators]
+        if len(set(names)) < len(names) or any(set(name) & set('/\\:*?"<>|') for name in names):
+            raise UsageError(
+                f"--annotators has {','.join(self.annotators)}: give each person a name of their own, which a file can "
+                "have."
+            )
         if self.overlap and len(self.annotators) < 2:
             raise UsageError("--overlap needs several people: name them with --annotators anna,ben.")
         if self.add is None and self.design is not None:

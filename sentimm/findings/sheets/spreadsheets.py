@@ -152,7 +152,7 @@ def read_rows(rows: Sequence[Mapping[str, object]], columns: Sequence[str], path
     for needed in ("sheet_id", "label"):
         if needed not in names:
             raise ColumnError(
-                f"{path} has no column {needed!r}, but {', '.join(map(str, columns))}: give the sheet that "
+                f"{path} has no column {needed!r}, but {', '.join(map(str, columns)) or 'none'}: give the sheet that "
                 "`sentimm sample` wrote, with its columns."
             )
 

@@ -79,6 +79,7 @@ def test_a_sheet_grows(capsys: pytest.CaptureFixture[str], here: pl.DataFrame) -
     assert more.code == 0, more.err
     for sheet in ("first.csv", "second.csv"):
         label(sheet, here)
+    assert more.out.rstrip().endswith("sentimm shares scored.parquet --labels first.csv,second.csv")
     both = run(capsys, "shares", "scored.parquet", "--labels", "first.csv,second.csv", "--json")
     assert both.code == 0, both.err
     assert json.loads(both.out)["shares"][0]["labels"] >= 155
@@ -209,6 +210,8 @@ def test_no_cell_of_a_table_is_a_formula(capsys: pytest.CaptureFixture[str], her
         (["sample", "scored.parquet", "-o", "x.docx"], "say which with --format"),
         (["sample", "scored.parquet", "-o", "x.csv", "--per-group", "9"], "--per-group needs groups"),
         (["sample", "scored.parquet", "-o", "x.csv", "--overlap", "9"], "--overlap needs several people"),
+        (["sample", "scored.parquet", "-o", "x.csv", "--annotators", "anna,Anna"], "a name of their own"),
+        (["sample", "scored.parquet", "-o", "x.csv", "--annotators", "a/b,c"], "which a file can have"),
         (["sample", "scored.parquet", "-o", "x.csv", "--margin", "60"], "--margin is 60, but it must be"),
     ],
 )
