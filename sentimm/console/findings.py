@@ -177,11 +177,12 @@ def _explain_no_labels(found: Answer, options: SharesOptions) -> list[str]:
     """Return what can be said without labels: the hard bound, and the way to an interval."""
     row = found.shares.table.row(0, named=True)
     most = 1 - _USUAL_ACCURACY / 100
+    inputs = " ".join(options.inputs)
     low, high = max(0.0, row["share_counted"] - most), min(1.0, row["share_counted"] + most)
     return [
         f"If the model is right on {_USUAL_ACCURACY}% of your posts, the true share of {row['label']} lies anywhere "
         f"from {_percent(low)} to {_percent(high)}.",
-        f"For an interval: sentimm sample {' '.join(options.inputs)} -o sheet.xlsx, label it, and give it with --labels.",
+        f"For an interval: sentimm sample {inputs} -o sheet.xlsx, label it, and give it with --labels.",
     ]
 
 
