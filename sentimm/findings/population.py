@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from operator import and_
 from typing import Any
@@ -126,39 +125,6 @@ def count_posts(posts: pl.LazyFrame, labels: int, question: Question) -> Counts:
     sums[at] = found.select(f"f{k}" for k in range(labels)).to_numpy()
     squares[at] = found.select(f"q{k}" for k in range(labels)).to_numpy()
     return Counts(cells, counts, uncertainty, sums, sums - squares)
-
-
-def choose_early(scored: ScoredPosts, seed: int, share: float) -> ScoredPosts:
-    """Return the posts with the smallest random numbers, about a `share` of all; little is read of the others."""
-    limit = pl.lit(find_limit(share), dtype=pl.UInt64)
-    return replace(scored, frame=scored.frame.filter(make_random(seed) <= limit))
-
-
-def find_limit(share: float) -> int:
-    """Return the random number up to which a share of all posts lies."""
-    largest = (1 << 64) - 1
-    return min(largest, int(share * largest))  # 1.0 times it would be one more
-
-
-def make_random(seed: int) -> pl.Expr:
-    """Return the permanent random number of each post, UInt64: SplitMix64 (Steele, Lea and Flood, 2014) of its place.
-
-    It is the same for ever; polars' own hash may change.
-    """
-    start = np.uint64(int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:8], "little"))
-
-    def mix(place: pl.Series) -> pl.Series:
-        mixed = place.cast(pl.UInt64).to_numpy(writable=True)
-        mixed += np.uint64(1)  # arrays wrap around at 2^64
-        mixed *= np.uint64(0x9E3779B97F4A7C15)
-        mixed += start
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            mixed ^= mixed >> np.uint64(shift)
-            mixed *= np.uint64(factor)
-        return pl.Series(mixed ^ (mixed >> np.uint64(31)))
-
-    # As an expression of polars it took three times as long: each step would be written out twice in the next.
-    return pl.col(PLACE).map_batches(mix, return_dtype=pl.UInt64, is_elementwise=True)
 
 
 def number_cells(rows: pl.DataFrame, question: Question) -> tuple[Cells, Ints]:

@@ -5,9 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from sentimm.findings.drawing import draw_from
+from sentimm.findings.drawing import draw_from, find_limit
 from sentimm.findings.options import SampleOptions
-from sentimm.findings.population import find_limit
 from sentimm.findings.question import Question
 from sentimm.findings.sampling import draw_sheet
 from sentimm.findings.scored import ScoredPosts, open_scored

@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 from sentimm import findings
 from sentimm.errors import ColumnError, InputError, UsageError
 from sentimm.findings import sample, shares
-from sentimm.findings.population import make_random
+from sentimm.findings.drawing import make_random
 from sentimm.findings.scored import PLACE
 from tests.findings.corpora import LABELS, label_sheet, make_scored
 
