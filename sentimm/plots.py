@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CELL_INCHES = 1.1
+_LABEL_COLORS = {"negative": "#D55E00", "neutral": "#6B7280", "positive": "#0072B2"}  # Okabe and Ito
 
 
 def escape_text(text: str) -> str:
@@ -84,4 +86,55 @@ def draw_stages(stages: Sequence[tuple[str, float]], rates: Sequence[tuple[str, 
         axes.invert_yaxis()
         axes.set_title(title, fontsize="medium")
         axes.spines[["top", "right"]].set_visible(False)
+    save_figure(figure, path)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A share, 0 to 1, of a label in a group or period, and its interval; NaN: not known.
+
+    Attributes:
+        name: of the group or period.
+        label: whose share it is.
+        share, low, high: the estimate and its interval.
+        counted: the share of a model's labels.
+    """
+
+    name: str
+    label: str
+    share: float
+    low: float
+    high: float
+    counted: float
+
+
+def draw_intervals(panels: Sequence[tuple[str, Sequence[Interval]]], labels: Sequence[str], path: Path) -> None:
+    """Draw shares with their intervals, a row for each name and label, and what a model counts as an open circle.
+
+    Raises:
+        OutputError: `path` can't be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    heights = [1.0 + len(rows) for _, rows in panels]
+    figure = Figure(figsize=(8, 0.8 * len(panels) + 0.25 * sum(heights)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, (title, rows) in zip(
+        figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0], panels, strict=True
+    ):
+        for number, row in enumerate(rows):
+            color = _LABEL_COLORS.get(row.label, f"C{labels.index(row.label) % 10}")
+            if row.low <= row.high:
+                axes.plot([row.low, row.high], [number, number], color=color, linewidth=3, solid_capstyle="butt")
+            axes.plot([row.share], [number], "o", color=color, markersize=6)
+            axes.plot([row.counted], [number], "o", color="black", markersize=8, fillstyle="none")
+        axes.set_yticks(range(len(rows)), [escape_text(f"{row.name}, {row.label}") for row in rows])
+        axes.invert_yaxis()
+        axes.set_xlim(0, None)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        axes.set_title(escape_text(title), fontsize="medium")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="x", alpha=0.4)
+    figure.supxlabel("dot and bar: estimate and 95% interval; circle: what the model counts", fontsize="small")
     save_figure(figure, path)

@@ -10,6 +10,8 @@ from rich.table import Table
 from sentimm.console.terminal import make_console, make_line, print_block, print_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import polars as pl
 
     from sentimm.findings.estimation import Answer
@@ -35,7 +37,9 @@ def print_sampled(found: Sampled, options: SampleOptions, *, as_json: bool = Fal
             table.add_column("its smallest group or period", justify="right")
         for plan in found.plans:
             cells = [f"{plan.labels:,}", f"± {plan.margin:.1f} points"]
-            table.add_row(*cells, *([f"± {plan.group_margin:.1f} points"] if plan.group_margin is not None else []))
+            if plan.group_margin is not None:
+                cells.append(f"± {plan.group_margin:.1f} points" if plan.group_margin < 50 else "too few labels")
+            table.add_row(*cells)
         console.print(make_line(f"What margin to expect of shares of {found.corpus:,} posts:"), soft_wrap=True)
         print_block(console, table)
         return
@@ -48,23 +52,27 @@ def print_sampled(found: Sampled, options: SampleOptions, *, as_json: bool = Fal
     for path in found.sheets:
         console.print(make_line(f"Sheet:  {path}"), soft_wrap=True)
     console.print(make_line(f"Design: {found.design} (keep it: it says how the posts were drawn)"), soft_wrap=True)
+    for note in found.notes:
+        console.print(make_line(f"Note: {note}"), soft_wrap=True)
     if options.for_training:
         console.print(make_line("For training only: these posts say nothing of the corpus."), soft_wrap=True)
         return
-    sheets = ",".join(map(str, found.sheets))
-    console.print(
-        make_line(f"Next: label it, then sentimm shares {options.inputs[0]} --labels {sheets}"), soft_wrap=True
-    )
+    earlier = () if options.add is None else (options.add,)
+    sheets = ",".join(map(str, (*earlier, *found.sheets)))
+    if options.sheet_format not in ("csv", "excel"):  # the tool exports the labels into a file of another name
+        sheets = ",".join([*map(str, earlier), "EXPORT"]) + f" --design {found.design}"
+    command = f"sentimm shares {' '.join(options.inputs)} --labels {sheets}"
+    console.print(make_line(f"Next: label it, then {command}"), soft_wrap=True)
 
 
-def print_shares(found: Answer, options: SharesOptions, *, as_json: bool = False) -> None:
+def print_shares(found: Answer, options: SharesOptions, figure: Path | None = None, *, as_json: bool = False) -> None:
     """Print shares as a table, and what they say in a sentence."""
     shares = found.shares
     if as_json:
         print_json(found.to_json())
         return
     console = make_console(sys.stdout)
-    console.print(make_line(_describe(found)), soft_wrap=True)
+    console.print(make_line(_describe(found, options)), soft_wrap=True)
     console.print()
     print_block(console, _draw_shares(shares.table))
     if shares.differences is not None:
@@ -78,12 +86,11 @@ def print_shares(found: Answer, options: SharesOptions, *, as_json: bool = False
     if found.labelled is None:
         for line in _explain_no_labels(found, options):
             console.print(make_line(line), soft_wrap=True)
-    if options.output is not None:
-        console.print(make_line(f"Written to {options.output}"), soft_wrap=True)
-    widest = shares.widest_margin
-    if options.max_margin is not None and (widest is None or widest > options.max_margin):
-        reached = "there is no interval" if widest is None else f"the widest is ± {widest:.1f} points"
-        console.print(make_line(f"--max-margin {options.max_margin:g} is not reached: {reached}."), soft_wrap=True)
+    for path in (options.output, figure):
+        if path is not None:
+            console.print(make_line(f"Written to {path}"), soft_wrap=True)
+    if options.max_margin is not None and (reason := shares.explain_margin(options.max_margin)) is not None:
+        console.print(make_line(f"--max-margin {options.max_margin:g} is not reached: {reason}."), soft_wrap=True)
 
 
 def print_report(found: Report, *, as_json: bool = False) -> None:
@@ -98,10 +105,13 @@ def print_report(found: Report, *, as_json: bool = False) -> None:
         console.print(make_line(f"Figures in {folder}: {len(found.figures) // 2}, as SVG and CSV"), soft_wrap=True)
 
 
-def _describe(found: Answer) -> str:
+def _describe(found: Answer, options: SharesOptions) -> str:
     """Return the first result in words that a newspaper could print."""
     first = found.shares.table.head(len(found.scored.labels)).to_dicts()
     posts = f"{first[0]['posts']:,} posts"
+    if found.labelled is None and first[0]["share"] is not None:
+        parts = [f"{_percent(row['share'])} {row['label']}" for row in first]
+        return f"If only the labels' shares have changed since training: {', '.join(parts)} of {posts}. No interval."
     if found.labelled is None:
         parts = [f"{row['share_counted']:.0%} {row['label']}" for row in first]
         return f"The model counts {', '.join(parts)} of {posts}. How far that is off is not known."
@@ -111,7 +121,10 @@ def _describe(found: Answer) -> str:
         if row["share"] is not None
     ]
     labels = f"{found.labelled:,} labelled posts"
-    return f"Of {posts}: {', '.join(parts)}. Each interval holds the true share with 95% confidence; {labels}."
+    holds = "Each interval holds the true share"
+    if options.simultaneous:
+        holds = "All intervals together hold the true shares"
+    return f"Of {posts}: {', '.join(parts)}. {holds} with 95% confidence; {labels}."
 
 
 def _draw_shares(table: pl.DataFrame) -> Table:
@@ -138,6 +151,8 @@ def _show_share(row: dict[str, Any]) -> tuple[str, str]:
     """Return a share and its interval, or why there is none."""
     if row["share"] is None:
         return "", row["note"] or ""
+    if row["low"] is None:
+        return _percent(row["share"]), "none"
     return _percent(row["share"]), f"{_percent(row['low'])} to {_percent(row['high'])}"
 
 
@@ -162,11 +177,12 @@ def _explain_no_labels(found: Answer, options: SharesOptions) -> list[str]:
     """Return what can be said without labels: the hard bound, and the way to an interval."""
     row = found.shares.table.row(0, named=True)
     most = 1 - _USUAL_ACCURACY / 100
+    inputs = " ".join(options.inputs)
     low, high = max(0.0, row["share_counted"] - most), min(1.0, row["share_counted"] + most)
     return [
         f"If the model is right on {_USUAL_ACCURACY}% of your posts, the true share of {row['label']} lies anywhere "
         f"from {_percent(low)} to {_percent(high)}.",
-        f"For an interval: sentimm sample {options.inputs[0]} -o sheet.xlsx, label it, and give it with --labels.",
+        f"For an interval: sentimm sample {inputs} -o sheet.xlsx, label it, and give it with --labels.",
     ]
 
 

@@ -135,7 +135,8 @@ def read_design(path: Path) -> Design:
         TableError: it is no design, or was edited.
     """
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:  # `read_table` would import pandas where that is installed
+            table = file.read()
     except FileNotFoundError as error:
         raise InputError(
             f"There is no design file {path}, which says how the sheet was drawn: put it beside the sheet, or name it "

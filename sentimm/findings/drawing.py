@@ -2,12 +2,14 @@
 
 A post is drawn by its permanent random number, which follows from the seed and the post's place in the corpus: of each
 stratum those with the smallest numbers are drawn. That is simple random sampling without replacement in each stratum
-(Ohlsson, "Coordination of samples using permanent random numbers", 1995), it takes one stream over the corpus, and a
-larger sheet of the same seed holds the smaller one.
+(Ohlsson, "Coordination of samples using permanent random numbers", 1995), it takes one more stream over the corpus than
+counting it, and a larger sheet of the same seed holds the smaller one.
 """
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,24 +19,14 @@ import polars as pl
 
 from sentimm.errors import InputError
 from sentimm.findings.designs import Design, SamplingFrame
-from sentimm.findings.population import (
-    Counts,
-    count_and_draw,
-    count_posts,
-    divide,
-    find_limit,
-    make_random,
-    place_strata,
-)
+from sentimm.findings.population import Counts, count_posts, divide, place_strata
 from sentimm.findings.question import Question
 from sentimm.findings.scored import PLACE, ScoredPosts
 from sentimm.findings.statistics.estimators import Floats, Ints
-from sentimm.findings.statistics.strata import Strata, allocate, cut_cells, cut_strata
+from sentimm.findings.statistics.strata import ALL_ALIKE, Strata, allocate, cut_cells, cut_strata
 
 _CHOICE = 10  # times as many unsure posts as are drawn to train on, so that they differ
-_NEAR = 50_000  # posts that are kept while a corpus is counted: enough but for a stratum of very few posts
-_LARGEST = (1 << 64) - 1
-_SPARE_DEVIATIONS, _SPARE_POSTS = 6, 30  # more candidates than are drawn, so that one stream suffices
+_SPARE_DEVIATIONS, _SPARE_POSTS = 6, 30  # more candidates than are drawn, so that they suffice
 
 
 def make_frame(
@@ -56,19 +48,21 @@ def make_frame(
     return _cut_frame(scored, counts, labels_wanted, own, per_cell)
 
 
+def measure_alike(scored: ScoredPosts) -> SamplingFrame:
+    """Return the corpus as one stratum."""
+    return _measure_frame(
+        ALL_ALIKE, count_posts(divide(scored, Question()), len(scored.labels), Question()), Question()
+    )
+
+
 def draw_from(scored: ScoredPosts, labels_wanted: int, question: Question, per_cell: int | None, seed: int) -> Design:
-    """Draw posts from a corpus as `make_frame` cuts it, nearly always in one stream over it.
+    """Draw posts from a corpus as `make_frame` cuts it.
 
     Raises:
         InputError: there are no posts.
     """
-    own = question if per_cell is not None else Question()
-    rows = int(scored.frame.select(pl.len()).collect().item())
-    share = min(1.0, _NEAR / max(rows, 1))
-    counts, near = count_and_draw(divide(scored, own), len(scored.labels), own, seed, share)
-    frame = _cut_frame(scored, counts, labels_wanted, own, per_cell)
-    numbers = choose_numbers(frame, labels_wanted, per_cell)
-    return draw_posts(scored, frame, numbers, seed, near)
+    frame = make_frame(scored, labels_wanted, question, per_cell)
+    return draw_posts(scored, frame, choose_numbers(frame, labels_wanted, per_cell), seed)
 
 
 def _cut_frame(
@@ -127,9 +121,7 @@ def choose_numbers(frame: SamplingFrame, labels_wanted: int, per_cell: int | Non
     return found
 
 
-def draw_posts(
-    scored: ScoredPosts, frame: SamplingFrame, numbers: Ints, seed: int, near: pl.DataFrame | None = None
-) -> Design:
+def draw_posts(scored: ScoredPosts, frame: SamplingFrame, numbers: Ints, seed: int) -> Design:
     """Draw so many posts of each stratum.
 
     Args:
@@ -137,11 +129,8 @@ def draw_posts(
         frame: how it is told apart.
         numbers: posts to draw of each stratum, int64 (strata,).
         seed: the same seed draws the same posts.
-        near: posts with the smallest random numbers, from `count_and_draw`; None: they are looked for.
     """
-    chosen = None if near is None else _place(near.lazy(), frame).collect()
-    if chosen is None or (_count_rows(chosen, len(numbers)) < numbers).any():
-        chosen = _find_candidates(scored, frame, numbers, seed, spare=True)
+    chosen = _find_candidates(scored, frame, numbers, seed, spare=True)
     if (_count_rows(chosen, len(numbers)) < numbers).any():  # once in many millions of draws
         chosen = _find_candidates(scored, frame, numbers, seed, spare=False)
     ranked = chosen.sort("random").with_columns(rank=pl.int_range(pl.len()).over("stratum"))
@@ -166,10 +155,10 @@ def _find_candidates(
     if spare:
         most = numbers + _SPARE_DEVIATIONS * np.sqrt(numbers) + _SPARE_POSTS
         share = np.where(numbers > 0, np.minimum(1.0, most / np.maximum(frame.sizes, 1)), 0.0)
-    # The loosest limit first: it spares nearly all posts the question of their stratum.
-    posts = divide(scored, frame.question).with_columns(make_random(seed).alias("random"))
-    placed = _place(posts.filter(pl.col("random") <= find_limit(float(share.max()))), frame)
-    limits = pl.Series([int(each * _LARGEST) for each in share], dtype=pl.UInt64)
+    # The loosest limit first: nearly all posts are not even read.
+    early = choose_early(scored, seed, float(share.max()))
+    placed = _place(divide(early, frame.question).with_columns(make_random(seed).alias("random")), frame)
+    limits = pl.Series(map(find_limit, share.tolist()), dtype=pl.UInt64)
     own = pl.col("stratum").replace_strict(list(range(len(limits))), limits, return_dtype=pl.UInt64)
     return placed.filter(pl.col("random") <= own).collect(engine="streaming")
 
@@ -208,3 +197,36 @@ def _add_up(strata: Strata, counts: Counts, values: npt.NDArray[Any]) -> Floats:
     return np.stack(
         [np.bincount(stratum, columns[:, k], minlength=len(strata)) for k in range(columns.shape[1])], axis=1
     )
+
+
+def choose_early(scored: ScoredPosts, seed: int, share: float) -> ScoredPosts:
+    """Return the posts with the smallest random numbers, about a `share` of all; little is read of the others."""
+    limit = pl.lit(find_limit(share), dtype=pl.UInt64)
+    return replace(scored, frame=scored.frame.filter(make_random(seed) <= limit))
+
+
+def find_limit(share: float) -> int:
+    """Return the random number up to which a share of all posts lies."""
+    largest = (1 << 64) - 1
+    return min(largest, int(share * largest))  # 1.0 times it would be one more
+
+
+def make_random(seed: int) -> pl.Expr:
+    """Return the permanent random number of each post, UInt64: SplitMix64 (Steele, Lea and Flood, 2014) of its place.
+
+    It is the same for ever; polars' own hash may change.
+    """
+    start = np.uint64(int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:8], "little"))
+
+    def mix(place: pl.Series) -> pl.Series:
+        mixed = place.cast(pl.UInt64).to_numpy(writable=True)
+        mixed += np.uint64(1)  # arrays wrap around at 2^64
+        mixed *= np.uint64(0x9E3779B97F4A7C15)
+        mixed += start
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            mixed ^= mixed >> np.uint64(shift)
+            mixed *= np.uint64(factor)
+        return pl.Series(mixed ^ (mixed >> np.uint64(31)))
+
+    # As an expression of polars it took three times as long: each step would be written out twice in the next.
+    return pl.col(PLACE).map_batches(mix, return_dtype=pl.UInt64, is_elementwise=True)

@@ -11,26 +11,45 @@ import polars as pl
 from sentimm.errors import UsageError
 from sentimm.findings.designs import LabelledSample, SamplingFrame
 from sentimm.findings.options import Compare, SharesOptions
-from sentimm.findings.population import Domains, divide, find_cells, list_columns, place_strata, sum_population
-from sentimm.findings.question import Question
+from sentimm.findings.population import (
+    Counted,
+    divide,
+    find_cells,
+    list_columns,
+    place_strata,
+    sum_answers,
+    sum_points,
+    sum_population,
+)
+from sentimm.findings.question import NO_VALUE, Question
 from sentimm.findings.scored import ScoredPosts, open_scored
 from sentimm.findings.sheets.labels import read_labelled_sample
+from sentimm.findings.sheets.random_sheets import read_random_sample
 from sentimm.findings.statistics.estimators import (
+    Floats,
     Sample,
     choose_coefficient,
     estimate_shares,
     find_margins,
 )
-from sentimm.findings.statistics.strata import ALL_ALIKE, FEWEST_LABELS
+from sentimm.findings.statistics.prior_shift import MOST_POINTS, MOST_ROWS, place_point, read_prior, shift_shares
+from sentimm.findings.statistics.strata import FEWEST_LABELS
 from sentimm.findings.tables import (
     LEVEL,
     Shares,
-    count_cells,
-    count_whole,
     tabulate_counted,
     tabulate_differences,
     tabulate_estimate,
     write_table,
+)
+
+_PRIOR_SHIFT = (
+    "These shares hold only if nothing but the labels' shares has changed since the model was trained, and if its "
+    "probabilities are calibrated. Elsewhere they may be further off than what is counted; no post here was labelled."
+)
+_DRAWN_AT_RANDOM = (
+    "The intervals hold only if the labelled posts were drawn at random, each with the same chance, from all posts: no "
+    "design file says so."
 )
 
 
@@ -72,14 +91,21 @@ def run_shares(options: SharesOptions) -> Answer:
         OutputError: the table can't be written.
     """
     scored = open_scored(options.inputs)
-    if not options.sheets.labels:
+    if options.assume == "prior-shift":
+        prior = read_prior(options.prior, scored.labels)
+        answer = Answer(shift_corpus(scored, options.question, prior), scored)
+    elif not options.sheets.labels:
         answer = Answer(count_corpus(scored, options.question), scored)
     else:
-        sample, labels = read_labelled_sample(options.sheets, scored)
+        is_assumed = options.assume == "random"
+        sample, labels = (read_random_sample if is_assumed else read_labelled_sample)(options.sheets, scored)
         found = estimate_corpus(
             scored, options.question, sample, compare=options.compare, simultaneous=options.simultaneous
         )
         found = replace(found, notes=(*labels.notes, *found.notes))
+        if is_assumed:
+            table = found.table.with_columns(method=pl.lit("GREG, assuming a random sample"))
+            found = replace(found, table=table, notes=(_DRAWN_AT_RANDOM, *found.notes))
         answer = Answer(found, scored, labels.votes["sheet_id"].n_unique(), labels.unsure)
     if options.output is not None:
         write_table(options.output, answer.shares)
@@ -113,9 +139,10 @@ def estimate_corpus(
     drawn = _find_labelled(scored, question, sample, domains)
     _check_strata(frame, drawn)
     coefficient = choose_coefficient(population.whole, drawn.whole)
-    parts = [(count_whole(population, domains), population.whole, drawn.whole)]
+    times, domains = _note_times(domains, question), replace(domains, cells=question.name_missing(domains.cells))
+    parts = [(domains.whole, population.whole, drawn.whole)]
     if question.keys:
-        parts.append((count_cells(population, domains), population, drawn))
+        parts.append((domains, population, drawn))
     pairs = _list_pairs(domains, question, compare)
     shown = len(pairs) + sum(len(counted.cells) for counted, *_ in parts)
     intervals = shown * len(scored.labels) if simultaneous else 1
@@ -125,7 +152,8 @@ def estimate_corpus(
         margins = find_margins(found.strata_variance, found.drawn, LEVEL, intervals)
         tables.append(tabulate_estimate(scored.labels, counted, found, alone, margins))
     differences = tabulate_differences(scored.labels, domains.cells, found, pairs, intervals) if pairs else None
-    return Shares(pl.concat(tables), differences, coefficient, question, LEVEL, tuple(_note_strata(frame, drawn)))
+    notes = (*times, *_note_strata(frame, drawn))
+    return Shares(pl.concat(tables), differences, coefficient, question, LEVEL, notes)
 
 
 def count_corpus(scored: ScoredPosts, question: Question) -> Shares:
@@ -134,21 +162,75 @@ def count_corpus(scored: ScoredPosts, question: Question) -> Shares:
     Raises:
         InputError: no post is asked about.
     """
-    placed, labels = place_strata(ALL_ALIKE, Question()), len(scored.labels)
-    nothing = np.zeros(1, np.int64), np.zeros((1, labels))  # what only an estimate needs
-    population, domains = sum_population(divide(scored, question), placed, *nothing, question)
-    parts = [count_whole(population, domains), *([count_cells(population, domains)] if question.keys else [])]
-    table = pl.concat(tabulate_counted(scored.labels, counted) for counted in parts)
-    return Shares(table, None, None, question)
+    counted, notes = _count(scored, question)
+    parts = [counted.whole, *([counted] if question.keys else [])]
+    table = pl.concat(tabulate_counted(scored.labels, part) for part in parts)
+    return Shares(table, None, None, question, notes=notes)
 
 
-def _find_labelled(scored: ScoredPosts, question: Question, sample: LabelledSample, domains: Domains) -> Sample:
+def shift_corpus(scored: ScoredPosts, question: Question, prior: Floats) -> Shares:
+    """Estimate shares without labels by hand, as if only they had changed since the model was trained: no interval.
+
+    Args:
+        scored: the corpus.
+        question: which posts, and how they are divided.
+        prior: the labels' shares in training, float64 (labels,).
+
+    Raises:
+        InputError: no post is asked about.
+    """
+    posts, labels = divide(scored, question), len(scored.labels)
+    counted, times = _count(scored, question)
+    key = place_point(labels, min(MOST_POINTS, max(labels, MOST_ROWS // len(counted.cells))))
+    points = sum_points(posts, key, counted, question)
+    whole = np.concatenate([p for p, _ in points]), np.concatenate([rows for _, rows in points])
+    parts = [(counted.whole, [whole]), *([(counted, points)] if question.keys else [])]
+    tables = [
+        tabulate_counted(scored.labels, part).with_columns(
+            share=np.concatenate([shift_shares(p, rows, prior) for p, rows in own]),
+            method=pl.lit("EMQ, assuming prior shift"),
+            note=pl.lit("no interval: it rests on an assumption"),
+        )
+        for part, own in parts
+    ]
+    return Shares(pl.concat(tables), None, None, question, notes=(*times, _PRIOR_SHIFT))
+
+
+def _count(scored: ScoredPosts, question: Question) -> tuple[Counted, tuple[str, ...]]:
+    """Count what the model says, and return what a reader must know of the periods."""
+    counted = sum_answers(divide(scored, question), len(scored.labels), question)
+    return replace(counted, cells=question.name_missing(counted.cells)), tuple(_note_times(counted, question))
+
+
+def _note_times(counted: Counted, question: Question) -> list[str]:
+    """Return a sentence on posts without a time.
+
+    Raises:
+        UsageError: no post has one that can be read.
+    """
+    if question.time is None:
+        return []
+    missing = sum(int(posts) for (_, period), posts in zip(counted.cells, counted.posts, strict=True) if period is None)
+    if missing == counted.posts.sum():
+        raise UsageError(
+            f"--time names {question.time!r}, none of whose values can be read as a date or time: write them as "
+            "2024-05-31 or 2024-05-31T12:00:00."
+        )
+    return (
+        [f"{missing:,} posts have no time that can be read, so they are in the period {NO_VALUE}."] if missing else []
+    )
+
+
+def _find_labelled(scored: ScoredPosts, question: Question, sample: LabelledSample, domains: Counted) -> Sample:
     """Join the labels to the cells of their posts."""
     posts = sample.design.posts.join(sample.votes, on="place", how="inner", maintain_order="left")
     if not len(posts):
         raise UsageError("The sheet has no labels yet: label some posts first.")
-    taken = scored.take(posts["place"].to_numpy(), list_columns(scored, question))
-    found = divide(taken, question).collect()
+    asked = list_columns(question)
+    taken = scored.take(posts["place"].to_numpy(), asked)  # in the order of the design, which has the probabilities
+    names = zip(scored.name_probabilities(), scored.labels, strict=True)
+    known = [posts[f"p_{label}"].alias(name) for name, label in names if name not in asked]
+    found = divide(replace(taken, frame=taken.frame.with_columns(known)), question).collect()
     p = posts.select(f"p_{label}" for label in scored.labels).to_numpy().astype(np.float64)
     y = posts.select(f"y_{label}" for label in scored.labels).to_numpy().astype(np.float64)
     return Sample(
@@ -184,7 +266,7 @@ def _note_strata(frame: SamplingFrame, sample: Sample) -> list[str]:
     ]
 
 
-def _list_pairs(domains: Domains, question: Question, compare: Compare | None) -> list[tuple[int, int]]:
+def _list_pairs(domains: Counted, question: Question, compare: Compare | None) -> list[tuple[int, int]]:
     """List the domains that are compared: periods within a group, else groups."""
     if compare is None:
         return []

@@ -46,6 +46,8 @@ class SheetOptions:
     def __post_init__(self) -> None:
         if self.design is not None and not self.labels:
             raise UsageError("--design is the design file of --labels, which were not given.")
+        if url := next((name for name in self.labels if "://" in name), None):
+            raise UsageError(f"--labels {url} is a URL: copy the sheet and its design file to this machine.")
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,12 @@ class SampleOptions:
             raise UsageError("No sheet was named: give one with -o, such as -o sheet.xlsx, or --plan.")
         if self.per_group is not None and not self.question.keys:
             raise UsageError("--per-group needs groups or periods: give --by or --time.")
+        names = [name.lower() for name in self.annotators]
+        if len(set(names)) < len(names) or any(set(name) & set('/\\:*?"<>|') for name in names):
+            raise UsageError(
+                f"--annotators has {','.join(self.annotators)}: give each person a name of their own, which a file can "
+                "have."
+            )
         if self.overlap and len(self.annotators) < 2:
             raise UsageError("--overlap needs several people: name them with --annotators anna,ben.")
         if self.add is None and self.design is not None:
@@ -175,6 +183,9 @@ class SharesOptions:
         simultaneous: intervals that hold together.
         output: the table to write.
         max_margin: fail where an interval is wider, in points.
+        assume: what nothing proves: that the labels are of a random sample, or that only the labels' shares have
+            changed since training.
+        prior: the labels' shares in training: `negative=0.3`.
 
     Raises:
         UsageError: an option has a value that can't be used.
@@ -193,7 +204,12 @@ class SharesOptions:
     output: Annotated[
         Path | None,
         option(
-            Panel.OUTPUT, "Write the table to this file: .parquet, .csv or .xlsx.", "--output", "-o", metavar="FILE"
+            Panel.OUTPUT,
+            "Write the table to this file: .parquet, .csv or .xlsx.",
+            "--output",
+            "-o",
+            metavar="FILE",
+            is_url=True,
         ),
     ] = None
     max_margin: Annotated[
@@ -205,17 +221,49 @@ class SharesOptions:
             bounds=_POINTS,
         ),
     ] = None
+    assume: Annotated[
+        Literal["random", "prior-shift"] | None,
+        option(
+            Panel.LABELS,
+            "random: the labelled posts are a random sample, though no design file says so. prior-shift: only the "
+            "labels' shares have changed since training; no interval.",
+        ),
+    ] = None
+    prior: Annotated[
+        tuple[str, ...],
+        option(
+            Panel.LABELS,
+            "For prior-shift: the labels' shares in training, such as negative=0.3,neutral=0.4,positive=0.3.",
+            metavar="LABEL=SHARE,...",
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
         check_options(self)
         if not self.inputs:
             raise UsageError("No SCORED was given: name the Parquet file that `sentimm score` wrote.")
+        self._check_assumption()
         if self.compare is not None and not self.question.keys:
             raise UsageError("--compare needs groups or periods: give --by or --time.")
         if self.compare is not None and not self.sheets.labels:
             raise UsageError("--compare needs labels: draw a sheet with `sentimm sample`, label it, give --labels.")
         if self.output is not None and self.output.suffix.lower() not in (".parquet", ".csv", ".xlsx"):
             raise UsageError(f"-o {self.output}: choose a name that ends in .parquet, .csv or .xlsx.")
+
+    def _check_assumption(self) -> None:
+        if self.assume == "random" and not self.sheets.labels:
+            raise UsageError("--assume random is about labelled posts: give them with --labels.")
+        if self.assume == "random" and self.sheets.design is not None:
+            raise UsageError("--assume random is for labels without a design file: leave out --design, or --assume.")
+        if self.assume == "prior-shift" and self.sheets.labels:
+            raise UsageError("--assume prior-shift is for posts without labels: with --labels, leave it out.")
+        if self.assume == "prior-shift" and not self.prior:
+            raise UsageError(
+                "--assume prior-shift needs the labels' shares in the posts that the model was trained on, which its "
+                "bundle does not keep: give them as --prior negative=0.3,neutral=0.4,positive=0.3."
+            )
+        if self.prior and self.assume != "prior-shift":
+            raise UsageError("--prior is for --assume prior-shift, which was not given.")
 
 
 @dataclass(frozen=True)
@@ -241,7 +289,7 @@ class ReportOptions:
     inputs: Scored
     output: Annotated[
         Path,
-        option(Panel.OUTPUT, "The page to write.", "--output", "-o", metavar="FILE"),
+        option(Panel.OUTPUT, "The page to write.", "--output", "-o", metavar="FILE", is_url=True),
     ] = Path("report.html")
     sheets: SheetOptions = field(default_factory=SheetOptions)
     question: Question = field(default_factory=Question)
@@ -253,7 +301,8 @@ class ReportOptions:
     title: Annotated[str | None, option(Panel.OUTPUT, "The page's heading.", shown="by the name of SCORED")] = None
     public: Annotated[bool, option(Panel.OUTPUT, "Show aggregates only: no posts, no groups under 10 posts.")] = False
     figures: Annotated[
-        Path | None, option(Panel.OUTPUT, "Also write each chart as SVG, and its table as CSV.", metavar="DIR")
+        Path | None,
+        option(Panel.OUTPUT, "Also write each chart as SVG, and its table as CSV.", metavar="DIR", is_url=True),
     ] = None
     seed: Annotated[int, option(Panel.OUTPUT, "Of the posts that are shown.", bounds=at_least(0))] = 1
 

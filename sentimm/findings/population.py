@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -20,20 +19,34 @@ from sentimm.findings.statistics.estimators import LEAST_VARIANCE, Floats, Ints,
 from sentimm.findings.statistics.strata import ALL_ALIKE, GRID, Strata
 
 _ALL = Question()
+_TWITTER = "%a %b %d %H:%M:%S %z %Y"  # as its API writes times: Wed Oct 10 20:19:24 +0000 2018
+_MOST_CELLS = 10_000
 _FORMATS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y"}
 
 
 @dataclass(frozen=True)
-class Domains:
-    """The groups and periods that shares are asked for: the finest ones, which hold no post together.
+class Counted:
+    """What a model says of domains: the finest groups and periods that are asked for, or all posts as one.
 
     Attributes:
-        cells: group and period of each, in order.
-        counted: posts by predicted label, int64 (cells, labels).
+        cells: group and period of each domain, in order.
+        labels: posts by predicted label, int64 (domains, labels).
+        p: sums of the probabilities, float64 (domains, labels).
     """
 
     cells: Cells
-    counted: Ints
+    labels: Ints
+    p: Floats
+
+    @property
+    def posts(self) -> Ints:
+        """Posts of each domain, int64 (domains,)."""
+        return np.asarray(self.labels.sum(axis=1))
+
+    @property
+    def whole(self) -> Counted:
+        """The same posts as one domain."""
+        return Counted(((None, None),), *(each.sum(axis=0, keepdims=True) for each in (self.labels, self.p)))
 
 
 def divide(scored: ScoredPosts, question: Question, own: Question = _ALL) -> pl.LazyFrame:
@@ -53,14 +66,14 @@ def divide(scored: ScoredPosts, question: Question, own: Question = _ALL) -> pl.
     columns = [pl.col(PLACE), *((each / total).alias(f"f{k}") for k, each in enumerate(probabilities))]
     for prefix, each in (("", question), ("own_", own)):
         if each.by is not None:
-            require_column(each.by, scored.columns, "--by")
+            _check_groups(scored, each.by)
             columns.append(pl.col(each.by).cast(pl.String, strict=False).alias(f"{prefix}group"))
         if each.time is not None:
             columns.append(_make_period(scored, each.time, each.every).alias(f"{prefix}period"))
-    columns.append(_read_condition(question.where).alias("inside"))
+    columns.append(_check_condition(scored, question.where).alias("inside"))
     f = [pl.col(f"f{k}") for k in range(len(scored.labels))]
     spread = 1 - sum((each * each for each in f[1:]), f[0] * f[0])
-    answered = scored.frame.select(columns).filter(f[0].is_not_null())
+    answered = scored.frame.select(columns).filter(f[0].is_finite())
     return answered.with_columns(_find_largest(f).alias("label"), spread.alias("spread"))
 
 
@@ -94,62 +107,20 @@ class Counts:
 
 def count_posts(posts: pl.LazyFrame, labels: int, question: Question) -> Counts:
     """Count the posts of `divide` in one stream, apart by the groups and periods of a question."""
-    return _read_counts(_ask_counts(posts, labels, question.keys).collect(engine="streaming"), labels, question)
-
-
-def count_and_draw(
-    posts: pl.LazyFrame, labels: int, question: Question, seed: int, share: float
-) -> tuple[Counts, pl.DataFrame]:
-    """Count the posts of `divide`, and draw those with the smallest random numbers, about a `share`: in one stream.
-
-    Returns:
-        the counts; and PLACE, `random`, `label`, `spread`, the probabilities, group and period of what was drawn.
-    """
-    drawn = posts.with_columns(make_random(seed).alias("random")).filter(pl.col("random") <= find_limit(share))
-    counted, chosen = pl.collect_all([_ask_counts(posts, labels, question.keys), drawn], engine="streaming")
-    return _read_counts(counted, labels, question), chosen
-
-
-def make_random(seed: int) -> pl.Expr:
-    """Return the permanent random number of each post, UInt64: SplitMix64 (Steele, Lea and Flood, 2014) of its place.
-
-    It is written in sums and products, which polars computes modulo 2^64, so that it is the same for ever; polars' own
-    hash may change.
-    """
-    start = int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:8], "little")
-    mixed = _literal(start) + (pl.col(PLACE).cast(pl.UInt64) + 1) * _literal(0x9E3779B97F4A7C15)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed = (mixed ^ (mixed // _literal(1 << shift))) * _literal(factor)
-    return mixed ^ (mixed // _literal(1 << 31))
-
-
-def find_limit(share: float) -> pl.Expr:
-    """Return the random number below which a share of all posts lies."""
-    largest = (1 << 64) - 1
-    return _literal(min(largest, int(share * largest)))
-
-
-def _literal(number: int) -> pl.Expr:
-    return pl.lit(number, dtype=pl.UInt64)
-
-
-def _ask_counts(posts: pl.LazyFrame, labels: int, keys: Sequence[str]) -> pl.LazyFrame:
     f = [pl.col(f"f{k}") for k in range(labels)]
-    step = (pl.col("spread") * GRID).cast(pl.Int16).clip(0, GRID - 1)
-    return posts.group_by(*keys, "label", step.alias("step")).agg(
+    step = (pl.col("spread") * GRID).cast(pl.Int32).clip(0, GRID - 1)
+    counted = posts.group_by((pl.col("label") * pl.lit(GRID, pl.Int32) + step).alias("key"), *question.keys).agg(
         pl.len(),
         pl.col("spread").clip(0).sqrt().sum().alias("uncertainty"),
         *(each.sum() for each in f),
         *((each * each).sum().alias(f"q{k}") for k, each in enumerate(f)),
     )
-
-
-def _read_counts(found: pl.DataFrame, labels: int, question: Question) -> Counts:
+    found = counted.collect(engine="streaming")
     cells, number = number_cells(found, question)
     shape = (len(cells), labels, GRID)
     counts, uncertainty = np.zeros(shape, np.int64), np.zeros(shape)
     sums, squares = np.zeros((*shape, labels)), np.zeros((*shape, labels))
-    at = number, found["label"].to_numpy(), found["step"].to_numpy()
+    at = number, *np.divmod(found["key"].to_numpy(), GRID)
     counts[at], uncertainty[at] = found["len"].to_numpy(), found["uncertainty"].to_numpy()
     sums[at] = found.select(f"f{k}" for k in range(labels)).to_numpy()
     squares[at] = found.select(f"q{k}" for k in range(labels)).to_numpy()
@@ -162,6 +133,11 @@ def number_cells(rows: pl.DataFrame, question: Question) -> tuple[Cells, Ints]:
         return ((None, None),), np.zeros(len(rows), dtype=np.int64)
     own = name_cells(rows, question)
     cells = own.unique().sort(question.keys, nulls_last=True).with_row_index("cell")
+    if len(cells) > _MOST_CELLS:
+        raise UsageError(
+            f"There are {len(cells):,} groups and periods, but at most {_MOST_CELLS:,} can be asked about: name a "
+            "column of fewer values with --by, or longer periods with --every."
+        )
     numbers = own.join(cells, on=question.keys, how="left", nulls_equal=True, maintain_order="left")
     named = tuple((row.get("group"), row.get("period")) for row in cells.to_dicts())
     return named, numbers["cell"].to_numpy().astype(np.int64)
@@ -225,9 +201,20 @@ def _by_label(label: pl.Expr, values: Sequence[float], dtype: Any) -> pl.Expr:
     return last if expression is pl else expression.otherwise(last)
 
 
+def sum_answers(posts: pl.LazyFrame, labels: int, question: Question) -> Counted:
+    """Sum the model's answers to all posts of `divide`, in one stream: what is known without labels by hand.
+
+    Raises:
+        InputError: no post is asked about.
+    """
+    sums = [pl.col(f"f{k}").sum().alias(f"p{k}") for k in range(labels)]
+    found = _sum_by(pl.col("label").cast(pl.Int32), sums, posts, question)
+    return _read_answers(found, found["key"].to_numpy(), labels, question)
+
+
 def sum_population(
     posts: pl.LazyFrame, placed: pl.Expr, sizes: Ints, means: Floats, question: Question
-) -> tuple[Population, Domains]:
+) -> tuple[Population, Counted]:
     """Sum over all posts of `divide`, in one stream.
 
     Args:
@@ -238,7 +225,7 @@ def sum_population(
         question: what is asked for.
 
     Returns:
-        the sums by stratum and cell, and the cells in order: groups and periods sorted.
+        the sums by stratum and cell, and those by cell alone.
 
     Raises:
         InputError: no post is asked about.
@@ -248,30 +235,65 @@ def sum_population(
     sums = [f[k].sum().alias(f"p{k}") for k in range(labels)]
     sums += [(f[k] * f[k]).sum().alias(f"q{k}") for k in range(labels)]
     sums += [(f[k] * (1 - f[k])).clip(LEAST_VARIANCE).sum().alias(f"v{k}") for k in range(labels)]
-    chosen = posts if question.where is None else posts.filter("inside")
-    keys = ["stratum", "label", *question.keys]
-    found = chosen.with_columns(placed.alias("stratum")).group_by(keys).agg(pl.len(), *sums).collect(engine="streaming")
-    if not len(found):
-        raise InputError(_explain_nothing(question))
-    cells, number = number_cells(found, question)
-    stratum = found["stratum"].to_numpy()
+    found = _sum_by(placed * labels + pl.col("label"), sums, posts, question)
+    stratum, label = np.divmod(found["key"].to_numpy(), labels)
+    counted = _read_answers(found, label, labels, question)
+    _, number = number_cells(found, question)
 
     def add_up(rows: Floats) -> Floats:
-        filled = np.zeros((len(sizes), len(cells), rows.shape[1]))
+        filled = np.zeros((len(sizes), len(counted.cells), rows.shape[1]))
         np.add.at(filled, (stratum, number), rows)
         return filled
 
     def take(letter: str) -> Floats:
         return add_up(found.select(f"{letter}{k}" for k in range(labels)).to_numpy())
 
-    counted = add_up(found["len"].to_numpy()[:, None])[:, :, 0].astype(np.int64)
-    population = Population(sizes, means, counted, take("p"), take("q"), take("v"))
-    by_label = np.zeros((len(cells), labels), np.int64)
-    np.add.at(by_label, (number, found["label"].to_numpy()), found["len"].to_numpy())
-    return population, Domains(cells, by_label)
+    in_cell = add_up(found["len"].to_numpy()[:, None])[:, :, 0].astype(np.int64)
+    return Population(sizes, means, in_cell, take("p"), take("q"), take("v")), counted
 
 
-def find_cells(domains: Domains, rows: pl.DataFrame, question: Question) -> Ints:
+def sum_points(posts: pl.LazyFrame, key: pl.Expr, counted: Counted, question: Question) -> list[tuple[Floats, Ints]]:
+    """Sum the posts of `divide` by a number, apart in each domain, in one stream.
+
+    Args:
+        posts: from `divide`.
+        key: the number, Int64.
+        counted: the domains.
+        question: what is asked for.
+
+    Returns:
+        of each domain: mean probabilities by number, float64 (numbers, labels), and posts, int64 (numbers,).
+    """
+    labels = counted.p.shape[1]
+    found = _sum_by(key, [pl.col(f"f{k}").mean().alias(f"p{k}") for k in range(labels)], posts, question)
+    _, number = number_cells(found, question)
+    p, rows = found.select(f"p{k}" for k in range(labels)).to_numpy(), found["len"].to_numpy().astype(np.int64)
+    return [(p[number == cell], rows[number == cell]) for cell in range(len(counted.cells))]
+
+
+def _sum_by(key: pl.Expr, sums: Sequence[pl.Expr], posts: pl.LazyFrame, question: Question) -> pl.DataFrame:
+    """Count and sum the posts that are asked about by `key` (one number: grouping by more columns is slow) and cell."""
+    chosen = posts if question.where is None else posts.filter("inside")
+    found = (
+        chosen.with_columns(key.alias("key"))
+        .group_by("key", *question.keys)
+        .agg(pl.len(), *sums)
+        .collect(engine="streaming")
+    )
+    if not len(found):
+        raise InputError(_explain_nothing(question))
+    return found
+
+
+def _read_answers(found: pl.DataFrame, label: Ints, labels: int, question: Question) -> Counted:
+    cells, number = number_cells(found, question)
+    by_label, p = np.zeros((len(cells), labels), np.int64), np.zeros((len(cells), labels))
+    np.add.at(by_label, (number, label), found["len"].to_numpy())
+    np.add.at(p, number, found.select(f"p{k}" for k in range(labels)).to_numpy())
+    return Counted(cells, by_label, p)
+
+
+def find_cells(domains: Counted, rows: pl.DataFrame, question: Question) -> Ints:
     """Return the number of the cell of each row of `divide`, int64 (rows,); -1: outside of what is asked about."""
     numbers = {cell: number for number, cell in enumerate(domains.cells)}
     names = name_cells(rows, question).to_dicts()
@@ -281,10 +303,10 @@ def find_cells(domains: Domains, rows: pl.DataFrame, question: Question) -> Ints
     return np.array(found, dtype=np.int64)
 
 
-def list_columns(scored: ScoredPosts, question: Question) -> list[str]:
-    """Return the columns that `divide` reads."""
+def list_columns(question: Question) -> list[str]:
+    """Return the columns that `divide` reads besides the probabilities."""
     asked = [name for name in (question.by, question.time) if name is not None]
-    return [*scored.name_probabilities(), *asked, *_read_condition(question.where).meta.root_names()]
+    return [*asked, *_read_condition(question.where).meta.root_names()]
 
 
 def _make_period(scored: ScoredPosts, column: str, every: str) -> pl.Expr:
@@ -293,10 +315,41 @@ def _make_period(scored: ScoredPosts, column: str, every: str) -> pl.Expr:
     dtype = scored.frame.collect_schema()[column]
     time = pl.col(column)
     if dtype == pl.String:
-        time = time.str.to_datetime(strict=False, time_zone="UTC")
+        written = [time.str.to_datetime(strict=False, time_zone="UTC")]
+        written += [time.str.to_datetime(_TWITTER, strict=False, time_zone="UTC")]
+        time = pl.coalesce(written)
     elif dtype not in (pl.Date, pl.Datetime):
         raise ColumnError(f"--time names {column!r}, which holds {dtype}, and no dates or times.")
     return time.dt.truncate(PERIODS[every])
+
+
+def _check_groups(scored: ScoredPosts, column: str) -> None:
+    require_column(column, scored.columns, "--by")
+    dtype = scored.frame.collect_schema()[column]
+    if dtype.is_nested() or dtype == pl.Binary:
+        raise ColumnError(f"--by names {column!r}, which holds {dtype}, and no names of groups.")
+
+
+def _check_condition(scored: ScoredPosts, where: str | None) -> pl.Expr:
+    """Return the condition as an expression.
+
+    Raises:
+        ColumnError: it names a column that is not there.
+        UsageError: it is no condition on these columns.
+    """
+    condition = _read_condition(where)
+    for column in condition.meta.root_names():
+        require_column(column, scored.columns, "--where")
+    try:
+        dtype = scored.frame.head(0).select(condition).collect().dtypes[0]
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).splitlines()[0]
+        if "date/datetime/time" in reason:
+            reason = "a date is written as DATE '2024-05-31'"
+        raise UsageError(f"--where {where!r} can't be asked of these columns: {reason}.") from error
+    if dtype != pl.Boolean:
+        raise UsageError(f'--where {where!r} is no condition, but {dtype}: write one, as "likes > 10".')
+    return condition
 
 
 def _read_condition(where: str | None) -> pl.Expr:

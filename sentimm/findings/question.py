@@ -9,6 +9,8 @@ from sentimm.option_fields import Panel, check_options, option
 
 PERIODS = {"day": "1d", "week": "1w", "month": "1mo", "quarter": "1q", "year": "1y"}  # as polars truncates times
 
+NO_VALUE = "(none)"  # the group or period of posts that have none
+
 Cells = tuple[tuple[str | None, str | None], ...]  # groups and periods; None: it is not told apart, or not given
 
 
@@ -49,3 +51,8 @@ class Question:
     def without_condition(self) -> Question:
         """The same groups and periods, of all posts."""
         return Question(by=self.by, time=self.time, every=self.every)
+
+    def name_missing(self, cells: Cells) -> Cells:
+        """Return cells in which posts without a group or period have NO_VALUE: None is all of them."""
+        group, period = (None if asked is None else NO_VALUE for asked in (self.by, self.time))
+        return tuple((group if a is None else a, period if b is None else b) for a, b in cells)

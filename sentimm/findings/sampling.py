@@ -18,7 +18,7 @@ from sentimm.errors import ColumnError, ImageError, UsageError
 from sentimm.findings.designs import Design, check_design, read_design, write_design
 from sentimm.findings.drawing import choose_numbers, draw_from, draw_posts, frame_unsure, make_frame
 from sentimm.findings.options import SampleOptions
-from sentimm.findings.population import count_posts, divide
+from sentimm.findings.population import divide, sum_answers
 from sentimm.findings.power import Plan, count_labels, find_margin, list_plans, measure_variance
 from sentimm.findings.question import Question
 from sentimm.findings.scored import PLACE, ScoredPosts, open_scored
@@ -52,6 +52,7 @@ class Sampled:
         margin: half the width of a 95% interval of the corpus that they are likely to give, in points; None: of a sheet
             to train on.
         corpus: posts of the corpus that have an answer.
+        notes: what the person who labels must know, in sentences.
     """
 
     plans: tuple[Plan, ...]
@@ -61,6 +62,7 @@ class Sampled:
     posts: int = 0
     margin: float | None = None
     corpus: int = 0
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Return what was done as JSON has it."""
@@ -76,7 +78,7 @@ def run_sample(options: SampleOptions) -> Sampled:
     """
     scored = open_scored(options.inputs)
     if options.plan:
-        frame = make_frame(scored, options.labels, Question())
+        frame = make_frame(scored, 1, Question())  # in the fewest strata, as small sheets are drawn
         return Sampled(
             tuple(list_plans(frame, _find_smallest(scored, options.question))), corpus=int(frame.sizes.sum())
         )
@@ -93,7 +95,29 @@ def run_sample(options: SampleOptions) -> Sampled:
     posts, corpus = len(sheet.design.posts), int(sheet.design.frame.sizes.sum())
     margin = find_margin(posts, measure_variance(sheet.design.frame), corpus)
     margin_or_none = None if options.for_training else margin
-    return Sampled((), tuple(sheets), design, len(sheet.rows), posts, margin_or_none, corpus)
+    notes = tuple(_note_images(scored, sheet, options))
+    return Sampled((), tuple(sheets), design, len(sheet.rows), posts, margin_or_none, corpus, notes)
+
+
+def _note_images(scored: ScoredPosts, sheet: Sheet, options: SampleOptions) -> list[str]:
+    """Return a sentence where images are scored that the sheet does not show."""
+    shown = sum(row.image is not None for row in sheet.rows)
+    if shown and options.sheet_format == "doccano":
+        return [
+            f"doccano shows no images beside texts, so it leaves out those of {shown:,} rows: a spreadsheet or Label "
+            "Studio shows both."
+        ]
+    modality = f"{scored.prefix}modality"
+    if shown or modality not in scored.columns:
+        return []
+    found = scored.take(sheet.design.posts["place"].to_numpy(), [modality]).frame.collect()
+    scored_images = int(found[modality].cast(pl.String).str.contains("image").sum())
+    if not scored_images:
+        return []
+    return [
+        f"{scored_images:,} of the drawn posts were scored with an image, and the sheet shows none: name their folder "
+        "with --images, and draw it again."
+    ]
 
 
 def _choose_draw(scored: ScoredPosts, options: SampleOptions, design: Path) -> Sheet:
@@ -125,7 +149,7 @@ def _find_smallest(scored: ScoredPosts, question: Question) -> float | None:
     """Return the share of the posts that the smallest group or period has."""
     if not question.keys:
         return None
-    posts = count_posts(divide(scored, question), len(scored.labels), question).posts.sum(axis=(1, 2))
+    posts = sum_answers(divide(scored, question), len(scored.labels), question).posts
     return float(posts.min() / posts.sum())
 
 
@@ -187,17 +211,25 @@ def _make_sheet(scored: ScoredPosts, design: Design, options: SampleOptions, ear
         ids[new[index]] = f"{draw}-{number:04d}"
     first = {content: row for row, content in reversed(list(enumerate(contents)))}
     rows = tuple(SheetRow(ids[new[index]], texts[first[new[index]]], images[first[new[index]]]) for index in order)
-    origin = [name for name in ("source", "row") if name in scored.columns]
-    found = scored.take(places.to_numpy(), origin).frame.collect()
-    source = found["source"] if "source" in origin else pl.Series([scored.names[0]] * len(found))
-    row = found["row"] if "row" in origin else found[PLACE]
     posts = design.posts.with_columns(
+        *_find_origin(scored, places.to_numpy()),
         sheet_id=pl.Series([ids[content] for content in contents], dtype=pl.String),
-        source=source.cast(pl.String),
-        row=row.cast(pl.Int64),
         content=pl.Series(contents, dtype=pl.String),
     )
     return Sheet(rows, replace(design, posts=posts))
+
+
+def _find_origin(scored: ScoredPosts, places: Ints) -> tuple[pl.Series, pl.Series]:
+    """Return the input that each post comes from, and its row there: as `score` wrote them where it had several."""
+    types = scored.frame.collect_schema()
+    if types.get("source") == pl.String and types.get("row") == pl.Int64:
+        found = scored.take(places, ["source", "row"]).frame.collect()
+        return found["source"], found["row"]
+    firsts = np.cumsum([0, *map(sum, scored.groups)])[: len(scored.names)]
+    number = np.searchsorted(firsts, places, side="right") - 1
+    return pl.Series("source", [scored.names[each] for each in number], pl.String), pl.Series(
+        "row", places - firsts[number]
+    )
 
 
 def read_contents(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from polars.io.plugins import register_io_source
 
 from sentimm.errors import ColumnError, InputError, TableError, UsageError
 from sentimm.findings.statistics.estimators import Ints
@@ -22,6 +25,7 @@ from sentimm.storage import is_folder, is_remote, list_folder, open_file, to_pat
 PLACE = "__place"  # the number of a post in the corpus, from 0
 
 _METADATA = b"sentimm."
+_GROUPS_AT_ONCE = 8  # row groups that a thread reads of a file before the next one
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class ScoredPosts:
         fingerprint: a digest that tells the corpus and the model; None: not stated, as for a frame.
         options: what the files say of how they were scored.
         files: that the frame is read from, in order; none: it is a frame.
+        groups: rows of each row group of each file.
     """
 
     frame: pl.LazyFrame
@@ -47,6 +52,7 @@ class ScoredPosts:
     fingerprint: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
+    groups: tuple[tuple[int, ...], ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -61,28 +67,54 @@ class ScoredPosts:
             columns: the columns that are needed.
         """
         wanted, names = np.unique(places), list(dict.fromkeys(columns))
+        if not names:
+            return replace(self, frame=pl.LazyFrame({PLACE: pl.Series(wanted, dtype=pl.UInt32)}))
         if not self.files:
             found = self.frame.filter(pl.col(PLACE).is_in(pl.Series(wanted, dtype=pl.UInt32).implode()))
             return replace(self, frame=found.select(PLACE, *names).collect(engine="streaming").sort(PLACE).lazy())
-        frames, first = [], 0
-        for path in self.files:
-            with open_parquet(path) as file:
-                for group in range(file.num_row_groups):
-                    rows = file.metadata.row_group(group).num_rows
-                    own = wanted[(wanted >= first) & (wanted < first + rows)]
-                    if len(own):
-                        table = pl.from_arrow(file.read_row_group(group, names))
-                        assert isinstance(table, pl.DataFrame)
-                        frames.append(table[own - first].insert_column(0, pl.Series(PLACE, own, dtype=pl.UInt32)))
-                    first += rows
+        with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+            reads = list(pool.map(partial(_read_rows, names=names), self._list_reads(wanted)))
+        frames = [frame for own in reads for frame in own]
         whole = (
             pl.concat(frames, how="vertical_relaxed") if frames else self.frame.select(PLACE, *names).head(0).collect()
         )
         return replace(self, frame=whole.lazy())
 
+    def _list_reads(self, wanted: Ints) -> list[_Read]:
+        """List what is read of each file to take these posts, in order, in portions for several threads."""
+        reads: list[_Read] = []
+        first = 0
+        for path, sizes in zip(self.files, self.groups, strict=True):
+            own = []
+            for group, rows in enumerate(sizes):
+                begin, end = np.searchsorted(wanted, (first, first + rows))
+                if begin < end:
+                    own.append((group, first, wanted[begin:end]))
+                first += rows
+            reads += [_Read(path, own[at : at + _GROUPS_AT_ONCE]) for at in range(0, len(own), _GROUPS_AT_ONCE)]
+        return reads
+
     def name_probabilities(self) -> list[str]:
         """Return the names of the columns of probabilities."""
         return [f"{self.prefix}p_{label}" for label in self.labels]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Row groups of a file that are read: the number of each, its first post's number in the corpus, those wanted."""
+
+    path: Path
+    groups: list[tuple[int, int, Ints]]
+
+
+def _read_rows(read: _Read, names: Sequence[str]) -> list[pl.DataFrame]:
+    frames = []
+    with open_parquet(read.path) as file:
+        for group, first, places in read.groups:
+            table = pl.from_arrow(file.read_row_group(group, names).take(pa.array(places - first)))
+            assert isinstance(table, pl.DataFrame)
+            frames.append(table.insert_column(0, pl.Series(PLACE, places, dtype=pl.UInt32)))
+    return frames
 
 
 def open_scored(inputs: Sequence[str] | pl.DataFrame | pl.LazyFrame) -> ScoredPosts:
@@ -107,21 +139,34 @@ def open_scored(inputs: Sequence[str] | pl.DataFrame | pl.LazyFrame) -> ScoredPo
     missing = [column for column in first.probabilities if any(column not in each.columns for each in facts)]
     if missing:
         raise ColumnError(f"{files[0]} has no column {missing[0]!r}: score the posts again, keeping the probabilities.")
-    frame = _scan(files).with_row_index(PLACE)
+    alike = [name for name in first.columns if all(each.types.get(name) == first.types[name] for each in facts)]
+    if unlike := [name for name in first.probabilities if name not in alike]:
+        raise UsageError(
+            f"{names[0]} and other files hold {unlike[0]!r} in different types: score the posts in one job."
+        )
+    frame = _scan(files).select(alike).with_row_index(PLACE)
     content = json.dumps([first.model, *(each.fingerprint for each in facts)], sort_keys=True)
     digest = hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
-    return ScoredPosts(frame, first.labels, first.prefix, names, first.bundle, digest, first.options, tuple(files))
+    groups = tuple(each.groups for each in facts)
+    return ScoredPosts(
+        frame, first.labels, first.prefix, names, first.bundle, digest, first.options, tuple(files), groups
+    )
 
 
 @dataclass(frozen=True)
 class _Facts:
-    columns: list[str]
+    types: dict[str, pa.DataType]
     labels: tuple[str, ...]
     prefix: str
     bundle: str | None
     model: str | None
     fingerprint: Any
     options: dict[str, Any]
+    groups: tuple[int, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.types)
 
     @property
     def probabilities(self) -> list[str]:
@@ -155,13 +200,14 @@ def _read_facts(path: Path) -> _Facts:
     if "labels" in metadata:
         labels = tuple(json.loads(metadata["labels"]))
     return _Facts(
-        schema.names,
+        dict(zip(schema.names, schema.types, strict=True)),
         labels,
         prefix,
         metadata.get("bundle"),
         metadata.get("digest"),
         [footer.num_rows, json.loads(metadata["fingerprint"]) if "fingerprint" in metadata else _list_sizes(footer)],
         json.loads(metadata.get("options", "{}")),
+        tuple(footer.row_group(number).num_rows for number in range(footer.num_row_groups)),
     )
 
 
@@ -194,6 +240,28 @@ def _open_frame(frame: pl.DataFrame | pl.LazyFrame) -> ScoredPosts:
 
 
 def _scan(files: Sequence[Path]) -> pl.LazyFrame:
-    if not any(map(is_remote, files)):
-        return pl.scan_parquet(list(files), hive_partitioning=False, glob=False)
-    return pl.scan_parquet([cast(IO[bytes], open_file(file)) for file in files], hive_partitioning=False)
+    if any(map(is_remote, files)):
+        return _scan_remote(files)
+    return pl.scan_parquet(list(files), hive_partitioning=False, glob=False, extra_columns="ignore")
+
+
+def _scan_remote(files: Sequence[Path]) -> pl.LazyFrame:
+    """Scan files of which some lie on a server, a row group at a time: polars itself would load each of them whole."""
+    with open_parquet(files[0]) as file:
+        schema = pl.from_arrow(file.schema_arrow.empty_table()).schema  # type: ignore[union-attr]
+
+    def read(
+        columns: list[str] | None, condition: pl.Expr | None, most: int | None, _batch: int | None
+    ) -> Iterator[pl.DataFrame]:
+        names, left = columns or list(schema)[: 1 if columns is not None else None], most
+        for path in files:
+            with open_parquet(path) as file:
+                for group in range(file.num_row_groups):
+                    if left == 0:
+                        return
+                    rows = pl.DataFrame(file.read_row_group(group, names))
+                    rows = rows if left is None else rows.head(left)
+                    left = None if left is None else left - len(rows)
+                    yield rows if condition is None else rows.filter(condition)
+
+    return register_io_source(read, schema=schema)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import polars as pl
 
-from sentimm.findings.population import Domains
+from sentimm.findings.population import Counted
 from sentimm.findings.question import Cells, Question
-from sentimm.findings.sheets.spreadsheets import write_workbook
-from sentimm.findings.statistics.estimators import Estimate, Floats, Ints, Population, estimate_difference, find_margins
+from sentimm.findings.sheets.spreadsheets import disarm_cells, write_workbook
+from sentimm.findings.statistics.estimators import Estimate, Floats, estimate_difference, find_margins
 from sentimm.storage.atomic import commit_file
 
 LEVEL = 0.95
@@ -60,33 +60,14 @@ class Shares:
         widths = (self.table["high"] - self.table["low"]).drop_nulls()
         return None if not len(widths) else float(widths.max()) * 50  # type: ignore[arg-type]
 
-
-@dataclass(frozen=True)
-class Counted:
-    """What a model says of domains: of all posts as one, or of each group and period.
-
-    Attributes:
-        cells: group and period of each domain.
-        posts: int64 (domains,).
-        p: sums of the probabilities, float64 (domains, labels).
-        labels: posts by predicted label, int64 (domains, labels).
-    """
-
-    cells: Cells
-    posts: Ints
-    p: Floats
-    labels: Ints
-
-
-def count_whole(population: Population, domains: Domains) -> Counted:
-    """Return what the model says of all posts."""
-    posts, p = population.posts.sum(keepdims=True)[0], population.p.sum(axis=(0, 1))[None]
-    return Counted(((None, None),), posts, p, domains.counted.sum(axis=0, keepdims=True))
-
-
-def count_cells(population: Population, domains: Domains) -> Counted:
-    """Return what the model says of each group and period."""
-    return Counted(domains.cells, population.posts.sum(axis=0), population.p.sum(axis=0), domains.counted)
+    def explain_margin(self, points: float) -> str | None:
+        """Return why not every share is known within so many points; None: they are."""
+        widest, missing = self.widest_margin, self.table["low"].null_count() // self.table["label"].n_unique()
+        if widest is None:
+            return "there is no interval"
+        if widest > points:
+            return f"the widest is ± {widest:.1f} points"
+        return f"{missing:,} of the groups and periods have no interval" if missing else None
 
 
 def tabulate_counted(labels: Sequence[str], counted: Counted) -> pl.DataFrame:
@@ -180,7 +161,7 @@ def write_table(path: Path, shares: Shares) -> None:
         target = path if name == "shares" else path.with_name(f"{path.stem}.{name}{path.suffix}")
         with commit_file(target) as temporary:
             if suffix == ".csv":
-                table.write_csv(temporary)
+                disarm_cells(table).write_csv(temporary)
             else:
                 table.write_parquet(temporary)
 

@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 from sentimm import findings
 from sentimm.errors import ColumnError, InputError, UsageError
 from sentimm.findings import sample, shares
-from sentimm.findings.population import make_random
+from sentimm.findings.drawing import make_random
 from sentimm.findings.scored import PLACE
 from tests.findings.corpora import LABELS, label_sheet, make_scored
 
@@ -160,7 +160,7 @@ def test_what_can_not_be_answered_is_a_sentence(scored, ask, kind, message) -> N
 def test_unknown_and_double_labels(scored: pl.DataFrame) -> None:
     sheet, design = sample(scored, labels=100)
     labelled = label_sheet(sheet, scored)
-    with pytest.raises(ColumnError, match="is not one of the labels"):
+    with pytest.raises(ColumnError, match="has the label 'great': write"):
         shares(scored, labelled.with_columns(label=pl.lit("great")), design)
     other = labelled.with_columns(
         label=pl.when(pl.col("label") == "positive").then(pl.lit("neg")).otherwise(pl.lit("pos"))

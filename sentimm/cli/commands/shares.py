@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,10 @@ from sentimm.option_fields import Panel, option
 def shares(
     options: SharesOptions,
     *,
+    figure: Annotated[
+        Path | None,
+        option(Panel.OUTPUT, "Draw the shares into this file: .svg or .png.", metavar="FILE", shown=False, is_url=True),
+    ] = None,
     as_json: Annotated[bool, option(Panel.OUTPUT, "Print the result as one JSON object.", "--json")] = False,
 ) -> None:
     """Estimate the shares of labels in a scored corpus, by group and over time, with 95% intervals from labelled posts.
@@ -26,8 +31,16 @@ def shares(
     from sentimm.console.findings import print_shares
     from sentimm.findings.estimation import run_shares
 
+    if figure is not None:
+        from sentimm.cli.extras import FIGURES, require
+        from sentimm.findings.report.figures import check_figure, write_figure
+
+        check_figure(figure)
+        if figure.suffix.lower() == ".png":
+            require("sentimm shares --figure FILE.png", FIGURES)
     found = run_shares(options)
-    print_shares(found, options, as_json=as_json)
-    widest = found.shares.widest_margin
-    if options.max_margin is not None and (widest is None or widest > options.max_margin):
+    if figure is not None:
+        write_figure(figure, found.shares, found.scored.labels)
+    print_shares(found, options, figure, as_json=as_json)
+    if options.max_margin is not None and found.shares.explain_margin(options.max_margin) is not None:
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sentimm.findings.report.html import escape
-from sentimm.findings.report.style import CHART_STYLE
+from sentimm.findings.report.style import LIGHT_STYLE
 
 _WIDTH = 420
 _LEFT = 96  # for names
@@ -90,9 +90,11 @@ def draw_lines(marks: Sequence[Mark], labels: Sequence[str], title: str) -> str:
         parts += _panel(own, periods, step, base, scale, _class(label, labels))
     every = max(1, -(-len(periods) // 6))
     for index in range(0, len(periods), every):
-        anchor = "start" if index == 0 else "middle"
+        x, anchor = 40 + index * step, "start" if index == 0 else "middle"
+        if x > _WIDTH - 40:
+            x, anchor = _WIDTH, "end"
         parts.append(
-            f'<text class="small" text-anchor="{anchor}" x="{40 + index * step:.1f}" y="{height - 6}">'
+            f'<text class="small" text-anchor="{anchor}" x="{x:.1f}" y="{height - 6}">'
             f"{escape(_shorten(periods[index]))}</text>"
         )
     return _wrap(parts, height, title, _describe(marks))
@@ -116,10 +118,23 @@ def draw_reliability(points: Sequence[tuple[float, float, int]], title: str) -> 
     return _wrap(parts, side + 28, title, described)
 
 
-def export_svg(chart: str) -> str:
-    """Return a chart as a file of its own, with its style inside."""
-    head, _, rest = chart.partition(">")
-    return f'{head} xmlns="http://www.w3.org/2000/svg"><style>{CHART_STYLE}</style>{rest}'
+def export_svg(charts: Sequence[str], key: str = "") -> str:
+    """Return charts as a file of its own, below each other, with their titles, style and a `key` to what they show."""
+    parts, top = [], 0.0
+    for chart in charts:
+        height = float(chart.partition('viewBox="0 0 ')[2].partition('"')[0].split()[1])
+        title = chart.partition("<title>")[2].partition("</title>")[0]
+        parts.append(f'<text class="strong" x="0" y="{top + 14:.0f}">{title}</text>')
+        place = f'y="{top + 22:.0f}" width="{_WIDTH}" height="{height:.0f}"'
+        parts.append(f"<svg {place}{chart.removeprefix('<svg')}")
+        top += height + 36
+    for line in filter(None, key.split("; ")):
+        parts.append(f'<text class="small" x="0" y="{top:.0f}">{escape(line)}</text>')
+        top += 15
+    box = f'viewBox="-10 -6 {_WIDTH + 20} {top + 12:.0f}"'
+    sheet = f'<rect x="-10" y="-6" width="{_WIDTH + 20}" height="{top + 12:.0f}" fill="#fff"/>'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {box} width="{2 * _WIDTH}">'
+    return f"{head}<style>{LIGHT_STYLE}</style>{sheet}{''.join(parts)}</svg>"
 
 
 def _panel(

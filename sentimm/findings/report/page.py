@@ -13,6 +13,8 @@ from sentimm.findings.report.posts import ShownPost
 from sentimm.findings.report.style import PAGE_STYLE, hash_style
 from sentimm.findings.report.trust import Trust
 
+KEY = "Bars and dots: the estimate; whiskers and bands: 95% intervals; dashed: what the model counts."
+
 _FEWEST = 10  # posts of a cell of a public page
 
 
@@ -82,20 +84,26 @@ def render_page(page: Page) -> str:
 
 def list_charts(page: Page) -> dict[str, tuple[str, pl.DataFrame]]:
     """Return the charts of a page by name, each with the table that it draws."""
-    charts = {}
-    whole = page.table.filter(pl.col("group").is_null() & pl.col("period").is_null())
-    if len(whole):
-        charts["shares"] = (draw_bars(_make_marks(whole, "label"), page.labels, "Shares of all posts"), whole)
-    groups = page.table.filter(pl.col("group").is_not_null() & pl.col("period").is_null())
-    if len(groups):
-        ordered = groups.sort("label", maintain_order=True)
-        charts["groups"] = (draw_bars(_make_marks(ordered, "group"), page.labels, "Shares by group"), groups)
-    for name, title, rows in _split_periods(page.table):
-        charts[name] = (draw_lines(_make_marks(rows, "period"), page.labels, title), rows)
+    charts = list_share_charts(page.table, page.labels)
     if page.trust is not None and page.trust.reliability:
         points = page.trust.reliability
         frame = pl.DataFrame(points, schema=["confidence", "right", "labels"], orient="row")
         charts["reliability"] = (draw_reliability(points, "How sure the model is, and how often it is right"), frame)
+    return charts
+
+
+def list_share_charts(table: pl.DataFrame, labels: Sequence[str]) -> dict[str, tuple[str, pl.DataFrame]]:
+    """Return the charts of `Shares.table` by name, each with the part of it that it draws."""
+    charts = {}
+    whole = table.filter(pl.col("group").is_null() & pl.col("period").is_null())
+    if len(whole):
+        charts["shares"] = (draw_bars(_make_marks(whole, "label"), labels, "Shares of all posts"), whole)
+    groups = table.filter(pl.col("group").is_not_null() & pl.col("period").is_null())
+    if len(groups):
+        ordered = groups.sort("label", maintain_order=True)
+        charts["groups"] = (draw_bars(_make_marks(ordered, "group"), labels, "Shares by group"), groups)
+    for name, title, rows in _split_periods(table):
+        charts[name] = (draw_lines(_make_marks(rows, "period"), labels, title), rows)
     return charts
 
 
@@ -170,10 +178,9 @@ def _show_shares(page: Page) -> list[str]:
     for name, (chart, rows) in charts.items():
         if name == "reliability":
             continue
-        heading = headings.get(name, "Over time")
+        heading = headings.get(name) or ("Over time" if name == "time" else f"Over time: {rows['group'][0]}")
         sections.append(f"<h2>{escape(heading)}</h2>{chart}{_tabulate(rows)}")
-    key = "Bars and dots: the estimate; whiskers and bands: 95% intervals; dashed: what the model counts."
-    return [*sections, f'<p class="meta">{escape(key)}</p>'] if page.has_labels else sections
+    return [*sections, f'<p class="meta">{escape(KEY)}</p>'] if page.has_labels else sections
 
 
 def _tabulate(rows: pl.DataFrame) -> str:

@@ -12,11 +12,13 @@ from sentimm.findings.estimation import count_corpus, estimate_corpus
 from sentimm.findings.options import ReportOptions
 from sentimm.findings.question import Question
 from sentimm.findings.report.charts import export_svg
-from sentimm.findings.report.page import Facts, Page, hide_small, list_charts, render_page
+from sentimm.findings.report.page import KEY, Facts, Page, hide_small, list_charts, render_page
 from sentimm.findings.report.posts import choose_posts
 from sentimm.findings.report.trust import measure_trust
 from sentimm.findings.scored import ScoredPosts, open_scored
 from sentimm.findings.sheets.labels import read_labelled_sample
+from sentimm.findings.sheets.spreadsheets import disarm_cells
+from sentimm.storage import is_remote
 from sentimm.storage.atomic import commit_file
 
 _SHOWN = 200  # posts that are drawn to be looked at, where no sheet was labelled
@@ -77,13 +79,15 @@ def write_figures(folder: Path, page: Page) -> list[Path]:
     Raises:
         OutputError: one can't be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    if not is_remote(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, (chart, table) in list_charts(page).items():
         with commit_file(folder / f"{name}.svg") as temporary:
-            temporary.write_text(export_svg(chart), encoding="utf-8")
+            key = KEY if page.has_labels and name != "reliability" else ""
+            temporary.write_text(export_svg([chart], key), encoding="utf-8")
         with commit_file(folder / f"{name}.csv") as temporary:
-            table.write_csv(temporary)
+            disarm_cells(table).write_csv(temporary)
         written += [folder / f"{name}.svg", folder / f"{name}.csv"]
     return written
 

@@ -9,17 +9,23 @@ from __future__ import annotations
 import base64
 import hashlib
 
-CHART_STYLE = """
+LIGHT_STYLE = """
 .negative{fill:#D55E00;stroke:#D55E00}.neutral{fill:#C9CDD2;stroke:#6B7280}.positive{fill:#0072B2;stroke:#0072B2}
 .other-0{fill:#009E73;stroke:#009E73}.other-1{fill:#CC79A7;stroke:#CC79A7}.other-2{fill:#F0E442;stroke:#6B7280}
 .bar{stroke-width:1}.band{opacity:.28;stroke:none}.line{fill:none!important;stroke-width:2}.whisker{stroke:#111;stroke-width:1.5;fill:none}
 .counted{stroke:#111;stroke-width:1.5;stroke-dasharray:2 2}.grid{stroke:#ddd;stroke-width:1}
 svg text{fill:#111;font:12px system-ui,sans-serif;stroke:none}svg .small{font-size:10.5px}svg .strong{font-weight:600}
 .hatch{stroke:#fff;stroke-width:1.5;opacity:.55}.dot{stroke:#111;stroke-width:.8}
+"""
+
+CHART_STYLE = (
+    LIGHT_STYLE
+    + """
 @media (prefers-color-scheme:dark){
 .negative{fill:#E69F00;stroke:#E69F00}.neutral{fill:#9AA0A6;stroke:#C9CDD2}.positive{fill:#56B4E9;stroke:#56B4E9}
 svg text{fill:#eee}.whisker,.counted,.dot{stroke:#eee}.grid{stroke:#444}.hatch{stroke:#111}}
 """
+)
 
 PAGE_STYLE = (
     CHART_STYLE

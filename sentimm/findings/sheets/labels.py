@@ -10,11 +10,11 @@ from pathlib import Path
 import polars as pl
 
 from sentimm.corpus.labels import NO_LABEL, read_labels
-from sentimm.errors import InputError, UsageError
+from sentimm.errors import ColumnError, InputError, TableError, UsageError
 from sentimm.findings.designs import SUFFIX, Design, LabelledSample, check_design, read_design
 from sentimm.findings.options import SheetOptions
 from sentimm.findings.scored import ScoredPosts
-from sentimm.findings.sheets.rows import Judgement
+from sentimm.findings.sheets.rows import Judgement, list_labels
 from sentimm.findings.sheets.spreadsheets import read_csv, read_excel
 from sentimm.findings.sheets.tools import read_json
 
@@ -139,6 +139,8 @@ def read_sheet(path: Path) -> list[Judgement]:
     if path.is_dir():
         raise InputError(f"{path} is a folder: name the file that was exported with the labels.")
     suffix = path.suffix.lower()
+    if suffix in (".zip", ".gz"):
+        raise TableError(f"{path} is packed: unpack it, and name the files in it, separated by commas.")
     if suffix in (".xlsx", ".xlsm", ".xls", ".ods"):
         found = read_excel(path)
     elif suffix in (".json", ".jsonl", ".ndjson"):
@@ -152,7 +154,7 @@ def _number_labels(labelled: Sequence[tuple[Path, Judgement]], names: Sequence[s
     numbers: list[int] = []
     for path in dict.fromkeys(path for path, _ in labelled):
         cells = pl.Series("label", [each.label for own, each in labelled if own == path], dtype=pl.String)
-        numbers += read_labels([cells], names, str(path))["label"].tolist()
+        numbers += _read_cells(cells, names, path)
     ordered = [each for path in dict.fromkeys(path for path, _ in labelled) for own, each in labelled if own == path]
     frame = pl.DataFrame(
         {
@@ -163,6 +165,15 @@ def _number_labels(labelled: Sequence[tuple[Path, Judgement]], names: Sequence[s
         schema={"sheet_id": pl.String, "annotator": pl.String, "label": pl.Int64},
     )
     return frame.filter(pl.col("label") != NO_LABEL)
+
+
+def _read_cells(cells: pl.Series, names: Sequence[str], path: Path) -> list[int]:
+    try:
+        return list(read_labels([cells], names, str(path))["label"].tolist())
+    except ColumnError as error:
+        known = {name.lower() for name in names} | {"neg", "neu", "pos"}
+        strange = next((cell for cell in cells if cell.strip().lower() not in known), cells[0])
+        raise ColumnError(f"{path} has the label {strange!r}: write {list_labels(names)}.") from error
 
 
 def _drop_doubles(votes: pl.DataFrame) -> tuple[pl.DataFrame, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +86,15 @@ def write_workbook(path: Path, tables: Mapping[str, pl.DataFrame]) -> None:
             table.write_excel(book, name, autofit=True)
 
 
+def disarm_cells(table: pl.DataFrame) -> pl.DataFrame:
+    """Return a table for a CSV file, of which a spreadsheet takes no text for a formula; numbers stay as they are."""
+    import polars as pl
+
+    text = pl.col(pl.String)
+    is_formula = text.str.contains(r"^[=+\-@\t\r]") & text.cast(pl.Float64, strict=False).is_null()
+    return table.with_columns(pl.when(is_formula).then("'" + text).otherwise(text).name.keep())
+
+
 def read_csv(path: Path) -> list[Judgement]:
     """Read the labels of a CSV, as a spreadsheet saved it: separated by , ; or tabs, in UTF-8, UTF-16 or cp1252.
 
@@ -97,9 +107,9 @@ def read_csv(path: Path) -> list[Judgement]:
     except OSError as error:
         raise TableError(f"{path} can't be read: {error.strerror or error}.") from error
     text = _decode(content)
-    first = text.split("\n", 1)[0]
+    first, rest = _split_line(text)
     if first.lower().startswith("sep="):
-        text, first = text.split("\n", 1)[1], text.split("\n", 2)[1]
+        text, first = rest, _split_line(rest)[0]
     delimiter = max(",;\t", key=first.count)
     limit = csv.field_size_limit(_LARGEST_CELL)  # of the whole process, where others rely on theirs
     try:
@@ -137,10 +147,12 @@ def read_rows(rows: Sequence[Mapping[str, object]], columns: Sequence[str], path
         ColumnError: there is no `sheet_id` or no `label`.
     """
     names = {str(name).strip().lower().replace(" ", "_"): name for name in columns if name is not None}
+    if "id" in names:  # of the posts themselves, where somebody drew them without `sample`
+        names.setdefault("sheet_id", names["id"])
     for needed in ("sheet_id", "label"):
         if needed not in names:
             raise ColumnError(
-                f"{path} has no column {needed!r}, but {', '.join(map(str, columns))}: give the sheet that "
+                f"{path} has no column {needed!r}, but {', '.join(map(str, columns)) or 'none'}: give the sheet that "
                 "`sentimm sample` wrote, with its columns."
             )
 
@@ -179,6 +191,12 @@ def _name_image(row: SheetRow) -> str:
     if row.image is None:
         return ""
     return f"{row.sheet_id}.jpg" if isinstance(row.image, bytes) else str(row.image)
+
+
+def _split_line(text: str) -> tuple[str, str]:
+    """Return the first line, which may end as on an old Mac, and the rest."""
+    first, _, rest = re.sub(r"\r\n?", "\n", text, count=1).partition("\n")
+    return first, rest
 
 
 def _decode(content: bytes) -> str:

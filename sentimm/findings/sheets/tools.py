@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+import PIL.Image
+
 from sentimm.errors import TableError
 from sentimm.findings.sheets.rows import Judgement, SheetRow, make_thumbnail
 from sentimm.findings.sheets.spreadsheets import read_rows
@@ -15,6 +17,7 @@ from sentimm.storage.atomic import commit_file
 
 _SIDE_PIXELS = 800
 _LOCAL_FILES = "/data/local-files/?d="
+_BLANK = "no-image.jpg"
 _FIELDS = ("sheet_id", "label", "annotator", "unsure", "comment")
 
 _LABEL_STUDIO_README = """# Labelling these posts in Label Studio
@@ -40,13 +43,16 @@ def write_label_studio(folder: Path, rows: Sequence[SheetRow], labels: Sequence[
     Raises:
         OutputError: it can't be written.
     """
-    pictures = write_pictures(folder, rows)
+    pictures = {sheet_id: f"{sheet_id}.jpg" for sheet_id in write_pictures(folder, rows)}
+    if pictures:  # Label Studio imports no task that lacks what the others have
+        with commit_file(folder / _BLANK) as temporary:
+            PIL.Image.new("RGB", (16, 16), "white").save(temporary, "JPEG")
     tasks = [
         {
             "data": {
                 "sheet_id": row.sheet_id,
                 "text": row.text or "",
-                **({"image": f"{_LOCAL_FILES}{folder.name}/{row.sheet_id}.jpg"} if row.sheet_id in pictures else {}),
+                **({"image": f"{_LOCAL_FILES}{folder.name}/{pictures.get(row.sheet_id, _BLANK)}"} if pictures else {}),
             }
         }
         for row in rows

@@ -79,6 +79,7 @@ def test_a_sheet_grows(capsys: pytest.CaptureFixture[str], here: pl.DataFrame) -
     assert more.code == 0, more.err
     for sheet in ("first.csv", "second.csv"):
         label(sheet, here)
+    assert more.out.rstrip().endswith("sentimm shares scored.parquet --labels first.csv,second.csv")
     both = run(capsys, "shares", "scored.parquet", "--labels", "first.csv,second.csv", "--json")
     assert both.code == 0, both.err
     assert json.loads(both.out)["shares"][0]["labels"] >= 155
@@ -165,6 +166,38 @@ def test_a_margin_that_is_not_reached_is_exit_code_1(capsys: pytest.CaptureFixtu
     assert Path("shares.parquet").exists()
 
 
+def test_a_group_without_an_interval_is_not_within_a_margin(
+    capsys: pytest.CaptureFixture[str], here: pl.DataFrame
+) -> None:
+    rare = here.with_columns(party=pl.when(pl.col("id") < 4).then(pl.lit("rare")).otherwise("party"))
+    rare.write_parquet("scored.parquet")
+    run(capsys, "sample", "scored.parquet", "--labels", 200, "-o", "sheet.csv")
+    label("sheet.csv", here)
+    command = ("shares", "scored.parquet", "--labels", "sheet.csv", "--max-margin", 45)
+    assert run(capsys, *command).code == 0
+    missed = run(capsys, *command, "--by", "party", "--simultaneous")
+    assert missed.code == 1
+    assert "1 of the groups and periods have no interval" in missed.out
+    assert "All intervals together hold the true shares with 95% confidence" in missed.out
+
+
+def test_no_cell_of_a_table_is_a_formula(capsys: pytest.CaptureFixture[str], here: pl.DataFrame) -> None:
+    here.with_columns(
+        party=pl.col("party").replace({"red": '=HYPERLINK("x")', "green": "@SUM(A1)", "blue": "-1"})
+    ).write_parquet("scored.parquet")
+    outputs = ("-o", "shares.csv"), ("-o", "shares.parquet"), ("-o", "shares.xlsx")
+    for output in outputs:
+        assert run(capsys, "shares", "scored.parquet", "--by", "party", *output).code == 0
+    groups = pl.read_csv("shares.csv", infer_schema=False)["group"].unique(maintain_order=True).to_list()
+    assert groups == [None, "-1", '\'=HYPERLINK("x")', "'@SUM(A1)"]
+    assert pl.read_parquet("shares.parquet")["group"][6] == '=HYPERLINK("x")'
+    fastexcel = pytest.importorskip("fastexcel")
+    book = fastexcel.read_excel("shares.xlsx").load_sheet(0, dtypes="string").to_polars()
+    assert book["group"][6] == '=HYPERLINK("x")'  # as text
+    assert run(capsys, "report", "scored.parquet", "--by", "party", "--figures", "figures").code == 0
+    assert "'@SUM(A1)" in Path("figures/groups.csv").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -177,6 +210,8 @@ def test_a_margin_that_is_not_reached_is_exit_code_1(capsys: pytest.CaptureFixtu
         (["sample", "scored.parquet", "-o", "x.docx"], "say which with --format"),
         (["sample", "scored.parquet", "-o", "x.csv", "--per-group", "9"], "--per-group needs groups"),
         (["sample", "scored.parquet", "-o", "x.csv", "--overlap", "9"], "--overlap needs several people"),
+        (["sample", "scored.parquet", "-o", "x.csv", "--annotators", "anna,Anna"], "a name of their own"),
+        (["sample", "scored.parquet", "-o", "x.csv", "--annotators", "a/b,c"], "which a file can have"),
         (["sample", "scored.parquet", "-o", "x.csv", "--margin", "60"], "--margin is 60, but it must be"),
     ],
 )
