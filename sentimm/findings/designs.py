@@ -180,11 +180,7 @@ def check_design(design: Design, scored: ScoredPosts, path: Path) -> None:
     Raises:
         UsageError: it is not.
     """
-    if not design.is_random:
-        raise UsageError(
-            f"{path} holds posts chosen for training (--for-training), which say nothing of the corpus: draw a sheet "
-            "without that option."
-        )
+    check_random(design, path)
     if design.labels != scored.labels:
         raise UsageError(
             f"{path} was drawn from posts with the labels {', '.join(design.labels)}; these have "
@@ -194,6 +190,19 @@ def check_design(design: Design, scored: ScoredPosts, path: Path) -> None:
         raise UsageError(
             f"{path} was drawn from another corpus, or one scored by another model, than {scored.names[0]}: give the "
             "scored posts that it was drawn from, in the same order."
+        )
+
+
+def check_random(design: Design, path: Path) -> None:
+    """Check that the posts of a design can speak for their corpus.
+
+    Raises:
+        UsageError: they were chosen to train on.
+    """
+    if not design.is_random:
+        raise UsageError(
+            f"{path} holds posts chosen for training (--for-training), which say nothing of the corpus: draw a sheet "
+            "without that option."
         )
 
 

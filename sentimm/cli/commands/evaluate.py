@@ -12,12 +12,22 @@ from sentimm.options import EvaluateOptions
 
 if TYPE_CHECKING:
     from sentimm.evaluation.assess import Assessment
+    from sentimm.findings.quality.assess import SheetAssessment
 
 
 @options_from(EvaluateOptions, without=("infer_types", "columns", "prefix"))
 def evaluate(
     options: EvaluateOptions,
     *,
+    design: Annotated[
+        Path | None,
+        option(
+            Panel.LABELS,
+            "The design file of a labelling sheet.",
+            metavar="FILE",
+            shown="the one beside it",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         option(
@@ -31,10 +41,16 @@ def evaluate(
 
     Where the table has the columns `text_label` and `image_label`, each side is also compared with its own label.
 
+    A labelling sheet that `sample` drew is compared with the answers that the scored posts had, and each of its rows
+    counts as many posts as it stands for.
+
     Example: sentimm evaluate val.csv --images photos/ -o report/
     """
     from sentimm.cli.extras import FIGURES, HASHES, METRICS, require
 
+    if _finds_sheet(options, design):
+        _evaluate_sheet(options, design, output, as_json=as_json)
+        return
     require("sentimm evaluate", METRICS)
     if output is not None:
         require("sentimm evaluate -o", FIGURES)
@@ -53,6 +69,46 @@ def evaluate(
     print_assessment(found, output, as_json=as_json)
 
 
+def _finds_sheet(options: EvaluateOptions, design: Path | None) -> bool:
+    """Check whether the inputs are labelling sheets that are to be compared with the answers in their design.
+
+    Raises:
+        UsageError: only some of them are, or there is a design for something else.
+    """
+    from sentimm.errors import UsageError
+    from sentimm.findings.sheets.recognition import is_sheet
+
+    if design is not None:
+        if options.model is not None:
+            raise UsageError(
+                "--design compares a labelling sheet with the answers in its design file, and --model asks for others: "
+                "give one of them."
+            )
+        return True
+    if options.model is not None:
+        return False
+    sheets = [is_sheet(name) for name in options.inputs]
+    if any(sheets) and not all(sheets):
+        sheet, other = (options.inputs[sheets.index(kind)] for kind in (True, False))
+        raise UsageError(f"{sheet} is a labelling sheet, and {other} is none: evaluate each by itself.")
+    return any(sheets)
+
+
+def _evaluate_sheet(options: EvaluateOptions, design: Path | None, output: Path | None, *, as_json: bool) -> None:
+    from sentimm.cli.extras import FIGURES, require
+    from sentimm.console.sheets import print_sheet_assessment
+    from sentimm.findings.quality.assess import assess_sheet, check_sheet_options
+
+    if output is not None:
+        require("sentimm evaluate -o", FIGURES)
+        _check_output(output)
+    check_sheet_options(options)
+    found = assess_sheet(options.inputs, design)
+    if output is not None:
+        _write_report(found, output)
+    print_sheet_assessment(found, output, as_json=as_json)
+
+
 def _check_output(folder: Path) -> None:
     """Check what can be known of the report's folder before posts are scored."""
     from sentimm.errors import OutputError
@@ -61,7 +117,7 @@ def _check_output(folder: Path) -> None:
         raise OutputError(f"The report can't be written to {folder}, which is a file: name a folder with -o.")
 
 
-def _write_report(found: Assessment, folder: Path) -> None:
+def _write_report(found: Assessment | SheetAssessment, folder: Path) -> None:
     import json
 
     import numpy as np
@@ -73,4 +129,4 @@ def _write_report(found: Assessment, folder: Path) -> None:
         commit_folder(folder)
     content = json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n"
     write_file(folder / "report.json", content.encode())
-    draw_confusion(np.array(found.report.confusion), found.labels, folder / "confusion.png")
+    draw_confusion(np.rint(found.report.confusion).astype(np.int64), found.labels, folder / "confusion.png")
