@@ -25,9 +25,10 @@ from sentimm.errors import OutputError, SentimmError, UsageError
 COMMANDS = {
     "score": "sentimm.cli.commands.score",
     "status": "sentimm.cli.commands.status",
-    "sample": "sentimm.cli.commands.sample",
-    "shares": "sentimm.cli.commands.shares",
-    "report": "sentimm.cli.commands.report",
+    "sample": "sentimm.cli.commands.findings.sample",
+    "shares": "sentimm.cli.commands.findings.shares",
+    "report": "sentimm.cli.commands.findings.report",
+    "features": "sentimm.cli.commands.findings.features",
     "train": "sentimm.cli.commands.train",
     "evaluate": "sentimm.cli.commands.evaluate",
     "compare": "sentimm.cli.commands.compare",

@@ -1,4 +1,4 @@
-"""What is printed of labelling sheets: the evaluation of a model by one."""
+"""What is printed of labelling sheets, and of features: what a model is worth on posts, and how it sees them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.text import Text
 from sentimm.console.terminal import make_console, make_line, make_table, print_block, print_json
 
 if TYPE_CHECKING:
+    from sentimm.findings.features.write import Features
     from sentimm.findings.quality.assess import SheetAssessment
     from sentimm.findings.quality.figures import Figure, Quality
 
@@ -44,6 +45,22 @@ def print_sheet_assessment(found: SheetAssessment, folder: Path | None, *, as_js
         console.print(make_line(f"Note: {note}"), soft_wrap=True)
     if folder is not None:
         console.print(make_line(f"Written to {folder}: report.json, confusion.png"), soft_wrap=True)
+
+
+def print_features(found: Features, *, as_json: bool = False) -> None:
+    """Print what was written."""
+    if as_json:
+        print_json(found.to_json())
+        return
+    console = make_console(sys.stdout)
+    widths = " and ".join(f"{width:,} numbers of the {name}" for name, width in found.widths.items())
+    console.print(
+        make_line(f"{found.contents:,} distinct contents of {found.posts:,} posts: {widths}, by {found.model}."),
+        soft_wrap=True,
+    )
+    if found.empty:
+        console.print(make_line(f"Left out, as the model reads nothing of them: {found.empty:,}."), soft_wrap=True)
+    console.print(make_line(f"Written to {found.output}"), soft_wrap=True)
 
 
 def _describe(found: SheetAssessment) -> list[str]:
