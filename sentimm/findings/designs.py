@@ -63,6 +63,7 @@ class Design:
         seed: of the draw.
         bundle, fingerprint: the model and the corpus; None: not stated.
         is_random: False for sheets of posts chosen to train on, which say nothing of the corpus.
+        model: the digest of the model; None: not stated.
     """
 
     posts: pl.DataFrame
@@ -72,6 +73,7 @@ class Design:
     bundle: str | None = None
     fingerprint: str | None = None
     is_random: bool = True
+    model: str | None = None
 
     @property
     def drawn(self) -> Ints:
@@ -112,6 +114,7 @@ def write_design(path: Path, design: Design) -> None:
         "bundle": design.bundle,
         "fingerprint": design.fingerprint,
         "is_random": design.is_random,
+        "model": design.model,
         "cells": design.frame.strata.cells,
         "cuts": design.frame.strata.cuts,
         "sizes": sizes.tolist(),
@@ -169,6 +172,7 @@ def read_design(path: Path) -> Design:
             facts["bundle"],
             facts["fingerprint"],
             facts["is_random"],
+            facts.get("model"),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise TableError(f"{path} is no design file that `sentimm sample` wrote.") from error

@@ -155,6 +155,7 @@ def draw_posts(
         seed,
         scored.bundle,
         scored.fingerprint,
+        model=scored.model,
     )
 
 
