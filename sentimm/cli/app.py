@@ -28,6 +28,7 @@ COMMANDS = {
     "sample": "sentimm.cli.commands.findings.sample",
     "shares": "sentimm.cli.commands.findings.shares",
     "report": "sentimm.cli.commands.findings.report",
+    "adapt": "sentimm.cli.commands.findings.adapt",
     "features": "sentimm.cli.commands.findings.features",
     "train": "sentimm.cli.commands.train",
     "evaluate": "sentimm.cli.commands.evaluate",

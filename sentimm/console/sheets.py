@@ -1,4 +1,4 @@
-"""What is printed of labelling sheets, and of features: what a model is worth on posts, and how it sees them."""
+"""What is printed of labelling sheets, and of features: what a model is worth on posts, and how it is adapted."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from rich.text import Text
 from sentimm.console.terminal import make_console, make_line, make_table, print_block, print_json
 
 if TYPE_CHECKING:
+    from sentimm.findings.adaptation.adapt import Adapted
     from sentimm.findings.features.write import Features
     from sentimm.findings.quality.assess import SheetAssessment
     from sentimm.findings.quality.figures import Figure, Quality
 
+_METHODS = {"prior": "shares of the labels", "vector": "scale and bias of each label", "head": "and a head on features"}
 _FIGURES = (
     ("accuracy", "accuracy"),
     ("macro recall", "macro_recall"),
@@ -61,6 +63,35 @@ def print_features(found: Features, *, as_json: bool = False) -> None:
     if found.empty:
         console.print(make_line(f"Left out, as the model reads nothing of them: {found.empty:,}."), soft_wrap=True)
     console.print(make_line(f"Written to {found.output}"), soft_wrap=True)
+
+
+def print_adapted(found: Adapted, *, as_json: bool = False) -> None:
+    """Print what adapting gains, and what was written."""
+    if as_json:
+        print_json(found.to_json())
+        return
+    console, compared = make_console(sys.stdout), found.compared
+    console.print(
+        make_line(f"{found.model} by {found.labels:,} labels, which speak for {found.posts:,} posts:"), soft_wrap=True
+    )
+    table = make_table("corrected by", "log loss", "gain", "95% interval", "accuracy")
+    table.add_row("nothing", f"{compared.log_loss:.4f}", "", "", f"{compared.accuracy:.1%}")
+    for each in compared.candidates:
+        low, high = each.gain.low, each.gain.high
+        between = "" if low is None or high is None else f"{low:+.4f} to {high:+.4f}"
+        cells = [f"{each.log_loss:.4f}", f"{each.gain.value:+.4f}", between, f"{each.accuracy:.1%}"]
+        table.add_row(_METHODS[each.method], *cells)
+    print_block(console, table)
+    for note in found.notes:
+        console.print(make_line(f"Note: {note}"), soft_wrap=True)
+    if not compared.is_gain:
+        sentence = "Nothing gained: no correction is better for certain on labels that it was not fitted to."
+        console.print(make_line(sentence), soft_wrap=True)
+    if found.output is None:
+        console.print(make_line("No bundle was written. More labels may show a gain; --anyway writes one."))
+        return
+    console.print(make_line(f"Written to {found.output}"), soft_wrap=True)
+    console.print(make_line(f"Next: sentimm score POSTS --model {found.output}"), soft_wrap=True)
 
 
 def _describe(found: SheetAssessment) -> list[str]:
