@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,7 +49,9 @@ def evaluate(
     """
     from sentimm.cli.extras import FIGURES, HASHES, METRICS, require
 
-    if _finds_sheet(options, design):
+    limit_threads(options.threads)
+    sheets = _find_sheets(options, design)
+    if sheets and options.model is None:
         _evaluate_sheet(options, design, output, as_json=as_json)
         return
     require("sentimm evaluate", METRICS)
@@ -57,41 +60,43 @@ def evaluate(
         _check_output(output)
     if options.without_seen is not None:
         require("sentimm evaluate --without-seen", HASHES)
-    limit_threads(options.threads)
     from sentimm.console.evaluation import print_assessment
     from sentimm.console.scoring.progress import ScoreConsole
     from sentimm.evaluation.assess import assess_corpus
 
     with ScoreConsole(quiet=quiet) as progress:
         found = assess_corpus(options, progress.show)
+    if sheets:
+        note = (
+            f"{sheets[0]} is a labelling sheet, whose rows count alike here: without --model each counts as many posts"
+        )
+        found = replace(found, notes=(*found.notes, f"{note} as it stands for."))
     if output is not None:
         _write_report(found, output)
     print_assessment(found, output, as_json=as_json)
 
 
-def _finds_sheet(options: EvaluateOptions, design: Path | None) -> bool:
-    """Check whether the inputs are labelling sheets that are to be compared with the answers in their design.
+def _find_sheets(options: EvaluateOptions, design: Path | None) -> tuple[str, ...]:
+    """Return those of the inputs that are labelling sheets.
 
     Raises:
-        UsageError: only some of them are, or there is a design for something else.
+        UsageError: other inputs are to be compared with the answers in a design too, or a model's answers are.
     """
     from sentimm.errors import UsageError
     from sentimm.findings.sheets.recognition import is_sheet
 
+    if design is not None and options.model is not None:
+        raise UsageError(
+            "--design compares a labelling sheet with the answers in its design file, and --model asks for others: "
+            "give one of them."
+        )
     if design is not None:
-        if options.model is not None:
-            raise UsageError(
-                "--design compares a labelling sheet with the answers in its design file, and --model asks for others: "
-                "give one of them."
-            )
-        return True
-    if options.model is not None:
-        return False
-    sheets = [is_sheet(name) for name in options.inputs]
-    if any(sheets) and not all(sheets):
-        sheet, other = (options.inputs[sheets.index(kind)] for kind in (True, False))
-        raise UsageError(f"{sheet} is a labelling sheet, and {other} is none: evaluate each by itself.")
-    return any(sheets)
+        return options.inputs
+    sheets = tuple(name for name in options.inputs if is_sheet(name))
+    others = [name for name in options.inputs if name not in sheets]
+    if sheets and others and options.model is None:
+        raise UsageError(f"{sheets[0]} is a labelling sheet, and {others[0]} is none: evaluate each by itself.")
+    return sheets
 
 
 def _evaluate_sheet(options: EvaluateOptions, design: Path | None, output: Path | None, *, as_json: bool) -> None:

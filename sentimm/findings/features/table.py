@@ -85,16 +85,10 @@ def read_features(path: Path, contents: Sequence[str]) -> tuple[dict[str, Vector
     """
     try:
         with pq.ParquetFile(path) as file:
-            facts = json.loads((file.schema_arrow.metadata or {}).get(METADATA, b"null"))
-            if facts is None:
-                raise ColumnError(f"{path} has no features: give the file that `sentimm features` wrote.")
+            facts, widths = _read_schema(path, file.schema_arrow)
             wanted = pa.array(contents, pa.string())
             found = np.zeros(len(contents), dtype=bool)
-            vectors = {
-                field.name.removesuffix("_features"): np.full((len(contents), field.type.list_size), np.nan, np.float16)
-                for field in file.schema_arrow
-                if field.name.endswith("_features")
-            }
+            vectors = {name: np.full((len(contents), width), np.nan, np.float16) for name, width in widths.items()}
             for group in range(file.num_row_groups):
                 _take(file, group, wanted, found, vectors)
     except FileNotFoundError as error:
@@ -102,6 +96,19 @@ def read_features(path: Path, contents: Sequence[str]) -> tuple[dict[str, Vector
     except (OSError, pa.ArrowException, ValueError) as error:
         raise TableError(f"{path} can't be read as Parquet: {error}.") from error
     return vectors, found, facts.get("digest")
+
+
+def _read_schema(path: Path, schema: pa.Schema) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return what a file says of the model, and the widths of its vectors by modality."""
+    facts = json.loads((schema.metadata or {}).get(METADATA, b"null"))
+    widths = {
+        field.name.removesuffix("_features"): field.type.list_size
+        for field in schema
+        if field.name.endswith("_features") and pa.types.is_fixed_size_list(field.type)
+    }
+    if not isinstance(facts, dict) or not widths or "content" not in schema.names:
+        raise ColumnError(f"{path} has no features: give the file that `sentimm features` wrote.")
+    return facts, widths
 
 
 def _take(

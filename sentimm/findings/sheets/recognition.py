@@ -19,7 +19,7 @@ def is_sheet(name: str) -> bool:
     """
     path = Path(name)
     suffix = path.suffix.lower()
-    if suffix not in _TEXT | _EXCEL or not path.is_file():
+    if suffix not in _TEXT | _EXCEL or not _is_file(path):
         return False
     if suffix in _TEXT and not _mentions_id(path) and not (suffix.startswith(".j") and find_design([path]).exists()):
         return False
@@ -32,7 +32,17 @@ def is_sheet(name: str) -> bool:
         return suffix in _EXCEL and find_design([path]).exists()
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
+
+
 def _mentions_id(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return False  # whoever reads it as a table says why it can't be read
     return b"sheet_id" in head.replace(b"\0", b"").replace(b" ", b"_").lower()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from sentimm.bundle.bundle import load_bundle
 from sentimm.corpus import CorpusReader, survey_corpus
-from sentimm.errors import ColumnError, InputError
+from sentimm.errors import ColumnError, InputError, TableError
 from sentimm.findings.features.table import read_features
 from sentimm.findings.sampling import list_contents, name_contents
 from sentimm.options import CorpusOptions
@@ -100,3 +101,22 @@ def test_what_is_there_is_kept(here: Path, tiny_bundle: Path, capsys: pytest.Cap
     corpora.make_posts(8).write_parquet("posts.parquet")
     with pytest.raises(ColumnError, match="has no features"):
         read_features(Path("posts.parquet"), [])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:-9] + b"\xff" + content[-8:],
+        lambda content: b"",
+    ],
+)
+def test_a_damaged_file_is_named(
+    here: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str], change: Callable[[bytes], bytes]
+) -> None:
+    corpora.make_posts(8).write_csv("posts.csv")
+    assert run(capsys, "features", "posts.csv", "--model", tiny_bundle).code == 0
+    path = Path("features.parquet")
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises((ColumnError, TableError), match="features"):
+        read_features(path, ["0" * 32])
