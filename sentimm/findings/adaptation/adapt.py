@@ -75,9 +75,8 @@ def run_adapt(options: AdaptOptions) -> Adapted:
     )
     output = None
     if compared.is_gain or options.anyway:
-        method = compared.best.method
-        fit = list_methods(origin.labels, has_features=examples.basis is not None)[method]
-        write_adapted(options.output, bundle, method, fit(examples), compared, origin)
+        fit = list_methods(origin.labels, has_features=examples.basis is not None)[compared.best.method]
+        write_adapted(options.output, bundle, fit(examples), compared, origin)
         output = options.output
     notes = [*sheet.labels.notes, *sheet.contents.notes]
     if options.features is not None and origin.labels < HEAD_LABELS:

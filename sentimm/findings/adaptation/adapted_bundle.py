@@ -59,10 +59,8 @@ def check_output(output: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{output} is not a bundle, so --overwrite will not replace it: name another folder.")
 
 
-def write_adapted(
-    output: Path, bundle: Bundle, method: str, correction: Correction, compared: Comparison, origin: Origin
-) -> Bundle:
-    """Write the adapted bundle, as a whole or not at all.
+def write_adapted(output: Path, bundle: Bundle, correction: Correction, compared: Comparison, origin: Origin) -> Bundle:
+    """Write the adapted bundle, with the correction of the best method, as a whole or not at all.
 
     Raises:
         OutputError: it can't be written.
@@ -73,7 +71,7 @@ def write_adapted(
     except OSError as error:
         raise OutputError(f"The bundle can't be written to {output.parent}: {error.strerror or error}.") from error
     try:
-        _fill(folder, bundle, method, correction, compared, origin, output.name)
+        _fill(folder, bundle, correction, compared, origin, output.name)
         folder.chmod(0o755)
         if output.exists():
             shutil.rmtree(output)
@@ -88,7 +86,6 @@ def write_adapted(
 def _fill(
     folder: Path,
     bundle: Bundle,
-    method: str,
     correction: Correction,
     compared: Comparison,
     origin: Origin,
@@ -99,7 +96,7 @@ def _fill(
     fields: dict[str, Any] = json.loads((bundle.path / MANIFEST).read_bytes())
     del fields["format"], fields["files"]
     adaptation: dict[str, Any] = {
-        "method": method,
+        "method": compared.best.method,
         "scale": correction.scale.tolist(),
         "bias": correction.bias.tolist(),
     }
@@ -108,7 +105,7 @@ def _fill(
         (folder / _HEAD).write_bytes(head.astype("<f4").tobytes())
         adaptation["head"] = _HEAD
     fields |= {"name": name, "adaptation": adaptation}
-    fields["metrics"] = {**(fields.get("metrics") or {}), "adaptation": _describe(method, compared)}
+    fields["metrics"] = {**(fields.get("metrics") or {}), "adaptation": _describe(compared)}
     fields["provenance"] = {
         **(fields.get("provenance") or {}),
         "adaptation": {
@@ -124,11 +121,11 @@ def _fill(
     write_manifest(folder, fields)
     card = bundle.path / _CARD
     before = card.read_text(encoding="utf-8").rstrip() if card.is_file() else f"# {name}"
-    (folder / _CARD).write_text(f"{before}\n\n{_write_section(bundle, method, compared, origin)}", encoding="utf-8")
+    (folder / _CARD).write_text(f"{before}\n\n{_write_section(bundle, compared, origin)}", encoding="utf-8")
 
 
-def _describe(method: str, compared: Comparison) -> Mapping[str, Any]:
-    best = next(each for each in compared.candidates if each.method == method)
+def _describe(compared: Comparison) -> Mapping[str, Any]:
+    best = compared.best
     gain: dict[str, Any] = {"log_loss": best.gain.value, "accuracy": best.accuracy - compared.accuracy}
     if best.gain.low is not None:
         gain["log_loss_95"] = [best.gain.low, best.gain.high]
@@ -139,15 +136,15 @@ def _describe(method: str, compared: Comparison) -> Mapping[str, Any]:
     }
 
 
-def _write_section(bundle: Bundle, method: str, compared: Comparison, origin: Origin) -> str:
-    best = next(each for each in compared.candidates if each.method == method)
+def _write_section(bundle: Bundle, compared: Comparison, origin: Origin) -> str:
+    best = compared.best
     between = ""
     if best.gain.low is not None:
         between = f" (95% interval: {best.gain.low:.4f} to {best.gain.high:.4f})"
     return f"""## Adaptation
 
 Adapted by sentimm {__version__} from `{bundle.name}` to the {origin.posts:,} posts that a sheet was drawn from,
-with {origin.labels:,} labels: {_METHODS[method]}.
+with {origin.labels:,} labels: {_METHODS[best.method]}.
 All figures above are those of `{bundle.name}`, before it was adapted.
 
 Cross-fitted, each label counted as the posts that it stands for:

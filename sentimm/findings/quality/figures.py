@@ -10,9 +10,9 @@ from sentimm.findings.quality.contents import LabelledContents
 from sentimm.findings.statistics.estimators import Floats, student_quantile
 from sentimm.findings.statistics.resampling import find_interval, resample_sums
 from sentimm.metrics.report import derive_figures
+from sentimm.runtime.correction import take_logarithm
 
 FEWEST = 10  # labels of a figure: below, its bootstrap says too little for an interval
-LEAST_P = 1e-6  # of a label that is true: one post in a million counts no more than that
 
 _BINS = 15  # as in metrics.calibration
 _AVERAGES = tuple(f"{average}_{kind}" for average in ("macro", "weighted") for kind in ("precision", "recall", "f1"))
@@ -71,7 +71,7 @@ class Quality:
 
 def measure_loss(p: Floats, y: Floats) -> Floats:
     """Return the log loss of each row, float64 (rows,), of probabilities and votes, float64 (rows, labels)."""
-    return np.asarray(-(y * np.log(np.maximum(p, LEAST_P))).sum(axis=1))
+    return np.asarray(-(y * take_logarithm(p)).sum(axis=1))
 
 
 def measure_quality(contents: LabelledContents, labels: tuple[str, ...]) -> Quality:
