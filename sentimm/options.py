@@ -351,7 +351,8 @@ class EvaluateOptions:
     inputs: Annotated[
         tuple[str, ...],
         argument(
-            "Tables of labelled posts; a Parquet file that `score` wrote is evaluated as it is.",
+            "Tables of labelled posts; a Parquet file that `score` wrote, or a labelling sheet that `sample` drew, is "
+            "evaluated as it is.",
             metavar="INPUT...",
             shown=False,
         ),

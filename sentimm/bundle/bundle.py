@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from sentimm.bundle.adaptation import Adaptation, read_adaptation
 from sentimm.bundle.files import check_files, fetch_bundle, hash_file, measure_plain_file
 from sentimm.bundle.graph_checks import check_graph
 from sentimm.bundle.manifest import FORMAT, MANIFEST, MOST_BYTES, REMEDY, Fields, parse_manifest
@@ -115,12 +116,15 @@ class Bundle:
     parity: Mapping[str, Any]
     provenance: Mapping[str, Any]
     digest: str  # SHA-256 of bundle.json, which holds those of all other files
+    adaptation: Adaptation | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as `sentimm info --json` prints them; files are named without their folder."""
         fields = asdict(self) | {"path": str(self.path)}
         if self.text is not None:
             fields["text"]["tokenizer"] = self.text.tokenizer.name
+        if self.adaptation is not None and self.adaptation.head is not None:
+            fields["adaptation"]["head"] = self.adaptation.head.name
         fields["graphs"] = {
             precision: {part: path.name for part, path in graphs.items()} for precision, graphs in self.graphs.items()
         }
@@ -171,7 +175,8 @@ def write_manifest(folder: Path, fields: Mapping[str, Any]) -> None:
         if path.is_symlink() or not path.is_file():
             raise BundleError(f"{path} is not a plain file: a bundle holds no folders or links.")
         files[path.name] = {"sha256": hash_file(path), "bytes": path.stat().st_size}
-    manifest = {"format": FORMAT, **fields, "files": files}
+    # Bundles without an adaptation stay readable to versions that know none.
+    manifest = {"format": FORMAT if fields.get("adaptation") else 1, **fields, "files": files}
     content = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
     _read_bundle(folder, parse_manifest(folder, content.encode()), digest="")
     for name in files:
@@ -209,13 +214,20 @@ def _read_bundle(folder: Path, manifest: Fields, digest: str) -> Bundle:
     pair = len(modalities) == len(MODALITIES)
     temperatures = manifest.fields("temperatures")
     fusion = _read_fusion(manifest.fields("fusion"), modalities)
+    text = _read_text(manifest.fields("text"), files) if "text" in modalities else None
+    image = _read_image(manifest.fields("image"), fusion.attends) if "image" in modalities else None
+    labels = manifest.strings("labels", least=2, most=_MOST_LABELS)
+    adaptation = None
+    if manifest.value.get("adaptation") is not None:
+        widths = [spec.width for spec in (text, image) if spec is not None]
+        adaptation = read_adaptation(manifest.fields("adaptation"), files, len(labels), widths)
     return Bundle(
         path=folder,
         name=manifest.string("name"),
-        labels=manifest.strings("labels", least=2, most=_MOST_LABELS),
+        labels=labels,
         modalities=tuple(modality for modality in MODALITIES if modality in modalities),
-        text=_read_text(manifest.fields("text"), files) if "text" in modalities else None,
-        image=_read_image(manifest.fields("image"), fusion.attends) if "image" in modalities else None,
+        text=text,
+        image=image,
         fusion=fusion,
         temperatures={key: temperatures.positive(key) for key in (TEMPERATURES if pair else modalities)},
         graphs=_read_graphs(manifest, modalities, files),
@@ -224,6 +236,7 @@ def _read_bundle(folder: Path, manifest: Fields, digest: str) -> Bundle:
         parity=manifest.optional("parity"),
         provenance=manifest.optional("provenance"),
         digest=digest,
+        adaptation=adaptation,
     )
 
 
@@ -281,6 +294,8 @@ def _is_shipped(folder: Path) -> bool:
 def _check_graphs(bundle: Bundle) -> None:
     graphs = {path for parts in bundle.graphs.values() for path in parts.values()}
     others = graphs if bundle.text is None else graphs | {bundle.text.tokenizer}
+    if bundle.adaptation is not None and bundle.adaptation.head is not None:
+        others = others | {bundle.adaptation.head}
     weights = {name: size for name, size in bundle.files.items() if bundle.path / name not in others}
     for path in sorted(graphs):
         check_graph(path, weights)

@@ -10,7 +10,7 @@ from typing import Any
 from sentimm import __version__
 from sentimm.errors import BundleError
 
-FORMAT = 1
+FORMAT = 2  # the newest that is read; 2 has `adaptation`, which older versions would leave out
 MANIFEST = "bundle.json"
 MOST_BYTES = 16 * 2**20  # far above what any manifest has
 REMEDY = "export the model again, or download the bundle again."
@@ -99,6 +99,18 @@ class Fields:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
             raise self.error(self._full(key), expected, value)
         return float(value)
+
+    def numbers(self, key: str, count: int) -> tuple[float, ...]:
+        """Read a list of so many finite numbers."""
+        expected = f"a list of {count} finite numbers"
+        value = self._get(key, expected)
+        good = isinstance(value, list) and len(value) == count
+        if not good or any(
+            isinstance(item, bool) or not isinstance(item, int | float) or not abs(item) <= sys.float_info.max
+            for item in value
+        ):
+            raise self.error(self._full(key), expected, value)
+        return tuple(map(float, value))
 
     def strings(
         self, key: str, allowed: tuple[str, ...] | None = None, least: int = 0, most: int | None = None

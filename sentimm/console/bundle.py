@@ -18,6 +18,7 @@ _TITLES = {
     "validation": "Validation posts, before the export",
     "held_out": "Held-out posts, after the export",
     "calibration": "Calibration error on held-out posts",
+    "adaptation": "Labelled posts that it was adapted on, cross-fitted",
 }
 _COLUMNS = {
     "accuracy_pytorch": "in PyTorch",
@@ -61,6 +62,10 @@ def _list_facts(bundle: Bundle) -> Iterator[Fact]:
     if fusion.heads:
         yield "Heads", [f"{', '.join(fusion.heads)}: each answers posts that have this modality alone"]
     yield "Temperature", [", ".join(f"{name} {value:.3g}" for name, value in bundle.temperatures.items())]
+    if (adaptation := bundle.adaptation) is not None:
+        origin = bundle.provenance.get("adaptation")
+        labels = f" by {origin['labels']} labels" if isinstance(origin, Mapping) and "labels" in origin else ""
+        yield "Adapted", [f"{adaptation.method}{labels}; other figures are from before it was adapted"]
     yield "Precision", [f"{', '.join(bundle.precisions)}; {sum(bundle.files.values()) / 1e6:,.1f} MB in all"]
     if not bundle.metrics:
         yield "Measured", ["nothing"]

@@ -63,6 +63,7 @@ class Design:
         seed: of the draw.
         bundle, fingerprint: the model and the corpus; None: not stated.
         is_random: False for sheets of posts chosen to train on, which say nothing of the corpus.
+        model: the digest of the model; None: not stated.
     """
 
     posts: pl.DataFrame
@@ -72,6 +73,7 @@ class Design:
     bundle: str | None = None
     fingerprint: str | None = None
     is_random: bool = True
+    model: str | None = None
 
     @property
     def drawn(self) -> Ints:
@@ -112,6 +114,7 @@ def write_design(path: Path, design: Design) -> None:
         "bundle": design.bundle,
         "fingerprint": design.fingerprint,
         "is_random": design.is_random,
+        "model": design.model,
         "cells": design.frame.strata.cells,
         "cuts": design.frame.strata.cuts,
         "sizes": sizes.tolist(),
@@ -170,6 +173,7 @@ def read_design(path: Path) -> Design:
             facts["bundle"],
             facts["fingerprint"],
             facts["is_random"],
+            facts.get("model"),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise TableError(f"{path} is no design file that `sentimm sample` wrote.") from error
@@ -181,11 +185,7 @@ def check_design(design: Design, scored: ScoredPosts, path: Path) -> None:
     Raises:
         UsageError: it is not.
     """
-    if not design.is_random:
-        raise UsageError(
-            f"{path} holds posts chosen for training (--for-training), which say nothing of the corpus: draw a sheet "
-            "without that option."
-        )
+    check_random(design, path)
     if design.labels != scored.labels:
         raise UsageError(
             f"{path} was drawn from posts with the labels {', '.join(design.labels)}; these have "
@@ -195,6 +195,19 @@ def check_design(design: Design, scored: ScoredPosts, path: Path) -> None:
         raise UsageError(
             f"{path} was drawn from another corpus, or one scored by another model, than {scored.names[0]}: give the "
             "scored posts that it was drawn from, in the same order."
+        )
+
+
+def check_random(design: Design, path: Path) -> None:
+    """Check that the posts of a design can speak for their corpus.
+
+    Raises:
+        UsageError: they were chosen to train on.
+    """
+    if not design.is_random:
+        raise UsageError(
+            f"{path} holds posts chosen for training (--for-training), which say nothing of the corpus: draw a sheet "
+            "without that option."
         )
 
 

@@ -144,6 +144,7 @@ def draw_posts(scored: ScoredPosts, frame: SamplingFrame, numbers: Ints, seed: i
         seed,
         scored.bundle,
         scored.fingerprint,
+        model=scored.model,
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from sentimm.corpus.chunks import chunk_frame
+from sentimm.corpus.chunks import Chunk, chunk_frame
 from sentimm.corpus.columns import choose_columns, list_used
 from sentimm.corpus.images.image_lookup import ImageFile
 from sentimm.corpus.images.post_images import list_images
@@ -201,7 +201,7 @@ def _make_sheet(scored: ScoredPosts, design: Design, options: SampleOptions, ear
     """Read the drawn posts, and number their contents."""
     places = design.posts["place"]
     texts, images = read_contents(scored, places.to_numpy(), options.images, options.text_column, options.image_column)
-    contents = _name_contents(texts, images)
+    contents = name_contents(texts, images)
     ids = {} if earlier is None else dict(earlier.posts.select("content", "sheet_id").iter_rows())
     earlier_contents = len(set(ids.values()))
     new = [content for content in dict.fromkeys(contents) if content not in ids]
@@ -257,10 +257,14 @@ def read_contents(
         chunk, _ = chunk_frame(scored.take(places, list_used(choice)).frame.drop(PLACE).collect(), asked)
     except ColumnError as error:
         raise ColumnError(f"{error} A sheet shows the posts' texts: score with --columns that keep them.") from error
+    return list_contents(chunk)
+
+
+def list_contents(chunk: Chunk) -> tuple[list[str | None], list[ImageFile | None]]:
+    """Return the texts of posts and their (first) images, None where there is none."""
     texts: list[str | None] = [text if text and text.strip() else None for text in chunk.texts.to_list()]
     there = ([image for image in list_images(post) if isinstance(image, ImageFile)] for post in chunk.images)
-    images = [next(iter(images), None) for images in there]
-    return texts, images
+    return texts, [next(iter(images), None) for images in there]
 
 
 def _name_draw(contents: Sequence[str]) -> str:
@@ -269,7 +273,7 @@ def _name_draw(contents: Sequence[str]) -> str:
     return "".join("abcdefghijklmnop"[byte % 16] for byte in digest[:4])
 
 
-def _name_contents(texts: Sequence[str | None], images: Sequence[ImageFile | None]) -> list[str]:
+def name_contents(texts: Sequence[str | None], images: Sequence[ImageFile | None]) -> list[str]:
     """Return a digest of each post's normalised text and image: the same for retweets."""
     normalized = normalize_texts(pl.Series("text", texts, dtype=pl.String)).to_list()
     names = []

@@ -40,6 +40,7 @@ class ScoredPosts:
         bundle: the model's name; None: not stated.
         fingerprint: a digest that tells the corpus and the model; None: not stated, as for a frame.
         options: what the files say of how they were scored.
+        model: the digest of the bundle; None: not stated.
         files: that the frame is read from, in order; none: it is a frame.
         groups: rows of each row group of each file.
     """
@@ -53,6 +54,7 @@ class ScoredPosts:
     options: dict[str, Any] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     groups: tuple[tuple[int, ...], ...] = ()
+    model: str | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -149,7 +151,16 @@ def open_scored(inputs: Sequence[str] | pl.DataFrame | pl.LazyFrame) -> ScoredPo
     digest = hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
     groups = tuple(each.groups for each in facts)
     return ScoredPosts(
-        frame, first.labels, first.prefix, names, first.bundle, digest, first.options, tuple(files), groups
+        frame,
+        first.labels,
+        first.prefix,
+        names,
+        first.bundle,
+        digest,
+        first.options,
+        tuple(files),
+        groups,
+        first.model,
     )
 
 
@@ -193,7 +204,7 @@ def _read_facts(path: Path) -> _Facts:
     schema = footer.schema.to_arrow_schema()
     metadata = {
         name.removeprefix(_METADATA).decode(): value.decode()
-        for name, value in (schema.metadata or {}).items()
+        for name, value in (footer.metadata or {}).items()
         if name.startswith(_METADATA)
     }
     prefix, labels = _find_answers(path.name, schema.names)
@@ -205,10 +216,20 @@ def _read_facts(path: Path) -> _Facts:
         prefix,
         metadata.get("bundle"),
         metadata.get("digest"),
-        [footer.num_rows, json.loads(metadata["fingerprint"]) if "fingerprint" in metadata else _list_sizes(footer)],
+        [
+            footer.num_rows,
+            _read_fingerprint(metadata["fingerprint"]) if "fingerprint" in metadata else _list_sizes(footer),
+        ],
         json.loads(metadata.get("options", "{}")),
         tuple(footer.row_group(number).num_rows for number in range(footer.num_row_groups)),
     )
+
+
+def _read_fingerprint(content: str) -> dict[str, Any]:
+    """Read a job's fingerprint, without the times of its inputs: a copy of a corpus is the same corpus."""
+    fingerprint: dict[str, Any] = json.loads(content)
+    inputs = [{key: each[key] for key in each if key != "modified_ns"} for each in fingerprint.get("inputs", ())]
+    return fingerprint | {"inputs": inputs}
 
 
 def _list_sizes(footer: pq.FileMetaData) -> list[int]:

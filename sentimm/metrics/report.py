@@ -133,8 +133,8 @@ def _measure(
     )
 
 
-def derive_figures(confusion: Int64Array) -> dict[str, npt.NDArray[np.float64]]:
-    """Return all figures of many confusion matrices at once, int64 (samples, true labels, answers).
+def derive_figures(confusion: npt.NDArray[np.generic]) -> dict[str, npt.NDArray[np.float64]]:
+    """Return all figures of many confusion matrices at once: posts or their weights, (samples, true labels, answers).
 
     The definitions are scikit-learn's, which takes one matrix at a time. `accuracy` and the averages (such as
     `macro_f1`) are float64 (samples,); `precision`, `recall` and `f1` of each label are float64 (samples, labels).

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from sentimm.bundle.bundle import Bundle, Precision
 from sentimm.errors import BundleError, DeviceError, OutOfMemoryError, UsageError
 from sentimm.options import Modality
+from sentimm.runtime.correction import load_correction
 from sentimm.runtime.encoded import Encoded, Views
 from sentimm.runtime.sessions import place_bundle
 from sentimm.runtime.temperatures import apply_temperatures, is_finite
@@ -80,6 +81,7 @@ class Engine:
             raise UsageError(f"--batch-size is {batch_size!r}, but it must be a number, and at least 1.")
         placement, self._sessions = place_bundle(bundle, device, precision, threads)
         self.bundle = bundle
+        self._correction = load_correction(bundle)
         self.device: str = placement.device
         self.precision: Precision = placement.precision
         self.threads: int = placement.threads
@@ -169,7 +171,7 @@ class Engine:
             OutOfMemoryError, DeviceError: as `encode_texts`.
         """
         (scores,), present = self._score(texts, images, text_index, image_index, ["scores"])
-        return self._calibrate(scores, present)
+        return self._calibrate(scores, present, {"text": (texts, text_index), "image": (images, image_index)})
 
     def fuse_with_views(
         self,
@@ -189,9 +191,9 @@ class Engine:
         outputs = ["scores", "text_scores", "image_scores"]
         (scores, text_scores, image_scores), present = self._score(texts, images, text_index, image_index, outputs)
         return Views(
-            self._calibrate(scores, present),
-            self._calibrate(text_scores, {"text": present["text"]}),
-            self._calibrate(image_scores, {"image": present["image"]}),
+            self._calibrate(scores, present, {"text": (texts, text_index), "image": (images, image_index)}),
+            self._calibrate(text_scores, {"text": present["text"]}, {"text": (texts, text_index)}),
+            self._calibrate(image_scores, {"image": present["image"]}, {"image": (images, image_index)}),
         )
 
     def _score(
@@ -256,14 +258,25 @@ class Engine:
         return inputs
 
     def _calibrate(
-        self, scores: npt.NDArray[np.float32], present: Mapping[Modality, npt.NDArray[np.bool_]]
+        self,
+        scores: npt.NDArray[np.float32],
+        present: Mapping[Modality, npt.NDArray[np.bool_]],
+        given: Mapping[Modality, tuple[Encoded | None, npt.NDArray[np.int64] | None]],
     ) -> npt.NDArray[np.float32]:
         if not is_finite(scores, present):
             raise BundleError(
                 f"The model {self.bundle.name} produces scores that are not finite in {self.precision} on "
                 f"{self.device}: use another --precision, or export it again."
             )
-        return apply_temperatures(scores, present, self.bundle.temperatures)
+        p = apply_temperatures(scores, present, self.bundle.temperatures)
+        if self._correction is None:
+            return p
+        features = {
+            modality: (rows.features, index)
+            for modality, (rows, index) in given.items()
+            if rows is not None and index is not None
+        }
+        return self._correction.apply(p, features)
 
     def _encode(
         self, modality: Modality, inputs: dict[str, npt.NDArray[Any]], lengths: npt.NDArray[np.int64]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,6 +62,8 @@ class Scores:
         views: the answers for text and image alone, where they were asked for.
         image_problems: the images that could not be used, in the order of the posts.
         images: int64 (posts,), how many images were used; None: not counted.
+        features: the encoders' vectors F of `text` and `image`, float16 (posts, width), where they were asked for: the
+            mean of several images, zeros where the post has nothing of that kind.
     """
 
     probabilities: npt.NDArray[np.float32]
@@ -70,6 +73,7 @@ class Scores:
     views: ViewScores | None = None
     image_problems: tuple[ImageProblem, ...] = ()
     images: npt.NDArray[np.int64] | None = None
+    features: Mapping[str, npt.NDArray[np.float16]] = field(default_factory=dict)
 
 
 def check_views(bundle: Bundle) -> None:

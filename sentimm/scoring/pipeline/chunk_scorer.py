@@ -62,6 +62,7 @@ class ChunkScorer:
     Args:
         bundle, engine: the model.
         views: also score text and image alone, with the model's heads.
+        features: also return the encoders' vectors.
         dedupe: encode no text and no image twice.
         encodings: to count in; None: new ones.
 
@@ -79,6 +80,7 @@ class ChunkScorer:
         engine: Engine,
         *,
         views: bool = False,
+        features: bool = False,
         dedupe: bool = True,
         encodings: Encodings | None = None,
     ) -> None:
@@ -88,6 +90,8 @@ class ChunkScorer:
         self._bundle = bundle
         self._engine = engine
         self._views = views
+        specs = {"text": bundle.text, "image": bundle.image} if features else {}
+        self._widths = {name: spec.width for name, spec in specs.items() if spec is not None}
         self._dedupe = dedupe
         attends = bundle.fusion.attends
         # Of an attending fusion no sequence outlives its unit: an encoding can be reused there only.
@@ -158,7 +162,7 @@ class ChunkScorer:
         texts, text_of = find_items(normalized, chunk.unreadable, distinct=self._dedupe)
         images: list[ImageFile]
         images, image_of = find_items(there, chunk.unreadable[post_of], distinct=self._dedupe)
-        answers = ChunkAnswers(len(sources), len(self._bundle.labels), views=self._views)
+        answers = ChunkAnswers(len(sources), len(self._bundle.labels), views=self._views, widths=self._widths)
         return Plan(chunk, post_of, texts, text_of[post_of], images, image_of, is_missing, answers)
 
     def _slice_pairs(self, plan: Plan) -> list[Indices]:
@@ -192,8 +196,18 @@ class ChunkScorer:
             self.encodings.images += int((unit.image_row != NONE).sum())
             self.encodings.encoded_images += len(unit.image_places) - len(unit.reused_images)
         list(self._fusers.map(partial(self._fuse, unit), slice_indices(to_fuse, self._engine.batch_sizes["fusion"])))
+        if self._widths:
+            self._keep_features(unit, to_fuse)
         if unit.is_last:
             yield unit.plan.chunk, make_scores(unit.plan)
+
+    def _keep_features(self, unit: Unit, chosen: Indices) -> None:
+        """Note the vectors of the `chosen` pairs of a unit."""
+        texts, images, text_index, image_index = unit.select(chosen)
+        for name, encoded, index in (("text", texts, text_index), ("image", images, image_index)):
+            if name in self._widths and encoded is not None and index is not None:
+                there = index < len(encoded)
+                unit.plan.answers.put_features(name, unit.pairs[chosen[there]], encoded.features[index[there]])
 
     def _fuse(self, unit: Unit, chosen: Indices) -> None:
         """Fuse what was encoded of the `chosen` pairs of a unit, and note the answers."""

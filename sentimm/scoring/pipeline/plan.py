@@ -49,15 +49,18 @@ class ChunkAnswers:
         uses_text, uses_image: bool (pairs,), what was used.
         alone: what the heads say of the text and of the image, as `probabilities`, NaN where there is none; None where
             they are not asked.
+        features: the vectors of text and image, float16 (pairs, width), zeros where there is none; empty where they are
+            not asked.
     """
 
-    def __init__(self, pairs: int, labels: int, *, views: bool) -> None:
+    def __init__(self, pairs: int, labels: int, *, views: bool, widths: Mapping[str, int] | None = None) -> None:
         self.probabilities = np.zeros((pairs, labels), np.float32)
         self.uses_text = np.zeros(pairs, dtype=bool)
         self.uses_image = np.zeros(pairs, dtype=bool)
         self.alone: dict[str, npt.NDArray[np.float32]] | None = None
         if views:
             self.alone = {name: np.full((pairs, labels), np.nan, np.float32) for name in ("text", "image")}
+        self.features = {name: np.zeros((pairs, width), np.float16) for name, width in (widths or {}).items()}
 
     def mark_used(self, pairs: Indices, text: npt.NDArray[np.bool_], image: npt.NDArray[np.bool_]) -> None:
         """Note of which `pairs` the text and the image are used."""
@@ -72,6 +75,11 @@ class ChunkAnswers:
         assert self.alone is not None
         self.probabilities[pairs] = views.probabilities
         self.alone["text"][pairs], self.alone["image"][pairs] = views.text, views.image
+
+    def put_features(self, name: str, pairs: Indices, vectors: npt.NDArray[np.float32]) -> None:
+        """Write the vectors, float32 (pairs, width), of the texts or of the images of `pairs`."""
+        most = np.finfo(np.float16).max
+        self.features[name][pairs] = np.clip(vectors, -most, most)
 
     def average(self, post_of: Indices, posts: int) -> ChunkAnswers:
         """Return the answers to the posts: the means of those to their pairs.
@@ -97,6 +105,9 @@ class ChunkAnswers:
             image = _average(np.nan_to_num(self.alone["image"]), counts, first)
             image[~has_image] = np.nan
             result.alone = {"text": self.alone["text"][first], "image": image}
+        for name, vectors in self.features.items():
+            mean = _average(vectors.astype(np.float32), counts, first) if name == "image" else vectors[first]
+            result.features[name] = mean.astype(np.float16)
         return result
 
     def to_views(self) -> ViewScores | None:
@@ -178,6 +189,7 @@ def make_scores(plan: Plan) -> Scores:
         answers.to_views(),
         image_problems,
         np.bincount(plan.post_of[plan.answers.uses_image], minlength=chunk.rows),
+        answers.features,
     )
 
 

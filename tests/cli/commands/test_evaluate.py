@@ -254,3 +254,13 @@ def test_a_model_without_heads_is_asked_for_each_side_alone(
             (alone[column] == alone["sentiment"]).mean()
         )
     assert found["conflict_posts"] == 0
+
+
+def test_a_model_that_is_measured_on_a_sheet_says_that_rows_count_alike(
+    corpus: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    posts = pl.read_csv(corpus / "posts.csv").select("text", "label").drop_nulls()
+    posts.with_row_index("sheet_id").write_csv(tmp_path / "sheet.csv")
+    shown = run(capsys, "evaluate", tmp_path / "sheet.csv", "--model", tiny_bundle)
+    assert shown.code == 0, shown.err
+    assert "is a labelling sheet, whose rows count alike here" in shown.out

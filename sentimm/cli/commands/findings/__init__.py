@@ -1,0 +1,1 @@
+"""The commands that make findings of scores and labels."""

@@ -1,0 +1,1 @@
+"""The vectors by which the model knows texts and images, as a table."""

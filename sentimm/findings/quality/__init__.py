@@ -1,0 +1,1 @@
+"""What labelled posts say of the model, each weighed by the posts that it stands for."""
