@@ -29,7 +29,7 @@ def test_a_command_of_the_guide_reads_the_export(
     found = json.loads(out)
     assert found["texts"] == (3 if "x-archive" in command else 2)
     assert found["unreadable"] == 0
-    assert bool(found["images_found"]) == ("--images" in command or "instaloader" in command)
+    assert bool(found["images_found"]) == any(name in command for name in ("--images", "instaloader", "huggingface"))
     several = ("x-archive", "4cat", "gallery-dl", "instagram/content", "instaloader")
     assert found["several_images"] == any(name in command for name in several)
 
