@@ -45,7 +45,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         '"id";"text"\n1;"good, really"\n2;"bad"\n',
         "text\n" + '"good, really"\nbad\n',
         '": "x"}\n' + NDJSON,
-        gzip.compress(CSV.encode()),
+        gzip.compress(CSV.encode(), mtime=0),
         CSV.encode("utf-16"),
     ],
 )
@@ -67,7 +67,7 @@ def test_its_format_is_found(pipe, tiny_bundle: Path, capsys, content: str | byt
         ("hello\nworld\n", "its first line is 'hello'"),
         (b"PK\x03\x04abc", "Standard input is a ZIP archive or an Excel workbook: write it to a file"),
         (b"PAR1abc", "Standard input is a Parquet file"),
-        (gzip.compress(CSV.encode())[:20], "cut off or damaged"),
+        (gzip.compress(CSV.encode(), mtime=0)[:20], "cut off or damaged"),
     ],
 )
 def test_what_is_none_is_one_sentence(pipe, tiny_bundle: Path, capsys, content: str | bytes, expected: str) -> None:
