@@ -66,8 +66,9 @@ def check_options(options: TrainOptions) -> None:
     modalities = FUSIONS[options.fusion].modalities if options.fusion in FUSIONS else _BOTH
     if options.heads and len(modalities) < len(_BOTH):
         raise UsageError(f"--heads need a fusion of text and image, and {options.fusion} is none: leave it out.")
-    if foreign := [modality for modality in options.freeze if modality not in modalities]:
-        raise UsageError(f"--freeze {foreign[0]}: {options.fusion} has no {foreign[0]} encoder.")
+    for value in options.freeze:
+        if (modality := value.partition(":")[0]) not in modalities:
+            raise UsageError(f"--freeze {value}: {options.fusion} has no {modality} encoder.")
     possible = modalities if options.heads is None else options.heads
     check_fusion(configure_fusion(options, tuple(head for head in possible if len(modalities) > 1)))
 

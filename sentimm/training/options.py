@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from sentimm.storage import is_remote
 FUSION_NAMES = ("ote", "cmac", "hstec", "native-cat", "native-combine", "bert", "resnet")
 DEFAULT_TEXT_ENCODER, DEFAULT_IMAGE_ENCODER = "bert-base-uncased", "resnet50"
 
+_FREEZE = re.compile(r"(text|image)(:[1-9]\d*)?")
 _BELOW_ONE = Bounds(least=0, below=1)
 _MAX_SEED = 1 << 63
 
@@ -176,8 +178,8 @@ class TrainOptions:
         tuple[str, ...],
         option(
             Panel.MODEL,
-            "Encoders to leave unchanged; their outputs are computed once.",
-            metavar="text,image",
+            "Encoders to leave unchanged; their outputs are computed once. text:6: its embeddings and first 6 layers.",
+            metavar="text,image,text:N",
             suggestions=("text", "image", "text,image"),
         ),
     ] = ()
@@ -233,6 +235,14 @@ class TrainOptions:
     image_lr: Annotated[
         float | None, option(Panel.LEARNING, "Of the image encoder.", shown="--learning-rate", bounds=POSITIVE)
     ] = None
+    layer_decay: Annotated[
+        float,
+        option(
+            Panel.LEARNING,
+            "Each layer of an encoder learns at this share of the rate of the one behind it, such as 0.75.",
+            bounds=Bounds(above=0, most=1),
+        ),
+    ] = 1.0
     head_lr: Annotated[
         float | None,
         option(Panel.LEARNING, "Of all that is not pretrained.", shown="--learning-rate", bounds=POSITIVE),
@@ -376,10 +386,10 @@ class TrainOptions:
             raise UsageError(
                 "--labels needs two or more different labels, separated by commas; upper and lower case are the same."
             )
-        for name, values in (("--freeze", self.freeze), ("--heads", self.heads or ())):
-            unknown = set(values) - {"text", "image"}
-            if unknown:
-                raise UsageError(f"{name} takes text, image or both, not {', '.join(sorted(unknown))}.")
+        if heads := set(self.heads or ()) - {"text", "image"}:
+            raise UsageError(f"--heads takes text, image or both, not {', '.join(sorted(heads))}.")
+        if unknown := [value for value in self.freeze if not _FREEZE.fullmatch(value)]:
+            raise UsageError(f"--freeze takes text, image, or some of their layers (text:6), not {', '.join(unknown)}.")
         if self.class_weights and self.class_weights != "balanced" and len(self.class_weights) != len(self.labels):
             raise UsageError(
                 f"--class-weights names {len(self.class_weights)} weights for {len(self.labels)} labels: give one "

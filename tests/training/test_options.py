@@ -35,7 +35,9 @@ def test_tables_are_kept_by_their_full_names(tmp_path: Path, monkeypatch: pytest
         ({"table_weights": (1.0, 2.0)}, "--table-weights names 2 weights for 1 tables"),
         ({"labels": ("a",)}, "--labels needs two or more"),
         ({"val_fraction": 1.5}, "--val-fraction is 1.5, but it must be greater than 0 and less than 1"),
-        ({"freeze": ("sound",)}, "--freeze takes text, image or both, not sound"),
+        ({"freeze": ("text:0",)}, "--freeze takes text, image, or some of their layers"),
+        ({"layer_decay": 0.0}, "--layer-decay is 0, but it must be at most 1 and greater than 0."),
+        ({"freeze": ("sound",)}, "--freeze takes text, image, or some of their layers"),
         (
             {"teacher": Path("t"), "teacher_weight": (1.2,)},
             "--teacher-weight contains 1.2, but each must be between 0 and 1",

@@ -65,9 +65,9 @@ def check_models(options: CompareOptions) -> None:
         raise UsageError(f"--composed changes none of {', '.join(options.models)}: leave it out.")
     if options.training.heads and not takes_both:
         raise UsageError(f"--heads change none of {', '.join(options.models)}: leave it out.")
-    for modality in options.training.freeze:
-        if not any(modality in FUSIONS[model].modalities for model in options.models):
-            raise UsageError(f"--freeze {modality}: none of {', '.join(options.models)} has such an encoder.")
+    for value in options.training.freeze:
+        if not any(value.partition(":")[0] in FUSIONS[model].modalities for model in options.models):
+            raise UsageError(f"--freeze {value}: none of {', '.join(options.models)} has such an encoder.")
     if options.training.composed and set(options.training.heads or ()) < _BOTH:
         raise UsageError("--composed needs both heads: use --heads text,image.")
     for model in options.models:
@@ -82,6 +82,6 @@ def adapt_options(options: TrainOptions, model: str) -> TrainOptions:
         fusion=model,
         literal=options.literal and fusion.can_be_literal,
         heads=options.heads if len(fusion.modalities) > 1 else (),
-        freeze=tuple(modality for modality in options.freeze if modality in fusion.modalities),
+        freeze=tuple(value for value in options.freeze if value.partition(":")[0] in fusion.modalities),
         composed=options.composed if len(fusion.modalities) > 1 else 0.0,
     )

@@ -2,34 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from sentimm.errors import UsageError
+from sentimm.models.depths import list_depths
 from sentimm.models.sentiment_model import SentimentModel
 from sentimm.training.options import TrainOptions
 
 
 def make_optimizer(model: SentimentModel, options: TrainOptions) -> torch.optim.Optimizer:
-    """Return AdamW with a learning rate for the text backbone, one for the image backbones and one for all the rest."""
+    """Return AdamW with a learning rate for the text backbone, one for the image backbones and one for all the rest.
+
+    Weights that `options.freeze` names get no gradient. With a layer decay d, the weights of a backbone at depth k of n
+    learn at d ** (n - k) times its rate (ULMFiT, Howard and Ruder 2018, arXiv:1801.06146, section 3.2).
+
+    Raises:
+        UsageError: more layers are to be frozen than an encoder has.
+    """
     groups: list[dict[str, Any]] = []
     rest = dict(model.named_parameters())
-    for modality, prefix, rate in (
-        ("text", "text.backbone.", options.learning_rate),
-        ("image", "image.backbones.", options.image_lr or options.learning_rate),
+    for modality, encoder, rate in (
+        ("text", model.text, options.learning_rate),
+        ("image", model.image, options.image_lr or options.learning_rate),
     ):
-        backbone = {name: weight for name, weight in rest.items() if name.startswith(prefix)}
-        rest = {name: weight for name, weight in rest.items() if name not in backbone}
-        for weight in backbone.values():
-            weight.requires_grad_(modality not in options.freeze)
-        if modality not in options.freeze and backbone:
-            groups.append({"params": list(backbone.values()), "lr": rate})
+        if encoder is None:
+            continue
+        depths = {f"{modality}.{name}": depth for name, depth in list_depths(encoder).items()}
+        backbone = {name: rest.pop(name) for name in depths}
+        frozen = _count_frozen(modality, options.freeze, max(depths.values(), default=0))
+        for name, weight in backbone.items():
+            weight.requires_grad_(depths[name] > frozen)
+        groups += _group_by_rate(
+            {name: each for name, each in backbone.items() if each.requires_grad}, depths, rate, options
+        )
     groups.append({"params": list(rest.values()), "lr": options.head_lr or options.learning_rate})
     # Fused: 15 ms a step for 22 million weights on two cores, 46 ms otherwise.
     return torch.optim.AdamW(groups, weight_decay=options.weight_decay, fused=True)
+
+
+def _count_frozen(modality: str, freeze: Sequence[str], layers: int) -> int:
+    """Return the depth up to which a backbone is frozen; -1: nothing of it."""
+    if modality in freeze:
+        return layers
+    frozen = max((int(value.partition(":")[2]) for value in freeze if value.startswith(f"{modality}:")), default=-1)
+    if frozen > layers:
+        raise UsageError(f"--freeze {modality}:{frozen}: the {modality} encoder has {layers} layers.")
+    return frozen
+
+
+def _group_by_rate(
+    weights: Mapping[str, nn.Parameter], depths: Mapping[str, int], rate: float, options: TrainOptions
+) -> list[dict[str, Any]]:
+    """Return a group of weights for each learning rate, deepest last."""
+    if options.layer_decay == 1:
+        return [{"params": list(weights.values()), "lr": rate}] if weights else []
+    last = max(depths.values())
+    of_depth: dict[int, list[nn.Parameter]] = {}
+    for name, weight in weights.items():
+        of_depth.setdefault(depths[name], []).append(weight)
+    return [
+        {"params": each, "lr": rate * options.layer_decay ** (last - depth)} for depth, each in sorted(of_depth.items())
+    ]
 
 
 def speed_up_convolutions(model: SentimentModel, options: TrainOptions, device: torch.device) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sentimm.errors import UsageError
+from sentimm.models.depths import list_depths
 from sentimm.models.sentiment_model import SentimentModel
 from sentimm.training.data.posts import load_posts
 from sentimm.training.events import EpochTrained, StoppedEarly
@@ -43,6 +44,27 @@ def test_a_frozen_encoder_is_not_in_the_optimizer(options: TrainOptions, model: 
     assert model.image is not None and model.text is not None
     assert not moved & {id(weight) for weight in model.image.backbones.parameters()}
     assert moved >= {id(weight) for weight in model.text.backbone.parameters()}
+
+
+def test_layers_are_frozen_from_the_embeddings_on(options: TrainOptions, model: SentimentModel) -> None:
+    make_optimizer(model, replace(options, freeze=("text:1", "image:2")))
+    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+    assert model.text is not None and model.image is not None
+    for modality, encoder, depth in (("text", model.text, 1), ("image", model.image, 2)):
+        expected = {f"{modality}.{name}" for name, own in list_depths(encoder).items() if own <= depth}
+        assert {name for name in frozen if name.startswith(modality)} == expected
+    with pytest.raises(UsageError, match="--freeze text:3: the text encoder has 2 layers"):
+        make_optimizer(model, replace(options, freeze=("text:3",)))
+
+
+def test_rates_fall_with_the_depth(options: TrainOptions, model: SentimentModel) -> None:
+    optimizer = make_optimizer(model, replace(options, learning_rate=1e-3, head_lr=1e-2, layer_decay=0.5))
+    rates = {id(weight): group["lr"] for group in optimizer.param_groups for weight in group["params"]}
+    assert model.text is not None
+    depths = list_depths(model.text)
+    for name, weight in model.text.named_parameters():
+        expected = 1e-3 * 0.5 ** (2 - depths[name]) if name in depths else 1e-2
+        assert rates[id(weight)] == pytest.approx(expected), name
 
 
 def test_batch_norm_statistics_stay_while_the_image_encoder_is_trained(
