@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 UTF8 = "utf-8"
 _SAMPLE_BYTES = 1 << 16  # of lines that are not ASCII: enough to tell languages apart, a tenth of a second of work
@@ -14,6 +14,10 @@ _CANDIDATES = (
     *("cp1252", "cp1251", "cp932", "gb18030", "big5", "euc_kr", "euc_jp"),
     *("koi8_r", "cp1250", "cp1253", "cp1254", "cp1255", "cp1256"),
 )
+_TEXT_NOTES = {
+    "guess": "{} not UTF-8, and read as cp1252, a guess. Where that is wrong, name the encoding with --encoding.",
+    "damage": "{} read with U+FFFD for bytes that are not valid. If the encoding is another, name it with --encoding.",
+}
 _NAMES = {"euc_kr": "euc-kr", "euc_jp": "euc-jp", "koi8_r": "koi8-r"}
 
 
@@ -35,6 +39,34 @@ def find_utf16(head: bytes) -> str | None:
     if pairs >= 4 and even > pairs * 0.3 and odd == 0:
         return "utf-16-be"
     return None
+
+
+def decode_text(data: bytes, encoding: str | None) -> tuple[str, str]:
+    """Return a short text of a file of its own, and what was wrong with it: "", `guess` or `damage`.
+
+    One that is not UTF-8 at all is taken for Windows-1252: a text is too short to tell other encodings.
+
+    Args:
+        data: the file's bytes.
+        encoding: the one that was named; None: UTF-8, or UTF-16 with a byte order mark.
+    """
+    if encoding is None and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    try:
+        return data.decode(encoding or "utf-8-sig").removeprefix("\ufeff"), ""
+    except UnicodeError:
+        text = data.decode(encoding or "utf-8-sig", errors="replace")
+    is_foreign = encoding is None and text.replace("\N{REPLACEMENT CHARACTER}", "").isascii()
+    return (data.decode("cp1252", errors="replace"), "guess") if is_foreign else (text, "damage")
+
+
+def note_texts(path: object, counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Return notes about the texts of `path`, by how many `decode_text` says something of."""
+    return tuple(
+        _TEXT_NOTES[kind].format(f"1 text in {path} is" if count == 1 else f"{count:,} texts in {path} are")
+        for kind, count in sorted(counts.items())
+        if kind
+    )
 
 
 def guess_encoding(blocks: Iterable[bytes]) -> str | None:

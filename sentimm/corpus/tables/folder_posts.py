@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
 
-from sentimm.corpus.encodings import UTF8
+from sentimm.corpus.encodings import decode_text, note_texts
 from sentimm.corpus.images.id_index import split_suffix
 from sentimm.corpus.images.image_lookup import ImageLookup, open_images
 from sentimm.corpus.tables.base import Block, Problem, Table
 from sentimm.corpus.tables.delimited_records import MAX_RECORD_BYTES
-from sentimm.corpus.tables.text_stream import TextStream
 from sentimm.corpus.wording import to_utf8
 from sentimm.errors import InputError, TableError
 from sentimm.images import IMAGE_SUFFIXES
-from sentimm.storage import find_real_name, is_remote, list_folder, store_of
+from sentimm.storage import find_real_name, is_remote, list_folder, read_bytes, store_of
 
 FOLDER_COLUMNS = ("id", "text", "image")
 
@@ -39,8 +39,10 @@ class FolderTable(Table):
 
     format = "folder"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, encoding: str | None = None) -> None:
         super().__init__(path, FOLDER_COLUMNS)
+        self._encoding = encoding
+        self._wrong = Counter[str]()
         self._notes: list[str] = []
         images: list[tuple[str, str]] = []
         texts: dict[str, str] = {}
@@ -74,7 +76,12 @@ class FolderTable(Table):
     @property
     def notes(self) -> tuple[str, ...]:
         """How the folder is read, in sentences; complete after reading."""
-        return tuple(self._notes)
+        return (*self._notes, *note_texts(self.path, self._wrong))
+
+    @property
+    def encoding(self) -> str | None:
+        """That of the texts, where it was named."""
+        return self._encoding
 
     def open_images(self) -> ImageLookup:
         """Return where the images are looked up: they lie beside the texts."""
@@ -83,6 +90,7 @@ class FolderTable(Table):
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
         """Yield the rows from `start` on (see `Table`)."""
         columns = self.columns if columns is None else columns
+        self._wrong.clear()
         for first in range(start, len(self._posts), _BLOCK_ROWS):
             yield self._read_block(self._posts[first : first + _BLOCK_ROWS], columns)
 
@@ -93,7 +101,11 @@ class FolderTable(Table):
         for row, content in enumerate(store_of(self.path).map_files(self._try_text, names)):
             if isinstance(content, TableError):
                 problems.append(Problem(row, str(names[row]), f"has a text that can't be read: {content}"))
-            texts.append(None if isinstance(content, TableError) else content)
+                texts.append(None)
+                continue
+            text, wrong = (None, "") if content is None else decode_text(content, self._encoding)
+            self._wrong[wrong] += 1
+            texts.append(text)
         frame = pl.DataFrame(
             {
                 "id": pl.Series([to_utf8(stem) for stem, _ in posts], dtype=pl.String),
@@ -106,7 +118,7 @@ class FolderTable(Table):
             frame = frame.select(pl.when(readable).then(pl.col(name)).alias(name) for name in columns)
         return Block(frame, len(posts), tuple(problems))
 
-    def _try_text(self, name: str | None) -> str | TableError | None:
+    def _try_text(self, name: str | None) -> bytes | TableError | None:
         try:
             return None if name is None else _read_text(self.path / name)
         except TableError as error:
@@ -162,10 +174,11 @@ def _look_at(entry: os.DirEntry[str]) -> tuple[bool, bool]:
         return False, False
 
 
-def _read_text(path: Path) -> str:
-    parts: list[bytes] = []
-    for block in TextStream(path, UTF8):
-        parts.append(block)
-        if sum(map(len, parts)) > MAX_RECORD_BYTES:
-            raise TableError("it is too long")
-    return b"".join(parts).decode()
+def _read_text(path: Path) -> bytes:
+    try:
+        content = read_bytes(path, MAX_RECORD_BYTES + 1)
+    except OSError as error:
+        raise TableError(f"{path} can't be read: {error.strerror or error}.") from error
+    if len(content) > MAX_RECORD_BYTES:
+        raise TableError("it is too long")
+    return content

@@ -46,7 +46,7 @@ def open_table(
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
     if stat.S_ISDIR(mode):
-        return FolderTable(path)
+        return FolderTable(path, encoding)
     if not stat.S_ISREG(mode):
         raise InputError(f"{path} is not a regular file, but a table is read twice: write it to a file first.")
     match _choose_format(path):
@@ -55,7 +55,7 @@ def open_table(
         case "arrow":
             return ArrowTable(path)
         case "webdataset":
-            return ShardTable(path)
+            return ShardTable(path, encoding)
         case "excel":
             return ExcelTable(path, no_header)
         case text_format:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import tarfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
+from sentimm.corpus.encodings import decode_text, note_texts
 from sentimm.corpus.images.id_index import split_suffix
 from sentimm.corpus.images.image_lookup import MISSING, Missing
 from sentimm.corpus.tables.base import Block, Problem, Table
@@ -58,9 +60,11 @@ class ShardTable(Table):
     format = "webdataset"
     grows = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, encoding: str | None = None) -> None:
         super().__init__(path, ("id",))
         self.images = ShardImages(path)
+        self._encoding = encoding
+        self._wrong = Counter[str]()
         self._damage = ""
         for records, _ in self._read_records(itertools.islice(self._read_samples(), _HEAD_SAMPLES)):
             self._columns.update(dict.fromkeys(itertools.chain.from_iterable(records)))
@@ -68,7 +72,12 @@ class ShardTable(Table):
     @property
     def notes(self) -> tuple[str, ...]:
         """How the shard is read, in sentences; complete after reading."""
-        return (self._damage,) if self._damage else ()
+        return (*([self._damage] if self._damage else []), *note_texts(self.path, self._wrong))
+
+    @property
+    def encoding(self) -> str | None:
+        """That of the texts, where it was named."""
+        return self._encoding
 
     def open_images(self) -> ShardImages:
         """Return where the images are looked up: in the shard itself."""
@@ -77,6 +86,7 @@ class ShardTable(Table):
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
         """Yield the posts from `start` on (see `Table`); `images` holds those of the block that was yielded last."""
         samples = itertools.islice(self._read_samples(), start, None)
+        self._wrong.clear()
         for records, problems in self._read_records(samples):
             found = dict.fromkeys(itertools.chain.from_iterable(records))
             self._columns.update(found)
@@ -92,10 +102,32 @@ class ShardTable(Table):
                 records: list[dict[str, Any]] = []
                 problems: list[Problem] = []
                 for row, sample in enumerate(some):
-                    record, problem = _read_record(file, sample, row)
+                    record, problem = self._read_record(file, sample, row)
                     records.append(record)
                     problems += [problem] if problem else []
                 yield records, problems
+
+    def _read_record(self, file: IO[bytes], sample: _Sample, row: int) -> tuple[dict[str, Any], Problem | None]:
+        record: dict[str, Any] = {"id": sample.key}
+        if (member := sample.files.get(".txt")) is not None:
+            content = _read_member(file, member)
+            if content is None:
+                return {}, Problem(row, member.name, "has a .txt that is too long, or cut off")
+            record["text"], wrong = decode_text(content, self._encoding)
+            self._wrong[wrong] += 1
+        if sample.images:
+            names = [member.name for member in sample.images]
+            record["image"] = names[0] if len(names) == 1 else json.dumps(names, ensure_ascii=False)
+        if (member := sample.files.get(".json")) is not None:
+            content = _read_member(file, member)
+            if content is None:
+                return {}, Problem(row, member.name, "has a .json that is too long, or cut off")
+            ((fields,), problems) = parse_lines([content.replace(b"\r", b" ").replace(b"\n", b" ")])
+            if problems:
+                raw = content[:MAX_RAW_BYTES].decode(errors="replace")
+                return {}, Problem(row, raw, f"has a .json that {problems[0].reason}")
+            record |= {name: value for name, value in fields.items() if name not in record or (name == "id" and value)}
+        return record, None
 
     def _read_samples(self) -> Iterator[_Sample]:
         sample: _Sample | None = None
@@ -205,28 +237,6 @@ def _ends_at(file: IO[bytes], offset: int) -> bool:
     """Check whether the mark of an archive's end is where reading it stopped."""
     file.seek(offset)
     return file.read(_TAR_BLOCK) == bytes(_TAR_BLOCK)
-
-
-def _read_record(file: IO[bytes], sample: _Sample, row: int) -> tuple[dict[str, Any], Problem | None]:
-    record: dict[str, Any] = {"id": sample.key}
-    if (member := sample.files.get(".txt")) is not None:
-        content = _read_member(file, member)
-        if content is None:
-            return {}, Problem(row, member.name, "has a .txt that is too long, or cut off")
-        record["text"] = content.decode("utf-8-sig", errors="replace")
-    if sample.images:
-        names = [member.name for member in sample.images]
-        record["image"] = names[0] if len(names) == 1 else json.dumps(names, ensure_ascii=False)
-    if (member := sample.files.get(".json")) is not None:
-        content = _read_member(file, member)
-        if content is None:
-            return {}, Problem(row, member.name, "has a .json that is too long, or cut off")
-        ((fields,), problems) = parse_lines([content.replace(b"\r", b" ").replace(b"\n", b" ")])
-        if problems:
-            raw = content[:MAX_RAW_BYTES].decode(errors="replace")
-            return {}, Problem(row, raw, f"has a .json that {problems[0].reason}")
-        record |= {name: value for name, value in fields.items() if name not in record or (name == "id" and value)}
-    return record, None
 
 
 def _read_member(file: IO[bytes], member: _Member) -> bytes | None:

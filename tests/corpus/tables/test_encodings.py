@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 
 import polars as pl
@@ -114,3 +116,42 @@ def test_the_command_reads_and_refuses_encodings(
 def test_utf_16_that_is_named_needs_no_byte_order_mark(tmp_path: Path, suffix: str, encoding: str) -> None:
     path = write_posts(tmp_path, suffix, WESTERN, encoding)
     assert read_all(path, encoding=encoding[:6]).texts.to_list() == WESTERN
+
+
+def write_folder(folder: Path, texts: dict[str, bytes]) -> Path:
+    folder.mkdir()
+    for name, content in texts.items():
+        (folder / f"{name}.txt").write_bytes(content)
+    return folder
+
+
+def write_shard(path: Path, texts: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, content in texts.items():
+            member = tarfile.TarInfo(f"{name}.txt")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize(("name", "write_texts"), [("posts", write_folder), ("posts.tar", write_shard)])
+def test_texts_in_files_of_their_own_are_guessed_one_by_one(tmp_path: Path, name: str, write_texts) -> None:
+    texts = {
+        "a": "schön".encode(),
+        "b": "schön".encode("cp1252"),
+        "c": "schön ".encode() + b"\xff",
+        "d": "schön".encode("utf-16"),
+        "e": b"plain",
+    }
+    path = write_texts(tmp_path / name, texts)
+    assert read_all(path).texts.to_list() == ["schön", "schön", "schön \ufffd", "schön", "plain"]
+    damage, guess = survey(path).notes
+    assert damage.startswith(f"1 text in {path} is read with U+FFFD")
+    assert guess.startswith(f"1 text in {path} is not UTF-8, and read as cp1252")
+
+
+@pytest.mark.parametrize(("name", "write_texts"), [("posts", write_folder), ("posts.tar", write_shard)])
+def test_the_encoding_of_such_texts_can_be_named(tmp_path: Path, name: str, write_texts) -> None:
+    path = write_texts(tmp_path / name, {str(row): text.encode("cp1251") for row, text in enumerate(RUSSIAN)})
+    assert read_all(path, encoding="cp1251").texts.to_list() == RUSSIAN
+    assert survey(path, encoding="cp1251").notes == ()
