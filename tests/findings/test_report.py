@@ -155,6 +155,11 @@ def test_each_chart_has_a_table_and_words(corpus: pl.DataFrame) -> None:
     assert figure.startswith("<svg ") and 'xmlns="http://www.w3.org/2000/svg"' in figure and "<style>" in figure
 
 
+def test_the_page_names_the_command_that_makes_it_again(corpus: pl.DataFrame) -> None:
+    assert "sentimm report scored.parquet --labels sheet.csv --seed 7<" in make_page(by=None, seed=7)
+    assert "sentimm report SCORED --labels SHEET --public<" in make_page(by=None, public=True)
+
+
 def test_without_labels_no_interval_is_claimed(corpus: pl.DataFrame) -> None:
     page = make_page(labels=())
     assert "nobody knows how far that is off" in page

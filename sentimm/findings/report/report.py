@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,5 +107,23 @@ def _list_facts(scored: ScoredPosts, options: ReportOptions) -> Facts:
     for name, value in (("where", question.where), ("groups", question.by), ("times", question.time)):
         if value is not None:
             entries.append((name, value if name != "times" else f"{value}, by {question.every}"))
+    entries.append(("command", _write_command(scored, options)))
     entries += [("seed", str(options.seed)), ("fingerprint", (scored.fingerprint or "none")[:16])]
     return Facts(tuple(entries))
+
+
+def _write_command(scored: ScoredPosts, options: ReportOptions) -> str:
+    """Return the command that makes the page again: files without their folders, and none of them on a public page."""
+    question = options.question
+    files = ["SCORED"] if options.public else [Path(name).name for name in scored.names]
+    sheets = ["SHEET" if options.public else Path(name).name for name in options.sheets.labels]
+    named = {
+        "--labels": ",".join(sheets),
+        "--where": question.where,
+        "--by": question.by,
+        "--time": question.time,
+        "--every": question.every if question.time else None,
+        "--seed": None if options.seed == ReportOptions.seed else str(options.seed),
+    }
+    given = [each for name, value in named.items() if value for each in (name, value)]
+    return shlex.join(["sentimm", "report", *files, *given, *(["--public"] if options.public else [])])
