@@ -1,65 +1,62 @@
-"""Measure the survey and the reader on a table, against another version's checkout, in turn.
+"""Measure memory and speed of reading CSV tables of several sizes.
 
-python benchmarks/copies.py DATA/mvsa_single/val.csv --images DATA/mvsa_single/images --rows 8000 -o FOLDER
-python benchmarks/reading.py FOLDER/distinct.csv --copies 100 --checkout ../before --rounds 5
-
-CPU seconds of one process, the start left out: the clock is noisy on a shared machine.
+python benchmarks/reading.py --megabytes 100 1000
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-CODE = """
-import sys, time
+_READ = """
+import resource, sys, time
 from sentimm.corpus import CorpusReader, survey_corpus
 from sentimm.options import CorpusOptions
+
 options = CorpusOptions()
-start = time.process_time()
-survey = survey_corpus([sys.argv[1]], options)
-surveyed = time.process_time()
+started = time.perf_counter()
+survey = survey_corpus(sys.argv[1:], options)
+surveyed = time.perf_counter()
 reader = CorpusReader(survey, options)
-while reader.read(10_000) is not None:
-    pass
-print(surveyed - start, time.process_time() - surveyed)
+rows = 0
+while (chunk := reader.read(20_000)) is not None:
+    rows += chunk.frame.height
+read = time.perf_counter()
+peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+print(rows, rows / (surveyed - started), rows / (read - surveyed), peak_mb)
 """
 
 
-def measure(table: Path, checkout: Path) -> tuple[float, float]:
-    """Return the CPU seconds of the survey and of the reader of the version in `checkout`."""
-    paths = {"PYTHONPATH": str(checkout.absolute())}
-    command = [sys.executable, "-P", "-c", CODE, str(table)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | paths)
-    survey, reader = map(float, done.stdout.split())
-    return survey, reader
+def write_table(path: Path, megabytes: int) -> None:
+    """Write posts of about 200 bytes, every text another one."""
+    words = " ".join(f"word{number}" for number in range(20))
+    with path.open("w") as file:
+        file.write("id,text,image,likes\n")
+        for first in range(0, megabytes * 5000, 1000):
+            file.writelines(f'{n},"{words}, ""{n}""\n",{n}.jpg,{n % 977}\n' for n in range(first, first + 1000))
 
 
 def main() -> None:
-    """Print the medians of both versions, and their ratios."""
-    parser = argparse.ArgumentParser(description="Compare how fast two versions read a table.")
-    parser.add_argument("table", type=Path)
-    parser.add_argument("--checkout", type=Path, required=True, help="of another version of sentimm")
-    parser.add_argument("--copies", type=int, default=1, help="of the table's rows")
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    own = Path(__file__).parents[1]
+    """Print a line for each size, each measured in a process of its own."""
+    parser = argparse.ArgumentParser(description="Measure memory and speed of reading CSV tables.")
+    parser.add_argument("--megabytes", type=int, nargs="+", default=[100, 1000])
+    sizes = parser.parse_args().megabytes
     with tempfile.TemporaryDirectory() as folder:
-        header, rows = options.table.read_bytes().split(b"\n", 1)
-        large = Path(folder) / "large.csv"
-        large.write_bytes(header + b"\n" + rows * options.copies)
-        found: dict[Path, list[tuple[float, float]]] = {own: [], options.checkout: []}
-        for _ in range(options.rounds):
-            for checkout in found:
-                found[checkout].append(measure(large, checkout))
-    for place, name in enumerate(("survey", "reader")):
-        ours, theirs = (statistics.median(run[place] for run in runs) for runs in found.values())
-        print(f"{name}: {ours:.2f} s, the other version {theirs:.2f} s: {ours / theirs:.2f} times")
+        for megabytes in sizes:
+            table = Path(folder) / f"{megabytes}.csv"
+            write_table(table, megabytes)
+            figures = subprocess.run(
+                [sys.executable, "-c", _READ, table], check=True, capture_output=True, text=True
+            ).stdout.split()
+            rows, survey_rate, read_rate, peak_mb = map(float, figures)
+            print(
+                f"{megabytes} MB, {rows:,.0f} rows: survey {survey_rate:,.0f} rows/s, read {read_rate:,.0f} rows/s, "
+                f"peak memory of both {peak_mb:.0f} MB",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
