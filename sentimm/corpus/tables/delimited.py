@@ -262,9 +262,11 @@ class DelimitedTable(Table):
         if len(self.columns) < 2 or not self._header:
             return False
         if self.columns[0] in table.column_names and table.num_rows:
-            cells = pl.Series(table[self.columns[0]])
             name = self._parse_line(self._header, self._delimiter)[0]
-            return any((cells == each).any() for each in (name, f"\ufeff{name}", f'\ufeff"{name}"'))
+            # A file's byte order mark may stand before it.
+            names = (name, f"\ufeff{name}", f'\ufeff"{name}"') if codecs.BOM_UTF8 in good else (name,)
+            cells = pl.Series(table[self.columns[0]])  # a scalar of pyarrow would import pandas where that is installed
+            return any((cells == each).any() for each in names)
         header = self._header.encode()
         if header not in good:
             return False
