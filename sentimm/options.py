@@ -6,7 +6,7 @@ Each option is declared once, here, for the command line, the checks and the doc
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -86,6 +86,8 @@ def check_encoding(name: str) -> None:
 NoHeader = Annotated[
     bool, option(Panel.INPUT, "CSV and TSV files have no header: the columns are column_1, column_2 and so on.")
 ]
+Quotes = Literal["doubled", "escaped"]
+QUOTES_HELP = 'How quotes in CSV fields are written: doubled (""), or escaped by a backslash.'
 Encoding = Annotated[
     str | None,
     option(
@@ -146,6 +148,7 @@ class CorpusOptions:
         prefix: goes before the names of all columns that are added.
         encoding: that of CSV, TSV, NDJSON and text files; None: UTF-8, else found out.
         no_header: the first line of CSV and TSV files is a post.
+        quotes: how quotes in fields of CSV files are written; None: doubled, or escaped where that explains a file.
         union: of inputs whose columns differ, fill what one lacks with null.
         required: of inputs whose columns differ, those that all must have besides the ones that posts are read from;
             None: all that are kept.
@@ -187,6 +190,10 @@ class CorpusOptions:
     prefix: Annotated[str, option(Panel.OUTPUT, "Goes before the names of the added columns.", metavar="P")] = ""
     encoding: Encoding = None
     no_header: NoHeader = False
+    quotes: Annotated[
+        Quotes | None,
+        option(Panel.INPUT, QUOTES_HELP, shown="doubled, or escaped where that explains the file"),
+    ] = None
     union: Annotated[
         bool, option(Panel.INPUT, "Where the inputs' columns differ, keep all, and fill what an input lacks with null.")
     ] = False
@@ -327,107 +334,3 @@ class ScoreOptions:
             )
         if self.retry and self.overwrite:
             raise UsageError("--retry keeps the answers that --overwrite would replace: give one of them.")
-
-
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """What `sentimm evaluate` was asked to do.
-
-    Attributes:
-        inputs: files and globs of labelled posts, or of posts that `score` labelled.
-        label_column: the column of labels.
-        labels: what the table's labels are; None: the model's. Each must be one of the model's. Given as pairs
-            (`0=negative`), they become the labels alone, and `label_values` the pairs.
-        corpus: how to read them.
-        without_seen: a table whose posts are left out.
-        seen_images: the folder of its images; None: that of the inputs.
-        model: the bundle's folder; None: the default one, or the answers that are in the table.
-        device, precision, threads, batch_size: as in `ScoreOptions`.
-
-    Raises:
-        UsageError: an option has a value that can't be used.
-    """
-
-    inputs: Annotated[
-        tuple[str, ...],
-        argument(
-            "Tables of labelled posts; a Parquet file that `score` wrote, or a labelling sheet that `sample` drew, is "
-            "evaluated as it is.",
-            metavar="INPUT...",
-            shown=False,
-        ),
-    ]
-    corpus: CorpusOptions = field(default_factory=CorpusOptions)
-    label_column: Annotated[str, option(Panel.INPUT, "The column of labels.", metavar="C")] = "label"
-    labels: Annotated[
-        tuple[str, ...] | None,
-        option(
-            Panel.INPUT,
-            "What the table's labels are, in the order of its numbers; or what its values stand for.",
-            metavar="A,B,...|VALUE=A,...",
-            shown="the model's",
-        ),
-    ] = None
-    label_values: tuple[str, ...] = ()
-    model: BundleFolder = None
-    without_seen: Annotated[
-        str | None,
-        option(
-            Panel.INPUT,
-            "Leave out posts whose text or image (by perceptual hash) occurs in this table.",
-            metavar="TRAIN",
-        ),
-    ] = None
-    seen_images: Annotated[
-        Path | None,
-        option(Panel.INPUT, "The folder of TRAIN's images.", metavar="DIR", shown="--images", is_url=True),
-    ] = None
-    device: Device = "auto"
-    precision: PrecisionName = "auto"
-    threads: Threads = None
-    batch_size: EncoderBatchSize = None
-
-    def __post_init__(self) -> None:
-        check_options(self)
-        if self.labels is not None:
-            labels, pairs = split_label_values(self.labels)
-            object.__setattr__(self, "labels", labels)
-            object.__setattr__(self, "label_values", pairs or self.label_values)
-        # No other column is written: whether the inputs agree in these does not matter.
-        object.__setattr__(self, "corpus", replace(self.corpus, required=(self.label_column,)))
-        if "-" in self.inputs:
-            raise UsageError("`evaluate` reads its posts twice, so it can't read standard input (-): give a file.")
-        if self.seen_images is not None and self.without_seen is None:
-            raise UsageError("--seen-images is the folder of the images of --without-seen, which was not given.")
-
-
-@dataclass(frozen=True)
-class BenchOptions:
-    """What `sentimm bench` was asked to do.
-
-    Attributes:
-        inputs: the corpus; none: one is generated.
-        corpus: how to read it.
-        posts: how many of its first posts are used.
-        model, device, precision, threads: as in `ScoreOptions`.
-
-    Raises:
-        UsageError: an option has a value that can't be used.
-    """
-
-    inputs: Annotated[
-        tuple[str, ...], argument("The corpus to measure with.", metavar="INPUT", shown="a generated one")
-    ] = ()
-    corpus: CorpusOptions = field(default_factory=CorpusOptions)
-    posts: Annotated[int, option(Panel.INPUT, "Use the first N posts.", metavar="N", bounds=at_least(1))] = 1000
-    model: BundleFolder = None
-    device: Device = "auto"
-    precision: PrecisionName = "auto"
-    threads: Threads = None
-
-    def __post_init__(self) -> None:
-        check_options(self)
-        if "-" in self.inputs:
-            raise UsageError("`bench` reads its posts twice, so it can't read standard input (-): give a file.")
-        if self.corpus.images is not None and not self.inputs:
-            raise UsageError("--images is the folder of a corpus's images: name its table too.")

@@ -11,12 +11,13 @@ from typing import Any
 import polars as pl
 
 from sentimm.bench.generated_corpus import generate_corpus
+from sentimm.bench.options import BenchOptions
 from sentimm.bench.stages import Stage, find_limit, measure_stages
 from sentimm.bundle.bundle import load_bundle
 from sentimm.corpus import CorpusReader, survey_corpus
 from sentimm.errors import InputError
 from sentimm.events import Counts, Event, JobFinished, Listener, ModelReady, PostsScored, SurveyProgress
-from sentimm.options import BenchOptions, CorpusOptions, ScoreOptions
+from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.runtime.engine import Engine
 from sentimm.scoring.job import run_job
 from sentimm.scoring.output.parquet_files import write_parquet

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sentimm.metrics.report import Report
 
 _GROUPS = {"text+image": "text and image", "text": "text only", "image": "image only"}
-_FIGURES = (
+FIGURES = (  # what is printed, and the fields of a report
     ("accuracy", "accuracy"),
     ("macro recall", "macro_recall"),
     ("macro F1", "macro_f1"),
@@ -89,7 +89,7 @@ def _draw_figures(report: Report) -> RenderableType:
     table.add_column()
     table.add_column(justify="right", style="bold")
     table.add_column(style="dim")
-    for name, field in _FIGURES:
+    for name, field in FIGURES:
         interval: Interval = getattr(report, field)
         table.add_row(name, f"{interval.value:.1%}", f"{interval.low:.1%} to {interval.high:.1%}")
     if report.calibration_error is not None and report.confidence is not None:

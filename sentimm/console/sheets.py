@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sentimm.console.evaluation import FIGURES
 from sentimm.console.terminal import make_console, make_line, make_table, print_block, print_json
 
 if TYPE_CHECKING:
@@ -19,14 +20,6 @@ if TYPE_CHECKING:
     from sentimm.findings.quality.figures import Figure, Quality
 
 _METHODS = {"prior": "shares of the labels", "vector": "scale and bias of each label", "head": "and a head on features"}
-_FIGURES = (
-    ("accuracy", "accuracy"),
-    ("macro recall", "macro_recall"),
-    ("macro F1", "macro_f1"),
-    ("weighted precision", "weighted_precision"),
-    ("weighted recall", "weighted_recall"),
-    ("weighted F1", "weighted_f1"),
-)
 
 
 def print_sheet_assessment(found: SheetAssessment, folder: Path | None, *, as_json: bool = False) -> None:
@@ -117,7 +110,7 @@ def _draw_figures(report: Quality) -> RenderableType:
     table.add_column()
     table.add_column(justify="right", style="bold")
     table.add_column(style="dim")
-    for name, field in _FIGURES:
+    for name, field in FIGURES:
         figure: Figure = getattr(report, field)
         table.add_row(name, f"{figure.value:.1%}", _range(figure))
     loss = report.log_loss

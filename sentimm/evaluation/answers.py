@@ -26,8 +26,9 @@ from sentimm.evaluation.labelled_posts import (
     has_named_images,
     number_labels,
 )
+from sentimm.evaluation.options import EvaluateOptions
 from sentimm.evaluation.seen import SeenPosts
-from sentimm.options import SENTIMENTS, EvaluateOptions
+from sentimm.options import SENTIMENTS
 from sentimm.scoring.output.columns import OutputColumns
 from sentimm.scoring.pipeline.chunk_scorer import ChunkScorer
 from sentimm.scoring.scores import STATUSES, USED_MODALITIES

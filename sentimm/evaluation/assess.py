@@ -24,12 +24,12 @@ from sentimm.evaluation.answers import (
     read_answers,
 )
 from sentimm.evaluation.labelled_posts import LabelledCorpus, LeftOut
+from sentimm.evaluation.options import EvaluateOptions
 from sentimm.evaluation.seen import SeenPosts
 from sentimm.events import JobStarted, Listener, ModelReady, PostsScored, SurveyProgress
 from sentimm.metrics.conflict import conflict_auc
 from sentimm.metrics.intervals import Interval
 from sentimm.metrics.report import Report, measure_answers, measure_probabilities
-from sentimm.options import EvaluateOptions
 from sentimm.scoring.pipeline.chunk_scorer import ChunkScorer
 from sentimm.scoring.scores import STATUSES, USED_MODALITIES
 
@@ -106,21 +106,12 @@ def assess_corpus(options: EvaluateOptions, tell: Listener) -> Assessment:
 
 
 def _assess_model(options: EvaluateOptions, tell: Listener) -> Assessment:
-    from sentimm.runtime.batch_sizes import find_batch_sizes
-    from sentimm.runtime.engine import Engine
+    from sentimm.runtime.batch_sizes import open_engine
 
     bundle = load_bundle(options.model)
     survey = survey_corpus(options.inputs, options.corpus, lambda rows: tell(SurveyProgress(rows)))
     corpus = LabelledCorpus(survey, options, bundle.labels)
-    engine = Engine(
-        bundle,
-        device=options.device,
-        precision=options.precision,
-        threads=options.threads,
-        batch_size=None if options.batch_size == "auto" else options.batch_size,
-    )
-    if options.batch_size == "auto":
-        find_batch_sizes(engine)
+    engine = open_engine(bundle, options.device, options.precision, options.threads, options.batch_size)
     tell(ModelReady(bundle.name, options.model is None, engine.device, engine.precision, engine.note))
     parts = []
     views = needs_views(bundle, corpus.kinds)

@@ -15,8 +15,8 @@ from sentimm.corpus.inputs.find import expand_inputs
 from sentimm.corpus.labels import LABEL, NO_LABEL, find_label_columns, read_labels
 from sentimm.corpus.survey.image_folders import explain_folder_labels, note_folder_labels, read_folder_labels
 from sentimm.errors import ColumnError, InputError, UsageError
+from sentimm.evaluation.options import EvaluateOptions
 from sentimm.evaluation.seen import SeenPosts
-from sentimm.options import EvaluateOptions
 
 _CHUNK_ROWS = 256  # scored at once: progress moves every few seconds
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from sentimm.errors import UsageError
-from sentimm.findings.designs import LabelledSample, SamplingFrame
+from sentimm.findings.designs import LabelledSample
 from sentimm.findings.options import Compare, SharesOptions
 from sentimm.findings.population import (
     Counted,
@@ -33,7 +33,7 @@ from sentimm.findings.statistics.estimators import (
     find_margins,
 )
 from sentimm.findings.statistics.prior_shift import MOST_POINTS, MOST_ROWS, place_point, read_prior, shift_shares
-from sentimm.findings.statistics.strata import FEWEST_LABELS
+from sentimm.findings.statistics.strata import check_labelled, note_few_labels
 from sentimm.findings.tables import (
     LEVEL,
     Shares,
@@ -137,7 +137,8 @@ def estimate_corpus(
     posts, placed = divide(scored, question, frame.question), place_strata(frame.strata, frame.question)
     population, domains = sum_population(posts, placed, frame.sizes, frame.means, question)
     drawn = _find_labelled(scored, question, sample, domains)
-    _check_strata(frame, drawn)
+    labels = drawn.count_drawn(len(frame.sizes))
+    check_labelled(frame.sizes, labels)
     coefficient = choose_coefficient(population.whole, drawn.whole)
     times, domains = _note_times(domains, question), replace(domains, cells=question.name_missing(domains.cells))
     parts = [(domains.whole, population.whole, drawn.whole)]
@@ -152,7 +153,7 @@ def estimate_corpus(
         margins = find_margins(found.strata_variance, found.drawn, LEVEL, intervals)
         tables.append(tabulate_estimate(scored.labels, counted, found, alone, margins))
     differences = tabulate_differences(scored.labels, domains.cells, found, pairs, intervals) if pairs else None
-    notes = (*times, *_note_strata(frame, drawn))
+    notes = (*times, *note_few_labels(frame.sizes, labels))
     return Shares(pl.concat(tables), differences, coefficient, question, LEVEL, notes)
 
 
@@ -239,31 +240,6 @@ def _find_labelled(scored: ScoredPosts, question: Question, sample: LabelledSamp
         p,
         y / y.sum(axis=1, keepdims=True),
     )
-
-
-def _check_strata(frame: SamplingFrame, sample: Sample) -> None:
-    """Check that every stratum has labels.
-
-    Raises:
-        UsageError: one has none, so that nothing is known of its posts.
-    """
-    labelled = sample.count_drawn(len(frame.sizes))
-    if missing := int(frame.sizes[labelled == 0].sum()):
-        raise UsageError(
-            f"No label speaks for {missing:,} of {int(frame.sizes.sum()):,} posts, as none of their kind is labelled: "
-            "label the rest of the sheet."
-        )
-
-
-def _note_strata(frame: SamplingFrame, sample: Sample) -> list[str]:
-    labelled = sample.count_drawn(len(frame.sizes))
-    few = (labelled < np.minimum(frame.sizes, FEWEST_LABELS)) & (frame.sizes > 0)
-    if not few.any():
-        return []
-    return [
-        f"{int(few.sum())} of the {len(few)} kinds of posts that were drawn have fewer than {FEWEST_LABELS} labels "
-        f"(the least: {int(labelled[few].min())}): the intervals may be too narrow. Label the rest of the sheet."
-    ]
 
 
 def _list_pairs(domains: Counted, question: Question, compare: Compare | None) -> list[tuple[int, int]]:

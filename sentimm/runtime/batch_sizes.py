@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from sentimm.bundle.bundle import Bundle
 from sentimm.errors import BundleError, DeviceError, OutOfMemoryError
+from sentimm.options import BatchSize
 from sentimm.runtime.engine import Engine
 
 SIZES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
@@ -20,6 +22,21 @@ TOKENS = 24  # of a post, as MVSA has them
 _WORTH = 1.03  # a larger batch takes more memory: it has to be faster by this
 _HOPELESS = 0.8  # of the best rate: larger batches are not tried any more
 _TOO_LARGE = (BundleError, DeviceError, OutOfMemoryError)
+
+
+def open_engine(
+    bundle: Bundle, device: str, precision: str, threads: int | None, batch_size: BatchSize | None
+) -> Engine:
+    """Open a model, with the batch sizes of a trial where they are `auto`; the options are those of `ScoreOptions`.
+
+    Raises:
+        BundleError, DeviceError: see `Engine` and `find_batch_sizes`.
+    """
+    size = None if batch_size == "auto" else batch_size
+    engine = Engine(bundle, device=device, precision=precision, threads=threads, batch_size=size)
+    if batch_size == "auto":
+        find_batch_sizes(engine)
+    return engine
 
 
 def find_batch_sizes(engine: Engine) -> dict[str, int]:

@@ -21,7 +21,7 @@ from sentimm.option_fields import (
     option,
     split_numbers,
 )
-from sentimm.options import SENTIMENTS, check_encoding, split_label_values
+from sentimm.options import QUOTES_HELP, SENTIMENTS, Quotes, check_encoding, split_label_values
 from sentimm.storage import is_remote
 
 FUSION_NAMES = ("ote", "cmac", "hstec", "native-cat", "native-combine", "bert", "resnet")
@@ -109,6 +109,10 @@ class TrainOptions:
     no_header: Annotated[
         bool, option(Panel.POSTS, "CSV and TSV files have no header: the columns are column_1, column_2 and so on.")
     ] = False
+    quotes: Annotated[
+        Quotes | None,
+        option(Panel.POSTS, QUOTES_HELP, shown="doubled, or escaped where that explains the file"),
+    ] = None
     union: Annotated[
         bool,
         option(Panel.POSTS, "Where the files of one input differ in columns that are used, fill what lacks with null."),

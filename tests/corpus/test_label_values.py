@@ -11,7 +11,8 @@ import pytest
 from sentimm.corpus.label_guess import guess_labels
 from sentimm.corpus.labels import NO_LABEL, note_absent_labels, read_labels
 from sentimm.errors import ColumnError, UsageError
-from sentimm.options import SENTIMENTS, EvaluateOptions, split_label_values
+from sentimm.evaluation.options import EvaluateOptions
+from sentimm.options import SENTIMENTS, split_label_values
 
 _GRADES = "very negative=negative,negative=negative,neutral=neutral,positive=positive,very positive=positive"
 _STARS = "1=negative,2=negative,3=neutral,4=positive,5=positive"

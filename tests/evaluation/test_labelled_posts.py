@@ -17,7 +17,7 @@ from sentimm.evaluation.labelled_posts import (
     find_label_columns,
     number_labels,
 )
-from sentimm.options import EvaluateOptions
+from sentimm.evaluation.options import EvaluateOptions
 
 LABELS = ("negative", "neutral", "positive")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from sentimm.bench.options import BenchOptions
 from sentimm.cli.options_from import options_from
 from sentimm.cli.scoring import AsJson, limit_threads
 from sentimm.option_fields import Panel, option
-from sentimm.options import BenchOptions
 
 if TYPE_CHECKING:
     from sentimm.bench.benchmark import Benchmark

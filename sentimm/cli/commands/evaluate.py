@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from sentimm.cli.options_from import options_from
 from sentimm.cli.scoring import AsJson, limit_threads
+from sentimm.evaluation.options import EvaluateOptions
 from sentimm.option_fields import Panel, option
-from sentimm.options import EvaluateOptions
 
 if TYPE_CHECKING:
     from sentimm.evaluation.assess import Assessment

@@ -235,8 +235,9 @@ def open_folders(tables: Sequence[Table], folders: Sequence[ImageLookup | None])
 
 def _open_tables(found: Inputs, options: CorpusOptions) -> list[Table]:
     tables = []
+    escaped = None if options.quotes is None else options.quotes == "escaped"
     for path in found.paths:
-        table = open_table(path, options.encoding, options.no_header)
+        table = open_table(path, options.encoding, options.no_header, escaped)
         tables.append(PartitionedTable(table, found.partitions[path]) if path in found.partitions else table)
     return tables
 

@@ -114,7 +114,7 @@ class DelimitedTable(Table):
         elif self._doubts:
             notes.append(
                 f"{self.path} holds quotes behind a backslash: if they are escaped so, fewer records are damaged. "
-                'Write it again with doubled quotes ("") where that is meant.'
+                "Where that is meant, use --quotes escaped, else --quotes doubled."
             )
         return (*notes, *self._stream.notes)
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from sentimm.corpus.tables.base import Block, Problem, Table, cut_block
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, MAX_RECORD_BYTES
-from sentimm.corpus.tables.text_stream import TextStream
+from sentimm.corpus.tables.text_stream import TextStream, split_lines
 from sentimm.errors import TableError
 
 _TEXT = "text"
@@ -46,25 +46,10 @@ class LineTable(Table):
 
     def read_blocks(self, columns: Sequence[str] | None, start: int = 0) -> Iterator[Block]:
         """Yield the lines from `start` on (see `Table`)."""
-        for lines in self._split_stream():
+        for lines in split_lines(self._stream, MAX_RECORD_BYTES):
             skip, start = min(start, len(lines)), max(0, start - len(lines))
             if skip < len(lines):
                 yield cut_block(_make_block(lines, self.columns if columns is None else columns), skip)
-
-    def _split_stream(self) -> Iterator[list[bytes]]:
-        """Yield the lines, a block at a time; of one that is too long, its beginning."""
-        rest, skipping = b"", False
-        for data in self._stream:
-            lines = (rest + data).split(b"\n")
-            if skipping and len(lines) > 1:
-                lines, skipping = lines[1:], False
-            rest = b"" if skipping else lines[-1]
-            lines = lines[:-1]
-            if len(rest) > MAX_RECORD_BYTES:
-                lines, rest, skipping = [*lines, rest], b"", True
-            yield lines
-        if rest:
-            yield [rest]
 
 
 def _make_block(lines: list[bytes], columns: Sequence[str]) -> Block:

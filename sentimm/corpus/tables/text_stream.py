@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -90,6 +90,22 @@ class TextStream:
         with _open_raw(self._path) as raw, contextlib.suppress(TableError):
             while data := _read_raw(raw, self._path):
                 yield data
+
+
+def split_lines(blocks: Iterable[bytes], most: int) -> Iterator[list[bytes]]:
+    """Yield the lines of blocks, some at a time; of one of more than `most` bytes, its beginning."""
+    rest, skipping = b"", False
+    for data in blocks:
+        lines = (rest + data).split(b"\n")
+        if skipping and len(lines) > 1:
+            lines, skipping = lines[1:], False
+        rest = b"" if skipping else lines[-1]
+        lines = lines[:-1]
+        if len(rest) > most:
+            lines, rest, skipping = [*lines, rest], b"", True
+        yield lines
+    if rest:
+        yield [rest]
 
 
 class _Cleaner:

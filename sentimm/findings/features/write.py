@@ -17,8 +17,7 @@ from sentimm.events import JobStarted, Listener, ModelReady, PostsScored, Survey
 from sentimm.findings.features.options import FeaturesOptions
 from sentimm.findings.features.table import FeaturesWriter
 from sentimm.findings.sampling import list_contents, name_contents
-from sentimm.runtime.batch_sizes import find_batch_sizes
-from sentimm.runtime.engine import Engine
+from sentimm.runtime.batch_sizes import open_engine
 from sentimm.scoring.pipeline.chunk_scorer import ChunkScorer
 from sentimm.scoring.scores import USED_MODALITIES, Scores
 from sentimm.storage import exists, hide_secrets
@@ -65,15 +64,7 @@ def write_features(options: FeaturesOptions, tell: Listener) -> Features:
         raise UsageError(f"{options.output} exists: name another file with -o, or replace it with --overwrite.")
     bundle = load_bundle(options.model)
     survey = survey_corpus(options.inputs, options.corpus, lambda rows: tell(SurveyProgress(rows)))
-    engine = Engine(
-        bundle,
-        device=options.device,
-        precision=options.precision,
-        threads=options.threads,
-        batch_size=None if options.batch_size == "auto" else options.batch_size,
-    )
-    if options.batch_size == "auto":
-        find_batch_sizes(engine)
+    engine = open_engine(bundle, options.device, options.precision, options.threads, options.batch_size)
     tell(ModelReady(bundle.name, options.model is None, engine.device, engine.precision, engine.note))
     tell(JobStarted(None, survey.rows, 0))
     specs = {"text": bundle.text, "image": bundle.image}
@@ -97,7 +88,7 @@ def write_features(options: FeaturesOptions, tell: Listener) -> Features:
 
 
 class _NewContents:
-    """Reads posts whose content no earlier one has; some 0.1 GB of memory for each million of them."""
+    """Reads posts whose content no earlier one has, of each of which it remembers a digest."""
 
     def __init__(self, survey: Survey, options: FeaturesOptions) -> None:
         self._survey, self._options = survey, options

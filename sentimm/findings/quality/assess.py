@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sentimm.errors import InputError, UsageError
+from sentimm.evaluation.options import EvaluateOptions
 from sentimm.findings.quality.contents import read_labelled_sheet
 from sentimm.findings.quality.figures import FEWEST, Figure, Quality, measure_quality
 from sentimm.findings.sheets.labels import find_design
 from sentimm.findings.statistics.agreement import measure_alpha
 from sentimm.option_fields import list_fields
-from sentimm.options import CorpusOptions, EvaluateOptions
+from sentimm.options import CorpusOptions
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from sentimm.errors import UsageError
 from sentimm.findings.designs import Design, check_random, read_design
 from sentimm.findings.sheets.labels import Labels, find_design, join_labels, read_sheets
 from sentimm.findings.statistics.estimators import Floats, Ints
-from sentimm.findings.statistics.strata import FEWEST_LABELS
+from sentimm.findings.statistics.strata import check_labelled, note_few_labels
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,7 @@ class LabelledContents:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know of the strata, in sentences."""
-        few = (self.drawn < np.minimum(self.sizes, FEWEST_LABELS)) & (self.sizes > 0)
-        if not few.any():
-            return ()
-        return (
-            f"{int(few.sum())} of the {len(few)} kinds of posts that were drawn have fewer than {FEWEST_LABELS} labels "
-            f"(the least: {int(self.drawn[few].min())}): the intervals may be too narrow. Label the rest of the sheet.",
-        )
+        return note_few_labels(self.sizes, self.drawn)
 
 
 @dataclass(frozen=True)
@@ -90,7 +83,7 @@ def weigh_contents(design: Design, labels: Labels) -> LabelledContents:
     """Return the labelled contents of a design.
 
     Raises:
-        UsageError: none of a stratum is labelled, so that nothing is known of its posts.
+        UsageError: see `check_labelled`.
     """
     votes = [f"y_{label}" for label in design.labels]
     answers = [f"p_{label}" for label in design.labels]
@@ -98,11 +91,7 @@ def weigh_contents(design: Design, labels: Labels) -> LabelledContents:
     posts = posts.drop_nulls(votes)
     sizes = design.frame.sizes
     drawn = np.bincount(posts["stratum"].to_numpy(), minlength=len(sizes)).astype(np.int64)
-    if missing := int(sizes[drawn == 0].sum()):
-        raise UsageError(
-            f"No label speaks for {missing:,} of {int(sizes.sum()):,} posts, as none of their kind is labelled: "
-            "label the rest of the sheet."
-        )
+    check_labelled(sizes, drawn)
     rows = posts.group_by("stratum", "sheet_id", maintain_order=True).agg(
         pl.len().alias("posts"), pl.col(*votes, *answers).first()
     )

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sentimm.errors import UsageError
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -168,3 +170,31 @@ def _round(drawn: Floats, least: Ints, most: Ints) -> Ints:
     for index in order[:spare]:
         whole[index] += 1
     return np.clip(whole, least, most)
+
+
+def check_labelled(sizes: Ints, labelled: Ints) -> None:
+    """Check that every stratum has labels.
+
+    Args:
+        sizes: posts of each stratum in the corpus, int64 (strata,).
+        labelled: labelled posts of each, int64 (strata,).
+
+    Raises:
+        UsageError: one has none, so that nothing is known of its posts.
+    """
+    if missing := int(sizes[labelled == 0].sum()):
+        raise UsageError(
+            f"No label speaks for {missing:,} of {int(sizes.sum()):,} posts, as none of their kind is labelled: "
+            "label the rest of the sheet."
+        )
+
+
+def note_few_labels(sizes: Ints, labelled: Ints) -> tuple[str, ...]:
+    """Return a note about strata with few labels; the arguments are those of `check_labelled`."""
+    few = (labelled < np.minimum(sizes, FEWEST_LABELS)) & (sizes > 0)
+    if not few.any():
+        return ()
+    return (
+        f"{int(few.sum())} of the {len(few)} kinds of posts that were drawn have fewer than {FEWEST_LABELS} labels "
+        f"(the least: {int(labelled[few].min())}): the intervals may be too narrow. Label the rest of the sheet.",
+    )

@@ -97,8 +97,7 @@ class PartWorker:
             self._failure = error
 
     def _begin(self, job: ClusterJob, threads: int) -> None:
-        from sentimm.runtime.batch_sizes import find_batch_sizes
-        from sentimm.runtime.engine import Engine
+        from sentimm.runtime.batch_sizes import open_engine
 
         try:
             os.chdir(job.directory)
@@ -115,10 +114,7 @@ class PartWorker:
                 f"{platform.node()} has another model, or another version of sentimm ({__version__}), than the machine "
                 f"on which the command was run ({job.metadata['version']}): make them the same."
             )
-        size = None if job.options.batch_size == "auto" else job.options.batch_size
-        engine = Engine(bundle, device=job.device, precision=job.precision, threads=threads, batch_size=size)
-        if job.options.batch_size == "auto":
-            find_batch_sizes(engine)
+        engine = open_engine(bundle, job.device, job.precision, threads, job.options.batch_size)
         retry = job.options.retry
         self._earlier = EarlierAnswers(job.output, job.columns, retry) if retry else None
         self._scorer = ChunkScorer(bundle, engine, views=job.options.views, dedupe=job.options.dedupe)

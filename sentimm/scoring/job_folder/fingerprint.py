@@ -37,7 +37,7 @@ _OPTIONS = {
     "repairs": "what is repaired in the texts",
     "encoding": "--encoding",
     "no_header": "--no-header",
-    "escaped_quotes": "which inputs escape quotes with a backslash",
+    "escaped_quotes": "--quotes, or which inputs escape quotes with a backslash",
     "union": "--union",
     "partitions": "the columns that folders name",
 }

@@ -240,6 +240,7 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
         allow_missing=True,
         encoding=options.encoding,
         no_header=options.no_header,
+        quotes=options.quotes,
         union=options.union,
         required=(options.label_column,),
     )

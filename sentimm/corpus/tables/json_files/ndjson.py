@@ -14,7 +14,7 @@ import polars as pl
 
 from sentimm.corpus.tables.base import Block, Problem, Table
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, MAX_RECORD_BYTES
-from sentimm.corpus.tables.text_stream import TextStream
+from sentimm.corpus.tables.text_stream import TextStream, split_lines
 from sentimm.corpus.wording import to_utf8
 from sentimm.errors import TableError
 
@@ -79,18 +79,8 @@ class NdjsonTable(Table):
 
     def _split_stream(self) -> Iterator[list[bytes]]:
         """Yield the lines that are not blank, a block at a time; of one that is too long, its beginning."""
-        rest, skipping = b"", False
-        for data in self._stream:
-            lines = (rest + data).split(b"\n")
-            if skipping and len(lines) > 1:
-                lines, skipping = lines[1:], False
-            rest = b"" if skipping else lines[-1]
-            lines = lines[:-1]
-            if len(rest) > MAX_RECORD_BYTES:
-                lines, rest, skipping = [*lines, rest], b"", True
+        for lines in split_lines(self._stream, MAX_RECORD_BYTES):
             yield [line for line in lines if line and not line.isspace()]
-        if rest and not rest.isspace():
-            yield [rest]
 
 
 def parse_lines(lines: list[bytes]) -> tuple[list[dict[str, Any]], list[Problem]]:

@@ -46,7 +46,7 @@ def find_sheet(workbook: Any, has_header: bool) -> Sheet | None:
 
 
 def _look_at(workbook: Any, name: str, has_header: bool) -> Sheet | None:
-    """Look at the first rows of a sheet; None: it holds no post."""
+    """Return what the first rows of a sheet show of it; None: it holds no post."""
     frame = workbook.load_sheet(name, header_row=None, skip_rows=0, n_rows=_LOOK_ROWS, dtypes="string").to_polars()
     rows = [[cell or "" for cell in row] for row in frame.rows()]
     start = next((place for place, row in enumerate(rows) if any(row)), len(rows))

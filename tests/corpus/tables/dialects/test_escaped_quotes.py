@@ -93,9 +93,22 @@ def test_a_damaged_record_stays_one(tmp_path: Path) -> None:
 
 def test_where_neither_reading_explains_the_file_a_note_says_so(tmp_path: Path) -> None:
     lines = ["id,text"] + ['1,"he said \\"wow\\""'] * 6 + ['2,"open'] * 3 + ["3,fine"]
-    found = survey(write(tmp_path / "posts.csv", "\n".join(lines)))
+    path = write(tmp_path / "posts.csv", "\n".join(lines))
+    found = survey(path)
     assert not found.sources[0].escaped_quotes
-    assert any("Write it again with doubled quotes" in note for note in found.notes)
+    (note,) = (note for note in found.notes if "quotes behind a backslash" in note)
+    assert note.endswith("Where that is meant, use --quotes escaped, else --quotes doubled.")
+    assert read_all(path, quotes="escaped").texts[0] == 'he said "wow"'
+    assert not any("backslash" in note for note in survey(path, quotes="doubled").notes)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_the_option_decides_against_what_the_file_says(tmp_path: Path, suffix: str) -> None:
+    mark = "," if suffix == "csv" else "\t"
+    lines = [f"id{mark}text", f'1{mark}"he said \\"wow\\""', f"2{mark}fine"]
+    path = write(tmp_path / f"posts.{suffix}", "\n".join(lines))
+    assert survey(path, quotes="escaped").sources[0].escaped_quotes
+    assert not survey(path, quotes="doubled", allow_missing=True).sources[0].escaped_quotes
 
 
 def test_the_output_has_the_cells_that_were_meant(tmp_path: Path, score: Score) -> None:
