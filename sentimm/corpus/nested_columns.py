@@ -68,7 +68,7 @@ def choose_with_nested(
     Raises:
         ColumnError: a column that was named is not there, or there is neither text nor image to use.
     """
-    nested = None if _has_texts(types, sample, options) else find_nested_columns(sample)
+    nested = None if _has_texts(types, sample, options) else find_nested_columns(sample, list(types))
     if nested is None:
         return choose_columns(types, options, has_folder)
     named = replace(
@@ -104,19 +104,20 @@ def _holds_objects(name: str, dtype: pl.DataType, sample: pl.DataFrame) -> bool:
     return len(find_nested(values)) == len(values)
 
 
-def find_nested_columns(sample: pl.DataFrame) -> NestedColumns | None:
+def find_nested_columns(sample: pl.DataFrame, columns: Sequence[str]) -> NestedColumns | None:
     """Find the text inside of the values of some posts, and their images and ids; None: there is no text, or several.
 
-    The text is at the shortest path that ends in the name of a column of texts, and alone in each post.
+    The text is at the shortest path that ends in the name of a column of texts, and alone in each post. `columns` are
+    all that the table has, some of which the sample may lack.
     """
     posts = [_list_strings(row) for row in sample.head(SAMPLE_ROWS).rows(named=True)]
     paths = Counter(path for post in posts for path in post)
-    text, other = _find_text(posts, paths, sample.columns)
+    text, other = _find_text(posts, paths, columns)
     if text is None:
         return None
     parent = tuple(text.split("."))[:-1]
     ids = [name for name in ("id_str", *ID_NAMES, *OTHER_ID_NAMES) if (*parent, name) in paths]
-    has_id = any(simplify_name(name) in {simplify_name(each) for each in sample.columns} for name in ID_NAMES)
+    has_id = any(simplify_name(name) in {simplify_name(each) for each in columns} for name in ID_NAMES)
     return NestedColumns(
         text,
         other,
@@ -129,8 +130,8 @@ def _find_text(
     posts: Sequence[Mapping[_Path, list[str]]], paths: Counter[_Path], columns: Sequence[str]
 ) -> tuple[str | None, str | None]:
     for export, other in _EXPORTS:
-        if tuple(export.split(".")) in paths and (other is None or other in columns):
-            return export, other
+        if tuple(export.split(".")) in paths:
+            return export, other if other in columns else None
     names = [simplify_name(name) for name in ("full_text", *TEXT_NAMES, *OTHER_TEXT_NAMES)]
     likely = sorted(
         (len(path), names.index(simplify_name(path[-1])), path)

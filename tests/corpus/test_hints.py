@@ -71,6 +71,12 @@ HINTS = {
         r"add (--no-header --text-column column_\d+), else",
         "posts.csv {0}",
     ),
+    "no header, and a value twice": Hint(
+        text("posts.csv", "0,0,so good a day\n4,0,so bad a night\n"),
+        "posts.csv",
+        r"add (--no-header) if its first line is a post",
+        "posts.csv {0} --text-column column_3",
+    ),
     "objects": Hint(
         text("posts.jsonl", "\n".join(map(json.dumps, NESTED))),
         "posts.jsonl",

@@ -59,6 +59,14 @@ def test_the_text_is_found(
     assert survey(tmp_path / name).choice.reasons == (f"text: {path}",)
 
 
+@pytest.mark.parametrize("name", ["posts.jsonl", "posts.json"])
+def test_a_caption_that_stands_elsewhere_late_in_the_file_is_read(tmp_path: Path, name: str) -> None:
+    single: list[dict[str, object]] = [{"media": [{"uri": "8.png", "title": f"bad {row}"}]} for row in range(70)]
+    found = read_all(write(tmp_path / name, single))
+    assert found.texts[0] == "bad 0"
+    assert read_all(write(tmp_path / name, [*single, INSTAGRAM[0]])).texts[70] == "good"
+
+
 def test_a_frame_is_read_alike() -> None:
     chunk, choice = chunk_frame(pl.DataFrame(X_ARCHIVE), CorpusOptions())
     assert chunk.texts.to_list() == ["good", "bad"]

@@ -196,7 +196,10 @@ class DelimitedTable(Table):
             names = name_by_place(names)
             self._notes.append(f"{self.path} has columns without a name: they are named by position (column_1).")
         if (twice := find_repeated(names)) is not None:
-            raise TableError(f"{self.path} has more than one column named {shorten_name(twice)!r}: rename one of them.")
+            raise TableError(
+                f"{self.path} has more than one column named {shorten_name(twice)!r}: rename one of them, or add "
+                "--no-header if its first line is a post."
+            )
         return names
 
     def _fit_names(self, header: str, body: bytes) -> list[str] | None:

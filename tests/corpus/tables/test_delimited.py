@@ -216,7 +216,10 @@ def test_a_header_alone_is_a_table_of_no_posts(tmp_path: Path) -> None:
         (b"", "{path} is empty: expected a first line of column names."),
         (b"\n\r\n", "{path} is empty: expected a first line of column names."),
         (b"\xef\xbb\xbf", "{path} is empty: expected a first line of column names."),
-        (b"id,text,id\n1,a,2\n", "{path} has more than one column named 'id': rename one of them."),
+        (
+            b"id,text,id\n1,a,2\n",
+            "{path} has more than one column named 'id': rename one of them, or add --no-header if",
+        ),
         (b'id,"text\n1,a\n', "{path} has unbalanced quotes in its header: fix its first line."),
         (b"PK\x03\x04abc", "{path} is a ZIP archive or an Excel workbook, not CSV: export the table as CSV"),
         (b"i\0d,t\n1,2\n", "{path} is not a text file: expected CSV in UTF-8, or give its --encoding."),

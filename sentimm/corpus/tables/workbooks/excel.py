@@ -92,7 +92,10 @@ def _load_posts(path: Path, workbook: Any, sheet: Sheet) -> pl.DataFrame:
         if given or series.null_count() < len(series)
     ]
     if (twice := find_repeated([series.name for series in columns])) is not None:
-        raise TableError(f"{path} has more than one column named {shorten_name(twice)!r}: rename one of them.")
+        raise TableError(
+            f"{path} has more than one column named {shorten_name(twice)!r}: rename one of them, or add --no-header if "
+            "its first line is a post."
+        )
     posts = pl.DataFrame(columns)
     filled = posts.select(pl.any_horizontal(pl.all().is_not_null())).to_series().to_numpy().nonzero()[0]
     return posts.head(int(filled[-1]) + 1 if len(filled) else 0)
