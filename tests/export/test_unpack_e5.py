@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -85,6 +86,21 @@ def test_the_encoder_and_its_tokenizer_are_unpacked(tmp_path: Path, unpack) -> N
         ("encoder.layer.0.attention.output.LayerNorm.bias", "l0.aln.b"),
     ):
         torch.testing.assert_close(state[name], torch.from_numpy(tensors[own]))
+
+
+def test_pieces_that_no_text_uses_are_left_out(tmp_path: Path, unpack) -> None:
+    content, tensors = make_file()
+    texts = pl.Series(["good", "good"])
+    unpack.write_encoder(tmp_path / "e5", memoryview(content), 0, texts)
+    encoder, tokenizer = load_text_encoder(
+        str(tmp_path / "e5"), width=8, pooling="mean", max_tokens=16, dropout=0, bert_dropout=0
+    )
+    left = ["<s>", "<pad>", "</s>", "<unk>", "\u2581good", "s", "\u2581"]
+    ids = unpack.Tokenizer.from_str(tokenizer.decode()).get_vocab()
+    assert ids == {piece: index for index, piece in enumerate(left)}
+    rows = [PIECES.index(piece) for piece in left]
+    weight = encoder.backbone.state_dict()["embeddings.word_embeddings.weight"]
+    torch.testing.assert_close(weight, torch.from_numpy(tensors["emb.word"][rows]))
 
 
 def test_another_file_is_refused(unpack) -> None:
