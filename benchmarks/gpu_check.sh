@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# On a machine with an NVIDIA GPU: the tests that need it, the benchmark on it, and how busy it was. Writes a report.
+# On a machine with an NVIDIA GPU: the tests that need it, the benchmark on it, how busy it was, and the first epoch of
+# the strongest recipe. Writes a report.
 #
 #   pip install -e '.[cuda,dev]'
 #   benchmarks/gpu_check.sh [TABLE IMAGES]        (without them, posts are generated)
@@ -43,4 +44,6 @@ import json, sys
 found = json.load(open(sys.argv[1]))
 print(f"{found['whole']:.0f} posts/s, {found['share_of_limit']:.0%} of the limit, bottleneck: {found['bottleneck']}")
 PYTHON
+python benchmarks/strong_epoch.py --work "$report/strong" | tee "$report/strong.txt"
+rm -r "$report/strong"
 echo "Report: $report"

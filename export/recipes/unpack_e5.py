@@ -147,7 +147,7 @@ def make_tokenizer(sizes: Mapping[str, int | float], pieces: list[tuple[str, flo
 def choose_pieces(
     sizes: Mapping[str, int | float], pieces: list[tuple[str, float]], count: int, texts: pl.Series
 ) -> npt.NDArray[np.int64]:
-    """Return the ids of the special tokens, the `count` likeliest pieces, all characters, and what `texts` use twice."""
+    """Return the ids of special tokens, the `count` likeliest pieces, all characters, and what `texts` use twice."""
     scores = np.array([score for _, score in pieces])
     special = [int(sizes[name]) for name in ("bos", "eos", "pad", "unk")]
     scores[special] = np.inf

@@ -1,0 +1,68 @@
+"""Recipes run end to end, with tiny networks of the same classes and tiny tables."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sentimm.bundle.bundle import load_bundle
+from tests.export.test_families import write_network
+from tests.support.tiny.models import make_corpus
+from tests.support.tiny.text_families import make_family
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.slow
+
+
+def run_recipe(name: str, data: Path, work: Path, **parameters: object) -> subprocess.CompletedProcess[str]:
+    changes = [part for name, value in parameters.items() for part in ("--set", f"{name}={value}")]
+    command = [sys.executable, ROOT / "export/recipes/run.py", ROOT / f"export/recipes/{name}.toml"]
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "export"), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [*command, "--data", data, "--work", work, *changes],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables that the recipes ask for, of a dozen posts each."""
+    folder = tmp_path_factory.mktemp("data")
+    posts = pl.read_csv(make_corpus(folder / "mvsa_single", 24), infer_schema=False)
+    posts.write_csv(folder / "mvsa_single/train.csv")
+    (folder / "semeval_tweets").mkdir()
+    tweets = posts.select("id", "text", "label").filter(pl.col("text") != "")
+    tweets.write_csv(folder / "semeval_tweets/train.csv")
+    return folder
+
+
+def test_the_strong_recipe_makes_a_bundle(tmp_path: Path, data: Path) -> None:
+    stand_ins = {
+        "text_encoder": make_family(tmp_path / "roberta", "Roberta"),
+        "image_encoder": write_network(tmp_path, "test_vit"),
+        "image_size": 32,
+        "epochs": 1,
+        "batch_size": 8,
+        "max_tokens": 48,
+    }
+    first = run_recipe("strong", data, tmp_path / "work", **stand_ins)
+    assert first.returncode == 0, first.stderr
+    bundle = load_bundle(tmp_path / "work/strong-bundle")
+    assert sorted(bundle.precisions) == ["fp16", "fp32", "int8"]
+    again = run_recipe("strong", data, tmp_path / "work", **stand_ins)
+    assert again.stderr.count("already exists") == 3
+
+
+def test_a_parameter_that_the_recipe_lacks_is_named(tmp_path: Path, data: Path) -> None:
+    failed = run_recipe("strong", data, tmp_path / "work", encoder="x")
+    assert failed.returncode == 1
+    assert "--set encoder=x: the recipe's parameters are text_encoder, image_encoder" in failed.stderr
