@@ -13,13 +13,14 @@ import polars as pl
 
 from sentimm.corpus.columns import require_column
 from sentimm.errors import ColumnError, InputError, UsageError
+from sentimm.findings.conditions import check_condition, read_condition
 from sentimm.findings.question import PERIODS, Cells, Question
 from sentimm.findings.scored import PLACE, ScoredPosts
 from sentimm.findings.statistics.estimators import LEAST_VARIANCE, Floats, Ints, Population
 from sentimm.findings.statistics.strata import ALL_ALIKE, GRID, Strata
+from sentimm.findings.times import read_times
 
 _ALL = Question()
-_TWITTER = "%a %b %d %H:%M:%S %z %Y"  # as its API writes times: Wed Oct 10 20:19:24 +0000 2018
 _MOST_CELLS = 10_000
 _FORMATS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y"}
 
@@ -69,8 +70,8 @@ def divide(scored: ScoredPosts, question: Question, own: Question = _ALL) -> pl.
             _check_groups(scored, each.by)
             columns.append(pl.col(each.by).cast(pl.String, strict=False).alias(f"{prefix}group"))
         if each.time is not None:
-            columns.append(_make_period(scored, each.time, each.every).alias(f"{prefix}period"))
-    columns.append(_check_condition(scored, question.where).alias("inside"))
+            columns.append(_make_period(scored, each, each.time).alias(f"{prefix}period"))
+    columns.append(check_condition(scored, question.where).alias("inside"))
     f = [pl.col(f"f{k}") for k in range(len(scored.labels))]
     spread = 1 - sum((each * each for each in f[1:]), f[0] * f[0])
     answered = scored.frame.select(columns).filter(f[0].is_finite())
@@ -306,21 +307,13 @@ def find_cells(domains: Counted, rows: pl.DataFrame, question: Question) -> Ints
 def list_columns(question: Question) -> list[str]:
     """Return the columns that `divide` reads besides the probabilities."""
     asked = [name for name in (question.by, question.time) if name is not None]
-    return [*asked, *_read_condition(question.where).meta.root_names()]
+    return [*asked, *read_condition(question.where).meta.root_names()]
 
 
-def _make_period(scored: ScoredPosts, column: str, every: str) -> pl.Expr:
+def _make_period(scored: ScoredPosts, question: Question, column: str) -> pl.Expr:
     """Return the time at which the period of each post begins."""
     require_column(column, scored.columns, "--time")
-    dtype = scored.frame.collect_schema()[column]
-    time = pl.col(column)
-    if dtype == pl.String:
-        written = [time.str.to_datetime(strict=False, time_zone="UTC")]
-        written += [time.str.to_datetime(_TWITTER, strict=False, time_zone="UTC")]
-        time = pl.coalesce(written)
-    elif dtype not in (pl.Date, pl.Datetime):
-        raise ColumnError(f"--time names {column!r}, which holds {dtype}, and no dates or times.")
-    return time.dt.truncate(PERIODS[every])
+    return read_times(scored.frame, column, question.dates).dt.truncate(PERIODS[question.every])
 
 
 def _check_groups(scored: ScoredPosts, column: str) -> None:
@@ -328,40 +321,6 @@ def _check_groups(scored: ScoredPosts, column: str) -> None:
     dtype = scored.frame.collect_schema()[column]
     if dtype.is_nested() or dtype == pl.Binary:
         raise ColumnError(f"--by names {column!r}, which holds {dtype}, and no names of groups.")
-
-
-def _check_condition(scored: ScoredPosts, where: str | None) -> pl.Expr:
-    """Return the condition as an expression.
-
-    Raises:
-        ColumnError: it names a column that is not there.
-        UsageError: it is no condition on these columns.
-    """
-    condition = _read_condition(where)
-    for column in condition.meta.root_names():
-        require_column(column, scored.columns, "--where")
-    try:
-        dtype = scored.frame.head(0).select(condition).collect().dtypes[0]
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).splitlines()[0]
-        if "date/datetime/time" in reason:
-            reason = "a date is written as DATE '2024-05-31'"
-        raise UsageError(f"--where {where!r} can't be asked of these columns: {reason}.") from error
-    if dtype != pl.Boolean:
-        raise UsageError(f'--where {where!r} is no condition, but {dtype}: write one, as "likes > 10".')
-    return condition
-
-
-def _read_condition(where: str | None) -> pl.Expr:
-    if where is None:
-        return pl.lit(True)
-    try:
-        return pl.sql_expr(where).fill_null(False)
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(
-            f'--where {where!r} can\'t be understood ({reason}): write it as SQL, as "likes > 10".'
-        ) from error
 
 
 def _explain_nothing(question: Question) -> str:

@@ -9,6 +9,8 @@ from sentimm.option_fields import Panel, check_options, option
 
 PERIODS = {"day": "1d", "week": "1w", "month": "1mo", "quarter": "1q", "year": "1y"}  # as polars truncates times
 
+DateOrder = Literal["day-first", "month-first"]
+
 NO_VALUE = "(none)"  # the group or period of posts that have none
 
 Cells = tuple[tuple[str | None, str | None], ...]  # groups and periods; None: it is not told apart, or not given
@@ -23,6 +25,7 @@ class Question:
         by: a column whose values are groups.
         time: a column of dates or times.
         every: the length of a period: a key of PERIODS.
+        dates: what comes first in dates such as 03/04/2024; None: what the column shows.
 
     Raises:
         UsageError: there is no such period.
@@ -38,6 +41,10 @@ class Question:
     every: Annotated[
         Literal["day", "week", "month", "quarter", "year"], option(Panel.QUESTION, "The length of a period.")
     ] = "month"
+    dates: Annotated[
+        DateOrder | None,
+        option(Panel.QUESTION, "How 03/04/2024 is meant.", shown="as other dates of the column show"),
+    ] = None
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -50,7 +57,7 @@ class Question:
     @property
     def without_condition(self) -> Question:
         """The same groups and periods, of all posts."""
-        return Question(by=self.by, time=self.time, every=self.every)
+        return Question(by=self.by, time=self.time, every=self.every, dates=self.dates)
 
     def name_missing(self, cells: Cells) -> Cells:
         """Return cells in which posts without a group or period have NO_VALUE: None is all of them."""

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from sentimm.errors import ColumnError, SentimmError, UsageError
 from sentimm.findings import sample, shares
 from sentimm.findings.estimation import count_corpus
-from sentimm.findings.question import Question
+from sentimm.findings.question import DateOrder, Question
 from sentimm.findings.scored import open_scored
 from tests.findings.corpora import label_sheet, make_scored
 
@@ -38,6 +38,37 @@ def test_times_are_read_as_tools_write_them(scored: pl.DataFrame, written: str) 
     assert_frame_equal(shares(texts, **question), shares(scored, **question))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("written", "order"),
+    [("%d/%m/%Y", None), ("%m/%d/%Y %I:%M %p", None), ("%d.%m.%Y", None), ("%m-%d-%Y", "month-first")],
+)
+def test_dates_that_end_with_the_year_are_read_as_the_column_shows(
+    scored: pl.DataFrame, written: str, order: DateOrder | None
+) -> None:
+    texts = scored.with_columns(pl.col("created_at").cast(pl.Datetime).dt.strftime(written))
+    asked = Question(time="created_at", every="month", dates=order)
+    expected = count_corpus(open_scored(scored), Question(time="created_at", every="month")).table
+    assert_frame_equal(count_corpus(open_scored(texts), asked).table, expected)
+
+
+def test_dates_that_could_be_either_are_asked_about(scored: pl.DataFrame) -> None:
+    early = scored.with_columns(created_at=pl.format("03/0{}/2024", pl.col("id") % 9 + 1))
+    with pytest.raises(UsageError, match=r"03/01/2024, and nothing shows .* --dates day-first or --dates month-first"):
+        shares(early, time="created_at")
+    for order, periods in (("day-first", 9), ("month-first", 1)):
+        found = count_corpus(open_scored(early), Question(time="created_at", dates=order))
+        assert found.table["period"].drop_nulls().n_unique() == periods
+
+
+@pytest.mark.parametrize("factor", [1, 1000, 1_000_000])
+def test_numbers_are_seconds_since_1970(scored: pl.DataFrame, factor: int) -> None:
+    later = scored.with_columns(pl.col("created_at").dt.offset_by("40y"))
+    seconds = pl.col("created_at").cast(pl.Datetime("us")).dt.epoch("s") * factor
+    for numbers in (seconds, seconds.cast(pl.String), seconds.cast(pl.Float64)):
+        found = shares(later.with_columns(created_at=numbers), time="created_at")
+        assert_frame_equal(found, shares(later, time="created_at"))
+
+
 def test_times_that_are_missing_are_named(scored: pl.DataFrame) -> None:
     holes = scored.with_columns(created_at=pl.when(pl.col("id") >= 30).then("created_at"))
     found = count_corpus(open_scored(holes), Question(time="created_at", every="year"))
@@ -52,6 +83,8 @@ def test_times_that_are_missing_are_named(scored: pl.DataFrame) -> None:
     ("ask", "kind", "message"),
     [
         (lambda scored: shares(scored, where="like > 3"), ColumnError, "did you mean 'likes'"),
+        (lambda scored: shares(scored, where="likes > avg(likes)"), UsageError, r"asks for avg\(\) of several posts"),
+        (lambda scored: shares(scored, time="likes"), ColumnError, "holds Int64, and no dates"),
         (lambda scored: shares(scored, where="likes"), UsageError, "is no condition, but Int64"),
         (lambda scored: shares(scored, where="likes > 'many'"), UsageError, "can't be asked of these columns"),
         (lambda scored: shares(scored.with_columns(party=pl.concat_list("text")), by="party"), ColumnError, "List"),

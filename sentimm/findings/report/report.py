@@ -123,6 +123,7 @@ def _write_command(scored: ScoredPosts, options: ReportOptions) -> str:
         "--by": question.by,
         "--time": question.time,
         "--every": question.every if question.time else None,
+        "--dates": question.dates,
         "--seed": None if options.seed == ReportOptions.seed else str(options.seed),
     }
     given = [each for name, value in named.items() if value for each in (name, value)]
