@@ -218,3 +218,10 @@ def test_a_browser_asks_for_nothing_and_runs_nothing(corpus: pl.DataFrame, serve
     title = re.search("<title>(.*?)</title>", done.stdout)
     assert title is not None and "owned" not in title[1].replace("&#x27;owned&#x27;", "").replace("'owned'", "")
     assert "<h1>" in done.stdout
+
+
+def test_bins_of_few_labels_are_not_on_a_public_page(corpus: pl.DataFrame) -> None:
+    rows = Path("sheet.csv").read_text(encoding="utf-8").splitlines()
+    Path("sheet.csv").write_text("\n".join([*rows[:50], *(f"{row.split(',')[0]}," for row in rows[50:])]))
+    assert "labelled posts</th>" in make_page()
+    assert "labelled posts</th>" not in make_page(public=True)

@@ -15,7 +15,7 @@ from sentimm.findings.report.trust import Trust
 
 KEY = "Bars and dots: the estimate; whiskers and bands: 95% intervals; dashed: what the model counts."
 
-_FEWEST = 10  # posts of a cell of a public page
+FEWEST = 10  # posts of a cell of a public page, and labels of a bin
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def list_share_charts(table: pl.DataFrame, labels: Sequence[str]) -> dict[str, t
 
 def hide_small(table: pl.DataFrame) -> pl.DataFrame:
     """Return a table without groups and periods of so few posts that somebody might be told by them."""
-    return table.filter(pl.col("posts") >= _FEWEST)
+    return table.filter(pl.col("posts") >= FEWEST)
 
 
 def describe_shares(page: Page) -> str:

@@ -13,7 +13,7 @@ from sentimm.findings.estimation import count_corpus, estimate_corpus
 from sentimm.findings.options import ReportOptions
 from sentimm.findings.question import Question
 from sentimm.findings.report.charts import export_svg
-from sentimm.findings.report.page import KEY, Facts, Page, hide_small, list_charts, render_page
+from sentimm.findings.report.page import FEWEST, KEY, Facts, Page, hide_small, list_charts, render_page
 from sentimm.findings.report.posts import choose_posts
 from sentimm.findings.report.trust import measure_trust
 from sentimm.findings.scored import ScoredPosts, open_scored
@@ -68,7 +68,10 @@ def make_page(scored: ScoredPosts, options: ReportOptions) -> Page:
     else:
         shares, design = count_corpus(scored, options.question), _draw_to_show(scored, options.seed)
     posts = {} if options.public else choose_posts(scored, design, options)
-    table = hide_small(shares.table) if options.public else shares.table
+    table = shares.table
+    if options.public:
+        table = hide_small(table)
+        trust = None if trust is None else trust.hide_small(FEWEST)
     title = options.title or f"Sentiment of {Path(scored.names[0]).name}"
     facts = _list_facts(scored, options)
     return Page(title, scored.labels, table, bool(options.sheets.labels), trust, posts, facts, notes, options.public)

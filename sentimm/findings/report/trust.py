@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,6 +39,10 @@ class Trust:
     def accuracy(self) -> float:
         """The share of the corpus that the model labels as people do."""
         return float(np.trace(self.confusion))
+
+    def hide_small(self, fewest: int) -> Trust:
+        """Return the same without bins of fewer labels."""
+        return replace(self, reliability=tuple(each for each in self.reliability if each[2] >= fewest))
 
 
 def measure_trust(sample: LabelledSample, labels: Labels) -> Trust:
