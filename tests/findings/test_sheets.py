@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -152,9 +153,13 @@ def test_doccano(sheet: Sheet, design: Path, tmp_path: Path) -> None:
 
 def test_prodigy(sheet: Sheet, design: Path, tmp_path: Path) -> None:
     path = tmp_path / "sheet.jsonl"
-    write_prodigy(path, sheet.rows, LABELS)
+    Image.new("RGB", (900, 600), "blue").save(tmp_path / "cat.jpg")
+    write_prodigy(path, [replace(sheet.rows[0], image=tmp_path / "cat.jpg"), *sheet.rows[1:]], LABELS)
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert lines[0]["options"][0] == {"id": "negative", "text": "negative"}
+    (picture,) = (line["image"] for line in lines if "image" in line)
+    with Image.open(io.BytesIO(base64.b64decode(picture.removeprefix("data:image/jpeg;base64,")))) as shown:
+        assert shown.size == (400, 267)
     labels = [choose_label(row) for row in sheet.rows]
     done = [
         line | {"accept": [label], "answer": "accept", "_annotator_id": "anna"}

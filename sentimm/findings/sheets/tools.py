@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from sentimm.findings.sheets.spreadsheets import read_rows
 from sentimm.storage.atomic import commit_file
 
 _SIDE_PIXELS = 800
+_INLINE_PIXELS = 400
 _LOCAL_FILES = "/data/local-files/?d="
 _BLANK = "no-image.jpg"
 _FIELDS = ("sheet_id", "label", "annotator", "unsure", "comment")
@@ -87,24 +89,27 @@ def write_doccano(path: Path, rows: Sequence[SheetRow]) -> None:
 
 
 def write_prodigy(path: Path, rows: Sequence[SheetRow], labels: Sequence[str]) -> None:
-    """Write JSONL for Prodigy's interface `choice`, the pictures in a folder beside it.
+    """Write JSONL for Prodigy's interface `choice`, the pictures inside: a browser shows no local files.
 
     Raises:
         OutputError: it can't be written.
     """
-    folder = path.with_suffix("")
-    pictures = write_pictures(folder, rows) if any(row.image is not None for row in rows) else set()
     options = [{"id": label, "text": label} for label in labels]
     lines = [
         {
             "text": row.text or "",
-            **({"image": str(folder / f"{row.sheet_id}.jpg")} if row.sheet_id in pictures else {}),
+            **({"image": picture} if (picture := _inline_picture(row)) else {}),
             "options": options,
             "meta": {"sheet_id": row.sheet_id},
         }
         for row in rows
     ]
     _write_lines(path, lines)
+
+
+def _inline_picture(row: SheetRow) -> str | None:
+    picture = None if row.image is None else make_thumbnail(row.image, _INLINE_PIXELS)
+    return None if picture is None else f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
 
 
 def write_pictures(folder: Path, rows: Sequence[SheetRow]) -> set[str]:
