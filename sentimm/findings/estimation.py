@@ -140,7 +140,10 @@ def estimate_corpus(
     labels = drawn.count_drawn(len(frame.sizes))
     check_labelled(frame.sizes, labels)
     coefficient = choose_coefficient(population.whole, drawn.whole)
-    times, domains = _note_times(domains, question), replace(domains, cells=question.name_missing(domains.cells))
+    left_out, domains = (
+        _note_left_out(scored, domains, question),
+        replace(domains, cells=question.name_missing(domains.cells)),
+    )
     parts = [(domains.whole, population.whole, drawn.whole)]
     if question.keys:
         parts.append((domains, population, drawn))
@@ -153,7 +156,7 @@ def estimate_corpus(
         margins = find_margins(found.strata_variance, found.drawn, LEVEL, intervals)
         tables.append(tabulate_estimate(scored.labels, counted, found, alone, margins))
     differences = tabulate_differences(scored.labels, domains.cells, found, pairs, intervals) if pairs else None
-    notes = (*times, *note_few_labels(frame.sizes, labels))
+    notes = (*left_out, *note_few_labels(frame.sizes, labels))
     return Shares(pl.concat(tables), differences, coefficient, question, LEVEL, notes)
 
 
@@ -181,7 +184,7 @@ def shift_corpus(scored: ScoredPosts, question: Question, prior: Floats) -> Shar
         InputError: no post is asked about.
     """
     posts, labels = divide(scored, question), len(scored.labels)
-    counted, times = _count(scored, question)
+    counted, left_out = _count(scored, question)
     key = place_point(labels, min(MOST_POINTS, max(labels, MOST_ROWS // len(counted.cells))))
     points = sum_points(posts, key, counted, question)
     whole = np.concatenate([p for p, _ in points]), np.concatenate([rows for _, rows in points])
@@ -194,13 +197,29 @@ def shift_corpus(scored: ScoredPosts, question: Question, prior: Floats) -> Shar
         )
         for part, own in parts
     ]
-    return Shares(pl.concat(tables), None, None, question, notes=(*times, _PRIOR_SHIFT))
+    return Shares(pl.concat(tables), None, None, question, notes=(*left_out, _PRIOR_SHIFT))
 
 
 def _count(scored: ScoredPosts, question: Question) -> tuple[Counted, tuple[str, ...]]:
-    """Count what the model says, and return what a reader must know of the periods."""
+    """Count what the model says, and return what a reader must know of the posts that are left out."""
     counted = sum_answers(divide(scored, question), len(scored.labels), question)
-    return replace(counted, cells=question.name_missing(counted.cells)), tuple(_note_times(counted, question))
+    return replace(counted, cells=question.name_missing(counted.cells)), tuple(
+        _note_left_out(scored, counted, question)
+    )
+
+
+def _note_left_out(scored: ScoredPosts, counted: Counted, question: Question) -> tuple[str, ...]:
+    """Return sentences on posts without a time, and without an answer.
+
+    Raises:
+        UsageError: no post has a time that can be read.
+    """
+    notes = _note_times(counted, question)
+    # With a condition, nobody knows which of the posts without an answer are asked about.
+    unanswered = 0 if question.where is not None else scored.count_rows() - int(counted.posts.sum())
+    if unanswered:
+        notes.append(f"{unanswered:,} posts have no answer of the model (see their status), so no share counts them.")
+    return tuple(notes)
 
 
 def _note_times(counted: Counted, question: Question) -> list[str]:

@@ -61,6 +61,12 @@ class ScoredPosts:
         """The names of the columns, but for PLACE."""
         return [name for name in self.frame.collect_schema().names() if name != PLACE]
 
+    def count_rows(self) -> int:
+        """Return how many posts there are, those without an answer among them."""
+        if self.files:
+            return sum(map(sum, self.groups))
+        return int(self.frame.select(pl.len()).collect(engine="streaming").item())
+
     def take(self, places: Ints, columns: Sequence[str]) -> ScoredPosts:
         """Return these posts alone, in order; of files only the row groups that hold them are read.
 

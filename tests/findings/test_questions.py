@@ -79,6 +79,15 @@ def test_times_that_are_missing_are_named(scored: pl.DataFrame) -> None:
         shares(scored.with_columns(created_at=pl.lit("long ago")), time="created_at")
 
 
+def test_posts_without_an_answer_are_named(scored: pl.DataFrame, tmp_path: Path) -> None:
+    holes = scored.with_columns(pl.when(pl.col("id") >= 40).then(pl.col("^p_.*$")))
+    holes.write_parquet(tmp_path / "scored.parquet")
+    expected = ("40 posts have no answer of the model (see their status), so no share counts them.",)
+    for opened in (open_scored(holes), open_scored([str(tmp_path / "scored.parquet")])):
+        assert count_corpus(opened, Question(by="party")).notes == expected
+        assert count_corpus(opened, Question(where="id > 10")).notes == ()
+
+
 @pytest.mark.parametrize(
     ("ask", "kind", "message"),
     [
