@@ -189,8 +189,15 @@ def test_standard_input_is_kept_for_the_next_attempt(options, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("overwrite", [False, True])
-@pytest.mark.parametrize("name", OUTPUTS)
+@pytest.mark.parametrize(
+    ("name", "overwrite"),
+    [
+        (OUTPUTS[0], False),
+        (OUTPUTS[1], True),
+        pytest.param(OUTPUTS[0], True, marks=pytest.mark.ci),
+        pytest.param(OUTPUTS[1], False, marks=pytest.mark.ci),
+    ],
+)
 def test_a_kill_at_any_step_is_made_good(options, tmp_path, name, overwrite):
     options = replace(options, output=tmp_path / "out" / name, chunk_rows=12)
     run(options)
