@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, partial, reduce
 from operator import and_
 from typing import Any
 
@@ -21,6 +21,7 @@ from sentimm.findings.statistics.strata import ALL_ALIKE, GRID, Strata
 _ALL = Question()
 _TWITTER = "%a %b %d %H:%M:%S %z %Y"  # as its API writes times: Wed Oct 10 20:19:24 +0000 2018
 _MOST_CELLS = 10_000
+_DAYS = 1024  # so that the days of most blocks of posts are in one list
 _FORMATS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y"}
 
 
@@ -53,7 +54,7 @@ def divide(scored: ScoredPosts, question: Question, own: Question = _ALL) -> pl.
     """Return the posts that have an answer, with their probabilities and domain.
 
     Columns: PLACE; `f0`, `f1`, ...: probabilities, float64, which sum to 1; `label`: the number of the largest, Int8;
-    `spread`: the sum of p (1 - p), float64; `group`, String, and `period`, the time at which it begins, where they are
+    `spread`: the sum of p (1 - p), float64; `group`, String, and `period`, the day on which it begins, where they are
     asked for; `own_group` and `own_period` likewise, which tell the cells of strata apart; `inside`: whether the post
     meets the condition.
 
@@ -79,11 +80,11 @@ def divide(scored: ScoredPosts, question: Question, own: Question = _ALL) -> pl.
 
 def _find_largest(f: Sequence[pl.Expr]) -> pl.Expr:
     """Return the number of the largest, the first of equal ones, Int8."""
-    numbers = []
-    for k, each in enumerate(f):
+    number: pl.Expr = pl.lit(0, dtype=pl.Int8)
+    for k, each in enumerate(f[1:], start=1):  # 0 where it is none of these
         above = [each > other for other in f[:k]] + [each >= other for other in f[k + 1 :]]
-        numbers.append(reduce(and_, above, pl.lit(True)).cast(pl.Int8) * k)
-    return sum(numbers[1:], numbers[0])
+        number = number + reduce(and_, above).cast(pl.Int8) * k
+    return number
 
 
 @dataclass(frozen=True)
@@ -310,7 +311,7 @@ def list_columns(question: Question) -> list[str]:
 
 
 def _make_period(scored: ScoredPosts, column: str, every: str) -> pl.Expr:
-    """Return the time at which the period of each post begins."""
+    """Return the day on which the period of each post begins."""
     require_column(column, scored.columns, "--time")
     dtype = scored.frame.collect_schema()[column]
     time = pl.col(column)
@@ -320,7 +321,25 @@ def _make_period(scored: ScoredPosts, column: str, every: str) -> pl.Expr:
         time = pl.coalesce(written)
     elif dtype not in (pl.Date, pl.Datetime):
         raise ColumnError(f"--time names {column!r}, which holds {dtype}, and no dates or times.")
-    return time.dt.truncate(PERIODS[every])
+    return time.dt.date().map_batches(partial(_begin_periods, every=every), return_dtype=pl.Date, is_elementwise=True)
+
+
+def _begin_periods(days: pl.Series, every: str) -> pl.Series:
+    """Return the days (Date) on which their periods begin: looked up, which takes a quarter of the time."""
+    numbers = days.to_physical()
+    first, last = numbers.min(), numbers.max()
+    if not isinstance(first, int) or not isinstance(last, int) or last - first >= len(days):
+        return days.dt.truncate(PERIODS[every])
+    start = first // _DAYS * _DAYS
+    begins = _list_begins(start, last // _DAYS * _DAYS + _DAYS, every)
+    return begins.gather((numbers - start).cast(pl.UInt32)).alias(days.name)
+
+
+@lru_cache(maxsize=8)
+def _list_begins(start: int, end: int, every: str) -> pl.Series:
+    """Return the day on which the period of each day begins, from `start` up to `end`, days since 1970."""
+    days = pl.Series(np.arange(start, end, dtype=np.int32)).cast(pl.Date)
+    return days.dt.truncate(PERIODS[every])
 
 
 def _check_groups(scored: ScoredPosts, column: str) -> None:

@@ -39,6 +39,7 @@ def test_the_functions_stay_functions(scored: pl.DataFrame) -> None:
         assert len(findings.shares(scored, label_sheet(sheet, scored), design)) == 3
 
 
+@pytest.mark.slow
 def test_intervals_cover_what_they_say() -> None:
     # A slice of benchmarks/coverage.py through the public functions: sheets of 150 labels.
     scored = make_scored(1500, seed=7)
