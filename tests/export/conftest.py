@@ -35,9 +35,15 @@ def graphs_once(written_graphs: dict[str, bytes], monkeypatch: pytest.MonkeyPatc
 
 
 def digest(module: nn.Module) -> str:
-    """Return what tells the graphs of modules apart: their layers, weights, and the options of their model."""
-    config = module.model.config if isinstance(module, graphs._FusionGraph) else module.encoder.config
-    found = hashlib.sha256(f"{module!r} {config!r}".encode())
-    for name, tensor in module.state_dict().items():
-        found.update(name.encode() + tensor.numpy().tobytes())
+    """Return what tells the graphs of modules apart: options, layers and weights; a fusion's hold no encoder."""
+    is_fusion = isinstance(module, graphs._FusionGraph)
+    own = module.model if is_fusion else module.encoder
+    encoders = ("text", "image") if is_fusion else ()
+    found = hashlib.sha256(f"{type(own)} {own.config!r}".encode())
+    for name, child in own.named_children():
+        if name not in encoders:
+            found.update(f"{name} {child!r}".encode())
+    for name, tensor in own.state_dict().items():
+        if name.split(".")[0] not in encoders:
+            found.update(name.encode() + tensor.numpy().tobytes())
     return found.hexdigest()

@@ -53,6 +53,7 @@ def save_dataset(folder: Path, names: Sequence[str], rows: int = 5) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["stream", "file"])
 @pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
 @pytest.mark.parametrize("start", [0, 1, 7, 48, 50, 51])

@@ -139,6 +139,7 @@ def write_nulls(part: Path) -> None:
     part.write_bytes(bytes(part.stat().st_size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [cut, flip_bit, empty, write_nulls, Path.unlink])
 @pytest.mark.parametrize("name", ["part-000000000000.parquet", "part-000000000000.problems.parquet"])
 @pytest.mark.parametrize("output", OUTPUTS)
