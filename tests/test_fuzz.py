@@ -32,9 +32,9 @@ from sentimm.options import CorpusOptions
 from sentimm.scoring.pipeline.decoder import Decoder
 from sentimm.scoring.pipeline.decoder_pool import DecoderPool
 from tests.support.posts.awkward_images import FORMATS, encode
+from tests.support.profile import IN_CI
 from tests.support.tiny.bundles import make_bundle
 
-IN_CI = settings.get_current_profile_name() == "ci"
 IMAGES, TABLES, MANIFESTS = (16_000, 8_000, 4_000) if IN_CI else (1_140, 570, 290)
 SIZE = 16
 

@@ -14,11 +14,11 @@ import polars as pl
 from sentimm.corpus.columns import require_column
 from sentimm.errors import ColumnError, InputError, UsageError
 from sentimm.findings.conditions import check_condition, read_condition
-from sentimm.findings.question import PERIODS, Cells, Question
+from sentimm.findings.question import Cells, Question
 from sentimm.findings.scored import PLACE, ScoredPosts
 from sentimm.findings.statistics.estimators import LEAST_VARIANCE, Floats, Ints, Population
 from sentimm.findings.statistics.strata import ALL_ALIKE, GRID, Strata
-from sentimm.findings.times import read_times
+from sentimm.findings.times import begin_periods, read_times
 
 _ALL = Question()
 _MOST_CELLS = 10_000
@@ -54,7 +54,7 @@ def divide(scored: ScoredPosts, question: Question, own: Question = _ALL) -> pl.
     """Return the posts that have an answer, with their probabilities and domain.
 
     Columns: PLACE; `f0`, `f1`, ...: probabilities, float64, which sum to 1; `label`: the number of the largest, Int8;
-    `spread`: the sum of p (1 - p), float64; `group`, String, and `period`, the time at which it begins, where they are
+    `spread`: the sum of p (1 - p), float64; `group`, String, and `period`, the day on which it begins, where they are
     asked for; `own_group` and `own_period` likewise, which tell the cells of strata apart; `inside`: whether the post
     meets the condition.
 
@@ -80,11 +80,11 @@ def divide(scored: ScoredPosts, question: Question, own: Question = _ALL) -> pl.
 
 def _find_largest(f: Sequence[pl.Expr]) -> pl.Expr:
     """Return the number of the largest, the first of equal ones, Int8."""
-    numbers = []
-    for k, each in enumerate(f):
+    number: pl.Expr = pl.lit(0, dtype=pl.Int8)
+    for k, each in enumerate(f[1:], start=1):  # 0 where it is none of these
         above = [each > other for other in f[:k]] + [each >= other for other in f[k + 1 :]]
-        numbers.append(reduce(and_, above, pl.lit(True)).cast(pl.Int8) * k)
-    return sum(numbers[1:], numbers[0])
+        number = number + reduce(and_, above).cast(pl.Int8) * k
+    return number
 
 
 @dataclass(frozen=True)
@@ -311,9 +311,9 @@ def list_columns(question: Question) -> list[str]:
 
 
 def _make_period(scored: ScoredPosts, question: Question, column: str) -> pl.Expr:
-    """Return the time at which the period of each post begins."""
+    """Return the day on which the period of each post begins."""
     require_column(column, scored.columns, "--time")
-    return read_times(scored.frame, column, question.dates).dt.truncate(PERIODS[question.every])
+    return begin_periods(read_times(scored.frame, column, question.dates), question.every)
 
 
 def _check_groups(scored: ScoredPosts, column: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 
+import numpy as np
 import polars as pl
 
 from sentimm.errors import ColumnError, UsageError
-from sentimm.findings.question import DateOrder
+from sentimm.findings.question import PERIODS, DateOrder
 
 _TIME = pl.Datetime("us", "UTC")
 _YEAR_FIRST = r"^\s*[0-9]{4}[-/]"
@@ -35,6 +36,7 @@ _FORMS = (
 # Smaller numbers are no seconds since 1970 (this is 1973), but years, say; above the others are ms, and microseconds.
 _LEAST_SECONDS, _LEAST_MS, _LEAST_US = 100_000_000, 100_000_000_000, 100_000_000_000_000
 _HEAD = 10_000
+_DAYS = 1024  # so that the days of most blocks of posts are in one list
 
 
 def read_times(posts: pl.LazyFrame, column: str, order: DateOrder | None) -> pl.Expr:
@@ -115,3 +117,26 @@ def _find_order(posts: pl.LazyFrame, column: str, order: DateOrder | None) -> bo
             "--dates day-first or --dates month-first."
         )
     return bool(first > 12)
+
+
+def begin_periods(times: pl.Expr, every: str) -> pl.Expr:
+    """Return the day (Date) on which the period of each time begins; `every` is a key of PERIODS."""
+    return times.dt.date().map_batches(partial(_begin_periods, every=every), return_dtype=pl.Date, is_elementwise=True)
+
+
+def _begin_periods(days: pl.Series, every: str) -> pl.Series:
+    """Return the days (Date) on which their periods begin: looked up, which takes a quarter of the time."""
+    numbers = days.to_physical()
+    first, last = numbers.min(), numbers.max()
+    if not isinstance(first, int) or not isinstance(last, int) or last - first >= len(days):
+        return days.dt.truncate(PERIODS[every])
+    start = first // _DAYS * _DAYS
+    begins = _list_begins(start, last // _DAYS * _DAYS + _DAYS, every)
+    return begins.gather((numbers - start).cast(pl.UInt32)).alias(days.name)
+
+
+@lru_cache(maxsize=8)
+def _list_begins(start: int, end: int, every: str) -> pl.Series:
+    """Return the day on which the period of each day begins, from `start` up to `end`, days since 1970."""
+    days = pl.Series(np.arange(start, end, dtype=np.int32)).cast(pl.Date)
+    return days.dt.truncate(PERIODS[every])

@@ -27,6 +27,7 @@ def command(monkeypatch, tmp_path):
     return register
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)])
 def test_help_and_version_import_nothing_heavy(arguments):
     code = (

@@ -26,6 +26,7 @@ from tests.support.tiny.bundles import make_bundle
 from tests.support.tiny.models import make_options
 
 pytestmark = pytest.mark.slow
+CI = pytest.mark.ci
 
 
 def spread_answers(model: SentimentModel) -> None:
@@ -44,7 +45,7 @@ def make_run(folder: Path, fusion: str) -> Run:
     return run
 
 
-@pytest.fixture(scope="module", params=["ote", "bert", "resnet"])
+@pytest.fixture(scope="module", params=["ote", pytest.param("bert", marks=CI), pytest.param("resnet", marks=CI)])
 def any_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return make_run(tmp_path_factory.mktemp("runs"), request.param)
 
@@ -89,7 +90,6 @@ def test_every_precision_answers_as_the_model(any_run: Run, tmp_path: Path) -> N
         assert b"site-packages" not in graph.read_bytes()  # nor any other trace of the machine that wrote it
 
 
-@pytest.mark.usefixtures("graphs_once")
 def test_temperatures_are_fitted_and_the_answers_compared_with_them(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +115,6 @@ def test_a_literal_model_keeps_its_formula(tmp_path: Path, monkeypatch: pytest.M
     assert any("--literal is the formula as printed" in note for note in exported.notes)
 
 
-@pytest.mark.usefixtures("graphs_once")
 def test_the_card_has_generated_and_hand_written_sections(run: Run, tmp_path: Path) -> None:
     written = "For research.\n\n## Known failures\n\nIrony.\n\n## Ethics\n\nAsk first.\n"
     (tmp_path / "card.md").write_text(written)
@@ -144,7 +143,6 @@ def test_the_card_has_generated_and_hand_written_sections(run: Run, tmp_path: Pa
         export(run, tmp_path / "other", precisions=("fp32",), card=tmp_path / "nowhere.md")
 
 
-@pytest.mark.usefixtures("graphs_once")
 def test_shared_weights_are_stored_once(run: Run, tmp_path: Path) -> None:
     shared = export(run, tmp_path / "shared", precisions=("fp16", "int8"), share_weights=True)
     assert shared.parity["fp16"].agreement >= 0.8
@@ -158,7 +156,6 @@ def test_shared_weights_are_stored_once(run: Run, tmp_path: Path) -> None:
             assert locations["int8"] and locations["int8"] == locations["fp16"]
 
 
-@pytest.mark.usefixtures("graphs_once")
 def test_scales_are_found_with_the_posts_of_a_table(run: Run, tmp_path: Path) -> None:
     table = Path(run.options["inputs"][0])
     given = {"calibration": table, "images": table.parent / "images"}
@@ -171,7 +168,6 @@ def test_scales_are_found_with_the_posts_of_a_table(run: Run, tmp_path: Path) ->
     assert (own.bundle.path / graph).read_bytes() != (exported.bundle.path / graph).read_bytes()
 
 
-@pytest.mark.usefixtures("graphs_once")
 def test_posts_without_what_scales_need_are_named(run: Run, tmp_path: Path) -> None:
     (tmp_path / "texts.csv").write_text("text\ngood\n")
     with pytest.raises(InputError, match=r"texts\.csv holds no image, .* --calibration FILE --images DIR, or leave"):
@@ -182,7 +178,6 @@ def test_posts_without_what_scales_need_are_named(run: Run, tmp_path: Path) -> N
         export(run, tmp_path / "bundle", images=tmp_path)
 
 
-@pytest.mark.usefixtures("graphs_once")
 def test_of_epochs_that_are_as_good_the_first_is_the_best(run: Run, tmp_path: Path) -> None:
     (record,) = run.read_metrics()
     metrics = run.path / "metrics.ndjson"
@@ -196,7 +191,6 @@ def test_of_epochs_that_are_as_good_the_first_is_the_best(run: Run, tmp_path: Pa
         metrics.write_text(before)
 
 
-@pytest.mark.usefixtures("graphs_once")
 def test_a_bundle_that_is_there_is_kept_unless_it_may_be_replaced(run: Run, tmp_path: Path) -> None:
     make_bundle(tmp_path / "bundle")
     with pytest.raises(UsageError, match="--overwrite"):

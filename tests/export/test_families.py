@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -21,6 +23,13 @@ pytestmark = pytest.mark.slow
 
 NETWORKS = ["test_vit", "test_vit3", "test_convnext", "test_mambaout", "test_resnet", "mobilenetv3_small_050"]
 IN_INT8 = ["test_vit", "test_resnet", "Roberta", "DebertaV2", "ModernBert"]
+ALWAYS = {"Roberta", "ModernBert", ("test_vit", "cmac"), ("test_convnext", "resnet")}  # the others in CI alone
+
+
+def choose(cases: Iterable[Any]) -> list[Any]:
+    """Mark the cases that are tried in CI alone."""
+    own = ((case, case if isinstance(case, tuple) else (case,)) for case in cases)
+    return [pytest.param(*values, marks=() if case in ALWAYS else pytest.mark.ci) for case, values in own]
 
 
 def write_network(folder: Path, name: str) -> str:
@@ -42,7 +51,7 @@ def export(folder: Path, encoders: tuple[Path, str], fusion: str, family: str) -
     return exported
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", choose(FAMILIES))
 def test_texts(tmp_path: Path, family: str) -> None:
     encoders = (make_family(tmp_path / family, family), make_image_encoder(tmp_path / "image"))
     export(tmp_path, encoders, "bert", family)
@@ -50,10 +59,12 @@ def test_texts(tmp_path: Path, family: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "fusion"),
-    [
-        *((name, "resnet") for name in NETWORKS),
-        *((name, "cmac") for name in ("test_vit", "test_vit3", "test_mambaout")),
-    ],
+    choose(
+        [
+            *((name, "resnet") for name in NETWORKS),
+            *((name, "cmac") for name in ("test_vit", "test_vit3", "test_mambaout")),
+        ]
+    ),
 )
 def test_images(tmp_path: Path, name: str, fusion: str) -> None:
     encoders = (make_text_encoder(tmp_path / "bert"), write_network(tmp_path, name))

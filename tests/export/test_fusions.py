@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from sentimm_export import graphs
 from sentimm_export.exporter import export_run
 from sentimm_export.options import ExportOptions
 from sentimm_export.parity import NEIGHBOUR_TOLERANCE
-from torch import nn
 
 from sentimm.bundle.bundle import PRECISIONS, Precision
 from sentimm.errors import UsageError
 from sentimm.models.sentiment_model import FUSIONS, SentimentModel
 from sentimm.runtime.engine import Engine
+from tests.support.profile import IN_CI
 from tests.support.tiny.models import make_image_encoder, make_text_encoder
 from tests.support.tiny.untrained_runs import WIDTH, make_pixels, make_run
 
@@ -26,41 +24,13 @@ pytestmark = pytest.mark.slow
 
 LITERAL = [name for name, fusion in FUSIONS.items() if fusion.can_be_literal]
 # The others are exported in all precisions by tests/export/test_exporter.py.
-IN_ALL_PRECISIONS = ["cmac", "hstec", "native-combine"]
+IN_ALL_PRECISIONS = ["cmac", "hstec", "native-combine"] if IN_CI else ["native-combine"]
 
 
 @pytest.fixture(scope="module")
 def encoders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("encoders")
     return make_text_encoder(folder / "bert"), make_image_encoder(folder / "image")
-
-
-@pytest.fixture(scope="module")
-def written_graphs() -> dict[tuple[str, bool], bytes]:
-    return {}
-
-
-@pytest.fixture
-def export_encoders_once(written_graphs: dict[tuple[str, bool], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the encoders' graphs from test to test: they are the same for all fusions that attend, and for all others.
-
-    Half of the time of an export is theirs.
-    """
-    export = graphs._export
-
-    def export_once(
-        module: nn.Module, inputs: Any, input_names: Any, output_names: list[str], shapes: Any, path: Path
-    ) -> None:
-        if isinstance(module, graphs._FusionGraph):
-            export(module, inputs, input_names, output_names, shapes, path)
-            return
-        key = (f"{path.name} {module.encoder.config}", len(output_names) > 1)
-        if key not in written_graphs:
-            export(module, inputs, input_names, output_names, shapes, path)
-            written_graphs[key] = path.read_bytes()
-        path.write_bytes(written_graphs[key])
-
-    monkeypatch.setattr(graphs, "_export", export_once)
 
 
 def ask_model(model: SentimentModel, tokens: np.ndarray | None, pixels: np.ndarray | None) -> np.ndarray:
@@ -94,13 +64,12 @@ def list_pairs(texts: int, images: int) -> list[tuple[int, int]]:
 # Fusion, literal, levels of the image encoder, the share of what the heads make together.
 CASES = [
     *((name, False, 1, 0.0) for name in FUSIONS),
-    *((name, True, 1, 0.0) for name in LITERAL),
-    ("cmac", False, 3, 0.0),
+    *(pytest.param(name, True, 1, 0.0, marks=pytest.mark.ci) for name in LITERAL),
+    pytest.param("cmac", False, 3, 0.0, marks=pytest.mark.ci),
     ("native-cat", False, 1, 0.7),
 ]
 
 
-@pytest.mark.usefixtures("export_encoders_once")
 @pytest.mark.parametrize(("fusion", "literal", "levels", "composed"), CASES)
 def test_the_engine_answers_as_pytorch_does(
     tmp_path: Path, encoders: tuple[Path, str], fusion: str, literal: bool, levels: int, composed: float
@@ -135,7 +104,6 @@ def test_the_engine_answers_as_pytorch_does(
         assert exported.parity[precision].neighbour_difference <= NEIGHBOUR_TOLERANCE[precision]
 
 
-@pytest.mark.usefixtures("export_encoders_once")
 def test_another_share_of_what_the_heads_make_together(tmp_path: Path, encoders: tuple[Path, str]) -> None:
     run = make_run(tmp_path / "run", encoders, "native-cat", literal=False, composed=0.5)
     asked = ExportOptions(run.path, tmp_path / "bundle", precisions=("fp32",), composed=0.9)
@@ -157,7 +125,6 @@ def test_another_share_of_what_the_heads_make_together(tmp_path: Path, encoders:
         export_run(replace(asked, run=plain.path, output=tmp_path / "other"), lambda _: None)
 
 
-@pytest.mark.usefixtures("export_encoders_once")
 def test_weights_are_shared_by_an_attending_model(tmp_path: Path, encoders: tuple[Path, str]) -> None:
     run = make_run(tmp_path / "run", encoders, "hstec", literal=False)
     exported = export_run(

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import settings
 from polars.testing import assert_frame_equal
 
 from sentimm import findings
@@ -12,6 +11,7 @@ from sentimm.findings import sample, shares
 from sentimm.findings.drawing import make_random
 from sentimm.findings.scored import PLACE
 from tests.findings.corpora import LABELS, label_sheet, make_scored
+from tests.support.profile import IN_CI
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +39,13 @@ def test_the_functions_stay_functions(scored: pl.DataFrame) -> None:
         assert len(findings.shares(scored, label_sheet(sheet, scored), design)) == 3
 
 
+@pytest.mark.slow
 def test_intervals_cover_what_they_say() -> None:
     # A slice of benchmarks/coverage.py through the public functions: sheets of 150 labels.
     scored = make_scored(1500, seed=7)
     true = dict(scored["truth"].value_counts(normalize=True).iter_rows())
     hits = []
-    for seed in range(200 if settings.get_current_profile_name() == "ci" else 60):
+    for seed in range(200 if IN_CI else 60):
         sheet, design = sample(scored, labels=150, seed=seed)
         table = shares(scored, label_sheet(sheet, scored), design)
         hits += [row["low"] <= true[row["label"]] <= row["high"] for row in table.iter_rows(named=True)]

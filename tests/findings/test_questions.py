@@ -69,6 +69,20 @@ def test_numbers_are_seconds_since_1970(scored: pl.DataFrame, factor: int) -> No
         assert_frame_equal(found, shares(later, time="created_at"))
 
 
+@pytest.mark.parametrize(("every", "name"), [("day", "%F"), ("week", "%G-W%V"), ("month", "%Y-%m"), ("year", "%Y")])
+@pytest.mark.parametrize("days", [900, 90_000])  # fewer and more than the posts
+@pytest.mark.parametrize("zone", [None, "Pacific/Auckland"])
+def test_posts_are_counted_in_their_periods(
+    scored: pl.DataFrame, every: str, name: str, days: int, zone: str | None
+) -> None:
+    hours = (pl.col("id") * 7919 % (24 * days)) - 10 * days  # before 1970, too
+    times = pl.datetime(1970, 1, 1, time_zone=zone and "UTC") + pl.duration(hours=hours)
+    posts = scored.with_columns(created_at=times.dt.convert_time_zone(zone) if zone else times)
+    found = shares(posts, time="created_at", every=every).filter(pl.col("period").is_not_null())
+    counted = posts.group_by(pl.col("created_at").dt.strftime(name)).len().sort("created_at")
+    assert found.unique("period", maintain_order=True).select("period", "posts").rows() == counted.rows()
+
+
 def test_times_that_are_missing_are_named(scored: pl.DataFrame) -> None:
     holes = scored.with_columns(created_at=pl.when(pl.col("id") >= 30).then("created_at"))
     found = count_corpus(open_scored(holes), Question(time="created_at", every="year"))

@@ -65,7 +65,7 @@ def check_same(resumed: Run, whole: Run) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("steps", [1, STEPS, STEPS + 2])
+@pytest.mark.parametrize("steps", [STEPS + 2, *(pytest.param(steps, marks=pytest.mark.ci) for steps in (1, STEPS))])
 def test_a_stopped_run_goes_on_as_an_undisturbed_one(
     busy: TrainOptions, whole: Run, tmp_path: Path, steps: int
 ) -> None:

@@ -118,6 +118,7 @@ def test_the_advice_works(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "shares", "scored.parquet", "--assume", "prior-shift", *advice).code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "asked", [(), ("--by", "party"), ("--by", "party", "--time", "created_at", "--every", "quarter")]
 )

@@ -82,10 +82,12 @@ def test_other_label_sets_train_export_and_score_just_as_well(
     felt = pl.Series("label", [EMOTIONS[number % 5] for number in range(posts.height)])
     posts.select("id", "text", "image", felt).write_csv(tmp_path / "felt.csv")
     monkeypatch.chdir(tmp_path)
-    given = ["--labels", ",".join(EMOTIONS), "--class-weights", "balanced"]
+    given = ["--labels", ",".join(EMOTIONS), "--class-weights", "balanced", "--fusion", "native-cat"]
     assert call("train", "felt.csv", "--images", "images/", *given, *encoders(tmp_path)) == 0
     assert call("export", "--precision", "fp32", "--min-agreement", "0") == 0
-    assert call("score", "felt.csv", "--images", "images/", "--model", "bundles/ote-1", "-o", "scored.parquet") == 0
+    assert (
+        call("score", "felt.csv", "--images", "images/", "--model", "bundles/native-cat-1", "-o", "scored.parquet") == 0
+    )
     capsys.readouterr()
     scored = pl.read_parquet("scored.parquet")
     assert [name for name in scored.columns if name.startswith("p_")] == [f"p_{name}" for name in EMOTIONS]

@@ -73,6 +73,7 @@ def test_each_near_name_is_found_here_and_in_object_storage(tmp_path: Path, root
     assert [str(image) for image in images] == [f"{root}/cat.jpg"] * len(cells)
 
 
+@pytest.mark.slow
 @FORMATS
 @pytest.mark.parametrize("column", ["id", "image"])
 def test_numbers_that_a_spreadsheet_changed_are_found_or_named(

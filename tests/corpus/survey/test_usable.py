@@ -50,3 +50,9 @@ def test_images_alone_are_enough(tmp_path: Path) -> None:
     write(tmp_path / "images" / "a.jpg", "image")
     path = write(tmp_path / "posts.csv", "text,image\n,a.jpg\n")
     assert survey(path, images=tmp_path / "images").images_found == 1
+
+
+@FORMATS
+def test_texts_of_white_space_are_none(tmp_path: Path, suffix: str) -> None:
+    texts = ["a", "~", "\x7f", "é", " a", "\u200b", "!", " ", "\u3000", "\u00a0\t", "\u2003"]
+    assert survey(write_table(tmp_path, suffix, {"text": texts, "n": ["1"] * len(texts)})).texts == 7

@@ -17,6 +17,7 @@ from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring.job import run_job
 from tests.support.posts.awkward_images import encode
 from tests.support.posts.reading import read_all, read_chunks, survey, write
+from tests.support.profile import IN_CI
 from tests.test_fuzz import damage
 
 
@@ -52,6 +53,7 @@ def save_dataset(folder: Path, names: Sequence[str], rows: int = 5) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["stream", "file"])
 @pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
 @pytest.mark.parametrize("start", [0, 1, 7, 48, 50, 51])
@@ -176,7 +178,7 @@ def test_two_columns_of_one_name_are_a_clear_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["stream", "file"])
 def test_damaged_files_are_all_of_their_posts_or_a_sentence(tmp_path: Path, kind: str) -> None:
     whole = encode_table(make_posts(), kind)
-    for seed in range(500):
+    for seed in range(500 if IN_CI else 150):
         path = write(tmp_path / "posts.arrow", damage(whole, random.Random(seed)))
         try:
             list(read_chunks(path))

@@ -49,6 +49,7 @@ def test_every_record_comes_out_once_and_unchanged(
     assert [chunk.start for chunk in chunks] == list(range(0, len(rows), chunk_rows))
 
 
+@pytest.mark.slow
 @relaxed
 @given(
     fields=st.lists(st.lists(AWKWARD, min_size=1, max_size=5), max_size=12),
@@ -82,6 +83,7 @@ def test_blocks_do_not_change_what_damaged_quotes_give(
     assert whole[0].frame.row(-1) == ("1", "end", None)
 
 
+@pytest.mark.slow
 @relaxed
 @given(start=st.integers(0, 45), rows=st.integers(1, 9), block=st.integers(30, 200))
 def test_a_reader_can_start_anywhere(

@@ -21,6 +21,7 @@ def split_all(data: bytes, size: int, skip_blank: bool, literal_quotes: bool) ->
     return b"".join(each.good for each in records), [line for each in records for _, line in each.damaged]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skip_blank", [True, False])
 @pytest.mark.parametrize("literal_quotes", [True, False])
 @settings(deadline=None, max_examples=500)

@@ -24,6 +24,7 @@ def to_text(value: object) -> object:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+@pytest.mark.slow
 @relaxed
 @given(
     records=st.lists(

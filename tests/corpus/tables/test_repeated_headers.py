@@ -37,6 +37,15 @@ def test_a_post_that_is_named_like_the_only_column_is_one(tmp_path: Path) -> Non
     assert read_all(path).texts.to_list() == ["text", "other"]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_cells_as_long_as_the_name_of_the_first_column_are_posts(tmp_path: Path, suffix: str) -> None:
+    lines = ["tweet|likes", "tweek|5", "great|6", '""|7', "|8", "tweet|likes", "tweet|9"]
+    content = "".join(f"{line}\n" for line in lines).replace("|", "\t" if "tsv" in suffix else ",")
+    chunk = read_all(write(tmp_path / f"posts{suffix}", content))
+    assert chunk.texts.to_list() == ["tweek", "great", "", None, None, "tweet"]
+    assert [problem.row for problem in chunk.problems] == [4]
+
+
 def test_they_come_out_with_their_status(tmp_path: Path, score: Score) -> None:
     found = score(write(tmp_path / "posts.csv", "id,text\n1,good\nid,text\n2,bad\n"))
     assert found.statuses == ["ok", "row_unreadable", "ok"]

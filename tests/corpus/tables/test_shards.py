@@ -17,7 +17,10 @@ from sentimm.errors import InputError, TableError
 from sentimm.options import CorpusOptions, ScoreOptions
 from sentimm.scoring.job import run_job
 from tests.support.posts.awkward_images import encode
+from tests.support.profile import IN_CI
 from tests.test_fuzz import damage
+
+SEEDS = 1000 if IN_CI else 200
 
 JPEG, PNG = encode("JPEG"), encode("PNG")
 
@@ -262,7 +265,7 @@ def test_a_name_that_is_not_in_the_shard_is_missing(shard: Path) -> None:
 def test_damaged_shards_are_all_of_their_posts_or_a_sentence(tmp_path: Path) -> None:
     whole = write_shard(tmp_path / "whole.tar", make_files(5)).read_bytes()
     read_posts = 0
-    for seed in range(1000):
+    for seed in range(SEEDS):
         (tmp_path / "x.tar").write_bytes(damage(whole, random.Random(seed)))
         try:
             chunks, _ = read(tmp_path / "x.tar")
@@ -272,7 +275,7 @@ def test_damaged_shards_are_all_of_their_posts_or_a_sentence(tmp_path: Path) -> 
         except Exception as error:
             raise AssertionError(f"seed {seed}") from error
         read_posts += sum(chunk.rows for chunk in chunks)
-    assert read_posts > 1000
+    assert read_posts > SEEDS
 
 
 def test_shards_are_scored(tmp_path: Path, tiny_bundle: Path) -> None:

@@ -44,6 +44,7 @@ def test_a_sheet_of_all_posts_has_the_figures_of_the_corpus() -> None:
     assert [each.f1.value for each in found.labels] == pytest.approx([each.f1.value for each in true.labels])
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_figures_of_the_corpus() -> None:
     scored = make_scored(1500, seed=7)
     true = measure_probabilities(*measure_all(scored), LABELS)

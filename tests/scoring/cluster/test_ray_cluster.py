@@ -73,6 +73,7 @@ def test_a_local_cluster_gives_the_same_rows_though_its_driver_and_then_its_work
     check(output, expected)
 
 
+@pytest.mark.ci
 @POSIX
 def test_a_worker_and_then_a_node_that_are_lost_cost_no_row(corpus, expected, tiny_bundle, tmp_path) -> None:
     output = tmp_path / "scored.parquet"
@@ -170,6 +171,7 @@ def test_a_cluster_lets_nobody_in_without_its_token(address, corpus, tiny_bundle
     assert f"The Ray cluster at {address} asks for a token" in done.stderr
 
 
+@pytest.mark.ci
 def test_shards_are_scored_where_they_lie(address, corpus, tiny_bundle, tmp_path) -> None:
     (tmp_path / "shards").mkdir()
     images = [file.read_bytes() for file in sorted((corpus / "images").iterdir())]
@@ -187,6 +189,7 @@ def test_shards_are_scored_where_they_lie(address, corpus, tiny_bundle, tmp_path
     assert len(pl.read_parquet(tmp_path / "scored.parquet")) == 120
 
 
+@pytest.mark.ci
 def test_too_many_unreadable_images_end_a_job(address, corpus, tiny_bundle, tmp_path) -> None:
     output = tmp_path / "scored.parquet"
     own = [*arguments(corpus, tiny_bundle, output), "--ray", address]
@@ -195,6 +198,7 @@ def test_too_many_unreadable_images_end_a_job(address, corpus, tiny_bundle, tmp_
     assert kills.list_parts(output)
 
 
+@pytest.mark.ci
 def test_posts_whose_images_are_there_now_are_scored_again(address, tiny_bundle, tmp_path) -> None:
     corpus = make_corpus(tmp_path)
     output, expected = tmp_path / "scored", tmp_path / "expected"
@@ -211,6 +215,7 @@ def test_posts_whose_images_are_there_now_are_scored_again(address, tiny_bundle,
     check(output, expected)
 
 
+@pytest.mark.ci
 def test_parts_are_committed_to_object_storage_though_requests_fail(address, s3, tiny_bundle, tmp_path) -> None:
     images = corpora.make_images(tmp_path / "images")
     corpora.make_posts(48).write_csv(tmp_path / "posts.csv")
@@ -228,6 +233,7 @@ def test_parts_are_committed_to_object_storage_though_requests_fail(address, s3,
     assert not [key for key in s3.list_keys() if ".job/" in key]
 
 
+@pytest.mark.ci
 def test_a_node_that_joins_in_the_middle_has_a_worker(address, tmp_path) -> None:
     with hear(address, tmp_path, workers=3) as job:
         while len(list_begun(tmp_path)) < 2 and job.poll() is None:
@@ -240,6 +246,7 @@ def test_a_node_that_joins_in_the_middle_has_a_worker(address, tmp_path) -> None
 
 
 # The last one: for three minutes Ray Data keeps a killed driver's share of the cluster, and nobody may grow.
+@pytest.mark.ci
 def test_a_job_goes_on_when_its_driver_is_killed(address, tiny_bundle, tmp_path) -> None:
     corpus = make_corpus(tmp_path)
     pl.read_csv(corpus / "posts.csv", truncate_ragged_lines=True).write_parquet(corpus / "posts.parquet")

@@ -25,6 +25,7 @@ from sentimm.scoring.output.problems import name_problems
 from sentimm.scoring.pipeline import chunk_scorer as pipeline
 from tests.support.failures.steps import failing_at
 from tests.support.posts import corpora
+from tests.support.profile import IN_CI
 
 ROWS = 40
 PROBLEMS_HEADER = ["row", "id", "status", "file", "reason", "record"]
@@ -75,7 +76,7 @@ def once(kind: type, action, number: int = 1):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "stride"), [(errno.ENOSPC, 1), (errno.EIO, 6), (errno.EROFS, 7)])
+@pytest.mark.parametrize(("number", "stride"), [(errno.ENOSPC, 1 if IN_CI else 4), (errno.EIO, 6), (errno.EROFS, 7)])
 def test_a_disk_that_fails_at_any_step_is_one_sentence_and_the_job_goes_on_later(options, number, stride):
     for step in range(1, 200, stride):
         with failing_at(step, OSError(number, os.strerror(number))):
@@ -217,7 +218,7 @@ def test_a_machine_without_memory_is_one_sentence_and_the_job_goes_on_later(opti
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
-@pytest.mark.parametrize("megabytes", [200, 400, 600, 800, 1200])
+@pytest.mark.parametrize("megabytes", [200, 400, 600, 800, 1200] if IN_CI else [400, 800])
 def test_a_real_limit_of_memory_loses_no_row(options, megabytes):
     """However the libraries fail then: the same command, with memory, ends with every row."""
     code = (

@@ -13,6 +13,7 @@ import pytest
 from sentimm.scoring.output.problems import name_problems
 from tests.support.failures import kills
 from tests.support.posts import corpora
+from tests.support.profile import IN_CI
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
@@ -37,7 +38,7 @@ def test_random_kills_lose_and_repeat_no_row(arguments, tmp_path):
     output.rename(expected)
     problems = name_problems(output).read_text()
     chance, inside = random.Random(10), 0
-    for _ in range(4):
+    for _ in range(4 if IN_CI else 2):
         output.unlink(missing_ok=True)
         name_problems(output).unlink(missing_ok=True)
         inside += sum(kills.kill(arguments, output, chance, seconds / 2) for _ in range(2))
@@ -45,7 +46,7 @@ def test_random_kills_lose_and_repeat_no_row(arguments, tmp_path):
         assert kills.compare(output, expected) == (0, 0)
         assert name_problems(output).read_text() == problems
         assert not output.with_name("scored.parquet.job").exists()
-    assert inside >= 3
+    assert inside >= (3 if IN_CI else 1)
 
 
 @pytest.mark.slow

@@ -139,6 +139,7 @@ def write_nulls(part: Path) -> None:
     part.write_bytes(bytes(part.stat().st_size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [cut, flip_bit, empty, write_nulls, Path.unlink])
 @pytest.mark.parametrize("name", ["part-000000000000.parquet", "part-000000000000.problems.parquet"])
 @pytest.mark.parametrize("output", OUTPUTS)
@@ -189,8 +190,15 @@ def test_standard_input_is_kept_for_the_next_attempt(options, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("overwrite", [False, True])
-@pytest.mark.parametrize("name", OUTPUTS)
+@pytest.mark.parametrize(
+    ("name", "overwrite"),
+    [
+        (OUTPUTS[0], False),
+        (OUTPUTS[1], True),
+        pytest.param(OUTPUTS[0], True, marks=pytest.mark.ci),
+        pytest.param(OUTPUTS[1], False, marks=pytest.mark.ci),
+    ],
+)
 def test_a_kill_at_any_step_is_made_good(options, tmp_path, name, overwrite):
     options = replace(options, output=tmp_path / "out" / name, chunk_rows=12)
     run(options)

@@ -92,6 +92,7 @@ def test_a_decoder_is_lent_again_with_its_process():
     assert not is_running(pid)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", DIES)
 def test_a_file_that_kills_its_decoder_is_unreadable_and_the_others_are_not(bad, fault):
     good = [make_file(0), make_file(200)]

@@ -86,6 +86,7 @@ def test_the_digest_of_posts_covers_all_images(posts: LabelledPosts) -> None:
     assert replace(posts, more_images=None).digest() != posts.digest()
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_on_posts_with_several_images(table: TrainOptions, tmp_path: Path) -> None:
     _, events = train(replace(table, epochs=1, val_fraction=0.4, image_cache=tmp_path / "cache"), tmp_path / "run")
     assert events

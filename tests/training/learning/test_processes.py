@@ -35,7 +35,9 @@ def arguments(options: TrainOptions) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("fusion", "is_taught"), [("native-cat", True), ("cmac", False)])
+@pytest.mark.parametrize(
+    ("fusion", "is_taught"), [("cmac", False), pytest.param("native-cat", True, marks=pytest.mark.ci)]
+)
 def test_two_processes_train_as_one(options: TrainOptions, tmp_path: Path, fusion: str, is_taught: bool) -> None:
     # The last batch holds one post: a process then has none.
     still = replace(options, fusion=fusion, batch_size=5, dropout=0.0, bert_dropout=0.0, modality_dropout=0.0)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import pyarrow as pa
+
 
 def name_by_place(names: Sequence[str]) -> list[str]:
     """Name the columns without a name by their places, as no other one is named."""
@@ -32,3 +35,21 @@ def find_extra_field(rows: Sequence[Sequence[str]], width: int, is_quoted: bool)
     is_prose = any(field.startswith(" ") for row in rows for field in row)
     distinct = len({row[0] for row in rows}) == len(rows)
     return 0 if distinct and not is_prose and (is_quoted or counts) else None
+
+
+def holds_cell(cells: pa.ChunkedArray, names: Sequence[str]) -> bool:
+    """Check whether a string of `cells` is one of the names; null is as good as "".
+
+    Scalars of pyarrow would import pandas where that is installed, and polars takes ten times as long.
+    """
+    for chunk in cells.chunks:
+        _, offsets, data = chunk.buffers()
+        edges = np.frombuffer(offsets, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+        lengths, content = np.diff(edges), np.frombuffer(b"" if data is None else data, np.uint8)
+        for name in map(str.encode, names):
+            starts = edges[:-1][lengths == len(name)]
+            for place, byte in enumerate(name):
+                starts = starts[content[starts + place] == byte]
+            if len(starts):
+                return True
+    return False

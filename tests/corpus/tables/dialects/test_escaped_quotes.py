@@ -35,6 +35,7 @@ def write_as_mysql(cells: list[str], mark: str) -> str:
     return mark.join(f'"{cell}"' for cell in escaped) + "\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "mark"), [(".csv", ","), (".csv.gz", ";"), (".tsv", "\t")])
 @pytest.mark.parametrize("write_record", [write_as_spark, write_as_mysql])
 @pytest.mark.parametrize("block", [40, 4 << 20])
