@@ -9,7 +9,7 @@ from typing import Annotated
 from sentimm.errors import UsageError
 from sentimm.option_fields import Panel, argument, check_options, option
 from sentimm.options import (
-    BundleFolder,
+    BundleName,
     CorpusOptions,
     Device,
     EncoderBatchSize,
@@ -31,7 +31,8 @@ class EvaluateOptions:
         corpus: how to read them.
         without_seen: a table whose posts are left out.
         seen_images: the folder of its images; None: that of the inputs.
-        model: the bundle's folder; None: the default one, or the answers that are in the table.
+        model: the bundle's folder, or the name of one that ships; None: the default one, or the answers that are in
+            the table.
         device, precision, threads, batch_size: as in `ScoreOptions`.
 
     Raises:
@@ -59,7 +60,7 @@ class EvaluateOptions:
         ),
     ] = None
     label_values: tuple[str, ...] = ()
-    model: BundleFolder = None
+    model: BundleName = None
     without_seen: Annotated[
         str | None,
         option(
