@@ -15,6 +15,7 @@ import sentimm
 from sentimm.errors import InputError, UsageError
 from sentimm.models.sentiment_model import SentimentModel
 from sentimm.storage.atomic import commit_folder, write_file
+from sentimm.training.data.epochs import note_balance
 from sentimm.training.data.prepare import (
     TrainingData,
     check_posts,
@@ -166,7 +167,11 @@ def _train(
             0 if state is None else int(state["epoch"]),
             0 if state is None else int(state["step"]),
             accelerator.num_processes,
-            (*data.training.notes, *note_labels(data, options, run.fusion.heads)),
+            (
+                *data.training.notes,
+                *note_balance(data.training, options),
+                *note_labels(data, options, run.fusion.heads),
+            ),
         )
     )
     model.to(accelerator.device)

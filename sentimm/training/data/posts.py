@@ -27,6 +27,7 @@ from sentimm.images import decode_image
 from sentimm.options import CorpusOptions
 from sentimm.storage import read_bytes
 from sentimm.text import NORMALIZATION, normalize_texts
+from sentimm.training.data.groups import ColumnGroups
 from sentimm.training.data.normalization import choose_normalization
 from sentimm.training.options import TrainOptions, name_in_full
 
@@ -41,6 +42,7 @@ class LabelledPosts:
     Attributes:
         texts: distinct texts, normalised by `normalization`.
         raw_texts: how each of them was first written.
+        group: each post's row in `group_names`, the values of the column that is balanced; None: no column is.
         images: distinct images, as files or as bytes, all of which can be decoded.
         image_digests: SHA-256 of each image's bytes.
         text, image: each post's row in `texts` and `images`; of several images that of the first.
@@ -68,6 +70,8 @@ class LabelledPosts:
     notes: tuple[str, ...] = ()
     raw_texts: tuple[str, ...] = ()
     normalization: str = NORMALIZATION
+    group: Int64Array | None = None
+    group_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.label)
@@ -79,6 +83,7 @@ class LabelledPosts:
             ids=tuple(self.ids[row] for row in rows),
             **{name: getattr(self, name)[rows] for name in _PER_POST},
             more_images=None if self.more_images is None else self.more_images[rows],
+            group=None if self.group is None else self.group[rows],
         )
 
     @property
@@ -129,8 +134,9 @@ class LabelledPosts:
             digest.update(json.dumps(part).encode())
         for name in _PER_POST:
             digest.update(getattr(self, name).tobytes())
-        if self.more_images is not None:
-            digest.update(self.more_images.tobytes())
+        for optional in (self.more_images, self.group):
+            if optional is not None:
+                digest.update(optional.tobytes())
         return digest.hexdigest()
 
     @property
@@ -164,6 +170,7 @@ def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequenc
         )
     if "image" not in modalities:
         del builder.skipped[_UNUSED_IMAGES]
+    builder.groups.check()
     posts = builder.to_posts(_short_names(inputs))
     if "image" in modalities:
         posts = _keep_readable(posts, size)
@@ -217,6 +224,7 @@ class _PostBuilder:
         self.texts: dict[str, int] = {}
         self.raw_texts: list[str] = []
         self.images: dict[ImageFile, int] = {}
+        self.groups = ColumnGroups(options.balance)
         self.ids: list[str] = []
         self.more_images: list[list[int]] = []
         self.columns: dict[str, list[int]] = {name: [] for name in _PER_POST}
@@ -251,7 +259,9 @@ class _PostBuilder:
             image_digests=("",) * len(self.images),
             skipped=dict(self.skipped),
             more_images=_pad_rows(self.more_images),
-            notes=tuple(self.notes),
+            notes=(*self.notes, *self.groups.notes),
+            group=self.groups.to_array(),
+            group_names=self.groups.names,
             **arrays,
         )
 
@@ -263,8 +273,8 @@ def _pad_rows(rows: Sequence[Sequence[int]]) -> Int64Array | None:
     return np.asarray(padded, dtype=np.int64) if longest else None
 
 
-def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBuilder) -> None:
-    corpus_options = CorpusOptions(
+def _choose_columns(options: TrainOptions) -> CorpusOptions:
+    return CorpusOptions(
         images=options.images,
         text_column=options.text_column,
         image_column=options.image_column,
@@ -276,6 +286,10 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
         union=options.union,
         required=(options.label_column,),
     )
+
+
+def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBuilder) -> None:
+    corpus_options = _choose_columns(options)
     survey = survey_corpus([table], corpus_options)
     by_folder = read_folder_labels(survey, options.label_column)
     if by_folder is None:
@@ -301,6 +315,7 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
     for chunk in chunks:
         if survey.choice.ignored_image is not None:
             builder.skipped[_UNUSED_IMAGES] += len(chunk.frame[survey.choice.ignored_image].drop_nulls())
+        values_to_balance = builder.groups.read(table, chunk.frame)
         raw_texts = chunk.texts.to_list()
         texts = normalize_texts(chunk.texts, builder.normalization).to_list()
         ids = [None] * len(texts) if chunk.names is None else chunk.names["id"].to_list()
@@ -315,6 +330,7 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
                 there = [image for image in list_images(images) if isinstance(image, ImageFile)]
                 if images is not None and not there:
                     builder.skipped[_MISSING_IMAGES] += 1
+                builder.groups.add(values_to_balance, row)
                 builder.add(
                     str(ids[row] or chunk.start + row),
                     there,
