@@ -28,6 +28,7 @@ class EvaluateOptions:
         label_column: the column of labels.
         labels: what the table's labels are; None: the model's. Each must be one of the model's. Given as pairs
             (`0=negative`), they become the labels alone, and `label_values` the pairs.
+        by: a column; figures for each of its values.
         corpus: how to read them.
         without_seen: a table whose posts are left out.
         seen_images: the folder of its images; None: that of the inputs.
@@ -60,6 +61,10 @@ class EvaluateOptions:
         ),
     ] = None
     label_values: tuple[str, ...] = ()
+    by: Annotated[
+        str | None,
+        option(Panel.INPUT, "Figures for each value of this column, such as a language, too.", metavar="C"),
+    ] = None
     model: BundleName = None
     without_seen: Annotated[
         str | None,
@@ -85,7 +90,8 @@ class EvaluateOptions:
             object.__setattr__(self, "labels", labels)
             object.__setattr__(self, "label_values", pairs or self.label_values)
         # No other column is written: whether the inputs agree in these does not matter.
-        object.__setattr__(self, "corpus", replace(self.corpus, required=(self.label_column,)))
+        required = (self.label_column,) if self.by is None else (self.label_column, self.by)
+        object.__setattr__(self, "corpus", replace(self.corpus, required=required))
         if "-" in self.inputs:
             raise UsageError("`evaluate` reads its posts twice, so it can't read standard input (-): give a file.")
         if self.seen_images is not None and self.without_seen is None:
