@@ -6,12 +6,13 @@ Each option is declared once, here, for the command line, the checks and the doc
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 from sentimm.errors import UsageError
-from sentimm.option_fields import Bounds, Panel, argument, at_least, check_options, option
+from sentimm.option_fields import Bounds, Panel, argument, at_least, check_options, option, parse_location
 
 Modality = Literal["text", "image"]
 BatchSize = int | Literal["auto"]
@@ -82,6 +83,15 @@ def check_encoding(name: str) -> None:
         )
 
 
+def parse_model(value: str) -> Path | str:
+    """Return the value of --model: a name alone, of a model that ships or of a folder, or the path of a folder.
+
+    Raises:
+        MissingExtraError, UsageError: see `parse_location`.
+    """
+    return value if re.fullmatch(r"\w[\w-]*", value) else parse_location(value)
+
+
 # What several commands take.
 NoHeader = Annotated[
     bool, option(Panel.INPUT, "CSV and TSV files have no header: the columns are column_1, column_2 and so on.")
@@ -98,14 +108,14 @@ Encoding = Annotated[
         suggestions=("utf-8", "utf-16", "cp1252", "cp1251", "shift_jis"),
     ),
 ]
-BundleFolder = Annotated[
-    Path | None,
+BundleName = Annotated[
+    Path | str | None,
     option(
         Panel.RUNNING,
-        "The folder of a bundle, or its URL.",
+        "The folder of a bundle, its URL, or the name of one that ships (see `sentimm info`).",
         metavar="BUNDLE",
         shown="the default model",
-        is_url=True,
+        parse=parse_model,
     ),
 ]
 Device = Annotated[str, option(Panel.RUNNING, "What to run on.", metavar="auto|cpu|cuda|cuda:N", suggestions=_DEVICES)]
@@ -217,7 +227,7 @@ class ScoreOptions:
         inputs: files, globs and folders of posts; "-" is standard input (NDJSON, CSV, TSV).
         corpus: how to read them.
         output: the Parquet file or folder to write; None: named after the input, in the working directory.
-        model: the bundle's folder; None: the default one.
+        model: the bundle's folder, or the name of one that ships; None: the default one.
         device, precision: what to run on ("auto" chooses).
         threads: threads of the model; None: OMP_NUM_THREADS, else as many as the CPUs that this process may use.
         batch_size: texts or images in a batch; None: the engine's choice; "auto": what is fastest in a trial.
@@ -257,7 +267,7 @@ class ScoreOptions:
             is_url=True,
         ),
     ] = None
-    model: BundleFolder = None
+    model: BundleName = None
     device: Device = "auto"
     precision: PrecisionName = "auto"
     threads: Threads = None

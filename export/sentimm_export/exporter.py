@@ -137,6 +137,8 @@ def _write_bundle(folder: Path, sources: _Sources, options: ExportOptions, tell:
     if run.text is not None:
         shutil.copyfile(run.tokenizer, folder / "tokenizer.json")
     fields = describe_run(run, model, options.name or options.output.name, options.weights, graphs.files)
+    if options.languages:
+        fields["languages"] = list(options.languages)
     write_manifest(folder, fields)
 
     tell("measuring held-out posts")

@@ -28,6 +28,7 @@ class ExportOptions:
         images: the folder of its images.
         composed: another share of what the heads make together than the run was trained with.
         name: the bundle's; None: that of its folder.
+        languages: those of the texts that the model was trained on.
         card: a file of hand-written sections for the model card.
         overwrite: replace a bundle that is there.
 
@@ -77,6 +78,10 @@ class ExportOptions:
         ),
     ] = None
     name: Annotated[str | None, option(None, "The bundle's name.", shown="that of its folder")] = None
+    languages: Annotated[
+        tuple[str, ...],
+        option(None, "The languages of the texts that it was trained on, for `sentimm info`.", metavar="L,..."),
+    ] = ()
     card: Annotated[
         Path | None, option(None, "Markdown sections for the model card, such as `## Known failures`.", metavar="FILE")
     ] = None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from sentimm.errors import UsageError
 from sentimm.option_fields import Panel, argument, at_least, check_options, option
-from sentimm.options import BundleFolder, CorpusOptions, Device, PrecisionName, Threads
+from sentimm.options import BundleName, CorpusOptions, Device, PrecisionName, Threads
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class BenchOptions:
     ] = ()
     corpus: CorpusOptions = field(default_factory=CorpusOptions)
     posts: Annotated[int, option(Panel.INPUT, "Use the first N posts.", metavar="N", bounds=at_least(1))] = 1000
-    model: BundleFolder = None
+    model: BundleName = None
     device: Device = "auto"
     precision: PrecisionName = "auto"
     threads: Threads = None

@@ -2,7 +2,9 @@
 
 `bundle.json` names every other file with its size and SHA-256; loading checks all of them, so a bundle is either
 whole or a `BundleError`. All files lie flat in the folder as plain files: a name that leads out of it is refused, and
-so are links. What the graphs ask for is checked (`graph_checks`) before anything opens them.
+so are links. Bundles that ship with sentimm lie side by side, and may take files of the same names from each other
+(`"bundle": "default"`), so that they are there once. What the graphs ask for is checked (`graph_checks`) before
+anything opens them.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -19,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from sentimm.bundle.adaptation import Adaptation, read_adaptation
 from sentimm.bundle.files import check_files, fetch_bundle, hash_file, measure_plain_file
 from sentimm.bundle.graph_checks import check_graph
-from sentimm.bundle.manifest import FORMAT, MANIFEST, MOST_BYTES, REMEDY, Fields, parse_manifest
-from sentimm.errors import BundleError, BundleNotFoundError
+from sentimm.bundle.manifest import FORMAT, MANIFEST, MOST_BYTES, REMEDY, Fields, locate_file, parse_manifest
+from sentimm.errors import BundleError, BundleNotFoundError, UsageError
 from sentimm.options import Modality
 from sentimm.storage import is_remote, to_path
 from sentimm.storage.atomic import TEMPORARY, sync_file, write_file
@@ -100,7 +102,11 @@ class FusionSpec:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A checked bundle; `graphs[precision]` maps `text`, `image` and `fusion` to the graphs' paths."""
+    """A checked bundle; `graphs[precision]` maps `text`, `image` and `fusion` to the graphs' paths.
+
+    `languages`: those of the texts that it was trained on, where it says so. `shared`: by file, the bundle beside it
+    that the file is in.
+    """
 
     path: Path
     name: str
@@ -117,6 +123,8 @@ class Bundle:
     provenance: Mapping[str, Any]
     digest: str  # SHA-256 of bundle.json, which holds those of all other files
     adaptation: Adaptation | None = None
+    languages: tuple[str, ...] = ()
+    shared: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as `sentimm info --json` prints them; files are named without their folder."""
@@ -130,6 +138,10 @@ class Bundle:
         }
         return fields
 
+    def locate(self, file: str) -> Path:
+        """Return the path of one of `files`."""
+        return locate_file(self.path, file, self.shared.get(file))
+
     @property
     def precisions(self) -> tuple[Precision, ...]:
         """The precisions that the bundle holds graphs for."""
@@ -137,21 +149,29 @@ class Bundle:
 
 
 def default_bundle_path() -> Path:
-    """Return the folder of the model that ships with sentimm."""
+    """Return the folder of the model that `score` uses by default."""
     return Path(str(resources.files("sentimm"))) / "bundles" / "default"
 
 
-def load_bundle(path: Path | str | None = None) -> Bundle:
-    """Load and check the bundle in the folder `path`, which may be a URL; None is the model that ships with sentimm.
+def list_shipped() -> dict[str, Path]:
+    """Return the folders of the models that ship with sentimm, by name."""
+    return {path.parent.name: path.parent for path in sorted(default_bundle_path().parent.glob(f"*/{MANIFEST}"))}
+
+
+def load_bundle(model: Path | str | None = None) -> Bundle:
+    """Load and check a bundle: that in a folder or at a URL, or one that ships, by its name; None is the default one.
+
+    A name alone is that of a folder only where none ships under it: `./world` is always the folder.
 
     Raises:
-        BundleNotFoundError: there is no bundle at `path`.
+        UsageError: a name is both that of one that ships and of one in the working directory.
+        BundleNotFoundError: there is no bundle there.
         BundleError: a file is missing, damaged, a link or not as the manifest says, a graph asks for what none of ours
             does, or the format is a newer one.
     """
-    folder = default_bundle_path() if path is None else to_path(path) if isinstance(path, str) else path
+    folder = _find_folder(model)
     folder = fetch_bundle(folder) if is_remote(folder) else folder
-    content = _read_manifest(folder, is_default=path is None)
+    content = _read_manifest(folder, is_default=model is None)
     manifest = parse_manifest(folder, content)
     bundle = _read_bundle(folder, manifest, hashlib.sha256(content).hexdigest())
     check_files(folder, manifest.fields("files"), may_be_linked=_is_shipped(folder))
@@ -159,10 +179,27 @@ def load_bundle(path: Path | str | None = None) -> Bundle:
     return bundle
 
 
-def write_manifest(folder: Path, fields: Mapping[str, Any]) -> None:
+def _find_folder(model: Path | str | None) -> Path:
+    if model is None:
+        return default_bundle_path()
+    if isinstance(model, Path):
+        return model
+    shipped = list_shipped().get(model)
+    if shipped is None:
+        return to_path(model)
+    if Path(model, MANIFEST).exists() and not Path(model).samefile(shipped):
+        raise UsageError(
+            f"{model} is a model that ships with sentimm, and a bundle here: write ./{model} for the one here, or "
+            "rename that to use the other."
+        )
+    return shipped
+
+
+def write_manifest(folder: Path, fields: Mapping[str, Any], shared: Mapping[str, str] | None = None) -> None:
     """Write `bundle.json` in `folder`: `fields`, the format, and size and SHA-256 of every file there.
 
-    It is written last and durably: a bundle that has a manifest is complete.
+    `shared` are files of another bundle beside it, with its name; those need not be in `folder`. The manifest is
+    written last and durably: a bundle that has one is complete.
 
     Raises:
         BundleError: `folder` holds a folder or a link, or `fields` do not describe what is in it.
@@ -174,14 +211,20 @@ def write_manifest(folder: Path, fields: Mapping[str, Any]) -> None:
             continue
         if path.is_symlink() or not path.is_file():
             raise BundleError(f"{path} is not a plain file: a bundle holds no folders or links.")
-        files[path.name] = {"sha256": hash_file(path), "bytes": path.stat().st_size}
+        files[path.name] = _describe_file(path)
+    for name, other in (shared or {}).items():
+        files[name] = _describe_file(locate_file(folder, name, other)) | {"bundle": other}
     # Bundles without an adaptation stay readable to versions that know none.
-    manifest = {"format": FORMAT if fields.get("adaptation") else 1, **fields, "files": files}
+    manifest = {"format": FORMAT if fields.get("adaptation") else 1, **fields, "files": dict(sorted(files.items()))}
     content = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
     _read_bundle(folder, parse_manifest(folder, content.encode()), digest="")
-    for name in files:
+    for name in files.keys() - (shared or {}).keys():
         sync_file(folder / name)
     write_file(folder / MANIFEST, f"{content}\n".encode())
+
+
+def _describe_file(path: Path) -> dict[str, Any]:
+    return {"sha256": hash_file(path), "bytes": path.stat().st_size}
 
 
 def _read_manifest(folder: Path, *, is_default: bool) -> bytes:
@@ -195,7 +238,8 @@ def _read_manifest(folder: Path, *, is_default: bool) -> bytes:
         if is_default:
             message = f"The model that ships with sentimm is missing from {folder}: reinstall sentimm, or use --model."
         elif not folder.exists():
-            message = f"The model bundle {folder} is not there: {remedy}."
+            names = ", ".join(list_shipped())
+            message = f"The model bundle {folder} is not there: {remedy}, or a model that ships with sentimm ({names})."
         elif not folder.is_dir():
             message = f"{folder} is a file, not a model bundle: {remedy}."
         else:
@@ -210,6 +254,7 @@ def _read_bundle(folder: Path, manifest: Fields, digest: str) -> Bundle:
     for name in files.value:
         if not _is_flat(name):
             raise manifest.error("files", "names of files in the bundle's own folder", name)
+    shared = _read_shared(folder, files)
     modalities = manifest.strings("modalities", MODALITIES, least=1)
     pair = len(modalities) == len(MODALITIES)
     temperatures = manifest.fields("temperatures")
@@ -237,6 +282,8 @@ def _read_bundle(folder: Path, manifest: Fields, digest: str) -> Bundle:
         provenance=manifest.optional("provenance"),
         digest=digest,
         adaptation=adaptation,
+        languages=manifest.strings("languages") if "languages" in manifest.value else (),
+        shared=shared,
     )
 
 
@@ -282,13 +329,27 @@ def _read_graphs(manifest: Fields, modalities: tuple[str, ...], files: Fields) -
     }
 
 
+def _read_shared(folder: Path, files: Fields) -> dict[str, str]:
+    """Return the files of another bundle, with its name; only those that ship with sentimm may have any."""
+    entries = {name: files.fields(name) for name in files.value}
+    shared = {name: entry.string("bundle") for name, entry in entries.items() if "bundle" in entry.value}
+    others = list_shipped() if shared and _is_shipped(folder) else {}
+    for name, other in shared.items():
+        if other not in others:
+            raise BundleError(
+                f"{folder} takes {name} from another bundle ({other}), which only models that ship with sentimm may: "
+                "use such a one by its name, or export the model again."
+            )
+    return shared
+
+
 def _is_flat(name: str) -> bool:
     return name not in ("", ".", "..", *_UNLISTED) and not set(name) & set("/\\:\0")
 
 
 def _is_shipped(folder: Path) -> bool:
     """Check whether `folder` came with sentimm: installers may link its files to those of other environments."""
-    return os.path.realpath(folder) == os.path.realpath(default_bundle_path())
+    return os.path.realpath(folder) in map(os.path.realpath, (default_bundle_path(), *list_shipped().values()))
 
 
 def _check_graphs(bundle: Bundle) -> None:
@@ -296,6 +357,7 @@ def _check_graphs(bundle: Bundle) -> None:
     others = graphs if bundle.text is None else graphs | {bundle.text.tokenizer}
     if bundle.adaptation is not None and bundle.adaptation.head is not None:
         others = others | {bundle.adaptation.head}
-    weights = {name: size for name, size in bundle.files.items() if bundle.path / name not in others}
+    weights = {bundle.locate(name): size for name, size in bundle.files.items() if bundle.locate(name) not in others}
     for path in sorted(graphs):
-        check_graph(path, weights)
+        # ONNX Runtime looks for weights beside the graph, wherever that is.
+        check_graph(path, {file.name: size for file, size in weights.items() if file.parent == path.parent})

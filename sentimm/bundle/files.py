@@ -10,7 +10,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
-from sentimm.bundle.manifest import MANIFEST, MOST_BYTES, REMEDY, Fields, parse_manifest
+from sentimm.bundle.manifest import MANIFEST, MOST_BYTES, REMEDY, Fields, locate_file, parse_manifest
 from sentimm.errors import BundleError, BundleNotFoundError
 from sentimm.storage import download, read_bytes
 
@@ -51,8 +51,8 @@ def check_files(folder: Path, files: Fields, *, may_be_linked: bool) -> None:
         BundleError: one is not, or can't be read.
     """
     for name in files.value:
-        path = folder / name
         entry = files.fields(name)
+        path = locate_file(folder, name, entry.value.get("bundle"))
         expected, size = entry.string("sha256"), entry.integer("bytes", 0)
         try:
             found = measure_plain_file(path, may_be_linked=may_be_linked)

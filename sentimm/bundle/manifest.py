@@ -132,7 +132,12 @@ class Fields:
         name = self.string(key)
         if name not in files.value:
             raise self.error(self._full(key), 'a file listed under "files"', name)
-        return self._folder / name
+        return locate_file(self._folder, name, files.fields(name).value.get("bundle"))
+
+
+def locate_file(folder: Path, name: str, other: str | None) -> Path:
+    """Return the path of a bundle's file: in its folder, or in that of another bundle beside it."""
+    return folder / name if other is None else folder.resolve().parent / other / name
 
 
 def parse_manifest(folder: Path, content: bytes) -> Fields:

@@ -48,6 +48,23 @@ def print_bundle(bundle: Bundle) -> None:
         console.print(line, soft_wrap=True)
 
 
+def print_shipped(bundles: Mapping[str, Bundle]) -> None:
+    """Print the names by which `--model` finds the models that ship, with their languages and sizes."""
+    console = make_console(sys.stdout)
+    console.print()
+    for line in draw_facts([("Ships", [_describe_shipped(name, bundle) for name, bundle in bundles.items()])]):
+        console.print(line, soft_wrap=True)
+
+
+def _describe_shipped(name: str, bundle: Bundle) -> str:
+    languages = f"{len(bundle.languages)} languages ({', '.join(bundle.languages)}), " if bundle.languages else ""
+    return f"--model {name}: {languages}{_measure(bundle)}"
+
+
+def _measure(bundle: Bundle) -> str:
+    return f"{sum(bundle.files.values()) / 1e6:,.1f} MB"
+
+
 def _list_facts(bundle: Bundle) -> Iterator[Fact]:
     text, image, fusion = bundle.text, bundle.image, bundle.fusion
     yield "Folder", [str(bundle.path)]
@@ -66,7 +83,9 @@ def _list_facts(bundle: Bundle) -> Iterator[Fact]:
         origin = bundle.provenance.get("adaptation")
         labels = f" by {origin['labels']} labels" if isinstance(origin, Mapping) and "labels" in origin else ""
         yield "Adapted", [f"{adaptation.method}{labels}; other figures are from before it was adapted"]
-    yield "Precision", [f"{', '.join(bundle.precisions)}; {sum(bundle.files.values()) / 1e6:,.1f} MB in all"]
+    yield "Precision", [f"{', '.join(bundle.precisions)}; {_measure(bundle)} in all"]
+    if bundle.languages:
+        yield "Languages", [", ".join(bundle.languages)]
     if not bundle.metrics:
         yield "Measured", ["nothing"]
     if not bundle.parity:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sentimm.metrics.report import Report
 
 _GROUPS = {"text+image": "text and image", "text": "text only", "image": "image only"}
+_FEW_POSTS = 50  # an interval of a share is then 28 points wide
 FIGURES = (  # what is printed, and the fields of a report
     ("accuracy", "accuracy"),
     ("macro recall", "macro_recall"),
@@ -76,6 +77,8 @@ def _draw_report(found: Assessment) -> RenderableType:
         parts += [Text(), _draw_groups("Scored by", groups)]
     if set(found.statuses) != {"ok"}:
         parts += [Text(), _draw_groups("Status", found.statuses)]
+    if found.by is not None:
+        parts += [Text(), _draw_values(found.by, found.values)]
     if found.alone:
         alone = {f"{modality} alone, against {modality}_label": report for modality, report in found.alone.items()}
         parts += [Text(), _draw_groups("One modality", alone)]
@@ -126,6 +129,26 @@ def _draw_groups(title: str, reports: Mapping[str, Report]) -> RenderableType:
         figures = (report.accuracy, report.macro_recall, report.macro_f1)
         table.add_row(name, f"{report.posts:,}", *(f"{figure.value:.1%}" for figure in figures), error)
     return table
+
+
+def _draw_values(by: str, reports: Mapping[str, Report]) -> RenderableType:
+    """Draw a table of the values of a column, with intervals, the mean over them, and which have few posts."""
+    table = make_table(by, "posts", "accuracy", "macro recall", "macro F1")
+    fields = ("accuracy", "macro_recall", "macro_f1")
+    for name, report in reports.items():
+        cells = [_draw_interval(getattr(report, field)) for field in fields]
+        few = " *" if report.posts < _FEW_POSTS else ""
+        table.add_row(make_line(name), f"{report.posts:,}{few}", *cells)
+    if len(reports) > 1:
+        means = [sum(getattr(report, field).value for report in reports.values()) / len(reports) for field in fields]
+        table.add_row(make_line("mean of the values"), "", *(f"{mean:.1%}" for mean in means))
+    if all(report.posts >= _FEW_POSTS for report in reports.values()):
+        return table
+    return Group(table, Text(f"* fewer than {_FEW_POSTS} posts: too few to say much.", style="dim"))
+
+
+def _draw_interval(interval: Interval) -> str:
+    return f"{interval.value:.1%} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
 
 
 def _draw_conflict(found: Assessment, area: Interval) -> Text:

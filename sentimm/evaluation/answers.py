@@ -18,6 +18,7 @@ from sentimm.corpus import Chunk, chunk_frame
 from sentimm.corpus.inputs.find import expand_inputs
 from sentimm.corpus.labels import IMAGE_LABEL, NO_LABEL, TEXT_LABEL, find_label_columns
 from sentimm.errors import ColumnError, InputError, TableError, UsageError
+from sentimm.evaluation.groups import Values, check_column, check_values, read_values
 from sentimm.evaluation.labelled_posts import (
     LabelledChunk,
     LeftOut,
@@ -51,6 +52,7 @@ class Answers:
         alone: answers to the `text` or the `image` alone, as `answers`.
         alone_probabilities: their probabilities, where known.
         conflict: float32 (posts,), or NaN.
+        values: those of the column of --by, object (posts,); empty without one.
     """
 
     true: Mapping[str, Int64Array]
@@ -61,6 +63,7 @@ class Answers:
     alone: Mapping[str, Int64Array]
     alone_probabilities: Mapping[str, Float32Array]
     conflict: Float32Array
+    values: Values
 
 
 def join_answers(parts: Sequence[Answers]) -> Answers:
@@ -81,9 +84,9 @@ def needs_views(bundle: Bundle, kinds: Collection[str]) -> bool:
 
 
 def answer_posts(
-    scorer: ChunkScorer, bundle: Bundle, posts: LabelledChunk, advance: Callable[[float], None]
+    scorer: ChunkScorer, bundle: Bundle, posts: LabelledChunk, by: str | None, advance: Callable[[float], None]
 ) -> Answers:
-    """Score posts, and each modality alone where there are labels of it.
+    """Score posts, and each modality alone where there are labels of it; `by` names a column of values to keep.
 
     `scorer` must have been made with the views that `needs_views` returns. Without both heads, each modality is scored
     once more.
@@ -111,6 +114,7 @@ def answer_posts(
         alone=alone,
         alone_probabilities=probabilities,
         conflict=conflict,
+        values=read_values(chunk.frame, by),
     )
 
 
@@ -197,6 +201,9 @@ def read_answers(tables: ScoredTables, options: EvaluateOptions, seen: SeenPosts
     frame, rows = _read_tables(tables.paths, options.corpus.limit)
     prefix, names = tables.columns.prefix, tables.columns.labels
     columns = find_label_columns(name, frame.columns, options.label_column)
+    check_column(name, frame.columns, options.by)
+    if options.by is not None:
+        check_values(frame, options.by)
     if not len(frame):
         raise InputError(f"{name} has no posts: nothing can be compared.")
     labels = number_labels(frame, count_input_rows(options.inputs, rows), columns, names, options)
@@ -226,6 +233,7 @@ def read_answers(tables: ScoredTables, options: EvaluateOptions, seen: SeenPosts
         },
         alone_probabilities={},
         conflict=conflict.cast(pl.Float32).fill_null(float("nan")).to_numpy(),
+        values=read_values(frame, options.by),
     )
 
 

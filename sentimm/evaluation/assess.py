@@ -23,6 +23,7 @@ from sentimm.evaluation.answers import (
     needs_views,
     read_answers,
 )
+from sentimm.evaluation.groups import measure_values
 from sentimm.evaluation.labelled_posts import LabelledCorpus, LeftOut
 from sentimm.evaluation.options import EvaluateOptions
 from sentimm.evaluation.seen import SeenPosts
@@ -55,6 +56,7 @@ class Assessment:
         images_compared: posts whose image was looked up in that table; None: the posts name no images.
         report: all posts.
         modalities, statuses: the posts by the modalities that were used, and by status.
+        by, values: the column of --by, and the posts by its values, the one of most posts first.
         alone: answers to the text, or the image, alone, compared with its own label (`text_label`, `image_label`).
         conflict: area under the ROC curve of `conflict` for the posts whose two labels differ; None: no such labels.
         conflict_posts, conflict_differ: the posts that have both labels and a conflict; those whose labels differ.
@@ -77,6 +79,8 @@ class Assessment:
     report: Report
     modalities: dict[str, Report]
     statuses: dict[str, Report]
+    by: str | None
+    values: dict[str, Report]
     alone: dict[str, Report]
     conflict: Interval | None
     conflict_posts: int
@@ -118,7 +122,8 @@ def _assess_model(options: EvaluateOptions, tell: Listener) -> Assessment:
     with _open_seen(options) as seen, ChunkScorer(bundle, engine, views=views) as scorer:
         tell(JobStarted(None, survey.rows, 0))
         for posts in corpus.read(seen):
-            parts.append(answer_posts(scorer, bundle, posts, _tell_share(tell, posts.chunk.start, posts.chunk.rows)))
+            advance = _tell_share(tell, posts.chunk.start, posts.chunk.rows)
+            parts.append(answer_posts(scorer, bundle, posts, options.by, advance))
     notes = (*survey.notes, *corpus.notes)
     return _conclude(options, bundle.name, bundle.labels, join_answers(parts), corpus.left_out, notes)
 
@@ -191,6 +196,8 @@ def _conclude(
         report=measure(counted),
         modalities=_measure_groups(USED_MODALITIES, answers.modalities, counted, measure),
         statuses=_measure_groups(STATUSES, answers.statuses, counted, measure),
+        by=options.by,
+        values=measure_values(answers.values, counted, options.by, measure),
         alone=_measure_alone(answers, labels),
         conflict=conflict_auc(answers.conflict[both], text_label, image_label),
         conflict_posts=int(both.sum()),

@@ -15,6 +15,7 @@ from sentimm.corpus.inputs.find import expand_inputs
 from sentimm.corpus.labels import LABEL, NO_LABEL, find_label_columns, read_labels
 from sentimm.corpus.survey.image_folders import explain_folder_labels, note_folder_labels, read_folder_labels
 from sentimm.errors import ColumnError, InputError, UsageError
+from sentimm.evaluation.groups import check_column, check_values
 from sentimm.evaluation.options import EvaluateOptions
 from sentimm.evaluation.seen import SeenPosts
 
@@ -122,6 +123,9 @@ class LabelledCorpus:
         self.left_out = LeftOut()
         self._survey, self._options = survey, options
         table = ", ".join(str(source.path) for source in survey.sources)
+        check_column(table, survey.schema, options.by)
+        if options.by is not None and survey.rows:  # before hours of scoring
+            check_values(pl.concat([chunk.frame.select(options.by) for chunk in self._read_chunks()]), options.by)
         by_folder = read_folder_labels(survey, options.label_column)
         if by_folder is None:
             columns = find_label_columns(table, list(survey.schema), options.label_column)

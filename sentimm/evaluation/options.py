@@ -9,7 +9,7 @@ from typing import Annotated
 from sentimm.errors import UsageError
 from sentimm.option_fields import Panel, argument, check_options, option
 from sentimm.options import (
-    BundleFolder,
+    BundleName,
     CorpusOptions,
     Device,
     EncoderBatchSize,
@@ -28,10 +28,12 @@ class EvaluateOptions:
         label_column: the column of labels.
         labels: what the table's labels are; None: the model's. Each must be one of the model's. Given as pairs
             (`0=negative`), they become the labels alone, and `label_values` the pairs.
+        by: a column; figures for each of its values.
         corpus: how to read them.
         without_seen: a table whose posts are left out.
         seen_images: the folder of its images; None: that of the inputs.
-        model: the bundle's folder; None: the default one, or the answers that are in the table.
+        model: the bundle's folder, or the name of one that ships; None: the default one, or the answers that are in
+            the table.
         device, precision, threads, batch_size: as in `ScoreOptions`.
 
     Raises:
@@ -59,7 +61,11 @@ class EvaluateOptions:
         ),
     ] = None
     label_values: tuple[str, ...] = ()
-    model: BundleFolder = None
+    by: Annotated[
+        str | None,
+        option(Panel.INPUT, "Figures for each value of this column, such as a language, too.", metavar="C"),
+    ] = None
+    model: BundleName = None
     without_seen: Annotated[
         str | None,
         option(
@@ -84,7 +90,8 @@ class EvaluateOptions:
             object.__setattr__(self, "labels", labels)
             object.__setattr__(self, "label_values", pairs or self.label_values)
         # No other column is written: whether the inputs agree in these does not matter.
-        object.__setattr__(self, "corpus", replace(self.corpus, required=(self.label_column,)))
+        required = (self.label_column,) if self.by is None else (self.label_column, self.by)
+        object.__setattr__(self, "corpus", replace(self.corpus, required=required))
         if "-" in self.inputs:
             raise UsageError("`evaluate` reads its posts twice, so it can't read standard input (-): give a file.")
         if self.seen_images is not None and self.without_seen is None:

@@ -30,6 +30,7 @@ DEFAULT_TEXT_ENCODER, DEFAULT_IMAGE_ENCODER = "bert-base-uncased", "resnet50"
 _FREEZE = re.compile(r"(text|image)(:[1-9]\d*)?")
 _BELOW_ONE = Bounds(least=0, below=1)
 _MAX_SEED = 1 << 63
+_USUAL_POWER = 0.5  # of the counts that --balance evens out
 
 
 def parse_class_weights(value: str) -> tuple[float, ...] | Literal["balanced"]:
@@ -45,12 +46,14 @@ def parse_class_weights(value: str) -> tuple[float, ...] | Literal["balanced"]:
 class TrainOptions:
     """Options of one training run; the paper's where it gives them.
 
-    `table_weights` says how often the posts of each input are seen in an epoch (0.1: a random tenth of them each time).
+    `table_weights` says how often the posts of each input are seen in an epoch (0.1: a random tenth of them each time),
+    `balance` names a column whose values an epoch evens out (see `plan_draw`).
     Learning rates are those at the top of the warm-up; `image_lr` is for the image backbones, `head_lr` for all that is
     no pretrained backbone; None: `learning_rate`. A step moves the weights by the gradient of `accumulate` batches of
     `batch_size` posts. `ema`: the decay of a moving average of the weights, which is what is validated and saved.
     `teacher`: a run whose answers are learnt beside the labels; `teacher_weight`: its share of each target, for
-    all inputs or one for each. `text_encoder` and `image_encoder`: "" is that of `init`, else the paper's. `pooling`
+    all inputs or one for each. `normalization`: None is that of the run that the text encoder is from, else `tweet-1`.
+    `text_encoder` and `image_encoder`: "" is that of `init`, else the paper's. `pooling`
     and `image_levels`: None is that of the run that the encoder is from, else the mean, and 1.
 
     `labels` given as pairs (`0=negative`) become the labels alone, and `label_values` the pairs.
@@ -126,6 +129,14 @@ class TrainOptions:
             bounds=POSITIVE,
         ),
     ] = ()
+    balance: Annotated[
+        str | None,
+        option(
+            Panel.POSTS,
+            "Even out this column's values (languages) in an epoch: n posts count as n to the power of A (0.5).",
+            metavar="C[:A]",
+        ),
+    ] = None
     fusion: Annotated[
         str,
         option(
@@ -205,6 +216,16 @@ class TrainOptions:
             bounds=at_least(3, "every text begins and ends with a token of its own"),
         ),
     ] = 96
+    normalization: Annotated[
+        Literal["none", "cardiff", "tweet-1", "tweet-2", "tweet-2-names"]
+        | None,  # those of sentimm.text, which is slow to import
+        option(
+            Panel.MODEL,
+            "How texts are normalised: none, cardiff, tweet-1, tweet-2, tweet-2-names.",
+            metavar="NAME",
+            shown="tweet-1, or that of the run that the text encoder is from",
+        ),
+    ] = None
     image_size: Annotated[
         int | None,
         option(
@@ -363,6 +384,8 @@ class TrainOptions:
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "label_values", pairs or self.label_values)
         self._check_lists()
+        if self.balance is not None:
+            split_balance(self.balance)
         if self.folds is not None and self.val is not None:
             raise UsageError(
                 "--folds validates with parts of INPUT in turn, and --val names a table: give one of them."
@@ -416,6 +439,26 @@ class TrainOptions:
         for name in ("images", "init", "teacher", "feature_cache", "image_cache"):
             stored[name] = None if stored.get(name) is None else Path(stored[name])
         return TrainOptions(**stored)
+
+
+def split_balance(balance: str) -> tuple[str, float]:
+    """Return the column of --balance, and the power of its values' counts.
+
+    Raises:
+        UsageError: the power is not between 0 and 1.
+    """
+    column, _, power = balance.rpartition(":")
+    try:
+        value = float(power)
+    except ValueError:
+        return balance, _USUAL_POWER
+    if not column:
+        return balance, _USUAL_POWER
+    if not 0 <= value <= 1:
+        raise UsageError(
+            f"--balance {balance}: the power of the counts must be between 0 (all values alike) and 1 (as they are)."
+        )
+    return column, value
 
 
 def name_in_full(table: str) -> str:

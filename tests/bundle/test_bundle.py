@@ -99,7 +99,8 @@ def test_an_unknown_bundle_is_a_usage_error(tmp_path):
     with pytest.raises(BundleNotFoundError) as error:
         load_bundle(tmp_path / "nowhere")
     assert str(error.value) == (
-        f"The model bundle {tmp_path / 'nowhere'} is not there: name a folder that `sentimm export` wrote."
+        f"The model bundle {tmp_path / 'nowhere'} is not there: name a folder that `sentimm export` wrote, or a model "
+        "that ships with sentimm (default)."
     )
     assert error.value.exit_code == 2
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from sentimm.errors import ColumnError, InputError, OutputError, RunError, RunNotFoundError, UsageError
 from sentimm.training.data.batches import Batcher
+from sentimm.training.data.epochs import plan_draw
 from sentimm.training.data.pictures import Pictures
 from sentimm.training.data.posts import _short_names, load_posts
 from sentimm.training.data.stored_posts import read_posts
@@ -164,10 +165,12 @@ def test_an_epoch_sees_each_table_as_often_as_its_weight_says(options: TrainOpti
     posts = load_posts([options.inputs[0], options.inputs[0]], options, BOTH, IMAGE_SIZE)
     tokens = [np.arange(3, dtype=np.int64)] * len(posts.texts)
     batcher = Batcher(posts, tokens, None, None, Pictures(posts, IMAGE_SIZE), 0, torch.device("cpu"))
-    rows = np.concatenate(batcher.plan_epoch((1.0, 0.25), 8, np.random.default_rng(0)))
+    weighted = replace(options, inputs=options.inputs * 2, table_weights=(1.0, 0.25))
+    rows = np.concatenate(batcher.plan_epoch(plan_draw(posts, weighted), 8, np.random.default_rng(0)))
     assert sorted(rows[posts.table[rows] == 0]) == list(range(48))
     assert (posts.table[rows] == 1).sum() == 12
-    doubled = np.concatenate(batcher.plan_epoch((2.0, 1.0), 8, np.random.default_rng(0)))
+    draw = plan_draw(posts, replace(weighted, table_weights=(2.0, 1.0)))
+    doubled = np.concatenate(batcher.plan_epoch(draw, 8, np.random.default_rng(0)))
     assert (posts.table[doubled] == 0).sum() == 96
 
 

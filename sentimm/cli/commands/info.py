@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sentimm.option_fields import parse_location
+from sentimm.options import parse_model
 
 
 def info(
     bundle: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
-            metavar="[BUNDLE]", help="The bundle's folder.", show_default="the default model", parser=parse_location
+            metavar="[BUNDLE]",
+            help="The bundle's folder, its URL, or the name of one that ships.",
+            show_default="the default model, and all that ship",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -23,12 +24,14 @@ def info(
 
     Example: sentimm info
     """
-    from sentimm.bundle.bundle import load_bundle
-    from sentimm.console.bundle import print_bundle
+    from sentimm.bundle.bundle import list_shipped, load_bundle
+    from sentimm.console.bundle import print_bundle, print_shipped
     from sentimm.console.terminal import print_json
 
-    loaded = load_bundle(bundle)
+    loaded = load_bundle(None if bundle is None else parse_model(bundle))
     if as_json:
         print_json(loaded.to_json())
     else:
         print_bundle(loaded)
+    if bundle is None and not as_json:
+        print_shipped({name: load_bundle(path) for name, path in list_shipped().items()})

@@ -92,7 +92,7 @@ def _fill(
     name: str,
 ) -> None:
     for file in bundle.files:
-        shutil.copyfile(bundle.path / file, folder / file)
+        shutil.copyfile(bundle.locate(file), folder / file)
     fields: dict[str, Any] = json.loads((bundle.path / MANIFEST).read_bytes())
     del fields["format"], fields["files"]
     adaptation: dict[str, Any] = {

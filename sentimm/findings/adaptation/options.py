@@ -8,7 +8,7 @@ from typing import Annotated
 
 from sentimm.errors import UsageError
 from sentimm.option_fields import Panel, argument, check_options, option
-from sentimm.options import BundleFolder
+from sentimm.options import BundleName
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class AdaptOptions:
         output: the bundle to write.
         design: the design file of the sheets; None: the one beside them.
         features: of the posts, for a head of their own; None: without one.
-        model: the bundle that scored the posts; None: the default one.
+        model: the bundle that scored the posts, its folder or the name of one that ships; None: the default one.
         anyway: write a bundle also where no gain is shown.
         overwrite: replace an existing bundle.
 
@@ -47,7 +47,7 @@ class AdaptOptions:
             metavar="FILE",
         ),
     ] = None
-    model: BundleFolder = None
+    model: BundleName = None
     anyway: Annotated[bool, option(Panel.OUTPUT, "Write the bundle also if no gain is shown.")] = False
     overwrite: Annotated[bool, option(Panel.OUTPUT, "Replace an existing bundle.")] = False
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from sentimm.errors import UsageError
 from sentimm.option_fields import Panel, argument, check_options, option
-from sentimm.options import BundleFolder, CorpusOptions, Device, EncoderBatchSize, PrecisionName, Threads
+from sentimm.options import BundleName, CorpusOptions, Device, EncoderBatchSize, PrecisionName, Threads
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class FeaturesOptions:
         corpus: how to read them.
         output: the Parquet file to write.
         overwrite: replace it where it exists.
-        model: the bundle's folder; None: the default one.
+        model: the bundle's folder, or the name of one that ships; None: the default one.
         device, precision, threads, batch_size: as in `ScoreOptions`.
 
     Raises:
@@ -37,7 +37,7 @@ class FeaturesOptions:
         option(Panel.OUTPUT, "The Parquet file to write.", "--output", "-o", metavar="FILE", is_url=True),
     ] = Path("features.parquet")
     overwrite: Annotated[bool, option(Panel.OUTPUT, "Replace an existing file.")] = False
-    model: BundleFolder = None
+    model: BundleName = None
     device: Device = "auto"
     precision: PrecisionName = "auto"
     threads: Threads = None

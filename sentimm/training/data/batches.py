@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sentimm.text import TextTokenizer, pad_tokens
+from sentimm.training.data.epochs import EpochDraw
 from sentimm.training.data.frozen_features import FrozenFeatures
 from sentimm.training.data.pictures import Pictures
 from sentimm.training.data.posts import LabelledPosts
@@ -100,14 +101,11 @@ class Batcher:
         while waiting:
             yield waiting.popleft().result()
 
-    def plan_epoch(
-        self, weights: tuple[float, ...], batch_size: int, rng: np.random.Generator
-    ) -> list[npt.NDArray[np.int64]]:
-        """Cut an epoch into batches of post rows: each table by its weight, texts of similar lengths together."""
+    def plan_epoch(self, draw: EpochDraw, batch_size: int, rng: np.random.Generator) -> list[npt.NDArray[np.int64]]:
+        """Cut an epoch into batches of post rows: those that `draw` asks for, texts of similar lengths together."""
         chosen = []
-        for table, weight in enumerate(weights):
-            rows = np.flatnonzero(self.posts.table == table)
-            count = count_epoch_posts(len(rows), weight)
+        for cell, count in enumerate(draw.counts.tolist()):
+            rows = np.flatnonzero(draw.cell == cell)
             repeats = [rng.permutation(rows) for _ in range(-(-count // max(len(rows), 1)))]
             chosen.append(np.concatenate([*repeats, rows[:0]])[:count])
         order = rng.permutation(np.concatenate(chosen))
@@ -153,11 +151,6 @@ class Batcher:
             teacher_answers=None if self.teacher_answers is None else torch.from_numpy(self.teacher_answers[rows]),
         )
         return batch.to(self.device)
-
-
-def count_epoch_posts(posts: int, weight: float) -> int:
-    """Return how many posts of a table an epoch has."""
-    return round(posts * weight)
 
 
 def tokenize_posts(posts: LabelledPosts, tokenizer: TextTokenizer | None) -> list[npt.NDArray[np.int64]]:

@@ -26,7 +26,9 @@ from sentimm.errors import ColumnError, ImageError, InputError
 from sentimm.images import decode_image
 from sentimm.options import CorpusOptions
 from sentimm.storage import read_bytes
-from sentimm.text import normalize_texts
+from sentimm.text import NORMALIZATION, normalize_texts
+from sentimm.training.data.groups import ColumnGroups
+from sentimm.training.data.normalization import choose_normalization
 from sentimm.training.options import TrainOptions, name_in_full
 
 Int64Array = npt.NDArray[np.int64]
@@ -38,7 +40,9 @@ class LabelledPosts:
     """Posts with labels; arrays are int64 (posts,) and -1 says "none".
 
     Attributes:
-        texts: distinct normalised texts.
+        texts: distinct texts, normalised by `normalization`.
+        raw_texts: how each of them was first written.
+        group: each post's row in `group_names`, the values of the column that is balanced; None: no column is.
         images: distinct images, as files or as bytes, all of which can be decoded.
         image_digests: SHA-256 of each image's bytes.
         text, image: each post's row in `texts` and `images`; of several images that of the first.
@@ -64,6 +68,10 @@ class LabelledPosts:
     skipped: dict[str, int]
     more_images: Int64Array | None = None
     notes: tuple[str, ...] = ()
+    raw_texts: tuple[str, ...] = ()
+    normalization: str = NORMALIZATION
+    group: Int64Array | None = None
+    group_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.label)
@@ -75,6 +83,7 @@ class LabelledPosts:
             ids=tuple(self.ids[row] for row in rows),
             **{name: getattr(self, name)[rows] for name in _PER_POST},
             more_images=None if self.more_images is None else self.more_images[rows],
+            group=None if self.group is None else self.group[rows],
         )
 
     @property
@@ -102,6 +111,22 @@ class LabelledPosts:
         rows, places = np.nonzero(is_there)
         return replace(self.select(rows), image=images[rows, places], more_images=None), rows
 
+    def normalize_again(self, normalization: str) -> LabelledPosts:
+        """Return the posts with texts that another model reads, normalised by its `normalization`; "" is a text too."""
+        if normalization == self.normalization:
+            return self
+        normalized = normalize_texts(pl.Series(self.raw_texts, dtype=pl.String), normalization).to_list()
+        distinct = dict(zip(normalized, self.raw_texts, strict=True))
+        places = {text: place for place, text in enumerate(distinct)}
+        moved = np.asarray([places[text] for text in normalized] or [-1], dtype=np.int64)
+        return replace(
+            self,
+            texts=tuple(distinct),
+            raw_texts=tuple(distinct.values()),
+            text=np.where(self.text < 0, -1, moved[self.text]),
+            normalization=normalization,
+        )
+
     def digest(self) -> str:
         """Return a SHA-256 of all that training reads of the posts."""
         digest = hashlib.sha256()
@@ -109,8 +134,9 @@ class LabelledPosts:
             digest.update(json.dumps(part).encode())
         for name in _PER_POST:
             digest.update(getattr(self, name).tobytes())
-        if self.more_images is not None:
-            digest.update(self.more_images.tobytes())
+        for optional in (self.more_images, self.group):
+            if optional is not None:
+                digest.update(optional.tobytes())
         return digest.hexdigest()
 
     @property
@@ -144,6 +170,7 @@ def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequenc
         )
     if "image" not in modalities:
         del builder.skipped[_UNUSED_IMAGES]
+    builder.groups.check()
     posts = builder.to_posts(_short_names(inputs))
     if "image" in modalities:
         posts = _keep_readable(posts, size)
@@ -160,7 +187,7 @@ def keep_modalities(posts: LabelledPosts, modalities: Sequence[str]) -> Labelled
         nothing = np.full_like(posts.image, -1)
         posts = replace(posts, image=nothing, images=(), image_digests=(), more_images=None)
     if "text" not in modalities:
-        posts = replace(posts, text=np.full_like(posts.text, -1), texts=())
+        posts = replace(posts, text=np.full_like(posts.text, -1), texts=(), raw_texts=())
     usable = find_usable(posts, modalities)
     skipped = Counter(posts.skipped)
     skipped["without " + " or ".join(modalities)] += len(posts) - len(usable)
@@ -193,8 +220,11 @@ class _PostBuilder:
 
     def __init__(self, options: TrainOptions) -> None:
         self.options = options
+        self.normalization = choose_normalization(options)
         self.texts: dict[str, int] = {}
+        self.raw_texts: list[str] = []
         self.images: dict[ImageFile, int] = {}
+        self.groups = ColumnGroups(options.balance)
         self.ids: list[str] = []
         self.more_images: list[list[int]] = []
         self.columns: dict[str, list[int]] = {name: [] for name in _PER_POST}
@@ -209,17 +239,29 @@ class _PostBuilder:
         for name in _PER_POST:
             self.columns[name].append(values[name])
 
+    def number_text(self, text: str | None, raw: str | None) -> int:
+        """Return the row of a normalised text among the distinct ones, -1 where there is none."""
+        if not text or raw is None:
+            return -1
+        if text not in self.texts:
+            self.raw_texts.append(raw)
+        return self.texts.setdefault(text, len(self.texts))
+
     def to_posts(self, tables: tuple[str, ...]) -> LabelledPosts:
         arrays = {name: np.asarray(values, dtype=np.int64) for name, values in self.columns.items()}
         return LabelledPosts(
             tables=tables,
             ids=tuple(self.ids),
             texts=tuple(self.texts),
+            raw_texts=tuple(self.raw_texts),
+            normalization=self.normalization,
             images=tuple(self.images),
             image_digests=("",) * len(self.images),
             skipped=dict(self.skipped),
             more_images=_pad_rows(self.more_images),
-            notes=tuple(self.notes),
+            notes=(*self.notes, *self.groups.notes),
+            group=self.groups.to_array(),
+            group_names=self.groups.names,
             **arrays,
         )
 
@@ -231,8 +273,8 @@ def _pad_rows(rows: Sequence[Sequence[int]]) -> Int64Array | None:
     return np.asarray(padded, dtype=np.int64) if longest else None
 
 
-def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBuilder) -> None:
-    corpus_options = CorpusOptions(
+def _choose_columns(options: TrainOptions) -> CorpusOptions:
+    return CorpusOptions(
         images=options.images,
         text_column=options.text_column,
         image_column=options.image_column,
@@ -244,6 +286,10 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
         union=options.union,
         required=(options.label_column,),
     )
+
+
+def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBuilder) -> None:
+    corpus_options = _choose_columns(options)
     survey = survey_corpus([table], corpus_options)
     by_folder = read_folder_labels(survey, options.label_column)
     if by_folder is None:
@@ -269,7 +315,9 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
     for chunk in chunks:
         if survey.choice.ignored_image is not None:
             builder.skipped[_UNUSED_IMAGES] += len(chunk.frame[survey.choice.ignored_image].drop_nulls())
-        texts = normalize_texts(chunk.texts).to_list()
+        values_to_balance = builder.groups.read(table, chunk.frame)
+        raw_texts = chunk.texts.to_list()
+        texts = normalize_texts(chunk.texts, builder.normalization).to_list()
         ids = [None] * len(texts) if chunk.names is None else chunk.names["id"].to_list()
         for row, (text, images) in enumerate(zip(texts, chunk.images, strict=True)):
             values = dict.fromkeys(LABEL_COLUMNS, NO_LABEL)
@@ -282,10 +330,11 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
                 there = [image for image in list_images(images) if isinstance(image, ImageFile)]
                 if images is not None and not there:
                     builder.skipped[_MISSING_IMAGES] += 1
+                builder.groups.add(values_to_balance, row)
                 builder.add(
                     str(ids[row] or chunk.start + row),
                     there,
-                    text=builder.texts.setdefault(text, len(builder.texts)) if text else -1,
+                    text=builder.number_text(text, raw_texts[row]),
                     table=number,
                     **values,
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from sentimm.corpus.labels import note_absent_labels
 from sentimm.errors import InputError, UsageError
 from sentimm.models.sentiment_model import FUSIONS, SentimentModel
 from sentimm.text import TextTokenizer
-from sentimm.training.data.batches import Batcher, count_epoch_posts, tokenize_posts
+from sentimm.training.data.batches import Batcher, tokenize_posts
+from sentimm.training.data.epochs import count_epoch_posts
 from sentimm.training.data.frozen_features import extract_images, extract_texts
 from sentimm.training.data.head_labels import choose_heads, choose_targets, find_heads
 from sentimm.training.data.pictures import Pictures, choose_image_size
@@ -71,7 +72,7 @@ def load_tables(options: TrainOptions, modalities: Sequence[str]) -> tuple[Label
     posts = load_posts(options.inputs, options, modalities, size)
     if options.val is None:
         return posts, None
-    return posts, load_posts([options.val], options, modalities, size)
+    return posts, load_posts([options.val], replace(options, balance=None), modalities, size)
 
 
 def split_for_model(options: TrainOptions, posts: LabelledPosts, validation: LabelledPosts | None) -> TrainingData:

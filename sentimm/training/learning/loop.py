@@ -19,6 +19,7 @@ from sentimm.errors import RunError, TrainingError
 from sentimm.models.sentiment_model import SentimentModel
 from sentimm.storage.atomic import remove_file, write_file
 from sentimm.training.data.batches import Batch
+from sentimm.training.data.epochs import plan_draw
 from sentimm.training.data.prepare import Batchers
 from sentimm.training.events import EpochTrained, StepTrained, StoppedEarly, TrainingListener
 from sentimm.training.learning.averaged_weights import AveragedWeights
@@ -80,6 +81,7 @@ class TrainingLoop:
         self.sums = dict.fromkeys(_SUMS, 0.0)
         self.records: list[dict[str, Any]] = []
         optimizer = make_optimizer(model, options)
+        self._draw_plan = plan_draw(batchers.training.posts, options)
         self.averaged = None if options.ema is None else AveragedWeights(model, options.ema)
         self.schedule = make_schedule(optimizer, options.epochs * len(self._plan(1)), options)
         self.objective, self.optimizer = accelerator.prepare(
@@ -109,8 +111,7 @@ class TrainingLoop:
         """Return the rows of the posts of each step of an epoch, the same on every call."""
         options = self.options
         rng = np.random.default_rng([options.seed, epoch])
-        weights = options.table_weights or (1.0,) * len(options.inputs)
-        return self.batchers.training.plan_epoch(weights, options.batch_size * options.accumulate, rng)
+        return self.batchers.training.plan_epoch(self._draw_plan, options.batch_size * options.accumulate, rng)
 
     def _train_epoch(self) -> None:
         self.objective.train()

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from sentimm.models.encoder_output import EncoderOutput
 from sentimm.models.sentiment_model import SentimentModel
 from sentimm.training.data.batches import Batch
+from sentimm.training.data.epochs import plan_draw
 from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.options import TrainOptions
 
@@ -52,13 +53,14 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self.options = options
+        frequencies = plan_draw(posts, options).frequencies
         text_alone, image_alone = posts.image < 0, posts.text < 0
         for name, targets in (
             ("label_weights", posts.label),
             ("text_weights", np.where((posts.text_label < 0) & text_alone, posts.label, posts.text_label)),
             ("image_weights", np.where((posts.image_label < 0) & image_alone, posts.label, posts.image_label)),
         ):
-            weights = compute_class_weights(targets, posts.table, options)
+            weights = compute_class_weights(targets, frequencies, options)
             self.register_buffer(name, torch.from_numpy(weights).to(model.missing_text.device), persistent=False)
         shares = options.teacher_weight * (len(options.inputs) if len(options.teacher_weight) == 1 else 1)
         self.register_buffer(
@@ -119,7 +121,7 @@ class Objective(nn.Module):
 
 
 def compute_class_weights(
-    targets: npt.NDArray[np.int64], tables: npt.NDArray[np.int64], options: TrainOptions
+    targets: npt.NDArray[np.int64], frequencies: npt.NDArray[np.float64], options: TrainOptions
 ) -> npt.NDArray[np.float32]:
     """Return each class's weight in the loss, float32 (labels,).
 
@@ -127,12 +129,11 @@ def compute_class_weights(
 
     Args:
         targets: the classes of the posts to train on, -1 for none, int64 (posts,).
-        tables: which input each post is from, int64 (posts,); tables have weights of their own in an epoch.
+        frequencies: how often an epoch sees each post, float64 (posts,).
         options: of the run.
     """
     if options.class_weights != "balanced":
         return np.asarray(options.class_weights or [1.0] * len(options.labels), dtype=np.float32)
-    frequencies = np.asarray(options.table_weights or [1.0] * len(options.inputs))[tables]
     has = targets >= 0
     counts = np.bincount(targets[has], weights=frequencies[has], minlength=len(options.labels))
     occurs = counts > 0

@@ -125,14 +125,14 @@ def test_accumulated_batches_are_one_larger_batch(options: TrainOptions, tmp_pat
 
 
 def test_balanced_weights_are_inverse_to_what_an_epoch_sees() -> None:
-    options = TrainOptions(inputs=("a", "b"), table_weights=(1.0, 0.5), class_weights="balanced")
+    options = TrainOptions(inputs=("a", "b"), class_weights="balanced")
     targets = np.asarray([0, 0, 0, 1, 2, 2, -1], dtype=np.int64)
-    tables = np.asarray([0, 0, 0, 0, 1, 1, 0], dtype=np.int64)
+    seen = np.asarray([1, 1, 1, 1, 0.5, 0.5, 1])
     # Seen in an epoch: 3, 1 and 1.
-    assert compute_class_weights(targets, tables, options) == pytest.approx([5 / 9, 5 / 3, 5 / 3])
+    assert compute_class_weights(targets, seen, options) == pytest.approx([5 / 9, 5 / 3, 5 / 3])
     given = replace(options, class_weights=(1.0, 2.0, 3.0))
-    assert compute_class_weights(targets, tables, given).tolist() == [1, 2, 3]
-    assert compute_class_weights(targets, tables, replace(options, class_weights=())).tolist() == [1, 1, 1]
+    assert compute_class_weights(targets, seen, given).tolist() == [1, 2, 3]
+    assert compute_class_weights(targets, seen, replace(options, class_weights=())).tolist() == [1, 1, 1]
 
 
 @pytest.mark.slow
