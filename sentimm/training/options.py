@@ -50,6 +50,9 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
     all inputs or one for each. `text_encoder` and `image_encoder`: "" is that of `init`, else the paper's. `pooling`
     and `image_levels`: None is that of the run that the encoder is from, else the mean, and 1.
 
+    `labels_by`: `table`, or a column: where posts were labelled with some of the labels only, their loss runs over
+    these.
+
     `labels` given as pairs (`0=negative`) become the labels alone, and `label_values` the pairs.
 
     `split_seed`: given where models are compared. Posts are held out by it and not by `seed`, before those that lack

@@ -9,6 +9,8 @@ from typing import Annotated
 from sentimm.option_fields import FRACTION, POSITIVE, Panel, argument, at_least, option
 from sentimm.options import QUOTES_HELP, SENTIMENTS, Quotes
 
+BY_TABLE = "table"
+
 
 @dataclass(frozen=True)
 class PostOptions:
@@ -51,6 +53,16 @@ class PostOptions:
     ] = SENTIMENTS
     label_values: tuple[str, ...] = ()
     label_column: Annotated[str, option(Panel.POSTS, "The column of labels.", metavar="C")] = "label"
+    labels_by: Annotated[
+        str | None,
+        option(
+            Panel.POSTS,
+            "Learn each post among the labels that its table has, or the posts with its value of this column.",
+            metavar="table|C",
+            shown="among all labels",
+            suggestions=(BY_TABLE,),
+        ),
+    ] = None
     text_column: Annotated[str | None, option(Panel.POSTS, "The column of texts.", metavar="C")] = None
     image_column: Annotated[str | None, option(Panel.POSTS, "The column of image names.", metavar="C")] = None
     id_column: Annotated[str | None, option(Panel.POSTS, "The column of ids.", metavar="C")] = None

@@ -15,7 +15,15 @@ import numpy.typing as npt
 import polars as pl
 
 from sentimm.corpus import CorpusReader, ImageFile, list_images, survey_corpus
-from sentimm.corpus.labels import LABEL, LABEL_COLUMNS, NO_LABEL, find_label_columns, read_labels
+from sentimm.corpus.labels import (
+    IMAGE_LABEL,
+    LABEL,
+    LABEL_COLUMNS,
+    NO_LABEL,
+    TEXT_LABEL,
+    find_label_columns,
+    read_labels,
+)
 from sentimm.corpus.survey.image_folders import (
     explain_folder_labels,
     note_folder_labels,
@@ -27,6 +35,7 @@ from sentimm.images import decode_image
 from sentimm.options import CorpusOptions
 from sentimm.storage import read_bytes
 from sentimm.text import normalize_texts
+from sentimm.training.data.label_sets import LabelSets, SetNumbers
 from sentimm.training.options import TrainOptions, name_in_full
 
 Int64Array = npt.NDArray[np.int64]
@@ -44,10 +53,13 @@ class LabelledPosts:
         text, image: each post's row in `texts` and `images`; of several images that of the first.
         label, text_label, image_label: indices into the labels.
         table: which of `tables` each post comes from.
+        label_set: which of `label_sets` each post is in; without such, the same as `table`.
         skipped: rows that were left out, by reason.
         more_images: the rows of each post's further images in `images`, int64 (posts, most of a post), -1 behind the
             last; None: no post has several.
         notes: how the posts are read, in sentences.
+        label_sets: the sets of posts of `--labels-by`, each learnt among its own labels; None: among all.
+        unlabelled: the tables that have no column of labels of whole posts.
     """
 
     tables: tuple[str, ...]
@@ -61,9 +73,12 @@ class LabelledPosts:
     text_label: Int64Array
     image_label: Int64Array
     table: Int64Array
+    label_set: Int64Array
     skipped: dict[str, int]
     more_images: Int64Array | None = None
     notes: tuple[str, ...] = ()
+    label_sets: LabelSets | None = None
+    unlabelled: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.label)
@@ -73,7 +88,7 @@ class LabelledPosts:
         return replace(
             self,
             ids=tuple(self.ids[row] for row in rows),
-            **{name: getattr(self, name)[rows] for name in _PER_POST},
+            **{name: getattr(self, name)[rows] for name in (*_PER_POST, "label_set")},
             more_images=None if self.more_images is None else self.more_images[rows],
         )
 
@@ -111,6 +126,8 @@ class LabelledPosts:
             digest.update(getattr(self, name).tobytes())
         if self.more_images is not None:
             digest.update(self.more_images.tobytes())
+        if self.label_sets is not None:
+            digest.update(self.label_set.tobytes() + self.label_sets.labels.tobytes())
         return digest.hexdigest()
 
     @property
@@ -144,6 +161,8 @@ def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequenc
         )
     if "image" not in modalities:
         del builder.skipped[_UNUSED_IMAGES]
+    if len(builder.unlabelled) == len(inputs) and len(modalities) > 1:
+        raise builder.unlabelled[0]  # there is nothing for the fusion to learn
     posts = builder.to_posts(_short_names(inputs))
     if "image" in modalities:
         posts = _keep_readable(posts, size)
@@ -155,16 +174,30 @@ def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequenc
 
 
 def keep_modalities(posts: LabelledPosts, modalities: Sequence[str]) -> LabelledPosts:
-    """Return the posts that have one of the `modalities`, without their other modality."""
+    """Return the posts that have one of the `modalities`, without their other modality.
+
+    Where there is one modality, posts of tables without labels of whole posts take its own: `image_label`, say.
+    """
     if "image" not in modalities:
         nothing = np.full_like(posts.image, -1)
         posts = replace(posts, image=nothing, images=(), image_digests=(), more_images=None)
     if "text" not in modalities:
         posts = replace(posts, text=np.full_like(posts.text, -1), texts=())
+    if len(modalities) == 1:
+        posts = _fill_labels(posts, LABEL_COLUMNS.index(f"{modalities[0]}_label"))
     usable = find_usable(posts, modalities)
     skipped = Counter(posts.skipped)
     skipped["without " + " or ".join(modalities)] += len(posts) - len(usable)
     return replace(posts.select(usable), skipped={reason: count for reason, count in skipped.items() if count})
+
+
+def _fill_labels(posts: LabelledPosts, column: int) -> LabelledPosts:
+    """Return the posts, those of `unlabelled` tables with the label of this place in LABEL_COLUMNS."""
+    lacking = np.isin(posts.table, posts.unlabelled)
+    if not lacking.any():
+        return posts
+    sets = posts.label_sets and posts.label_sets.fill_labels(np.unique(posts.label_set[lacking]), column)
+    return replace(posts, label=np.where(lacking, getattr(posts, LABEL_COLUMNS[column]), posts.label), label_sets=sets)
 
 
 def find_usable(posts: LabelledPosts, modalities: Sequence[str]) -> Int64Array:
@@ -197,7 +230,9 @@ class _PostBuilder:
         self.images: dict[ImageFile, int] = {}
         self.ids: list[str] = []
         self.more_images: list[list[int]] = []
-        self.columns: dict[str, list[int]] = {name: [] for name in _PER_POST}
+        self.columns: dict[str, list[int]] = {name: [] for name in (*_PER_POST, "label_set")}
+        self.sets = SetNumbers(options.labels_by)
+        self.unlabelled: dict[int, ColumnError] = {}  # tables without a column of labels of whole posts
         self.skipped: Counter[str] = Counter()
         self.notes: list[str] = []
 
@@ -206,8 +241,8 @@ class _PostBuilder:
         first, *more = [self.images.setdefault(image, len(self.images)) for image in images] or [-1]
         self.more_images.append(more)
         values["image"] = first
-        for name in _PER_POST:
-            self.columns[name].append(values[name])
+        for name, column in self.columns.items():
+            column.append(values[name])
 
     def to_posts(self, tables: tuple[str, ...]) -> LabelledPosts:
         arrays = {name: np.asarray(values, dtype=np.int64) for name, values in self.columns.items()}
@@ -220,6 +255,8 @@ class _PostBuilder:
             skipped=dict(self.skipped),
             more_images=_pad_rows(self.more_images),
             notes=tuple(self.notes),
+            unlabelled=tuple(self.unlabelled),
+            label_sets=self.sets.to_sets(tables, arrays, len(self.options.labels)) if self.options.labels_by else None,
             **arrays,
         )
 
@@ -247,7 +284,7 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
     survey = survey_corpus([table], corpus_options)
     by_folder = read_folder_labels(survey, options.label_column)
     if by_folder is None:
-        label_columns = find_label_columns(table, list(survey.schema), options.label_column)
+        label_columns = _find_columns(table, number, list(survey.schema), builder)
         builder.notes += note_image_folders(survey.sources)
     else:
         label_columns = {LABEL: options.label_column}
@@ -270,6 +307,7 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
         if survey.choice.ignored_image is not None:
             builder.skipped[_UNUSED_IMAGES] += len(chunk.frame[survey.choice.ignored_image].drop_nulls())
         texts = normalize_texts(chunk.texts).to_list()
+        sets = builder.sets.number_rows(chunk.frame, number)
         ids = [None] * len(texts) if chunk.names is None else chunk.names["id"].to_list()
         for row, (text, images) in enumerate(zip(texts, chunk.images, strict=True)):
             values = dict.fromkeys(LABEL_COLUMNS, NO_LABEL)
@@ -287,8 +325,23 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
                     there,
                     text=builder.texts.setdefault(text, len(builder.texts)) if text else -1,
                     table=number,
+                    label_set=sets[row],
                     **values,
                 )
+
+
+def _find_columns(table: str, number: int, columns: list[str], builder: _PostBuilder) -> dict[str, str]:
+    """Find a table's columns of labels, of which that of whole posts may be missing if there is another."""
+    name = builder.options.label_column
+    try:
+        return find_label_columns(table, columns, name)
+    except ColumnError as error:
+        own = [each for each in (TEXT_LABEL, IMAGE_LABEL) if each in columns]
+        if not own:
+            raise
+        builder.unlabelled[number] = error
+        builder.notes.append(f"{table} has no column {name!r}: its posts are learnt from their {' and '.join(own)}.")
+        return {each: each for each in own}
 
 
 def _keep_readable(posts: LabelledPosts, size: int) -> LabelledPosts:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sentimm.corpus.labels import note_absent_labels
+from sentimm.corpus.labels import LABEL, note_absent_labels
 from sentimm.errors import InputError, UsageError
 from sentimm.models.sentiment_model import FUSIONS, SentimentModel
 from sentimm.text import TextTokenizer
 from sentimm.training.data.batches import Batcher, count_epoch_posts, tokenize_posts
 from sentimm.training.data.frozen_features import extract_images, extract_texts
-from sentimm.training.data.head_labels import choose_heads, choose_targets, find_heads
+from sentimm.training.data.head_labels import choose_allowed, choose_heads, choose_targets, find_heads
+from sentimm.training.data.label_sets import note_label_sets
 from sentimm.training.data.pictures import Pictures, choose_image_size
 from sentimm.training.data.posts import (
     LabelledPosts,
@@ -162,11 +163,16 @@ def check_posts(data: TrainingData, options: TrainOptions) -> None:
 
 
 def note_labels(data: TrainingData, options: TrainOptions, heads: Iterable[str]) -> tuple[str, ...]:
-    """Return notes about labels that no post has, of those to train on and of those to validate with."""
+    """Return notes about labels that no post has, or none of a table, of those to train on and to validate with."""
+    heads = tuple(heads)
     sides = ((data.training, "post to train on"), (data.validation, "post to validate with"))
-    return tuple(
+    notes = [
         note for posts, name in sides for note in note_absent_labels(choose_targets(posts, heads), options.labels, name)
-    )
+    ]
+    posts = data.training
+    learnt = (LABEL, "table", *(f"{head}_label" for head in heads))
+    columns = {name: getattr(posts, name) for name in learnt}
+    return (*notes, *note_label_sets(posts.label_sets, posts.tables, columns, options.labels))
 
 
 @dataclass(frozen=True)
@@ -231,10 +237,9 @@ def _make_pictures(
 def store_posts(run: Run, data: TrainingData, options: TrainOptions) -> None:
     """Write the posts that export needs: some for the scales of int8, and held-out ones."""
     rng = np.random.default_rng(options.seed)
-    held_out = data.validation.select(np.flatnonzero(choose_targets(data.validation, run.fusion.heads) >= 0))
     for posts, count, name in (
         (data.training, _SCALE_POSTS, "calibration.parquet"),
-        (held_out, _HELD_OUT_POSTS, "held-out.parquet"),
+        (_hold_out(data.validation, run.fusion.heads), _HELD_OUT_POSTS, "held-out.parquet"),
     ):
         # Complete posts first: the scales need images even where most posts have none.
         order = rng.permutation(len(posts))
@@ -242,6 +247,15 @@ def store_posts(run: Run, data: TrainingData, options: TrainOptions) -> None:
         half = min(count // 2, int(posts.is_complete.sum()))
         rows = np.concatenate([order[:half], rng.permutation(order[half:])])[:count]
         write_posts(_to_stored(posts.select(rows), run, options), run.path / name)
+
+
+def _hold_out(posts: LabelledPosts, heads: tuple[str, ...]) -> LabelledPosts:
+    """Return the labelled posts; where some could have any label, these alone: temperatures are fitted on them."""
+    is_used = choose_targets(posts, heads) >= 0
+    if (allowed := choose_allowed(posts, heads)) is not None:
+        could_be_any = is_used & (allowed | ~allowed[is_used].any(axis=0)).all(axis=1)
+        is_used = could_be_any if could_be_any.any() else is_used
+    return posts.select(np.flatnonzero(is_used))
 
 
 def _to_stored(posts: LabelledPosts, run: Run, options: TrainOptions) -> StoredPosts:
