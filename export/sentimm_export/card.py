@@ -35,6 +35,7 @@ _OPTION_NAMES = {
     "modality_dropout": "modality dropout",
     "class_weights": "weights of the labels in the loss",
     "head_weight": "weight of the heads in the loss",
+    "auxiliary": "columns learned beside the labels",
     "teacher": "run whose answers were learned, and their share beside the labels",
     "composed": "share of what the heads make together in answers to complete posts",
     "ema": "decay of the weights' moving average",

@@ -53,6 +53,9 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
     `labels_by`: `table`, or a column: where posts were labelled with some of the labels only, their loss runs over
     these.
 
+    `auxiliary`: columns of any values, with the encoder that learns them: `image:emotion`, or `emotion` where the model
+    has one encoder. `auxiliary_weight`: the weight of their losses, for all or one for each.
+
     `labels` given as pairs (`0=negative`) become the labels alone, and `label_values` the pairs.
 
     `split_seed`: given where models are compared. Posts are held out by it and not by `seed`, before those that lack
@@ -109,6 +112,23 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         ),
     ] = ()
     head_weight: Annotated[float, option(Panel.LEARNING, "Weight of the heads in the loss.", bounds=at_least(0))] = 0.5
+    auxiliary: Annotated[
+        tuple[str, ...],
+        option(
+            Panel.LEARNING,
+            "Columns that an encoder learns beside the labels, such as emotions or ratings; exports are without them.",
+            metavar="image:C,text:C,...",
+        ),
+    ] = ()
+    auxiliary_weight: Annotated[
+        tuple[float, ...],
+        option(
+            Panel.LEARNING,
+            "Weight of auxiliary columns in the loss; or one for each.",
+            metavar="W,...",
+            bounds=POSITIVE,
+        ),
+    ] = (0.5,)
     teacher: Annotated[
         Path | None, option(Panel.LEARNING, "Also learn this run's answers, such as a larger encoder's.", metavar="RUN")
     ] = None
@@ -223,6 +243,11 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         if len(self.teacher_weight) not in (1, len(self.inputs)):
             raise UsageError(
                 f"--teacher-weight names {len(self.teacher_weight)} weights for {len(self.inputs)} tables: "
+                "give one, or one for each."
+            )
+        if len(self.auxiliary_weight) not in (1, len(self.auxiliary)):
+            raise UsageError(
+                f"--auxiliary-weight names {len(self.auxiliary_weight)} weights for {len(self.auxiliary)} columns: "
                 "give one, or one for each."
             )
         if len({label.lower() for label in self.labels}) != len(self.labels) or len(self.labels) < 2:

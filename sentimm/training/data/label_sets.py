@@ -52,14 +52,17 @@ class SetNumbers:
             values = _read_values(frame[self.column])
         return [self._numbers.setdefault((table, value), len(self._numbers)) for value in values]
 
-    def to_sets(self, tables: Sequence[str], posts: Mapping[str, Int64Array], labels: int) -> LabelSets:
-        """Return the sets; `posts` are the columns of labels and `label_set`, int64 (posts,) each.
+    def check_column(self) -> None:
+        """Check that one of the tables had the column.
 
         Raises:
-            ColumnError: no table has the column.
+            ColumnError: none had it.
         """
         if not self._is_found:
             raise ColumnError(f"--labels-by {self.column}: no table has this column: name one that is there.")
+
+    def to_sets(self, tables: Sequence[str], posts: Mapping[str, Int64Array], labels: int) -> LabelSets:
+        """Return the sets; `posts` are the columns of labels and `label_set`, int64 (posts,) each."""
         names = [
             tables[table] if value is None else f"{tables[table]} with {self.column} {value}"
             for table, value in self._numbers

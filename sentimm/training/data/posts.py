@@ -35,6 +35,7 @@ from sentimm.images import decode_image
 from sentimm.options import CorpusOptions
 from sentimm.storage import read_bytes
 from sentimm.text import normalize_texts
+from sentimm.training.data.auxiliary import AuxiliaryCells, AuxiliaryColumn, Floats
 from sentimm.training.data.label_sets import LabelSets, SetNumbers
 from sentimm.training.options import TrainOptions, name_in_full
 
@@ -59,6 +60,7 @@ class LabelledPosts:
             last; None: no post has several.
         notes: how the posts are read, in sentences.
         label_sets: the sets of posts of `--labels-by`, each learnt among its own labels; None: among all.
+        auxiliary: numbers, or numbers of names, of each of `auxiliary_columns`, float64 (posts, columns), NaN for none.
         unlabelled: the tables that have no column of labels of whole posts.
     """
 
@@ -78,6 +80,8 @@ class LabelledPosts:
     more_images: Int64Array | None = None
     notes: tuple[str, ...] = ()
     label_sets: LabelSets | None = None
+    auxiliary_columns: tuple[AuxiliaryColumn, ...] = ()
+    auxiliary: Floats | None = None
     unlabelled: tuple[int, ...] = ()
 
     def __len__(self) -> int:
@@ -90,6 +94,7 @@ class LabelledPosts:
             ids=tuple(self.ids[row] for row in rows),
             **{name: getattr(self, name)[rows] for name in (*_PER_POST, "label_set")},
             more_images=None if self.more_images is None else self.more_images[rows],
+            auxiliary=None if self.auxiliary is None else self.auxiliary[rows],
         )
 
     @property
@@ -128,6 +133,8 @@ class LabelledPosts:
             digest.update(self.more_images.tobytes())
         if self.label_sets is not None:
             digest.update(self.label_set.tobytes() + self.label_sets.labels.tobytes())
+        if self.auxiliary is not None:
+            digest.update(repr(self.auxiliary_columns).encode() + self.auxiliary.tobytes())
         return digest.hexdigest()
 
     @property
@@ -144,14 +151,18 @@ _UNREADABLE_IMAGES = "images unreadable (trained on as text)"
 _PER_POST = ("text", "image", *LABEL_COLUMNS, "table")
 
 
-def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequence[str], size: int) -> LabelledPosts:
+def load_posts(
+    inputs: Sequence[str], options: TrainOptions, modalities: Sequence[str], size: int, *, is_training: bool = True
+) -> LabelledPosts:
     """Read the labelled posts of `inputs` that have one of the `modalities`; images must decode at `size` pixels.
+
+    Those that are not for training need no column of --labels-by, and none of --auxiliary is read.
 
     Raises:
         InputError: a table or all named images are missing, or no post can be used.
         ColumnError: a table lacks the label column, or holds a label that is not one of `options.labels`.
     """
-    builder = _PostBuilder(options)
+    builder = _PostBuilder(options, AuxiliaryCells(options.auxiliary if is_training else (), modalities))
     for number, table in enumerate(inputs):
         _read_table(table, number, options, builder)
     if "image" in modalities and builder.skipped[_MISSING_IMAGES] and not builder.images:
@@ -163,6 +174,8 @@ def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequenc
         del builder.skipped[_UNUSED_IMAGES]
     if len(builder.unlabelled) == len(inputs) and len(modalities) > 1:
         raise builder.unlabelled[0]  # there is nothing for the fusion to learn
+    if is_training:
+        builder.sets.check_column()
     posts = builder.to_posts(_short_names(inputs))
     if "image" in modalities:
         posts = _keep_readable(posts, size)
@@ -185,6 +198,10 @@ def keep_modalities(posts: LabelledPosts, modalities: Sequence[str]) -> Labelled
         posts = replace(posts, text=np.full_like(posts.text, -1), texts=())
     if len(modalities) == 1:
         posts = _fill_labels(posts, LABEL_COLUMNS.index(f"{modalities[0]}_label"))
+    if posts.auxiliary is not None:
+        places = [place for place, each in enumerate(posts.auxiliary_columns) if each.modality in modalities]
+        columns = tuple(posts.auxiliary_columns[place] for place in places)
+        posts = replace(posts, auxiliary_columns=columns, auxiliary=posts.auxiliary[:, places] if places else None)
     usable = find_usable(posts, modalities)
     skipped = Counter(posts.skipped)
     skipped["without " + " or ".join(modalities)] += len(posts) - len(usable)
@@ -224,7 +241,8 @@ def _short_names(tables: Sequence[str]) -> tuple[str, ...]:
 class _PostBuilder:
     """Posts collected row by row, their distinct texts and images numbered."""
 
-    def __init__(self, options: TrainOptions) -> None:
+    def __init__(self, options: TrainOptions, auxiliary: AuxiliaryCells) -> None:
+        self.auxiliary = auxiliary
         self.options = options
         self.texts: dict[str, int] = {}
         self.images: dict[ImageFile, int] = {}
@@ -246,6 +264,7 @@ class _PostBuilder:
 
     def to_posts(self, tables: tuple[str, ...]) -> LabelledPosts:
         arrays = {name: np.asarray(values, dtype=np.int64) for name, values in self.columns.items()}
+        columns, auxiliary = self.auxiliary.to_columns()
         return LabelledPosts(
             tables=tables,
             ids=tuple(self.ids),
@@ -257,6 +276,8 @@ class _PostBuilder:
             notes=tuple(self.notes),
             unlabelled=tuple(self.unlabelled),
             label_sets=self.sets.to_sets(tables, arrays, len(self.options.labels)) if self.options.labels_by else None,
+            auxiliary_columns=columns,
+            auxiliary=auxiliary,
             **arrays,
         )
 
@@ -308,18 +329,20 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
             builder.skipped[_UNUSED_IMAGES] += len(chunk.frame[survey.choice.ignored_image].drop_nulls())
         texts = normalize_texts(chunk.texts).to_list()
         sets = builder.sets.number_rows(chunk.frame, number)
+        auxiliary = builder.auxiliary.read_rows(chunk.frame)
         ids = [None] * len(texts) if chunk.names is None else chunk.names["id"].to_list()
         for row, (text, images) in enumerate(zip(texts, chunk.images, strict=True)):
             values = dict.fromkeys(LABEL_COLUMNS, NO_LABEL)
             values |= {name: int(labels[column][chunk.start + row]) for name, column in label_columns.items()}
             if chunk.unreadable[row]:
                 builder.skipped["unreadable"] += 1
-            elif max(values.values()) < 0:
+            elif max(values.values()) < 0 and not any(auxiliary[row]):
                 builder.skipped["without a label"] += 1
             else:
                 there = [image for image in list_images(images) if isinstance(image, ImageFile)]
                 if images is not None and not there:
                     builder.skipped[_MISSING_IMAGES] += 1
+                builder.auxiliary.add(auxiliary[row])
                 builder.add(
                     str(ids[row] or chunk.start + row),
                     there,

@@ -13,6 +13,7 @@ from sentimm.corpus.labels import LABEL, note_absent_labels
 from sentimm.errors import InputError, UsageError
 from sentimm.models.sentiment_model import FUSIONS, SentimentModel
 from sentimm.text import TextTokenizer
+from sentimm.training.data.auxiliary import note_auxiliary
 from sentimm.training.data.batches import Batcher, count_epoch_posts, tokenize_posts
 from sentimm.training.data.frozen_features import extract_images, extract_texts
 from sentimm.training.data.head_labels import choose_allowed, choose_heads, choose_targets, find_heads
@@ -72,7 +73,7 @@ def load_tables(options: TrainOptions, modalities: Sequence[str]) -> tuple[Label
     posts = load_posts(options.inputs, options, modalities, size)
     if options.val is None:
         return posts, None
-    return posts, load_posts([options.val], options, modalities, size)
+    return posts, load_posts([options.val], options, modalities, size, is_training=False)
 
 
 def split_for_model(options: TrainOptions, posts: LabelledPosts, validation: LabelledPosts | None) -> TrainingData:
@@ -146,6 +147,7 @@ def check_posts(data: TrainingData, options: TrainOptions) -> None:
                 f"--heads {head}: none of the {len(posts):,} posts to train on has {_ARTICLES[head]}_label, or a label "
                 f"and {_ARTICLES[head]} alone, for it to learn from."
             )
+    _check_auxiliary(posts)
     heads = choose_heads(options, posts, modalities)
     for chosen, purpose in ((posts, "train on"), (data.validation, "validate with")):
         if (choose_targets(chosen, heads) < 0).all():
@@ -162,6 +164,18 @@ def check_posts(data: TrainingData, options: TrainOptions) -> None:
         )
 
 
+def _check_auxiliary(posts: LabelledPosts) -> None:
+    for place, each in enumerate(posts.auxiliary_columns):
+        assert posts.auxiliary is not None
+        present = posts.text if each.modality == "text" else posts.image
+        values = posts.auxiliary[present >= 0, place]
+        if len(np.unique(values[~np.isnan(values)])) < 2:
+            raise InputError(
+                f"{each.title}: of the {len(posts):,} posts to train on, those with {_ARTICLES[each.modality]} have "
+                "fewer than two different values there, from which nothing can be learned: leave it out."
+            )
+
+
 def note_labels(data: TrainingData, options: TrainOptions, heads: Iterable[str]) -> tuple[str, ...]:
     """Return notes about labels that no post has, or none of a table, of those to train on and to validate with."""
     heads = tuple(heads)
@@ -172,7 +186,8 @@ def note_labels(data: TrainingData, options: TrainOptions, heads: Iterable[str])
     posts = data.training
     learnt = (LABEL, "table", *(f"{head}_label" for head in heads))
     columns = {name: getattr(posts, name) for name in learnt}
-    return (*notes, *note_label_sets(posts.label_sets, posts.tables, columns, options.labels))
+    notes += note_label_sets(posts.label_sets, posts.tables, columns, options.labels)
+    return (*notes, *note_auxiliary(posts.auxiliary_columns, posts.auxiliary))
 
 
 @dataclass(frozen=True)

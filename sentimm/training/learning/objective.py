@@ -12,6 +12,7 @@ from sentimm.models.encoder_output import EncoderOutput
 from sentimm.models.sentiment_model import SentimentModel
 from sentimm.training.data.batches import Batch
 from sentimm.training.data.posts import LabelledPosts
+from sentimm.training.learning.auxiliary_heads import AuxiliaryHeads, make_auxiliary_heads
 from sentimm.training.options import TrainOptions
 
 _IMPOSSIBLE = -1e9  # a score without probability; finite, as 0 times an infinite one is no number
@@ -50,6 +51,7 @@ class Objective(nn.Module):
     image_weights: Tensor
     teacher_weights: Tensor
     set_labels: Tensor | None
+    auxiliary: AuxiliaryHeads | None
 
     def __init__(self, model: SentimentModel, options: TrainOptions, posts: LabelledPosts) -> None:
         super().__init__()
@@ -71,6 +73,9 @@ class Objective(nn.Module):
         known = None if posts.label_sets is None else torch.from_numpy(posts.label_sets.labels)
         known = known if known is None else known.to(model.missing_text.device)
         self.register_buffer("set_labels", known, persistent=False)
+        self.auxiliary = make_auxiliary_heads(posts, model.config.width, options)
+        if self.auxiliary is not None:
+            self.auxiliary.to(model.missing_text.device)
 
     def forward(self, batch: Batch) -> Tensor:
         """Sum up the cross entropy of the fusion and of the heads over the posts that have the label: float32 ()."""
@@ -109,7 +114,25 @@ class Objective(nn.Module):
                         allowed = torch.where(is_whole.unsqueeze(1), known[0], allowed)
                     losses = self._sum_losses(head_scores, target, present, weights, answers[place], shares, allowed)
                     loss = loss + options.head_weight * losses
+        if self.auxiliary is not None and batch.auxiliary is not None:
+            features = self._gather_features(text, image, batch)
+            own_loss: Tensor = self.auxiliary(features, {"text": has_text, "image": has_image}, batch.auxiliary)
+            loss = loss + own_loss
         return loss
+
+    def _gather_features(
+        self, text: EncoderOutput | None, image: EncoderOutput | None, batch: Batch
+    ) -> dict[str, Tensor]:
+        """Return each modality's F of each post, float (posts, width)."""
+        model = self.model
+        return {
+            modality: torch.cat([encoded.features, missing])[index]
+            for modality, encoded, index, missing in (
+                ("text", text, batch.text_index, model.missing_text),
+                ("image", image, batch.image_index, model.missing_image),
+            )
+            if encoded is not None
+        }
 
     def _sum_losses(
         self,
