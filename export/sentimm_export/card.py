@@ -33,6 +33,7 @@ _OPTION_NAMES = {
     "label_smoothing": "label smoothing",
     "dropout": "dropout",
     "modality_dropout": "modality dropout",
+    "image_noise": "share of images that lose detail in training",
     "class_weights": "weights of the labels in the loss",
     "head_weight": "weight of the heads in the loss",
     "auxiliary": "columns learned beside the labels",

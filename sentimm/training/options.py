@@ -162,6 +162,14 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
     augment: Annotated[
         bool, option(Panel.REGULARISATION, "Train on parts of the images, mirrored and recoloured at random.")
     ] = False
+    image_noise: Annotated[
+        float,
+        option(
+            Panel.REGULARISATION,
+            "Share of the images in training that lose detail: smaller and large again, and compressed as JPEG.",
+            bounds=SHARE,
+        ),
+    ] = 0.0
     ema: Annotated[
         float | None,
         option(
@@ -226,11 +234,12 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
             raise UsageError(
                 "--folds validates with parts of INPUT in turn, and --val names a table: give one of them."
             )
-        if self.augment and "image" in self.freeze:
-            raise UsageError(
-                "--augment changes the pictures in each epoch, and --freeze image computes the encoder's outputs once: "
-                "give one of them."
-            )
+        for name, is_given in (("--augment", self.augment), ("--image-noise", self.image_noise > 0)):
+            if is_given and "image" in self.freeze:
+                raise UsageError(
+                    f"{name} changes the pictures in each epoch, and --freeze image computes the encoder's outputs "
+                    "once: give one of them."
+                )
 
     def _check_lists(self) -> None:
         if self.table_weights and len(self.table_weights) != len(self.inputs):

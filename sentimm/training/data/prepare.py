@@ -18,7 +18,7 @@ from sentimm.training.data.batches import Batcher, count_epoch_posts, tokenize_p
 from sentimm.training.data.frozen_features import extract_images, extract_texts
 from sentimm.training.data.head_labels import choose_allowed, choose_heads, choose_targets, find_heads
 from sentimm.training.data.label_sets import note_label_sets
-from sentimm.training.data.pictures import Pictures, choose_image_size
+from sentimm.training.data.pictures import ImageNoise, Pictures, choose_image_size
 from sentimm.training.data.posts import (
     LabelledPosts,
     decode_images,
@@ -244,6 +244,7 @@ def _make_pictures(
         posts,
         choose_image_size(options),
         augment_seed=options.seed if options.augment and is_training else None,
+        noise=ImageNoise(options.seed, options.image_noise) if options.image_noise and is_training else None,
         cache=None if "image" in options.freeze else options.image_cache,
         tell=lambda done, total: tell(ThumbnailsMade(done, total)),
     )
