@@ -11,6 +11,7 @@ from sentimm.errors import UsageError
 from sentimm.models.image_encoder import ImageEncoder, load_image_encoder
 from sentimm.models.sentiment_model import FUSIONS, FusionConfig, SentimentModel, check_fusion
 from sentimm.models.text_encoder import TextEncoder, check_max_tokens, load_text_encoder, set_bert_dropout
+from sentimm.training.data.columns.auxiliary import parse_auxiliary
 from sentimm.training.data.head_labels import choose_heads
 from sentimm.training.data.pictures import choose_image_size
 from sentimm.training.data.posts import LabelledPosts
@@ -69,6 +70,8 @@ def check_options(options: TrainOptions) -> None:
     for value in options.freeze:
         if (modality := value.partition(":")[0]) not in modalities:
             raise UsageError(f"--freeze {value}: {options.fusion} has no {modality} encoder.")
+    for value in options.auxiliary:
+        parse_auxiliary(value, modalities)
     possible = modalities if options.heads is None else options.heads
     check_fusion(configure_fusion(options, tuple(head for head in possible if len(modalities) > 1)))
 

@@ -15,20 +15,17 @@ from sentimm.option_fields import (
     SHARE,
     Bounds,
     Panel,
-    argument,
     at_least,
     check_options,
     option,
     split_numbers,
 )
-from sentimm.options import QUOTES_HELP, SENTIMENTS, Quotes, check_encoding, split_label_values
+from sentimm.options import check_encoding, split_label_values
 from sentimm.storage import is_remote
-
-FUSION_NAMES = ("ote", "cmac", "hstec", "native-cat", "native-combine", "bert", "resnet")
-DEFAULT_TEXT_ENCODER, DEFAULT_IMAGE_ENCODER = "bert-base-uncased", "resnet50"
+from sentimm.training.model_options import DEFAULT_IMAGE_ENCODER, DEFAULT_TEXT_ENCODER, ModelOptions
+from sentimm.training.post_options import PostOptions
 
 _FREEZE = re.compile(r"(text|image)(:[1-9]\d*)?")
-_BELOW_ONE = Bounds(least=0, below=1)
 _MAX_SEED = 1 << 63
 _USUAL_POWER = 0.5  # of the counts that --balance evens out
 
@@ -43,7 +40,7 @@ def parse_class_weights(value: str) -> tuple[float, ...] | Literal["balanced"]:
 
 
 @dataclass(frozen=True)
-class TrainOptions:
+class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come first
     """Options of one training run; the paper's where it gives them.
 
     `table_weights` says how often the posts of each input are seen in an epoch (0.1: a random tenth of them each time),
@@ -56,6 +53,12 @@ class TrainOptions:
     `text_encoder` and `image_encoder`: "" is that of `init`, else the paper's. `pooling`
     and `image_levels`: None is that of the run that the encoder is from, else the mean, and 1.
 
+    `labels_by`: `table`, or a column: where posts were labelled with some of the labels only, their loss runs over
+    these.
+
+    `auxiliary`: columns of any values, with the encoder that learns them: `image:emotion`, or `emotion` where the model
+    has one encoder. `auxiliary_weight`: the weight of their losses, for all or one for each.
+
     `labels` given as pairs (`0=negative`) become the labels alone, and `label_values` the pairs.
 
     `split_seed`: given where models are compared. Posts are held out by it and not by `seed`, before those that lack
@@ -65,185 +68,6 @@ class TrainOptions:
         UsageError: an option has a value that can't be used.
     """
 
-    inputs: Annotated[tuple[str, ...], argument("Tables of labelled posts.", metavar="INPUT...", shown=False)]
-    images: Annotated[
-        Path | None, option(Panel.POSTS, "The folder of the posts' images, or its URL.", metavar="DIR", is_url=True)
-    ] = None
-    val: Annotated[
-        str | None, option(Panel.POSTS, "A table to validate with; else some posts are held out.", metavar="FILE")
-    ] = None
-    val_fraction: Annotated[
-        float,
-        option(
-            Panel.POSTS,
-            "How much of the posts to hold out; repeated texts and images stay on one side.",
-            bounds=FRACTION,
-        ),
-    ] = 0.1
-    split_seed: int | None = None
-    folds: Annotated[
-        int | None,
-        option(
-            Panel.COMPARISON,
-            "Validate with each of K parts of INPUT in turn; repeated texts and images stay in one.",
-            metavar="K",
-            shown="one split",
-            bounds=at_least(2),
-        ),
-    ] = None
-    fold: int = 0
-    labels: Annotated[
-        tuple[str, ...],
-        option(
-            Panel.POSTS,
-            "The labels, in the order of the output; or what the tables' values stand for.",
-            metavar="A,B,...|VALUE=A,...",
-        ),
-    ] = SENTIMENTS
-    label_values: tuple[str, ...] = ()
-    label_column: Annotated[str, option(Panel.POSTS, "The column of labels.", metavar="C")] = "label"
-    text_column: Annotated[str | None, option(Panel.POSTS, "The column of texts.", metavar="C")] = None
-    image_column: Annotated[str | None, option(Panel.POSTS, "The column of image names.", metavar="C")] = None
-    id_column: Annotated[str | None, option(Panel.POSTS, "The column of ids.", metavar="C")] = None
-    encoding: Annotated[
-        str | None,
-        option(Panel.POSTS, "The encoding of CSV, TSV and NDJSON files.", metavar="NAME", shown="UTF-8, else a guess"),
-    ] = None
-    no_header: Annotated[
-        bool, option(Panel.POSTS, "CSV and TSV files have no header: the columns are column_1, column_2 and so on.")
-    ] = False
-    quotes: Annotated[
-        Quotes | None,
-        option(Panel.POSTS, QUOTES_HELP, shown="doubled, or escaped where that explains the file"),
-    ] = None
-    union: Annotated[
-        bool,
-        option(Panel.POSTS, "Where the files of one input differ in columns that are used, fill what lacks with null."),
-    ] = False
-    table_weights: Annotated[
-        tuple[float, ...],
-        option(
-            Panel.POSTS,
-            "How often an epoch sees each table's posts (0.1: a random tenth).",
-            metavar="W,...",
-            bounds=POSITIVE,
-        ),
-    ] = ()
-    balance: Annotated[
-        str | None,
-        option(
-            Panel.POSTS,
-            "Even out this column's values (languages) in an epoch: n posts count as n to the power of A (0.5).",
-            metavar="C[:A]",
-        ),
-    ] = None
-    fusion: Annotated[
-        str,
-        option(
-            Panel.MODEL,
-            "The model: ote, cmac, hstec, native-cat, native-combine, bert (text alone) or resnet (images alone).",
-            metavar="NAME",
-            suggestions=FUSION_NAMES,
-        ),
-    ] = "ote"
-    literal: Annotated[
-        bool,
-        option(Panel.MODEL, "Add up probabilities, as printed in the paper (cmac, hstec, native-combine)."),
-    ] = False
-    text_encoder: Annotated[
-        str,
-        option(
-            Panel.MODEL,
-            "A BERT by hub name, its folder, or a run to take it from.",
-            metavar="NAME|PATH",
-            shown=f"{DEFAULT_TEXT_ENCODER}, or that of --init",
-        ),
-    ] = ""
-    image_encoder: Annotated[
-        str,
-        option(
-            Panel.MODEL,
-            "resnet18 ... resnet152, timm:NAME, NAME=FILE for a local state dict, A+B for a pair, or a run.",
-            metavar="NAME|PATH",
-            shown=f"{DEFAULT_IMAGE_ENCODER}, or that of --init",
-        ),
-    ] = ""
-    init: Annotated[
-        Path | None, option(Panel.MODEL, "Start from the weights of this run, as far as they fit.", metavar="RUN")
-    ] = None
-    heads: Annotated[
-        tuple[str, ...] | None,
-        option(
-            Panel.MODEL,
-            "Heads for one modality alone.",
-            metavar="text,image",
-            shown="those that have labels",
-            suggestions=("text", "image", "text,image"),
-        ),
-    ] = None
-    composed: Annotated[
-        float,
-        option(
-            Panel.MODEL,
-            "Share of what the heads make together in answers to complete posts; neutral yields to the rest.",
-            bounds=_BELOW_ONE,
-        ),
-    ] = 0.0
-    freeze: Annotated[
-        tuple[str, ...],
-        option(
-            Panel.MODEL,
-            "Encoders to leave unchanged; their outputs are computed once. text:6: its embeddings and first 6 layers.",
-            metavar="text,image,text:N",
-            suggestions=("text", "image", "text,image"),
-        ),
-    ] = ()
-    width: Annotated[int, option(Panel.MODEL, "Width of the feature vectors.", bounds=at_least(1))] = 384
-    pooling: Annotated[
-        Literal["mean", "cls"] | None,
-        option(
-            Panel.MODEL,
-            "How a text's vector is made.",
-            metavar="mean|cls",
-            shown="mean, or that of the run that the text encoder is from",
-        ),
-    ] = None
-    max_tokens: Annotated[
-        int,
-        option(
-            Panel.MODEL,
-            "Longer texts are cut.",
-            bounds=at_least(3, "every text begins and ends with a token of its own"),
-        ),
-    ] = 96
-    normalization: Annotated[
-        Literal["none", "cardiff", "tweet-1", "tweet-2", "tweet-2-names"]
-        | None,  # those of sentimm.text, which is slow to import
-        option(
-            Panel.MODEL,
-            "How texts are normalised: none, cardiff, tweet-1, tweet-2, tweet-2-names.",
-            metavar="NAME",
-            shown="tweet-1, or that of the run that the text encoder is from",
-        ),
-    ] = None
-    image_size: Annotated[
-        int | None,
-        option(
-            Panel.MODEL,
-            "Side of the square images, in pixels.",
-            shown="what the image encoder was trained with: 224 for most",
-            bounds=at_least(1),
-        ),
-    ] = None
-    image_levels: Annotated[
-        int | None,
-        option(
-            Panel.MODEL,
-            "From how many resolutions to use the image encoder's last map; 1: the coarsest only.",
-            shown="1, or that of the run that the image encoder is from",
-            bounds=at_least(1),
-        ),
-    ] = None
     epochs: Annotated[int, option(Panel.LEARNING, "How often to go through the posts.", bounds=at_least(1))] = 20
     batch_size: Annotated[
         int, option(Panel.LEARNING, "Posts in a batch, which several processes share.", bounds=at_least(1))
@@ -291,6 +115,23 @@ class TrainOptions:
         ),
     ] = ()
     head_weight: Annotated[float, option(Panel.LEARNING, "Weight of the heads in the loss.", bounds=at_least(0))] = 0.5
+    auxiliary: Annotated[
+        tuple[str, ...],
+        option(
+            Panel.LEARNING,
+            "Columns that an encoder learns beside the labels, such as emotions or ratings; exports are without them.",
+            metavar="image:C,text:C,...",
+        ),
+    ] = ()
+    auxiliary_weight: Annotated[
+        tuple[float, ...],
+        option(
+            Panel.LEARNING,
+            "Weight of auxiliary columns in the loss; or one for each.",
+            metavar="W,...",
+            bounds=POSITIVE,
+        ),
+    ] = (0.5,)
     teacher: Annotated[
         Path | None, option(Panel.LEARNING, "Also learn this run's answers, such as a larger encoder's.", metavar="RUN")
     ] = None
@@ -324,6 +165,14 @@ class TrainOptions:
     augment: Annotated[
         bool, option(Panel.REGULARISATION, "Train on parts of the images, mirrored and recoloured at random.")
     ] = False
+    image_noise: Annotated[
+        float,
+        option(
+            Panel.REGULARISATION,
+            "Share of the images in training that lose detail: smaller and large again, and compressed as JPEG.",
+            bounds=SHARE,
+        ),
+    ] = 0.0
     ema: Annotated[
         float | None,
         option(
@@ -390,11 +239,12 @@ class TrainOptions:
             raise UsageError(
                 "--folds validates with parts of INPUT in turn, and --val names a table: give one of them."
             )
-        if self.augment and "image" in self.freeze:
-            raise UsageError(
-                "--augment changes the pictures in each epoch, and --freeze image computes the encoder's outputs once: "
-                "give one of them."
-            )
+        for name, is_given in (("--augment", self.augment), ("--image-noise", self.image_noise > 0)):
+            if is_given and "image" in self.freeze:
+                raise UsageError(
+                    f"{name} changes the pictures in each epoch, and --freeze image computes the encoder's outputs "
+                    "once: give one of them."
+                )
 
     def _check_lists(self) -> None:
         if self.table_weights and len(self.table_weights) != len(self.inputs):
@@ -407,6 +257,11 @@ class TrainOptions:
         if len(self.teacher_weight) not in (1, len(self.inputs)):
             raise UsageError(
                 f"--teacher-weight names {len(self.teacher_weight)} weights for {len(self.inputs)} tables: "
+                "give one, or one for each."
+            )
+        if len(self.auxiliary_weight) not in (1, len(self.auxiliary)):
+            raise UsageError(
+                f"--auxiliary-weight names {len(self.auxiliary_weight)} weights for {len(self.auxiliary)} columns: "
                 "give one, or one for each."
             )
         if len({label.lower() for label in self.labels}) != len(self.labels) or len(self.labels) < 2:

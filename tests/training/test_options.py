@@ -54,6 +54,8 @@ def test_tables_are_kept_by_their_full_names(tmp_path: Path, monkeypatch: pytest
         ({"accumulate": 0}, "--accumulate is 0, but it must be at least 1"),
         ({"patience": 0}, "--patience is 0, but it must be at least 1"),
         ({"augment": True, "freeze": ("image",)}, "--augment changes the pictures"),
+        ({"image_noise": 0.5, "freeze": ("image",)}, "--image-noise changes the pictures"),
+        ({"image_noise": 1.5}, "--image-noise is 1.5, but it must be between 0 and 1"),
         ({"image_lr": 0.0}, "--image-lr is 0, but it must be greater than 0"),
         ({"learning_rate": float("inf")}, "--learning-rate is inf, but it must be a finite number"),
         ({"labels": ("good", "Good")}, "--labels needs two or more different labels"),

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from sentimm.errors import UsageError
 from sentimm.option_fields import Panel, at_least, check_options, option
-from sentimm.training.options import FUSION_NAMES, TrainOptions
+from sentimm.training.model_options import FUSION_NAMES
+from sentimm.training.options import TrainOptions
 
 
 @dataclass(frozen=True)

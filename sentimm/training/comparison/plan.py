@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -77,11 +78,15 @@ def check_models(options: CompareOptions) -> None:
 def adapt_options(options: TrainOptions, model: str) -> TrainOptions:
     """Return the options for one of the models, without those that do not apply to it."""
     fusion = FUSIONS[model]
+    weights = options.auxiliary_weight
+    learnt = [value.partition(":")[0] not in _BOTH - set(fusion.modalities) for value in options.auxiliary]
     return replace(
         options,
         fusion=model,
         literal=options.literal and fusion.can_be_literal,
         heads=options.heads if len(fusion.modalities) > 1 else (),
         freeze=tuple(value for value in options.freeze if value.partition(":")[0] in fusion.modalities),
+        auxiliary=tuple(itertools.compress(options.auxiliary, learnt)),
+        auxiliary_weight=weights if len(weights) == 1 else tuple(itertools.compress(weights, learnt)) or weights[:1],
         composed=options.composed if len(fusion.modalities) > 1 else 0.0,
     )

@@ -29,8 +29,9 @@ class Batch:
 
     `ids` or `frozen_text`, and `pixels` or `frozen_image`: the inputs of a backbone, or the outputs of a frozen one;
     `mask` is that of the texts' tokens, where there are tokens. All are None where the model or the batch lacks the
-    modality. `table`: which input a post is from, int64 (posts,). `teacher_answers`: the output of
-    `compute_answers`, float32 (posts, 3, labels).
+    modality. `table`, `label_set`: which input and which set of labels a post is from, int64 (posts,).
+    `teacher_answers`: the output of `compute_answers`, float32 (posts, 3, labels). `auxiliary`: as in `LabelledPosts`,
+    float32 (posts, columns).
     """
 
     ids: Tensor | None
@@ -44,7 +45,9 @@ class Batch:
     text_label: Tensor
     image_label: Tensor
     table: Tensor
+    label_set: Tensor
     teacher_answers: Tensor | None
+    auxiliary: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on another device."""
@@ -148,7 +151,9 @@ class Batcher:
             text_label=torch.from_numpy(posts.text_label[rows]),
             image_label=torch.from_numpy(posts.image_label[rows]),
             table=torch.from_numpy(posts.table[rows]),
+            label_set=torch.from_numpy(posts.label_set[rows]),
             teacher_answers=None if self.teacher_answers is None else torch.from_numpy(self.teacher_answers[rows]),
+            auxiliary=None if posts.auxiliary is None else torch.from_numpy(posts.auxiliary[rows].astype(np.float32)),
         )
         return batch.to(self.device)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+import numpy as np
+import numpy.typing as npt
+
+from sentimm.corpus.labels import IMAGE_LABEL, LABEL_COLUMNS, TEXT_LABEL
 from sentimm.training.data.posts import Int64Array, LabelledPosts
 from sentimm.training.options import TrainOptions
 
@@ -25,11 +29,27 @@ def find_heads(posts: LabelledPosts) -> tuple[str, ...]:
 def choose_targets(posts: LabelledPosts, heads: Iterable[str]) -> Int64Array:
     """Return the label that `score` should answer for each post, int64 (posts,): a head's own where a head answers."""
     target = posts.label.copy()
-    for head, own, other, label in (
-        ("text", posts.text, posts.image, posts.text_label),
-        ("image", posts.image, posts.text, posts.image_label),
+    for alone, column in _list_own(posts, heads):
+        target[alone] = getattr(posts, column)[alone]
+    return target
+
+
+def choose_allowed(posts: LabelledPosts, heads: Iterable[str]) -> npt.NDArray[np.bool_] | None:
+    """Return the labels among which each post's target is one, bool (posts, labels); None: among all."""
+    if posts.label_sets is None:
+        return None
+    known = posts.label_sets.labels[posts.label_set]
+    allowed = known[:, 0].copy()
+    for alone, column in _list_own(posts, heads):
+        allowed[alone] = known[alone, LABEL_COLUMNS.index(column)]
+    return allowed
+
+
+def _list_own(posts: LabelledPosts, heads: Iterable[str]) -> Iterator[tuple[npt.NDArray[np.bool_], str]]:
+    """Yield the posts that a head answers, bool (posts,), with the column of their labels."""
+    for head, own, other, column in (
+        ("text", posts.text, posts.image, TEXT_LABEL),
+        ("image", posts.image, posts.text, IMAGE_LABEL),
     ):
         if head in heads:
-            alone = (own >= 0) & (other < 0) & (label >= 0)
-            target[alone] = label[alone]
-    return target
+            yield (own >= 0) & (other < 0) & (getattr(posts, column) >= 0), column

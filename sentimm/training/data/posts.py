@@ -15,7 +15,15 @@ import numpy.typing as npt
 import polars as pl
 
 from sentimm.corpus import CorpusReader, ImageFile, list_images, survey_corpus
-from sentimm.corpus.labels import LABEL, LABEL_COLUMNS, NO_LABEL, find_label_columns, read_labels
+from sentimm.corpus.labels import (
+    IMAGE_LABEL,
+    LABEL,
+    LABEL_COLUMNS,
+    NO_LABEL,
+    TEXT_LABEL,
+    find_label_columns,
+    read_labels,
+)
 from sentimm.corpus.survey.image_folders import (
     explain_folder_labels,
     note_folder_labels,
@@ -27,7 +35,9 @@ from sentimm.images import decode_image
 from sentimm.options import CorpusOptions
 from sentimm.storage import read_bytes
 from sentimm.text import NORMALIZATION, normalize_texts
-from sentimm.training.data.groups import ColumnGroups
+from sentimm.training.data.columns.auxiliary import AuxiliaryCells, AuxiliaryColumn, Floats
+from sentimm.training.data.columns.groups import ColumnGroups
+from sentimm.training.data.columns.label_sets import LabelSets, SetNumbers
 from sentimm.training.data.normalization import choose_normalization
 from sentimm.training.options import TrainOptions, name_in_full
 
@@ -48,10 +58,14 @@ class LabelledPosts:
         text, image: each post's row in `texts` and `images`; of several images that of the first.
         label, text_label, image_label: indices into the labels.
         table: which of `tables` each post comes from.
+        label_set: which of `label_sets` each post is in; without such, the same as `table`.
         skipped: rows that were left out, by reason.
         more_images: the rows of each post's further images in `images`, int64 (posts, most of a post), -1 behind the
             last; None: no post has several.
         notes: how the posts are read, in sentences.
+        label_sets: the sets of posts of `--labels-by`, each learnt among its own labels; None: among all.
+        auxiliary: numbers, or numbers of names, of each of `auxiliary_columns`, float64 (posts, columns), NaN for none.
+        unlabelled: the tables that have no column of labels of whole posts.
     """
 
     tables: tuple[str, ...]
@@ -65,6 +79,7 @@ class LabelledPosts:
     text_label: Int64Array
     image_label: Int64Array
     table: Int64Array
+    label_set: Int64Array
     skipped: dict[str, int]
     more_images: Int64Array | None = None
     notes: tuple[str, ...] = ()
@@ -72,6 +87,10 @@ class LabelledPosts:
     normalization: str = NORMALIZATION
     group: Int64Array | None = None
     group_names: tuple[str, ...] = ()
+    label_sets: LabelSets | None = None
+    auxiliary_columns: tuple[AuxiliaryColumn, ...] = ()
+    auxiliary: Floats | None = None
+    unlabelled: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.label)
@@ -81,9 +100,10 @@ class LabelledPosts:
         return replace(
             self,
             ids=tuple(self.ids[row] for row in rows),
-            **{name: getattr(self, name)[rows] for name in _PER_POST},
+            **{name: getattr(self, name)[rows] for name in (*_PER_POST, "label_set")},
             more_images=None if self.more_images is None else self.more_images[rows],
             group=None if self.group is None else self.group[rows],
+            auxiliary=None if self.auxiliary is None else self.auxiliary[rows],
         )
 
     @property
@@ -137,6 +157,10 @@ class LabelledPosts:
         for optional in (self.more_images, self.group):
             if optional is not None:
                 digest.update(optional.tobytes())
+        if self.label_sets is not None:
+            digest.update(self.label_set.tobytes() + self.label_sets.labels.tobytes())
+        if self.auxiliary is not None:
+            digest.update(repr(self.auxiliary_columns).encode() + self.auxiliary.tobytes())
         return digest.hexdigest()
 
     @property
@@ -153,14 +177,18 @@ _UNREADABLE_IMAGES = "images unreadable (trained on as text)"
 _PER_POST = ("text", "image", *LABEL_COLUMNS, "table")
 
 
-def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequence[str], size: int) -> LabelledPosts:
+def load_posts(
+    inputs: Sequence[str], options: TrainOptions, modalities: Sequence[str], size: int, *, is_training: bool = True
+) -> LabelledPosts:
     """Read the labelled posts of `inputs` that have one of the `modalities`; images must decode at `size` pixels.
+
+    Those that are not for training need no column of --labels-by, and none of --auxiliary is read.
 
     Raises:
         InputError: a table or all named images are missing, or no post can be used.
         ColumnError: a table lacks the label column, or holds a label that is not one of `options.labels`.
     """
-    builder = _PostBuilder(options)
+    builder = _PostBuilder(options, AuxiliaryCells(options.auxiliary if is_training else (), modalities))
     for number, table in enumerate(inputs):
         _read_table(table, number, options, builder)
     if "image" in modalities and builder.skipped[_MISSING_IMAGES] and not builder.images:
@@ -171,6 +199,10 @@ def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequenc
     if "image" not in modalities:
         del builder.skipped[_UNUSED_IMAGES]
     builder.groups.check()
+    if len(builder.unlabelled) == len(inputs) and len(modalities) > 1:
+        raise builder.unlabelled[0]  # there is nothing for the fusion to learn
+    if is_training:
+        builder.sets.check_column()
     posts = builder.to_posts(_short_names(inputs))
     if "image" in modalities:
         posts = _keep_readable(posts, size)
@@ -182,16 +214,34 @@ def load_posts(inputs: Sequence[str], options: TrainOptions, modalities: Sequenc
 
 
 def keep_modalities(posts: LabelledPosts, modalities: Sequence[str]) -> LabelledPosts:
-    """Return the posts that have one of the `modalities`, without their other modality."""
+    """Return the posts that have one of the `modalities`, without their other modality.
+
+    Where there is one modality, posts of tables without labels of whole posts take its own: `image_label`, say.
+    """
     if "image" not in modalities:
         nothing = np.full_like(posts.image, -1)
         posts = replace(posts, image=nothing, images=(), image_digests=(), more_images=None)
     if "text" not in modalities:
         posts = replace(posts, text=np.full_like(posts.text, -1), texts=(), raw_texts=())
+    if len(modalities) == 1:
+        posts = _fill_labels(posts, LABEL_COLUMNS.index(f"{modalities[0]}_label"))
+    if posts.auxiliary is not None:
+        places = [place for place, each in enumerate(posts.auxiliary_columns) if each.modality in modalities]
+        columns = tuple(posts.auxiliary_columns[place] for place in places)
+        posts = replace(posts, auxiliary_columns=columns, auxiliary=posts.auxiliary[:, places] if places else None)
     usable = find_usable(posts, modalities)
     skipped = Counter(posts.skipped)
     skipped["without " + " or ".join(modalities)] += len(posts) - len(usable)
     return replace(posts.select(usable), skipped={reason: count for reason, count in skipped.items() if count})
+
+
+def _fill_labels(posts: LabelledPosts, column: int) -> LabelledPosts:
+    """Return the posts, those of `unlabelled` tables with the label of this place in LABEL_COLUMNS."""
+    lacking = np.isin(posts.table, posts.unlabelled)
+    if not lacking.any():
+        return posts
+    sets = posts.label_sets and posts.label_sets.fill_labels(np.unique(posts.label_set[lacking]), column)
+    return replace(posts, label=np.where(lacking, getattr(posts, LABEL_COLUMNS[column]), posts.label), label_sets=sets)
 
 
 def find_usable(posts: LabelledPosts, modalities: Sequence[str]) -> Int64Array:
@@ -218,7 +268,8 @@ def _short_names(tables: Sequence[str]) -> tuple[str, ...]:
 class _PostBuilder:
     """Posts collected row by row, their distinct texts and images numbered."""
 
-    def __init__(self, options: TrainOptions) -> None:
+    def __init__(self, options: TrainOptions, auxiliary: AuxiliaryCells) -> None:
+        self.auxiliary = auxiliary
         self.options = options
         self.normalization = choose_normalization(options)
         self.texts: dict[str, int] = {}
@@ -227,7 +278,9 @@ class _PostBuilder:
         self.groups = ColumnGroups(options.balance)
         self.ids: list[str] = []
         self.more_images: list[list[int]] = []
-        self.columns: dict[str, list[int]] = {name: [] for name in _PER_POST}
+        self.columns: dict[str, list[int]] = {name: [] for name in (*_PER_POST, "label_set")}
+        self.sets = SetNumbers(options.labels_by)
+        self.unlabelled: dict[int, ColumnError] = {}  # tables without a column of labels of whole posts
         self.skipped: Counter[str] = Counter()
         self.notes: list[str] = []
 
@@ -236,8 +289,8 @@ class _PostBuilder:
         first, *more = [self.images.setdefault(image, len(self.images)) for image in images] or [-1]
         self.more_images.append(more)
         values["image"] = first
-        for name in _PER_POST:
-            self.columns[name].append(values[name])
+        for name, column in self.columns.items():
+            column.append(values[name])
 
     def number_text(self, text: str | None, raw: str | None) -> int:
         """Return the row of a normalised text among the distinct ones, -1 where there is none."""
@@ -249,6 +302,7 @@ class _PostBuilder:
 
     def to_posts(self, tables: tuple[str, ...]) -> LabelledPosts:
         arrays = {name: np.asarray(values, dtype=np.int64) for name, values in self.columns.items()}
+        columns, auxiliary = self.auxiliary.to_columns()
         return LabelledPosts(
             tables=tables,
             ids=tuple(self.ids),
@@ -262,6 +316,10 @@ class _PostBuilder:
             notes=(*self.notes, *self.groups.notes),
             group=self.groups.to_array(),
             group_names=self.groups.names,
+            unlabelled=tuple(self.unlabelled),
+            label_sets=self.sets.to_sets(tables, arrays, len(self.options.labels)) if self.options.labels_by else None,
+            auxiliary_columns=columns,
+            auxiliary=auxiliary,
             **arrays,
         )
 
@@ -293,7 +351,7 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
     survey = survey_corpus([table], corpus_options)
     by_folder = read_folder_labels(survey, options.label_column)
     if by_folder is None:
-        label_columns = find_label_columns(table, list(survey.schema), options.label_column)
+        label_columns = _find_columns(table, number, list(survey.schema), builder)
         builder.notes += note_image_folders(survey.sources)
     else:
         label_columns = {LABEL: options.label_column}
@@ -318,26 +376,44 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
         values_to_balance = builder.groups.read(table, chunk.frame)
         raw_texts = chunk.texts.to_list()
         texts = normalize_texts(chunk.texts, builder.normalization).to_list()
+        sets = builder.sets.number_rows(chunk.frame, number)
+        auxiliary = builder.auxiliary.read_rows(chunk.frame)
         ids = [None] * len(texts) if chunk.names is None else chunk.names["id"].to_list()
         for row, (text, images) in enumerate(zip(texts, chunk.images, strict=True)):
             values = dict.fromkeys(LABEL_COLUMNS, NO_LABEL)
             values |= {name: int(labels[column][chunk.start + row]) for name, column in label_columns.items()}
             if chunk.unreadable[row]:
                 builder.skipped["unreadable"] += 1
-            elif max(values.values()) < 0:
+            elif max(values.values()) < 0 and not any(auxiliary[row]):
                 builder.skipped["without a label"] += 1
             else:
                 there = [image for image in list_images(images) if isinstance(image, ImageFile)]
                 if images is not None and not there:
                     builder.skipped[_MISSING_IMAGES] += 1
                 builder.groups.add(values_to_balance, row)
+                builder.auxiliary.add(auxiliary[row])
                 builder.add(
                     str(ids[row] or chunk.start + row),
                     there,
                     text=builder.number_text(text, raw_texts[row]),
                     table=number,
+                    label_set=sets[row],
                     **values,
                 )
+
+
+def _find_columns(table: str, number: int, columns: list[str], builder: _PostBuilder) -> dict[str, str]:
+    """Find a table's columns of labels, of which that of whole posts may be missing if there is another."""
+    name = builder.options.label_column
+    try:
+        return find_label_columns(table, columns, name)
+    except ColumnError as error:
+        own = [each for each in (TEXT_LABEL, IMAGE_LABEL) if each in columns]
+        if not own:
+            raise
+        builder.unlabelled[number] = error
+        builder.notes.append(f"{table} has no column {name!r}: its posts are learnt from their {' and '.join(own)}.")
+        return {each: each for each in own}
 
 
 def _keep_readable(posts: LabelledPosts, size: int) -> LabelledPosts:

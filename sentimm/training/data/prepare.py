@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from sentimm.corpus.labels import note_absent_labels
+from sentimm.corpus.labels import LABEL, note_absent_labels
 from sentimm.errors import InputError, UsageError
 from sentimm.models.sentiment_model import FUSIONS, SentimentModel
 from sentimm.text import TextTokenizer
 from sentimm.training.data.batches import Batcher, tokenize_posts
+from sentimm.training.data.columns.auxiliary import note_auxiliary
+from sentimm.training.data.columns.label_sets import note_label_sets
 from sentimm.training.data.epochs import count_epoch_posts
 from sentimm.training.data.frozen_features import extract_images, extract_texts
-from sentimm.training.data.head_labels import choose_heads, choose_targets, find_heads
-from sentimm.training.data.pictures import Pictures, choose_image_size
+from sentimm.training.data.head_labels import choose_allowed, choose_heads, choose_targets, find_heads
+from sentimm.training.data.pictures import ImageNoise, Pictures, choose_image_size
 from sentimm.training.data.posts import (
     LabelledPosts,
     decode_images,
@@ -72,7 +74,7 @@ def load_tables(options: TrainOptions, modalities: Sequence[str]) -> tuple[Label
     posts = load_posts(options.inputs, options, modalities, size)
     if options.val is None:
         return posts, None
-    return posts, load_posts([options.val], replace(options, balance=None), modalities, size)
+    return posts, load_posts([options.val], replace(options, balance=None), modalities, size, is_training=False)
 
 
 def split_for_model(options: TrainOptions, posts: LabelledPosts, validation: LabelledPosts | None) -> TrainingData:
@@ -146,6 +148,7 @@ def check_posts(data: TrainingData, options: TrainOptions) -> None:
                 f"--heads {head}: none of the {len(posts):,} posts to train on has {_ARTICLES[head]}_label, or a label "
                 f"and {_ARTICLES[head]} alone, for it to learn from."
             )
+    _check_auxiliary(posts)
     heads = choose_heads(options, posts, modalities)
     for chosen, purpose in ((posts, "train on"), (data.validation, "validate with")):
         if (choose_targets(chosen, heads) < 0).all():
@@ -162,12 +165,30 @@ def check_posts(data: TrainingData, options: TrainOptions) -> None:
         )
 
 
+def _check_auxiliary(posts: LabelledPosts) -> None:
+    for place, each in enumerate(posts.auxiliary_columns):
+        assert posts.auxiliary is not None
+        present = posts.text if each.modality == "text" else posts.image
+        values = posts.auxiliary[present >= 0, place]
+        if len(np.unique(values[~np.isnan(values)])) < 2:
+            raise InputError(
+                f"{each.title}: of the {len(posts):,} posts to train on, those with {_ARTICLES[each.modality]} have "
+                "fewer than two different values there, from which nothing can be learned: leave it out."
+            )
+
+
 def note_labels(data: TrainingData, options: TrainOptions, heads: Iterable[str]) -> tuple[str, ...]:
-    """Return notes about labels that no post has, of those to train on and of those to validate with."""
+    """Return notes about labels that no post has, or none of a table, of those to train on and to validate with."""
+    heads = tuple(heads)
     sides = ((data.training, "post to train on"), (data.validation, "post to validate with"))
-    return tuple(
+    notes = [
         note for posts, name in sides for note in note_absent_labels(choose_targets(posts, heads), options.labels, name)
-    )
+    ]
+    posts = data.training
+    learnt = (LABEL, "table", *(f"{head}_label" for head in heads))
+    columns = {name: getattr(posts, name) for name in learnt}
+    notes += note_label_sets(posts.label_sets, posts.tables, columns, options.labels)
+    return (*notes, *note_auxiliary(posts.auxiliary_columns, posts.auxiliary))
 
 
 @dataclass(frozen=True)
@@ -224,6 +245,7 @@ def _make_pictures(
         posts,
         choose_image_size(options),
         augment_seed=options.seed if options.augment and is_training else None,
+        noise=ImageNoise(options.seed, options.image_noise) if options.image_noise and is_training else None,
         cache=None if "image" in options.freeze else options.image_cache,
         tell=lambda done, total: tell(ThumbnailsMade(done, total)),
     )
@@ -232,10 +254,9 @@ def _make_pictures(
 def store_posts(run: Run, data: TrainingData, options: TrainOptions) -> None:
     """Write the posts that export needs: some for the scales of int8, and held-out ones."""
     rng = np.random.default_rng(options.seed)
-    held_out = data.validation.select(np.flatnonzero(choose_targets(data.validation, run.fusion.heads) >= 0))
     for posts, count, name in (
         (data.training, _SCALE_POSTS, "calibration.parquet"),
-        (held_out, _HELD_OUT_POSTS, "held-out.parquet"),
+        (_hold_out(data.validation, run.fusion.heads), _HELD_OUT_POSTS, "held-out.parquet"),
     ):
         # Complete posts first: the scales need images even where most posts have none.
         order = rng.permutation(len(posts))
@@ -243,6 +264,15 @@ def store_posts(run: Run, data: TrainingData, options: TrainOptions) -> None:
         half = min(count // 2, int(posts.is_complete.sum()))
         rows = np.concatenate([order[:half], rng.permutation(order[half:])])[:count]
         write_posts(_to_stored(posts.select(rows), run, options), run.path / name)
+
+
+def _hold_out(posts: LabelledPosts, heads: tuple[str, ...]) -> LabelledPosts:
+    """Return the labelled posts; where some could have any label, these alone: temperatures are fitted on them."""
+    is_used = choose_targets(posts, heads) >= 0
+    if (allowed := choose_allowed(posts, heads)) is not None:
+        could_be_any = is_used & (allowed | ~allowed[is_used].any(axis=0)).all(axis=1)
+        is_used = could_be_any if could_be_any.any() else is_used
+    return posts.select(np.flatnonzero(is_used))
 
 
 def _to_stored(posts: LabelledPosts, run: Run, options: TrainOptions) -> StoredPosts:

@@ -80,13 +80,13 @@ class TrainingLoop:
         self.epoch, self.step = 1, 0  # steps done in the epoch; the sums are over these
         self.sums = dict.fromkeys(_SUMS, 0.0)
         self.records: list[dict[str, Any]] = []
-        optimizer = make_optimizer(model, options)
+        objective = Objective(model, options, batchers.training.posts)
+        self.auxiliary = objective.auxiliary
+        optimizer = make_optimizer(model, options, () if self.auxiliary is None else self.auxiliary.parameters())
         self._draw_plan = plan_draw(batchers.training.posts, options)
         self.averaged = None if options.ema is None else AveragedWeights(model, options.ema)
         self.schedule = make_schedule(optimizer, options.epochs * len(self._plan(1)), options)
-        self.objective, self.optimizer = accelerator.prepare(
-            Objective(model, options, batchers.training.posts), optimizer
-        )
+        self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
         if state is not None:
             self._load(state)
         self._saved_s = time.monotonic()
@@ -167,7 +167,7 @@ class TrainingLoop:
                 # Gradients are averaged over the processes, and should be summed.
                 accelerator.backward(loss * accelerator.num_processes)
             total[0] += loss.detach()
-        norm = accelerator.clip_grad_norm_(self.model.parameters(), self.options.clip_norm)
+        norm = accelerator.clip_grad_norm_(list(self.objective.parameters()), self.options.clip_norm)
         self.sums["gradient_norm"] += float(norm)
         self.optimizer.step()
         if not accelerator.optimizer_step_was_skipped:
@@ -231,6 +231,7 @@ class TrainingLoop:
             "sums": self.sums,
             "records": json.dumps(self.records),
             "weights": trained,
+            "auxiliary": None if self.auxiliary is None else self.auxiliary.state_dict(),
             "averaged": None if self.averaged is None else self.averaged.to_state(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -246,6 +247,8 @@ class TrainingLoop:
             self.sums = dict(state["sums"])
             self.records = json.loads(state["records"])
             self.model.load_state_dict(state["weights"], strict=False)
+            if self.auxiliary is not None:
+                self.auxiliary.load_state_dict(state["auxiliary"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
             if self.averaged is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,12 @@ from sentimm.models.sentiment_model import SentimentModel
 from sentimm.training.options import TrainOptions
 
 
-def make_optimizer(model: SentimentModel, options: TrainOptions) -> torch.optim.Optimizer:
+def make_optimizer(
+    model: SentimentModel, options: TrainOptions, more: Iterable[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
     """Return AdamW with a learning rate for the text backbone, one for the image backbones and one for all the rest.
+
+    `more` are weights outside the model, such as those of auxiliary heads, which learn as all the rest does.
 
     Weights that `options.freeze` names get no gradient. With a layer decay d, the weights of a backbone at depth k of n
     learn at d ** (n - k) times its rate (ULMFiT, Howard and Ruder 2018, arXiv:1801.06146, section 3.2).
@@ -40,7 +44,7 @@ def make_optimizer(model: SentimentModel, options: TrainOptions) -> torch.optim.
         groups += _group_by_rate(
             {name: each for name, each in backbone.items() if each.requires_grad}, depths, rate, options
         )
-    groups.append({"params": list(rest.values()), "lr": options.head_lr or options.learning_rate})
+    groups.append({"params": [*rest.values(), *more], "lr": options.head_lr or options.learning_rate})
     # Fused: 15 ms a step for 22 million weights on two cores, 46 ms otherwise.
     return torch.optim.AdamW(groups, weight_decay=options.weight_decay, fused=True)
 

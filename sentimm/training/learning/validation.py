@@ -13,7 +13,7 @@ from torch import Tensor
 from sentimm.metrics.metrics import Metrics, measure_labels
 from sentimm.models.sentiment_model import SentimentModel
 from sentimm.training.data.batches import Batcher
-from sentimm.training.data.head_labels import choose_targets
+from sentimm.training.data.head_labels import choose_allowed, choose_targets
 from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.learning.objective import encode_batch
 
@@ -56,20 +56,29 @@ def _average(scores: Tensor, post_of: Tensor) -> Tensor:
     return (sums / torch.bincount(post_of)[:, None]).log().float()
 
 
+def predict_labels(
+    scores: npt.NDArray[np.float32], posts: LabelledPosts, heads: tuple[str, ...]
+) -> npt.NDArray[np.int64]:
+    """Return the likeliest label of each post, among those that its set has: int64 (posts,)."""
+    allowed = choose_allowed(posts, heads)
+    among = scores if allowed is None else np.where(allowed, scores, -np.inf)
+    return np.asarray(among.argmax(axis=1), dtype=np.int64)
+
+
 def count_confusion(
     scores: npt.NDArray[np.float32], posts: LabelledPosts, heads: tuple[str, ...]
 ) -> npt.NDArray[np.int64]:
     """Count the predicted labels for each true label: int64 (true labels, answers)."""
-    target = choose_targets(posts, heads)
+    target, predicted = choose_targets(posts, heads), predict_labels(scores, posts, heads)
     counts = np.zeros((scores.shape[1], scores.shape[1]), dtype=np.int64)
     labelled = target >= 0
-    np.add.at(counts, (target[labelled], scores[labelled].argmax(axis=1)), 1)
+    np.add.at(counts, (target[labelled], predicted[labelled]), 1)
     return counts
 
 
 def measure_tables(scores: npt.NDArray[np.float32], posts: LabelledPosts, heads: tuple[str, ...]) -> dict[str, Metrics]:
     """Measure the output of `score_posts` for each table that has labels; `heads` are the model's."""
-    predicted = scores.argmax(axis=1)
+    predicted = predict_labels(scores, posts, heads)
     target = choose_targets(posts, heads)
     metrics = {}
     for number, name in enumerate(posts.tables):

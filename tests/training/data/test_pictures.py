@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sentimm.images import decode_image
-from sentimm.training.data.pictures import Pictures, augment_image
+from sentimm.training.data.pictures import ImageNoise, Pictures, augment_image
 from sentimm.training.data.posts import LabelledPosts, load_posts
 from sentimm.training.options import TrainOptions
 from tests.support.tiny.models import IMAGE_SIZE
@@ -46,6 +46,24 @@ def test_augmentation_keeps_half_of_the_picture_and_mirrors_some() -> None:
         spans.append(row[-1] - row[0])
     assert 20 <= sum(span < 0 for span in spans) <= 40
     assert min(map(abs, spans)) > 30
+
+
+@pytest.mark.parametrize("seed", [None, 4])
+def test_a_share_of_the_images_loses_detail(posts: LabelledPosts, seed: int | None) -> None:
+    rows = np.arange(40, dtype=np.int64)
+    plain = Pictures(posts, IMAGE_SIZE, augment_seed=seed).load(rows, epoch=1)
+    noise = ImageNoise(seed=3, share=0.5)
+    noisy = Pictures(posts, IMAGE_SIZE, augment_seed=seed, noise=noise)
+    first = noisy.load(rows, epoch=1)
+    assert first.shape == plain.shape and first.dtype == np.uint8
+    changed = (first != plain).any(axis=(1, 2, 3))
+    assert 10 <= changed.sum() <= 30
+    assert (noisy.load(rows[::-1], epoch=1)[::-1] == first).all()
+    assert (noisy.load(rows, epoch=2) != first).any()
+    # Noise is what these pictures are made of: it is what they lose.
+    detail = [np.abs(np.diff(each[changed].astype(int), axis=3)).mean() for each in (first, plain)]
+    assert detail[0] < 0.8 * detail[1]
+    assert np.abs(first.mean(axis=(2, 3)) - plain.mean(axis=(2, 3))).max() < 8
 
 
 def test_kept_thumbnails_give_the_same_images(posts: LabelledPosts, tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ def test_what_is_learnt_is_the_mean_of_label_and_answer(
         text_label=torch.tensor([1, 2, -1, -1]),
         image_label=torch.tensor([-1, 0, -1, 1]),
         table=torch.tensor([0, 0, 1, 0]),
+        label_set=torch.tensor([0, 0, 1, 0]),
         teacher_answers=torch.randn(4, 3, 3).softmax(dim=2),
     )
     assert batch.teacher_answers is not None

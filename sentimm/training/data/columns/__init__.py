@@ -1,0 +1,1 @@
+"""What columns say of posts besides their texts, images and labels."""
