@@ -32,13 +32,14 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = tomllib.loads(arguments.recipe.read_text())
     places = {
-        **set_parameters(recipe.get("parameters", {}), arguments.set),
         "data": arguments.data,
         "work": arguments.work,
         "weights": arguments.work / "weights",
         "recipes": RECIPES,
         "seed": arguments.seed,
     }
+    parameters = set_parameters(recipe.get("parameters", {}), arguments.set)
+    places |= {name: value.format(**places) for name, value in parameters.items()}
     for step in recipe["step"][: arguments.steps]:
         run_step([part.format(**places) for part in step["command"]], arguments.work / "weights")
 

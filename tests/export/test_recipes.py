@@ -12,7 +12,7 @@ import pytest
 
 from sentimm.bundle.bundle import load_bundle
 from tests.export.test_families import write_network
-from tests.support.tiny.models import make_corpus
+from tests.support.tiny.models import make_corpus, make_image_encoder, make_text_encoder
 from tests.support.tiny.text_families import make_family
 
 ROOT = Path(__file__).parents[2]
@@ -39,9 +39,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     posts = pl.read_csv(make_corpus(folder / "mvsa_single", 24), infer_schema=False)
     posts.write_csv(folder / "mvsa_single/train.csv")
-    (folder / "semeval_tweets").mkdir()
     tweets = posts.select("id", "text", "label").filter(pl.col("text") != "")
-    tweets.write_csv(folder / "semeval_tweets/train.csv")
+    language = pl.Series("lang", ["am", "hi", "hi"]).gather(pl.int_range(len(tweets), eager=True) % 3)
+    for name, table in (("semeval_tweets", tweets), ("multilingual_tweets", tweets.with_columns(language))):
+        (folder / name).mkdir()
+        table.write_csv(folder / name / "train.csv")
     return folder
 
 
@@ -60,6 +62,23 @@ def test_the_strong_recipe_makes_a_bundle(tmp_path: Path, data: Path) -> None:
     assert sorted(bundle.precisions) == ["fp16", "fp32", "int8"]
     again = run_recipe("strong", data, tmp_path / "work", **stand_ins)
     assert again.stderr.count("already exists") == 3
+
+
+def test_the_recipe_of_the_world_bundle_makes_a_bundle(tmp_path: Path, data: Path) -> None:
+    make_text_encoder(tmp_path / "work/e5")  # in the place of the unpacked encoder, whose package is not here
+    stand_ins = {
+        "image_encoder": make_image_encoder(tmp_path / "image"),
+        "image_size": 32,
+        "epochs": 1,
+        "fusion_epochs": 1,
+        "max_tokens": 48,
+        "levels": 1,
+    }
+    done = run_recipe("world", data, tmp_path / "work", **stand_ins)
+    assert done.returncode == 0, done.stderr
+    bundle = load_bundle(tmp_path / "work/world-bundle")
+    assert bundle.text is not None and bundle.text.normalization == "tweet-2-names"
+    assert bundle.image is not None
 
 
 def test_a_parameter_that_the_recipe_lacks_is_named(tmp_path: Path, data: Path) -> None:
