@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sentimm.bundle.bundle import load_bundle
+from sentimm.bundle.suggestion import suggest_model
 from sentimm.corpus import leave_out_absent, survey_corpus
 from sentimm.corpus.labels import IMAGE_LABEL, LABEL, NO_LABEL, TEXT_LABEL, describe_pairs, note_absent_labels
 from sentimm.errors import InputError
@@ -124,7 +125,7 @@ def _assess_model(options: EvaluateOptions, tell: Listener) -> Assessment:
         for posts in corpus.read(seen):
             advance = _tell_share(tell, posts.chunk.start, posts.chunk.rows)
             parts.append(answer_posts(scorer, bundle, posts, options.by, advance))
-    notes = (*survey.notes, *corpus.notes)
+    notes = (*survey.notes, *suggest_model(survey, options.corpus, options.model), *corpus.notes)
     return _conclude(options, bundle.name, bundle.labels, join_answers(parts), corpus.left_out, notes)
 
 

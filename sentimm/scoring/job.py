@@ -15,6 +15,7 @@ from typing import Any
 
 from sentimm import __version__
 from sentimm.bundle.bundle import Bundle, load_bundle
+from sentimm.bundle.suggestion import suggest_model
 from sentimm.corpus import Survey, expand_inputs, find_stdin_format, spool_stdin, survey_corpus
 from sentimm.errors import FailuresError, InputError, OutOfMemoryError
 from sentimm.events import (
@@ -193,6 +194,7 @@ def _spool_stdin(folder: Path) -> Path:
 
 def _survey(inputs: Sequence[str], options: ScoreOptions, tell: Listener) -> Survey:
     survey = survey_corpus(inputs, options.corpus, lambda rows: tell(SurveyProgress(rows)))
+    survey = replace(survey, notes=(*survey.notes, *suggest_model(survey, options.corpus, options.model)))
     if options.inputs != ("-",):
         return survey
     return replace(survey, sources=tuple(replace(source, name="standard input") for source in survey.sources))

@@ -12,6 +12,7 @@ from sentimm.corpus.images.image_lookup import ImageLookup
 from sentimm.corpus.nested_values import find_nested
 from sentimm.corpus.survey.column_types import TypeInference
 from sentimm.corpus.survey.image_counter import ImageCounter
+from sentimm.corpus.survey.languages import LanguageSample
 from sentimm.corpus.survey.long_cells import LongCellCounter
 from sentimm.corpus.survey.repeated_texts import RepeatCounter
 from sentimm.corpus.tables.base import Block, Table, head_block, make_block
@@ -30,6 +31,7 @@ class PostCounter:
         texts: posts with a text.
         repairs: what is to be repaired in the texts.
         repeats: which of these texts repeat an earlier one.
+        languages: some of these texts.
         images: posts with an image.
         inferences: of each table without types, what its values say of its columns' types.
         long_cells: cells that may hold many posts.
@@ -48,6 +50,7 @@ class PostCounter:
         self.rows = [0] * len(tables)
         self.texts = 0
         self.repeats = RepeatCounter()
+        self.languages = LanguageSample()
         self.images = ImageCounter(choice, options)
         words = options.null_values or ()
         self.inferences = [TypeInference(finds_wide=options.union, null_words=words) for _ in tables]
@@ -114,6 +117,7 @@ class PostCounter:
             self.first_nested = self.first_nested or nested[0]
             self.nested_texts += len(nested)
         self.repeats.add(texts)
+        self.languages.add(texts)
         self.images.add(frame, self._folders[number])
         if table.may_swallow_rows:
             self.long_cells.add(block, start, table.path)

@@ -86,6 +86,7 @@ class Survey:
         stray_images: images in the folder that belong to no post; 0 where it can't be listed, or `--limit` is reached.
         repairs: how many texts are repaired, by kind: null_words, mojibake, markup, placeholders.
         repeated_texts: posts whose text an earlier post has; an estimate beyond 262,144 distinct texts.
+        languages: of how many `texts` of a sample which shares are in `english`, and in `other` languages.
         unreadable: records that can't be read as a row.
         notes: what a person should know besides, in sentences.
     """
@@ -103,6 +104,7 @@ class Survey:
     several_images: int = 0
     repairs: Mapping[str, int] = field(default_factory=dict)
     stray_images: int = 0
+    languages: Mapping[str, float] = field(default_factory=dict)
 
     def find_paths(self, start: int, rows: int) -> list[Path]:
         """Find the inputs that hold the posts from `start` on, so many rows."""
@@ -127,6 +129,7 @@ class Survey:
             "stray_images": self.stray_images,
             "repairs": dict(self.repairs),
             "repeated_texts": self.repeated_texts,
+            "languages": dict(self.languages),
             "unreadable": self.unreadable,
             "notes": list(self.notes),
         }
@@ -189,6 +192,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         repairs=repairs,
         several_images=counter.images.several if uses_images else 0,
         stray_images=sum(map(len, strays.values())),
+        languages=counter.languages.measure(),
     )
 
 

@@ -57,9 +57,9 @@ def note_balance(posts: LabelledPosts, options: TrainOptions) -> tuple[str, ...]
     seen = np.bincount(posts.group, weights=frequencies, minlength=len(posts.group_names)) / np.maximum(sizes, 1)
     there = np.flatnonzero(sizes)
     extremes = (there[np.argmax(seen[there])], there[np.argmin(seen[there])])
-    shown = " and ".join(f"{posts.group_names[row]} {seen[row]:.2g} times ({sizes[row]:,} posts)" for row in extremes)
+    shown = " and ".join(f"{posts.group_names[row]} ({sizes[row]:,} posts) {seen[row]:.2g} times" for row in extremes)
     column = split_balance(options.balance)[0]
-    return (f"An epoch is balanced over the {len(there):,} values of {column}: it sees each post of {shown}.",)
+    return (f"An epoch is balanced over the {len(there):,} values of {column}: it sees {shown}.",)
 
 
 def count_epoch_posts(posts: int, weight: float) -> int:

@@ -83,7 +83,7 @@ class TrainingLoop:
         objective = Objective(model, options, batchers.training.posts)
         self.auxiliary = objective.auxiliary
         optimizer = make_optimizer(model, options, () if self.auxiliary is None else self.auxiliary.parameters())
-        self._draw_plan = plan_draw(batchers.training.posts, options)
+        self._epoch_draw = plan_draw(batchers.training.posts, options)
         self.averaged = None if options.ema is None else AveragedWeights(model, options.ema)
         self.schedule = make_schedule(optimizer, options.epochs * len(self._plan(1)), options)
         self.objective, self.optimizer = accelerator.prepare(objective, optimizer)
@@ -111,7 +111,7 @@ class TrainingLoop:
         """Return the rows of the posts of each step of an epoch, the same on every call."""
         options = self.options
         rng = np.random.default_rng([options.seed, epoch])
-        return self.batchers.training.plan_epoch(self._draw_plan, options.batch_size * options.accumulate, rng)
+        return self.batchers.training.plan_epoch(self._epoch_draw, options.batch_size * options.accumulate, rng)
 
     def _train_epoch(self) -> None:
         self.objective.train()

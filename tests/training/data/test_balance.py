@@ -68,7 +68,7 @@ def test_an_epoch_is_as_long_as_before_and_balanced(
     shares = np.array(list(SIZES.values())) ** power
     expected = len(rows) * shares / shares.sum()
     counted = count(posts, rows)
-    assert list(posts.group_names) == ["hau", "sw", "tso", "posts without a value"]
+    assert list(posts.group_names) == ["hau", "sw", "tso", "no value"]
     np.testing.assert_allclose([counted[name] for name in posts.group_names], expected, atol=1)
     repeats = Counter(rows.tolist())
     for group in range(4):  # all posts of a value are seen equally often
@@ -104,9 +104,9 @@ def test_posts_of_a_table_without_the_column_are_one_value(options: TrainOptions
     named = choose(options, make_table(tmp_path), str(english))
     posts = load(named)
     assert f"{english} has no column 'lang': for --balance, its posts have one value." in posts.notes
-    assert posts.group_names[-1] == f"posts of {english}"
+    assert posts.group_names[-1] == str(english)
     (note,) = note_balance(posts, named)
-    assert note.startswith("An epoch is balanced over the 5 values of lang: it sees each post of posts without a value")
+    assert note.startswith("An epoch is balanced over the 5 values of lang: it sees no value (4 posts) ")
     assert load_data(replace(named, val=str(english))).validation.group is None
     training, _ = split_posts(posts, 0.1, seed=0)
     assert len(draw(training, named)) == len(training)

@@ -53,14 +53,14 @@ class ColumnGroups:
         if self._column not in frame.columns:
             if table not in self._lacking:
                 self._lacking.append(table)
-            return f"posts of {table}"
+            return table
         values = frame[self._column]
         if values.dtype.is_nested():
             raise ColumnError(
                 f"The column {self._column!r} of {table} holds {str(values.dtype).partition('(')[0].lower()}s, and "
                 "--balance needs one value a post: name another column."
             )
-        return values.cast(pl.String).fill_null("posts without a value").to_list()
+        return values.cast(pl.String).fill_null("no value").to_list()
 
     def add(self, names: list[str] | str, row: int) -> None:
         """Number the group of a row, of what `read` returned."""
