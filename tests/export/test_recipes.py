@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import polars as pl
 import pytest
+from sentimm_export.options import ExportOptions
 
 from sentimm.bundle.bundle import load_bundle
+from sentimm.option_fields import list_fields
+from sentimm.training.options import TrainOptions
 from tests.export.test_families import write_network
 from tests.support.tiny.models import make_corpus, make_image_encoder, make_text_encoder
 from tests.support.tiny.text_families import make_family
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.slow
+KINDS = {"train": TrainOptions, "export": ExportOptions}
 
 
 def run_recipe(name: str, data: Path, work: Path, **parameters: object) -> subprocess.CompletedProcess[str]:
@@ -47,6 +51,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("recipe", sorted((ROOT / "export/recipes").glob("*.toml")), ids=lambda path: path.stem)
+def test_the_options_of_a_recipe_exist(recipe: Path) -> None:
+    steps = [step["command"] for step in tomllib.loads(recipe.read_text())["step"]]
+    assert {command for command, *_ in steps} <= {*KINDS, "unpack_e5.py"}
+    for command, *arguments in steps:
+        if command in KINDS:
+            fields = list_fields(KINDS[command])
+            options = {"-o"} | {name for field in fields for name in (field.flag, *field.option.names)}
+            assert {each for each in arguments if each.startswith("-")} <= options
+
+
+@pytest.mark.slow
 def test_the_strong_recipe_makes_a_bundle(tmp_path: Path, data: Path) -> None:
     stand_ins = {
         "text_encoder": make_family(tmp_path / "roberta", "Roberta"),
@@ -64,6 +80,7 @@ def test_the_strong_recipe_makes_a_bundle(tmp_path: Path, data: Path) -> None:
     assert again.stderr.count("already exists") == 3
 
 
+@pytest.mark.slow
 def test_the_recipe_of_the_world_bundle_makes_a_bundle(tmp_path: Path, data: Path) -> None:
     make_text_encoder(tmp_path / "work/e5")  # in the place of the unpacked encoder, whose package is not here
     stand_ins = {

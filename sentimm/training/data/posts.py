@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sentimm.corpus import CorpusReader, ImageFile, list_images, survey_corpus
+from sentimm.corpus import Chunk, CorpusReader, ImageFile, list_images, survey_corpus
 from sentimm.corpus.labels import (
-    IMAGE_LABEL,
     LABEL,
     LABEL_COLUMNS,
     NO_LABEL,
-    TEXT_LABEL,
     find_label_columns,
     read_labels,
 )
@@ -188,7 +186,8 @@ def load_posts(
         InputError: a table or all named images are missing, or no post can be used.
         ColumnError: a table lacks the label column, or holds a label that is not one of `options.labels`.
     """
-    builder = _PostBuilder(options, AuxiliaryCells(options.auxiliary if is_training else (), modalities))
+    auxiliary = AuxiliaryCells(options.auxiliary if is_training else (), modalities)
+    builder = _PostBuilder(options, modalities, auxiliary)
     for number, table in enumerate(inputs):
         _read_table(table, number, options, builder)
     if "image" in modalities and builder.skipped[_MISSING_IMAGES] and not builder.images:
@@ -268,9 +267,10 @@ def _short_names(tables: Sequence[str]) -> tuple[str, ...]:
 class _PostBuilder:
     """Posts collected row by row, their distinct texts and images numbered."""
 
-    def __init__(self, options: TrainOptions, auxiliary: AuxiliaryCells) -> None:
-        self.auxiliary = auxiliary
+    def __init__(self, options: TrainOptions, modalities: Sequence[str], auxiliary: AuxiliaryCells) -> None:
         self.options = options
+        self.modalities = modalities
+        self.auxiliary = auxiliary
         self.normalization = choose_normalization(options)
         self.texts: dict[str, int] = {}
         self.raw_texts: list[str] = []
@@ -373,33 +373,39 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
     for chunk in chunks:
         if survey.choice.ignored_image is not None:
             builder.skipped[_UNUSED_IMAGES] += len(chunk.frame[survey.choice.ignored_image].drop_nulls())
-        values_to_balance = builder.groups.read(table, chunk.frame)
-        raw_texts = chunk.texts.to_list()
-        texts = normalize_texts(chunk.texts, builder.normalization).to_list()
-        sets = builder.sets.number_rows(chunk.frame, number)
-        auxiliary = builder.auxiliary.read_rows(chunk.frame)
-        ids = [None] * len(texts) if chunk.names is None else chunk.names["id"].to_list()
-        for row, (text, images) in enumerate(zip(texts, chunk.images, strict=True)):
-            values = dict.fromkeys(LABEL_COLUMNS, NO_LABEL)
-            values |= {name: int(labels[column][chunk.start + row]) for name, column in label_columns.items()}
-            if chunk.unreadable[row]:
-                builder.skipped["unreadable"] += 1
-            elif max(values.values()) < 0 and not any(auxiliary[row]):
-                builder.skipped["without a label"] += 1
-            else:
-                there = [image for image in list_images(images) if isinstance(image, ImageFile)]
-                if images is not None and not there:
-                    builder.skipped[_MISSING_IMAGES] += 1
-                builder.groups.add(values_to_balance, row)
-                builder.auxiliary.add(auxiliary[row])
-                builder.add(
-                    str(ids[row] or chunk.start + row),
-                    there,
-                    text=builder.number_text(text, raw_texts[row]),
-                    table=number,
-                    label_set=sets[row],
-                    **values,
-                )
+        _add_posts(chunk, (table, number), {name: labels[column] for name, column in label_columns.items()}, builder)
+
+
+def _add_posts(chunk: Chunk, table: tuple[str, int], labels: Mapping[str, Int64Array], builder: _PostBuilder) -> None:
+    """Add a chunk's posts, of a table and its number; `labels` are those of the whole table, by LABEL_COLUMNS."""
+    name, number = table
+    values_to_balance = builder.groups.read(name, chunk.frame)
+    raw_texts = chunk.texts.to_list()
+    texts = normalize_texts(chunk.texts, builder.normalization).to_list()
+    sets = builder.sets.number_rows(chunk.frame, number)
+    auxiliary = builder.auxiliary.read_rows(chunk.frame)
+    ids = [None] * len(texts) if chunk.names is None else chunk.names["id"].to_list()
+    for row, (text, images) in enumerate(zip(texts, chunk.images, strict=True)):
+        values = dict.fromkeys(LABEL_COLUMNS, NO_LABEL)
+        values |= {name: int(numbers[chunk.start + row]) for name, numbers in labels.items()}
+        if chunk.unreadable[row]:
+            builder.skipped["unreadable"] += 1
+        elif max(values.values()) < 0 and not any(auxiliary[row]):
+            builder.skipped["without a label"] += 1
+        else:
+            there = [image for image in list_images(images) if isinstance(image, ImageFile)]
+            if images is not None and not there:
+                builder.skipped[_MISSING_IMAGES] += 1
+            builder.groups.add(values_to_balance, row)
+            builder.auxiliary.add(auxiliary[row])
+            builder.add(
+                str(ids[row] or chunk.start + row),
+                there,
+                text=builder.number_text(text, raw_texts[row]),
+                table=number,
+                label_set=sets[row],
+                **values,
+            )
 
 
 def _find_columns(table: str, number: int, columns: list[str], builder: _PostBuilder) -> dict[str, str]:
@@ -408,7 +414,7 @@ def _find_columns(table: str, number: int, columns: list[str], builder: _PostBui
     try:
         return find_label_columns(table, columns, name)
     except ColumnError as error:
-        own = [each for each in (TEXT_LABEL, IMAGE_LABEL) if each in columns]
+        own = [each for each in (f"{modality}_label" for modality in builder.modalities) if each in columns]
         if not own:
             raise
         builder.unlabelled[number] = error

@@ -55,6 +55,8 @@ def test_images_that_have_a_label_of_their_own_alone_teach_the_head(
     with pytest.raises(ColumnError, match="has no column 'label'"):
         load_posts([table], options, BOTH, IMAGE_SIZE)
     assert len(load_posts([table], options, ("image",), IMAGE_SIZE)) == 20
+    with pytest.raises(ColumnError, match="has no column 'label'"):
+        load_posts([table], options, ("text",), IMAGE_SIZE)
 
 
 def test_sets_are_tables_or_the_values_of_a_column(options: TrainOptions, tmp_path: Path) -> None:
