@@ -15,7 +15,8 @@ import onnx
 
 from sentimm.bundle.bundle import Precision
 from sentimm.training.run_folder import Run
-from sentimm_export.mending import describe_mending, mend_products
+from sentimm_export.int8.mending import describe_mending, mend_products
+from sentimm_export.int8.speed import describe_speedup, measure_speedup
 from sentimm_export.precision import (
     convert_to_fp16,
     find_smoothed,
@@ -25,7 +26,6 @@ from sentimm_export.precision import (
     share_weights,
 )
 from sentimm_export.scales import ScalePosts
-from sentimm_export.speed import describe_speedup, measure_speedup
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import sentimm_export.mending as mending
+import sentimm_export.int8.mending as mending
 from onnx import ModelProto, TensorProto, helper, numpy_helper
-from sentimm_export.mending import (
+from sentimm_export.int8.mending import (
     ErrorMeter,
     Mending,
     describe_mending,
@@ -17,8 +17,8 @@ from sentimm_export.mending import (
     mend_products,
     run_graph,
 )
+from sentimm_export.int8.speed import describe_speedup, measure_speedup
 from sentimm_export.precision import find_smoothed, quantize_transformer
-from sentimm_export.speed import describe_speedup, measure_speedup
 
 from tests.export.test_precision import feed_forward_model, text_feeds, text_model
 
