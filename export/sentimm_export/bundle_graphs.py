@@ -15,8 +15,11 @@ import onnx
 
 from sentimm.bundle.bundle import Precision
 from sentimm.training.run_folder import Run
+from sentimm_export.int8.mending import describe_mending, mend_products
+from sentimm_export.int8.speed import describe_speedup, measure_speedup
 from sentimm_export.precision import (
     convert_to_fp16,
+    find_smoothed,
     is_transformer,
     quantize_convolutions,
     quantize_transformer,
@@ -68,6 +71,9 @@ def write_precisions(
         if "int8" in targets:
             tell(f"quantising the {modality} graph")
             notes += _quantize(modality, sources[modality], targets["int8"], scale_posts, run)
+            feeds = scale_posts.make_text_feeds(run) if modality == "text" else scale_posts.make_image_feeds()
+            speedup = measure_speedup(sources[modality], targets["int8"], feeds)
+            notes += describe_speedup(modality, speedup, has_fp32="fp32" in targets)
         if "fp16" in targets and shared:
             share_weights(targets["int8"], targets["fp16"], folder / f"{modality}.weights")
         elif "fp16" in targets:
@@ -84,10 +90,11 @@ def _quantize(modality: str, source: Path, target: Path, scale_posts: ScalePosts
     if modality == "text" or is_transformer(onnx.load(source, load_external_data=False).graph):
         feeds = scale_posts.make_text_feeds(run) if modality == "text" else scale_posts.make_image_feeds()
         products = quantize_transformer(source, target, feeds)
-        return [
+        notes = [
             f"int8 {modality}: activations are smoothed; outlier channels of the second product of each of the "
             f"{len(products)} feed-forward layers stay in float"
         ]
+        return notes + describe_mending(modality, mend_products(source, find_smoothed(source), target, feeds))
     convolutions = quantize_convolutions(source, target, scale_posts.make_image_feeds())
     if not convolutions:
         return []

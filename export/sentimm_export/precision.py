@@ -42,7 +42,7 @@ def quantize_transformer(source: Path, target: Path, feeds: Feeds) -> list[str]:
     second = find_second_products(model.graph)
     smooth_products(model, feeds, second)
     float_products, ranges = split_outliers(model, feeds, second)
-    smoothed = source.with_suffix(".smoothed.onnx")
+    smoothed = find_smoothed(source)
     onnx.save(model, smoothed)
     overrides = {
         name: [{"quant_type": QuantType.QUInt8, "rmin": np.float32(low), "rmax": np.float32(high)}]
@@ -53,6 +53,11 @@ def quantize_transformer(source: Path, target: Path, feeds: Feeds) -> list[str]:
     operators, excluded = ["MatMul", "Gemm"], [*float_products, *attention]
     _quantize(smoothed, target, feeds, operators, excluded, CalibrationMethod.Percentile, overrides)
     return float_products
+
+
+def find_smoothed(source: Path) -> Path:
+    """Return where `quantize_transformer` leaves the graph that it quantised: fp32, smoothed."""
+    return source.with_suffix(".smoothed.onnx")
 
 
 def quantize_convolutions(source: Path, target: Path, feeds: Feeds) -> list[str]:

@@ -83,7 +83,7 @@ def split_outliers(
     """
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     inputs = [node.input[0] for node in model.graph.node if node.name in products]
-    activations = _trace(model, inputs, feeds) if inputs else {}
+    activations = trace_tokens(model, inputs, feeds) if inputs else {}
     float_products: list[str] = []
     ranges: dict[str, tuple[float, float]] = {}
     ordered: list[NodeProto] = []
@@ -125,11 +125,11 @@ def split_outliers(
 
 def _measure_channels(model: ModelProto, names: list[str], feeds: Feeds) -> dict[str, npt.NDArray[np.float64]]:
     """Return the magnitude of each channel of the named tensors, float (batch, tokens, channels): float (channels,)."""
-    traced = _trace(model, names, feeds)
+    traced = trace_tokens(model, names, feeds)
     return {name: np.percentile(np.abs(values), _PERCENTILE, axis=0) for name, values in traced.items()}
 
 
-def _trace(model: ModelProto, names: list[str], feeds: Feeds) -> dict[str, npt.NDArray[np.float32]]:
+def trace_tokens(model: ModelProto, names: list[str], feeds: Feeds) -> dict[str, npt.NDArray[np.float32]]:
     """Return the values of the named tensors for real tokens, or for some of many: float32 (tokens, channels) each."""
     traced = ModelProto()
     traced.CopyFrom(model)
