@@ -42,7 +42,7 @@ def holds_cell(cells: pa.ChunkedArray, names: Sequence[str]) -> bool:
 
     Scalars of pyarrow would import pandas where that is installed, and polars takes ten times as long.
     """
-    for chunk in cells.chunks:
+    for chunk in filter(len, cells.chunks):  # an empty one may have no buffers
         _, offsets, data = chunk.buffers()
         edges = np.frombuffer(offsets, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
         lengths, content = np.diff(edges), np.frombuffer(b"" if data is None else data, np.uint8)
