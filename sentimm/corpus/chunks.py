@@ -19,6 +19,7 @@ from sentimm.corpus.columns import (
     is_list,
     require_column,
 )
+from sentimm.corpus.full_texts import complete_texts
 from sentimm.corpus.images.image_lookup import MISSING, ImageLookup, ImageSource, PostImages, is_url, open_images
 from sentimm.corpus.images.near_names import is_rounded
 from sentimm.corpus.images.post_images import count_by_names, find_by_names, is_found, regroup
@@ -158,6 +159,8 @@ def read_raw_texts(frame: pl.DataFrame, choice: ColumnChoice) -> pl.Series:
     if choice.short_text is not None:
         is_empty = ~texts.str.contains(r"\S").fill_null(False)
         texts = _read_text_column(frame, choice.short_text, choice).zip_with(is_empty, texts)
+    if choice.full_texts:
+        texts = complete_texts(texts, [_to_strings(select_column(frame, name)) for name in choice.full_texts])
     return texts
 
 

@@ -61,6 +61,7 @@ class ColumnChoice:
     Attributes:
         text: the column of texts; None: no text is used.
         short_text: the column that is read where `text` is empty; None: there is none.
+        full_texts: the columns that have a text in full where that in `text` is cut off.
         image: the column of image names or bytes; None: images are looked up by id, or not used.
         id: the column of ids.
         by_id: images are looked up in the folder by id.
@@ -81,6 +82,7 @@ class ColumnChoice:
     repairs: TextRepairs = field(default_factory=TextRepairs)
     roots: Mapping[str, str] = field(default_factory=dict)
     null_words: tuple[str, ...] = ()
+    full_texts: tuple[str, ...] = ()
 
 
 def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has_folder: bool) -> ColumnChoice:
@@ -144,7 +146,7 @@ def choose_ids_for_images(choice: ColumnChoice) -> ColumnChoice:
 
 def list_used(choice: ColumnChoice) -> list[str]:
     """List the columns of the tables that a choice reads."""
-    names = (choice.text, choice.short_text, choice.image, choice.id, choice.ignored_image)
+    names = (choice.text, choice.short_text, *choice.full_texts, choice.image, choice.id, choice.ignored_image)
     return list(dict.fromkeys(choice.roots.get(name, name) for name in names if name is not None))
 
 

@@ -21,6 +21,7 @@ from sentimm.corpus.columns import (
     is_text_name,
     simplify_name,
 )
+from sentimm.corpus.full_texts import add_full_texts
 from sentimm.corpus.images.image_lookup import is_url
 from sentimm.corpus.nested_values import find_nested
 from sentimm.images import IMAGE_SUFFIXES
@@ -68,6 +69,13 @@ def choose_with_nested(
     Raises:
         ColumnError: a column that was named is not there, or there is neither text nor image to use.
     """
+    choice = _choose_with_nested(types, sample, options, has_folder)
+    return choice if options.text_column else add_full_texts(choice, types)
+
+
+def _choose_with_nested(
+    types: Mapping[str, pl.DataType], sample: pl.DataFrame, options: CorpusOptions, has_folder: bool
+) -> ColumnChoice:
     nested = None if _has_texts(types, sample, options) else find_nested_columns(sample, list(types))
     if nested is None:
         return choose_columns(types, options, has_folder)
