@@ -30,6 +30,7 @@ from sentimm.corpus.survey.notes import (
     note_near_images,
     note_several_images,
     note_stray_images,
+    note_text_files,
     note_unused_images,
 )
 from sentimm.corpus.survey.post_counter import PostCounter, Progress
@@ -176,6 +177,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         notes=(
             *found.notes,
             *note_image_folders(sources),
+            *note_text_files(tables),
             *(note for table in tables for note in table.notes),
             *(note_filled(tables, list(columns), choice) if options.union else ()),
             *note_mixed_types(tables, schema),
