@@ -156,7 +156,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
     check_readable(tables, counter, options)
     folder = next((each for each in folders if each is not None), None)
     if options.images and folder and uses_images and rows and not images_found and not options.allow_missing:
-        raise InputError(explain_no_image(folder, counter.images.names, images_choice))
+        raise InputError(explain_no_image(folder, counter.images.names, images_choice, list(columns)))
     repairs = counter.repairs.count()
     if not options.null_values:  # words that were named are not counted in the first place
         counter.texts -= repairs.get("null_words", 0)
