@@ -121,7 +121,9 @@ def _check_streamable(path: Path, name: str, unpacker: str) -> None:
 
 
 def _check_text(path: Path, format_: str) -> None:
-    if foreign := describe_foreign(path):
+    if (foreign := describe_foreign(path)) == "a web page":
+        raise TableError(f"{path} is {foreign}, not {format_}, as where a login is missing: download the table again.")
+    if foreign:
         raise TableError(
             f"{path} is {foreign}, not {format_}: export the table as {format_}, or give the file the suffix of its "
             "format."
