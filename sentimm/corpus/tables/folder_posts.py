@@ -76,7 +76,7 @@ class FolderTable(Table):
             if {f"{name}.json" for _, name in images}.intersection(others):
                 folder = shlex.quote(str(path))
                 self._notes.append(
-                    "The texts of these images' posts may be in the .json files beside them, as gallery-dl writes them: "
+                    "The texts of these images' posts may be in the .json files beside them, as gallery-dl has it: "
                     f"`cat {folder}/*.json | jq -c . > posts.jsonl` makes a table, to be scored with --images {folder}."
                 )
 
