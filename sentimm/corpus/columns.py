@@ -50,6 +50,7 @@ _PAIRS = (("text", "full_text", "text"), ("selftext", "selftext", "title"))
 # By itself a description may be of anything, such as a post's author; beside a title it is a post's.
 _DESCRIPTION, _TITLE = "description", "title"
 _IMAGE_WORDS = re.compile(r"(?i)image|media|photo|picture|attachment|foto|bild|图片")
+_NO_IMAGE_WORDS = re.compile(r"(?i)num|count|type|width|height|video|alt|text")
 _MOST_NAMES = 8  # in a reason
 _BETWEEN = re.compile(r"[\s_-]+")
 
@@ -163,7 +164,7 @@ def list_used(choice: ColumnChoice) -> list[str]:
 
 def list_image_columns(columns: Sequence[str]) -> list[str]:
     """List the columns that may name images, by their names."""
-    return [name for name in columns if _IMAGE_WORDS.search(name)]
+    return [name for name in columns if _IMAGE_WORDS.search(name) and not _NO_IMAGE_WORDS.search(name)]
 
 
 def is_text_name(name: str) -> bool:

@@ -13,7 +13,7 @@ import polars as pl
 from sentimm.corpus.columns import ColumnChoice
 from sentimm.corpus.nested_values import find_root
 
-# Where the full text may be: of X's APIs 2 and 1.1, of snscrape, of Apify, and of rtweet for R.
+# Where the full text may be: of X's APIs 2 and 1.1, of snscrape, and of rtweet for R.
 _PLACES = (
     "note_tweet.text",
     "extended_tweet.full_text",
@@ -22,7 +22,6 @@ _PLACES = (
     "referenced_tweets.note_tweet.text",
     "referenced_tweets.text",
     "retweetedTweet.rawContent",
-    "retweet.fullText",
     "retweet_text",
 )
 _GRAPHQL_TEXT = "data.legacy.full_text"  # as the website has it, and Zeeschuimer keeps it

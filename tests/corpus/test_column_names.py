@@ -75,9 +75,11 @@ def test_names_of_files_are_found(tmp_path: Path, names: str) -> None:
 def test_a_column_that_may_name_the_images_is_proposed(tmp_path: Path, name: str, id_: str) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images/x.jpg").write_bytes(b"not looked at")
-    frame = pl.DataFrame({id_: ["1"], "text": ["good"], name: ["https://example.org/a/x.jpg?size=2"]})
+    frame = pl.DataFrame(
+        {id_: ["1"], "text": ["good"], "num_media": ["1"], name: ["https://example.org/a/x.jpg?size=2"]}
+    )
     path = write_table(frame, tmp_path / "posts.csv")
     with pytest.raises(InputError, match="choose it with --image-column") as raised:
         survey(path, images=tmp_path / "images")
-    assert repr(name) in str(raised.value)
+    assert f"if the column {name!r} names the images" in str(raised.value)
     assert survey(path, images=tmp_path / "images", image_column=name).images_found == 1
