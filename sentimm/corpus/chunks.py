@@ -17,8 +17,10 @@ from sentimm.corpus.columns import (
     choose_ids_for_images,
     holds_bytes,
     is_list,
+    list_image_columns,
     require_column,
 )
+from sentimm.corpus.full_texts import complete_texts
 from sentimm.corpus.images.image_lookup import MISSING, ImageLookup, ImageSource, PostImages, is_url, open_images
 from sentimm.corpus.images.near_names import is_rounded
 from sentimm.corpus.images.post_images import count_by_names, find_by_names, is_found, regroup
@@ -99,7 +101,7 @@ def chunk_frame(frame: pl.DataFrame, options: CorpusOptions) -> tuple[Chunk, Col
         if any(map(is_found, others)):
             choice, images, found = by_id, others, True
     if folder is not None and options.only != "text" and images and not found and not options.allow_missing:
-        raise InputError(explain_no_image(folder, list_image_names(frame, choice), choice))
+        raise InputError(explain_no_image(folder, list_image_names(frame, choice), choice, frame.columns))
     counter = RepairCounter(options.null_values)
     counter.add(read_raw_texts(frame, choice))
     choice = replace(choice, repairs=counter.decide())
@@ -158,6 +160,8 @@ def read_raw_texts(frame: pl.DataFrame, choice: ColumnChoice) -> pl.Series:
     if choice.short_text is not None:
         is_empty = ~texts.str.contains(r"\S").fill_null(False)
         texts = _read_text_column(frame, choice.short_text, choice).zip_with(is_empty, texts)
+    if choice.full_texts:
+        texts = complete_texts(texts, [_to_strings(select_column(frame, name)) for name in choice.full_texts])
     return texts
 
 
@@ -213,10 +217,13 @@ def read_names(frame: pl.DataFrame, choice: ColumnChoice) -> pl.DataFrame:
     return pl.DataFrame({"id": ids, "image": images})
 
 
-def explain_no_image(folder: ImageLookup, names: Sequence[str], choice: ColumnChoice) -> str:
+def explain_no_image(folder: ImageLookup, names: Sequence[str], choice: ColumnChoice, columns: Sequence[str]) -> str:
     """Return why none of the posts finds an image, and what to do, for the `names` that they give."""
     begin = f"No post finds an image in {folder.root}"
     go_on = "; use --allow-missing to continue without images."
+    if choice.image is None and (likely := list_image_columns(columns)):
+        one = " or ".join(map(repr, likely[:3]))
+        go_on = f"; if the column {one} names the images, choose it with --image-column{go_on}"
     if not names and choice.image is None and not choice.by_id:
         return f"{begin}: no column gives a name or an id. Name one with --image-column or --id-column{go_on}"
     if not names:

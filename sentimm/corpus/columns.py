@@ -35,11 +35,23 @@ OTHER_TEXT_NAMES = (
     "hit_sentence",
     "original_tweet",
     "clean_text",
+    "review_text",
+    "contents",
+    "post_message",
+    "share_commentary",
+    *("texto", "contenido", "comentario", "mensaje", "mensagem"),
+    *("texte", "contenu", "commentaire", "testo", "inhalt", "kommentar", "nachricht"),
+    *("текст", "正文", "微博正文", "内容", "评论内容"),
 )
-OTHER_IMAGE_NAMES = ("images", "image_name", "file_name", "photos")
+OTHER_IMAGE_NAMES = ("images", "image_name", "file_name", "photos", "attachment_filename", "media_files")
 OTHER_ID_NAMES = ("id_str", "status_id", "comment_id")
 # Beside the first stands a longer text, or another one where it is empty: X cuts `text` off; a post may be its title.
 _PAIRS = (("text", "full_text", "text"), ("selftext", "selftext", "title"))
+# By itself a description may be of anything, such as a post's author; beside a title it is a post's.
+_DESCRIPTION, _TITLE = "description", "title"
+_IMAGE_WORDS = re.compile(r"(?i)image|media|photo|picture|attachment|foto|bild|图片")
+_NO_IMAGE_WORDS = re.compile(r"(?i)num|count|type|width|height|video|alt|text")
+_MOST_NAMES = 8  # in a reason
 _BETWEEN = re.compile(r"[\s_-]+")
 
 
@@ -61,6 +73,7 @@ class ColumnChoice:
     Attributes:
         text: the column of texts; None: no text is used.
         short_text: the column that is read where `text` is empty; None: there is none.
+        full_texts: the columns that have a text in full where that in `text` is cut off.
         image: the column of image names or bytes; None: images are looked up by id, or not used.
         id: the column of ids.
         by_id: images are looked up in the folder by id.
@@ -81,6 +94,7 @@ class ColumnChoice:
     repairs: TextRepairs = field(default_factory=TextRepairs)
     roots: Mapping[str, str] = field(default_factory=dict)
     null_words: tuple[str, ...] = ()
+    full_texts: tuple[str, ...] = ()
 
 
 def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has_folder: bool) -> ColumnChoice:
@@ -144,8 +158,13 @@ def choose_ids_for_images(choice: ColumnChoice) -> ColumnChoice:
 
 def list_used(choice: ColumnChoice) -> list[str]:
     """List the columns of the tables that a choice reads."""
-    names = (choice.text, choice.short_text, choice.image, choice.id, choice.ignored_image)
+    names = (choice.text, choice.short_text, *choice.full_texts, choice.image, choice.id, choice.ignored_image)
     return list(dict.fromkeys(choice.roots.get(name, name) for name in names if name is not None))
+
+
+def list_image_columns(columns: Sequence[str]) -> list[str]:
+    """List the columns that may name images, by their names."""
+    return [name for name in columns if _IMAGE_WORDS.search(name) and not _NO_IMAGE_WORDS.search(name)]
 
 
 def is_text_name(name: str) -> bool:
@@ -212,7 +231,8 @@ def _choose(
     for name in names:
         column = name if name in columns else plain.get(simplify_name(name))
         if column is not None:
-            return column, f"{kind}: column {column!r} (first match among {', '.join(names)})"
+            listed = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
+            return column, f"{kind}: column {column!r} (first match among {listed})"
     return None, ""
 
 
@@ -221,6 +241,9 @@ def _choose_text(types: Mapping[str, pl.DataType], options: CorpusOptions) -> tu
     text, why = _choose("text", options.text_column, TEXT_NAMES, list(types))
     if text is None:
         text, why = _choose("text", None, OTHER_TEXT_NAMES, list(types))
+    if text is None and (title := _find_column(_TITLE, types)) is not None:
+        text = _find_column(_DESCRIPTION, types)
+        return (text, title, f"text: column {text!r}, and where that is empty {title!r}") if text else (None, None, "")
     if text is None or options.text_column:
         return text, None, why
     for found, *names in _PAIRS:

@@ -21,6 +21,7 @@ from sentimm.corpus.columns import (
     is_text_name,
     simplify_name,
 )
+from sentimm.corpus.full_texts import add_full_texts
 from sentimm.corpus.images.image_lookup import is_url
 from sentimm.corpus.nested_values import find_nested
 from sentimm.images import IMAGE_SUFFIXES
@@ -28,6 +29,7 @@ from sentimm.options import CorpusOptions
 
 SAMPLE_ROWS = 64
 _MOST_DEPTH = 5
+_ERRORS = ("error", "errors")  # what an API answers in a post's place has a message
 _LEAST_SHARE = 0.1  # of the sample's posts, that have the text
 
 # Of exports whose texts have names that say nothing: where the text is, and where it is if that is empty.
@@ -68,6 +70,13 @@ def choose_with_nested(
     Raises:
         ColumnError: a column that was named is not there, or there is neither text nor image to use.
     """
+    choice = _choose_with_nested(types, sample, options, has_folder)
+    return choice if options.text_column else add_full_texts(choice, types)
+
+
+def _choose_with_nested(
+    types: Mapping[str, pl.DataType], sample: pl.DataFrame, options: CorpusOptions, has_folder: bool
+) -> ColumnChoice:
     nested = None if _has_texts(types, sample, options) else find_nested_columns(sample, list(types))
     if nested is None:
         return choose_columns(types, options, has_folder)
@@ -187,7 +196,7 @@ def _walk(value: object, path: _Path) -> Iterator[tuple[_Path, str]]:
             yield path, value
     elif isinstance(value, Mapping) and len(path) < _MOST_DEPTH:
         for name, each in value.items():
-            if "." not in name:
+            if "." not in name and name not in _ERRORS:
                 yield from _walk(each, (*path, name))
     elif isinstance(value, list):
         for each in value:

@@ -14,7 +14,7 @@ from sentimm.corpus.survey.image_counter import ImageCounter
 from sentimm.corpus.survey.long_cells import MAX_LINES
 from sentimm.corpus.survey.post_counter import PostCounter
 from sentimm.corpus.tables.base import Table
-from sentimm.corpus.tables.formats import find_compression
+from sentimm.corpus.tables.formats import find_compression, find_format
 from sentimm.corpus.wording import shorten_name, to_utf8
 from sentimm.storage import hide_secrets
 from sentimm.storage.archives import find_holder
@@ -27,6 +27,13 @@ def note_mixed_types(tables: Sequence[Table], schema: Mapping[str, pl.DataType])
         if dtype == pl.String and len(found) > 1 and str(pl.String()) not in found:
             listed = " and ".join(f"{each} in {path}" for each, path in list(found.items())[:2])
             yield f"The column {name!r} is {listed}: it is written as text, so that no value changes."
+
+
+def note_text_files(tables: Sequence[Table]) -> Iterator[str]:
+    """Yield a note for each file that is called a text (.txt), and is a table or JSON."""
+    for table in tables:
+        if table.format != "text" and find_format(table.path.name) == "text":
+            yield f"{table.path} is read as {table.format.upper()}, for its first lines are written so."
 
 
 def note_unused_images(

@@ -30,6 +30,7 @@ from sentimm.corpus.survey.notes import (
     note_near_images,
     note_several_images,
     note_stray_images,
+    note_text_files,
     note_unused_images,
 )
 from sentimm.corpus.survey.post_counter import PostCounter, Progress
@@ -158,7 +159,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
     check_readable(tables, counter, options)
     folder = next((each for each in folders if each is not None), None)
     if options.images and folder and uses_images and rows and not images_found and not options.allow_missing:
-        raise InputError(explain_no_image(folder, counter.images.names, images_choice))
+        raise InputError(explain_no_image(folder, counter.images.names, images_choice, list(columns)))
     repairs = counter.repairs.count()
     if not options.null_values:  # words that were named are not counted in the first place
         counter.texts -= repairs.get("null_words", 0)
@@ -179,6 +180,7 @@ def survey_corpus(inputs: Sequence[str], options: CorpusOptions, progress: Progr
         notes=(
             *found.notes,
             *note_image_folders(sources),
+            *note_text_files(tables),
             *(note for table in tables for note in table.notes),
             *(note_filled(tables, list(columns), choice) if options.union else ()),
             *note_mixed_types(tables, schema),

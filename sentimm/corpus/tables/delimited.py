@@ -32,6 +32,8 @@ _NOT_BLANK = re.compile(rb"[^\r\n]")
 _MAX_HEADER_BYTES = 1 << 20  # less than a block: a longer one is no header, but a file without newlines
 _SAMPLE_BYTES = 1 << 16  # in which the records are compared with the header
 _LOOK_BYTES = 1 << 20  # in which it is found out where the header is, and how quotes are escaped
+_QUESTION_IDS = (b'"{""ImportId"":', b'{"ImportId":', b"\"{'ImportId':")  # begin a record of Qualtrics
+
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _OTHER_DELIMITERS = (";", "\t", "|", ",")
 _DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -102,6 +104,7 @@ class DelimitedTable(Table):
             return
         self._columns = dict.fromkeys(self._name_columns(header))
         self._header = header.strip("\r\n")
+        self._data_start = self._skip_questions(head)
         if (names := self._fit_names(header, head[self._data_start :])) is not None:
             self._columns = dict.fromkeys(names)
 
@@ -189,6 +192,20 @@ class DelimitedTable(Table):
         if end is None:
             raise TableError(f"{self.path} has unbalanced quotes in its header: fix its first line.")
         return end
+
+    def _skip_questions(self, head: bytes) -> int:
+        """Find where the records begin behind the questions and their ids, which Qualtrics writes under the header."""
+        start = self._data_start
+        if head.find(b"ImportId", start, start + _LOOK_BYTES) < 0:
+            return start
+        ids = self._make_splitter().find_first_end(head, start)
+        if ids is None or not head.startswith(_QUESTION_IDS, ids):
+            return start
+        end = self._make_splitter().find_first_end(head, ids)
+        self._notes.append(
+            f"{self.path} has questions and their ids under its header, from Qualtrics: they are left out."
+        )
+        return len(head) if end is None else end
 
     def _name_columns(self, header: str) -> list[str]:
         names = self._parse_line(header, self._delimiter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -72,6 +73,12 @@ class FolderTable(Table):
             what = "1 other file, which is" if len(others) == 1 else f"{len(others)} other files, which are"
             listed = to_utf8(min(others)) + (", ..." if len(others) > 1 else "")
             self._notes.append(f"{path} has {what} not read: {listed}.")
+            if {f"{name}.json" for _, name in images}.intersection(others):
+                folder = shlex.quote(str(path))
+                self._notes.append(
+                    "The texts of these images' posts may be in the .json files beside them, as gallery-dl has it: "
+                    f"`cat {folder}/*.json | jq -c . > posts.jsonl` makes a table, to be scored with --images {folder}."
+                )
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -36,6 +36,14 @@ COMPRESSIONS = {
     ".xz": "xz",
 }
 UNPACKERS = {"gzip": "gunzip", "zstd": "unzstd", "bzip2": "bunzip2", "xz": "unxz"}
+
+
+def _write_with(library: str, read: str, write: str, needs: str = "") -> str:
+    """Return how to make a CSV of a table, in Python."""
+    code = f'import sys, {library}; {library}.{read}(sys.argv[1]).{write}("posts.csv")'
+    return f"make a CSV of it (`python3 -c '{code}' {{name}}`{f', with {needs}' if needs else ''})"
+
+
 CONVERTERS = {  # of what is not read: how to make of it what is
     **dict.fromkeys(
         (".xls", ".xlsb", ".ods", ".numbers"), "save it as .xlsx or CSV (`soffice --headless --convert-to xlsx {name}`)"
@@ -43,6 +51,24 @@ CONVERTERS = {  # of what is not read: how to make of it what is
     ".zip": "unpack it (`unzip {name}`), and name what is in it",  # within another one, or with a query in its URL
     ".7z": "unpack it (`7z x {name}`), and name what is in it",
     ".rar": "unpack it (`unrar x {name}`), and name what is in it",
+    **dict.fromkeys((".sav", ".zsav"), _write_with("pandas", "read_spss", "to_csv", "pandas and pyreadstat")),
+    ".dta": _write_with("pandas", "read_stata", "to_csv", "pandas"),
+    ".sas7bdat": _write_with("pandas", "read_sas", "to_csv", "pandas"),
+    ".xml": _write_with("pandas", "read_xml", "to_csv", "pandas and lxml"),
+    **dict.fromkeys(
+        (".pkl", ".pickle"), _write_with("pandas", "read_pickle", "to_csv", "pandas, for a file you trust")
+    ),
+    ".rds": "make a CSV of it (`Rscript -e 'write.csv(readRDS(commandArgs(TRUE)), \"posts.csv\")' {name}`)",
+    ".avro": _write_with("polars", "read_avro", "write_csv"),
+    **dict.fromkeys(
+        (".db", ".sqlite", ".sqlite3"),
+        "write one of its tables to a CSV (`sqlite3 -header -csv {name} 'SELECT * FROM posts' > posts.csv`, if that is "
+        "called posts)",
+    ),
+    **dict.fromkeys(
+        (".html", ".htm"),
+        "it is a web page; have the program export CSV or JSON instead (Telegram Desktop: Machine-readable JSON)",
+    ),
 }
 
 ARROW_MAGIC, FEATHER_1_MAGIC = b"ARROW1", b"FEA1"
@@ -51,7 +77,10 @@ FOREIGN_MAGIC = {  # what is no text, and can't be compressed text
     b"\xd0\xcf\x11\xe0": "an Excel workbook",
     b"SQLite format 3": "an SQLite database",
     b"PAR1": "a Parquet file",
+    b"$FL2": "a file of SPSS",
+    b"<stata_dta>": "a file of Stata",
 }
+WEB_PAGE = (b"<!doctype html", b"<html")
 
 
 def find_format(name: str) -> str | None:

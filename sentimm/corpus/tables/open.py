@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from sentimm.corpus.tables.arrow import ArrowTable
 from sentimm.corpus.tables.base import Table
 from sentimm.corpus.tables.delimited import DelimitedTable
+from sentimm.corpus.tables.dialects.plain_texts import check_posts, recognize_table
 from sentimm.corpus.tables.dialects.recognition import recognize_text
 from sentimm.corpus.tables.folder_posts import FolderTable
 from sentimm.corpus.tables.formats import CONVERTERS, FORMATS, UNPACKERS, find_compression, find_format
@@ -61,13 +62,21 @@ def open_table(
         case text_format:
             _check_text(path, text_format.upper())
             if text_format == "text":
-                return LineTable(path, encoding)
+                head = _read_head(path, encoding)
+                if (found := recognize_table(head, no_header)) is None:
+                    check_posts(path, head)
+                    return LineTable(path, encoding)
+                text_format = found
             if text_format == "ndjson":
-                head = next((block.lstrip() for block in TextStream(path, encoding) if block.strip()), b"")
+                head = _read_head(path, encoding)
                 if is_document(head):
                     return JsonDocument(path, encoding)
                 return JsonDocument(path, encoding, has_pages=True) if is_page(head) else NdjsonTable(path, encoding)
             return DelimitedTable(path, text_format, encoding, no_header, escaped_quotes)
+
+
+def _read_head(path: Path, encoding: str | None) -> bytes:
+    return next((block.lstrip() for block in TextStream(path, encoding) if block.strip()), b"")
 
 
 def explain_absence(name: str | Path) -> InputError:
@@ -112,7 +121,9 @@ def _check_streamable(path: Path, name: str, unpacker: str) -> None:
 
 
 def _check_text(path: Path, format_: str) -> None:
-    if foreign := describe_foreign(path):
+    if (foreign := describe_foreign(path)) == "a web page":
+        raise TableError(f"{path} is {foreign}, not {format_}, as where a login is missing: download the table again.")
+    if foreign:
         raise TableError(
             f"{path} is {foreign}, not {format_}: export the table as {format_}, or give the file the suffix of its "
             "format."

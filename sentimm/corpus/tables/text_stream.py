@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from sentimm.corpus.encodings import UTF8, find_utf16, guess_encoding, is_utf8_name
-from sentimm.corpus.tables.formats import FOREIGN_MAGIC
+from sentimm.corpus.tables.formats import FOREIGN_MAGIC, WEB_PAGE
 from sentimm.errors import TableError
 from sentimm.storage import is_remote, open_file, read_bytes
 from sentimm.storage.archives import find_holder, open_member
@@ -173,8 +173,10 @@ def _make_decoder(encoding: str) -> codecs.IncrementalDecoder | None:
 
 
 def describe_foreign(path: Path) -> str | None:
-    """Return what a file is by its first bytes, where that is neither text nor compressed text; else None."""
+    """Return what a file is by its first bytes, where that is no table in text, plain or compressed; else None."""
     head = _read_head(path)
+    if head.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(WEB_PAGE):
+        return "a web page"
     return next((name for magic, name in FOREIGN_MAGIC.items() if head.startswith(magic)), None)
 
 

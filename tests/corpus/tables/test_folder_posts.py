@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import json
 import os
+import re
+import shlex
+import subprocess
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -129,3 +134,23 @@ def test_numbered_images_belong_to_the_text_that_has_no_image_of_its_own(tmp_pat
         ("d", "d", "d_1.jpg"),
     ]
     assert chunk.images[0] == tuple(tmp_path / name for name in ("a_1.jpg", "a_2.jpg", "a_10.jpg"))
+
+
+@pytest.mark.skipif(which("jq") is None, reason="needs jq")
+def test_texts_that_a_downloader_wrote_beside_the_images_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As gallery-dl does with --write-metadata; what is advised is done."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "my images"
+    folder.mkdir()
+    for number, text in enumerate(["good", "bad"], start=1):
+        write(folder / f"160{number}_1.jpg", "an image")
+        post = {"tweet_id": int(f"160{number}"), "content": text, "filename": f"F{number}x", "author": {"name": "ann"}}
+        write(folder / f"160{number}_1.jpg.json", json.dumps(post, indent=4))
+    (note,) = (note for note in survey(folder).notes if "gallery-dl" in note)
+    command, images = re.findall(r"`(.*)` makes a table, to be scored with --images (.*)\.", note)[0]
+    subprocess.run(command, shell=True, check=True)
+    found = survey(tmp_path / "posts.jsonl", images=Path(*shlex.split(images)))
+    assert (found.texts, found.images_found) == (2, 2)
+    assert read_all(tmp_path / "posts.jsonl").texts.to_list() == ["good", "bad"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sentimm.errors import TableError
+from sentimm.errors import SentimmError, TableError
 from tests.support.posts.reading import read_all, survey, write
 
 POSTS = [{"id": row, "text": text, "n": 0.5} for row, text in enumerate(["good", "bad", "\u201cquoted\u201d", None])]
@@ -143,3 +143,28 @@ def test_an_array_deep_inside_is_entered_and_one_in_another_named(tmp_path: Path
     (tmp_path / "chats.json").write_text(json.dumps(chats, indent=1))
     with pytest.raises(TableError, match=r"several arrays .*: write .* `jq -c '\.chats\.list\[\]\.messages\[\]'`"):
         survey(tmp_path / "chats.json")
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("kind", ["jsonl", "json"])
+def test_a_post_that_holds_a_list_beside_its_text_is_no_page(tmp_path: Path, rows: int, kind: str) -> None:
+    """As TikTok's hashtags have descriptions, in what Zeeschuimer writes."""
+    post = {"item_id": "1", "data": {"desc": "good", "challenges": [{"title": "fyp", "desc": "a hashtag"}]}}
+    path = tmp_path / f"posts.{kind}"
+    path.write_text(json.dumps([post] * rows, indent=1) if kind == "json" else f"{json.dumps(post)}\n" * rows)
+    assert read_all(path).texts.to_list() == ["good"] * rows
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("answer", [{"errors": [{"message": "Unauthorized"}]}, {"error": {"message": "Bad token"}}])
+def test_the_errors_of_an_api_are_no_posts(tmp_path: Path, answer: dict[str, object], indent: int | None) -> None:
+    (tmp_path / "posts.json").write_text(json.dumps(answer, indent=indent))
+    with pytest.raises(SentimmError, match=r"errors of an API|No text column|no array"):
+        survey(tmp_path / "posts.json")
+
+
+def test_errors_beside_posts_are_left_out(tmp_path: Path) -> None:
+    page = {"data": [{"text": "good"}], "errors": [{"message": "one was deleted"}]}
+    for indent in (None, 1):
+        (tmp_path / "posts.json").write_text(json.dumps(page, indent=indent))
+        assert read_all(tmp_path / "posts.json").texts.to_list() == ["good"]

@@ -122,7 +122,7 @@ def _is_header(lines: Sequence[_Line], place: int, head: bytes, delimiters: Sequ
         _WORD.fullmatch(each.text) for each in above
     ):  # that may be the name of the only column
         return False
-    return _fits(head[line.end :], len(names), delimiter, at_least=1 if is_plain else 3)
+    return fit_header(head[line.end :], len(names), delimiter, at_least=1 if is_plain else 3)
 
 
 def _is_above(line: _Line, delimiter: str, width: int, is_usual: bool, is_sure: bool) -> bool:
@@ -146,8 +146,8 @@ def _can_be_names(names: Sequence[str], is_usual: bool) -> bool:
     return is_usual or not any(name.startswith(" ") for name in named)
 
 
-def _fits(body: bytes, width: int, delimiter: str, at_least: int) -> bool:
-    """Check that there are so many records at least, and that nearly all have so many fields."""
+def fit_header(body: bytes, width: int, delimiter: str, at_least: int) -> bool:
+    """Check that `body` has so many records at least, and that nearly all have a header's number of fields."""
     splitter = RecordSplitter(delimiter, skip_blank=True, literal_quotes=delimiter == "\t")
     records = splitter.split(body[:_LOOK_BYTES], final=len(body) < _LOOK_BYTES)
     try:

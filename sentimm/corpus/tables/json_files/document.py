@@ -29,6 +29,7 @@ _MAX_DEPTH = 20_000  # what follows takes time by its square
 _MOST_PARTS = 8  # of a prefix
 # What the arrays in an API's answers are called; a list of comments, say, may be a part of a post.
 _PAGE_NAMES = ("data", "items", "messages", "posts", "results", "statuses", "tweets")
+_ERRORS = "errors"  # of an API, which have messages, beside posts or in their place
 
 
 class JsonDocument(Table):
@@ -111,6 +112,9 @@ class JsonDocument(Table):
                     with_text.add(prefix)
         except ijson.JSONError as error:
             raise self._explain(error) from error
+        if list(counts) == [f"{_ERRORS}.item"]:
+            raise TableError(f"{self.path} holds the errors of an API, and no posts: download it again.")
+        counts.pop(f"{_ERRORS}.item", None)
         outer = [prefix for prefix in counts if ".item." not in prefix]
         likely = [prefix for prefix in outer if prefix in with_text] or outer
         least = min((prefix.count(".") for prefix in likely), default=0)
@@ -201,11 +205,11 @@ def is_page(head: bytes) -> bool:
 
 
 def _list_arrays(value: dict[str, Any], names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
-    """Yield the lists in nested objects, with the names that lead to each."""
+    """Yield the lists in nested objects that have no text themselves, with the names that lead to each."""
     for name, each in value.items():
-        if isinstance(each, list):
+        if isinstance(each, list) and name != _ERRORS:
             yield (*names, name), each
-        elif isinstance(each, dict):
+        elif isinstance(each, dict) and not any(map(is_text_name, each)):
             yield from _list_arrays(each, (*names, name))
 
 

@@ -1,0 +1,82 @@
+"""Texts that X cuts off are scored in full, where the full one stands in the same record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sentimm.corpus import chunk_frame
+from sentimm.corpus.chunks import read_texts
+from sentimm.options import CorpusOptions
+from tests.support.posts.reading import read_all, survey
+
+FULL = "The new ferry is finally here, and after all these years of waiting it is as slow as the old one &amp; louder."
+CUT = FULL[:90]
+OTHER = "Quite another post, which is long enough to be taken for the one that was cut off, and is not."
+RECORDS = {
+    "API 2": {"text": f"{CUT}… https://t.co/abc", "note_tweet": {"text": FULL}},
+    "API 1.1": {"text": f"{CUT}… https://t.co/abc", "extended_tweet": {"full_text": FULL}},
+    "a retweet of API 1.1": {"full_text": f"RT @ann: {CUT}…", "retweeted_status": {"full_text": FULL}},
+    "a retweet of twarc2": {
+        "text": f"RT @ann: {CUT}…",
+        "referenced_tweets": [{"type": "quoted", "text": OTHER}, {"type": "retweeted", "text": FULL}],
+    },
+    "snscrape": {"rawContent": f"RT @ann: {CUT}…", "retweetedTweet": {"rawContent": FULL}},
+    "Zeeschuimer": {
+        "data": {
+            "legacy": {"full_text": f"{CUT}…"},
+            "note_tweet": {"note_tweet_results": {"result": {"text": FULL}}},
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "parquet"])
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_text_that_is_cut_off_is_read_in_full(tmp_path: Path, name: str, kind: str) -> None:
+    record = RECORDS[name]
+    path = tmp_path / f"posts.{kind}"
+    if kind == "parquet":
+        pl.DataFrame([record, record]).write_parquet(path)
+    else:
+        path.write_text(json.dumps([record, record]) if kind == "json" else f"{json.dumps(record)}\n" * 2)
+    prefix = "RT @ann: " if "RT @" in json.dumps(record) else ""
+    assert read_all(path).texts.to_list() == [prefix + FULL] * 2
+    assert "cut off" in survey(path).choice.reasons[0]
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv"])
+def test_a_table_of_rtweet_has_the_full_texts_in_a_column(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"posts.{kind}"
+    frame = pl.DataFrame({"text": [f"RT @ann: {CUT}…", OTHER], "retweet_text": [FULL, "NA"]})
+    frame.write_csv(path, separator="," if kind == "csv" else "\t")
+    chunk = read_all(path)
+    assert chunk.texts.to_list() == [f"RT @ann: {FULL}", OTHER]
+    assert chunk.frame.to_dict(as_series=False) == frame.to_dict(as_series=False)
+
+
+@pytest.mark.parametrize("text", [OTHER, "Yes", "", f"“{CUT}” is what they said, and I can't believe it", FULL])
+def test_other_texts_stay_as_they_are(text: str) -> None:
+    frame = pl.DataFrame({"text": [text], "referenced_tweets": [[{"type": "quoted", "text": FULL}]]})
+    assert chunk_frame(frame, CorpusOptions())[0].texts.to_list() == [text]
+
+
+def test_a_column_that_is_named_is_read_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "posts.jsonl"
+    path.write_text(json.dumps(RECORDS["API 2"]) + "\n")
+    assert read_all(path, text_column="text").texts.to_list() == [RECORDS["API 2"]["text"]]
+
+
+def test_the_survey_and_the_reader_agree(tmp_path: Path) -> None:
+    """A key that appears late is read, too."""
+    path = tmp_path / "posts.jsonl"
+    lines = [json.dumps({"text": OTHER})] * 20_000 + [json.dumps(RECORDS["API 2"])]
+    path.write_text("\n".join(lines))
+    choice = survey(path).choice
+    assert choice.full_texts == ("note_tweet.text",)
+    chunk = read_all(path)
+    assert chunk.texts[-1] == FULL
+    assert read_texts(chunk.frame, choice)[-1] == FULL
