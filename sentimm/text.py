@@ -1,6 +1,6 @@
 """Text as the models see it: normalised, then tokenised; the same in training and in scoring.
 
-A bundle names the normalisation it was trained with (`NORMALIZATION` is the newest): an old bundle keeps its own.
+A bundle names the normalisation it was trained with, one of `NORMALIZATIONS`: an old bundle keeps its own.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from tokenizers import Tokenizer
 
 from sentimm.errors import BundleError
 
-NORMALIZATION = "tweet-1"
+NORMALIZATION = "tweet-1"  # of new models, and where texts are only compared
 
 # Longer texts are cut: no model here reads more than a few hundred tokens, and a text may be a megabyte long.
 _MAX_CHARS = 4096
 
+_CARDIFF_USER = r"(^| )@[^ ]+"
+_CARDIFF_LINK = r"(^| )http[^ ]*"
 _LINK = r"(?i)\b(?:https?://|www\.)\S*"
 _USER = r"(^|[^\w/])@\w+"
 # Zero-width and directional marks and soft hyphens vanish; control characters and U+FFFD become spaces.
@@ -36,25 +38,47 @@ _MAYBE_EMOJI = r"[\x{203C}-\x{3299}\x{1F000}-\x{1FAFF}\x{20E3}]"
 def normalize_texts(texts: pl.Series, normalization: str = NORMALIZATION) -> pl.Series:
     """Normalise `texts` (String) by the rules of `normalization`; null stays null, "" is what has nothing left.
 
-    `tweet-1`: HTML entities resolved, Unicode compatibility forms folded (NFKC), links replaced by `http`, user names
-    by `@user`, emoji by their English names, white space, control and invisible characters and the marks of broken
-    UTF-8 by single spaces.
+    - `none`: nothing is changed.
+    - `cardiff`: as the model cards of cardiffnlp's twitter-roberta do it: of the parts between spaces, those that begin
+      with `@` become `@user`, and those that begin with `http` become `http`.
+    - `tweet-1`: HTML entities resolved, Unicode compatibility forms folded (NFKC), links replaced by `http`, user names
+      by `@user`, emoji by their English names, white space, control and invisible characters and the marks of broken
+      UTF-8 by single spaces.
 
     Raises:
         BundleError: `normalization` is not one that this version knows.
     """
-    if normalization != NORMALIZATION:
+    if normalization not in NORMALIZATIONS:
         raise BundleError(
-            f"The bundle asks for the text normalisation {normalization!r}, which this version of sentimm does not "
-            f"know (it knows {NORMALIZATION!r}): update sentimm, or export the model again."
+            f"The model asks for the text normalisation {normalization!r}, which this version of sentimm does not "
+            f"know (it knows {', '.join(map(repr, NORMALIZATIONS))}): update sentimm, or export the model again."
         )
-    texts = texts.cast(pl.String).str.slice(0, 2 * _MAX_CHARS)
+    return NORMALIZATIONS[normalization](texts.cast(pl.String).str.slice(0, 2 * _MAX_CHARS))
+
+
+def _normalize_tweets(texts: pl.Series) -> pl.Series:
     texts = _map_matching(texts, r"&[#\w]+;", _resolve_entities)
     texts = texts.str.normalize("NFKC").str.replace_all(_BROKEN, " ")
     texts = texts.str.replace_all(_LINK, " http ").str.replace_all(_USER, "$1@user")
     texts = _map_matching(texts, _MAYBE_EMOJI, _name_emoji)
     texts = texts.str.replace_all(_INVISIBLE, "").str.replace_all(r"\s+", " ")
     return texts.str.slice(0, _MAX_CHARS).str.strip_chars()
+
+
+def _mask_parts(texts: pl.Series) -> pl.Series:
+    return _cut(texts.str.replace_all(_CARDIFF_USER, "${1}@user").str.replace_all(_CARDIFF_LINK, "${1}http"))
+
+
+def _cut(texts: pl.Series) -> pl.Series:
+    """Cut texts to the length limit; what is white space alone becomes ""."""
+    return texts.str.slice(0, _MAX_CHARS).str.replace(r"^\s+$", "")
+
+
+NORMALIZATIONS: dict[str, Callable[[pl.Series], pl.Series]] = {
+    "none": _cut,
+    "cardiff": _mask_parts,
+    "tweet-1": _normalize_tweets,
+}
 
 
 class TextTokenizer:

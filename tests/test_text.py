@@ -6,12 +6,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentimm.errors import BundleError
-from sentimm.text import TextTokenizer, normalize_texts, pad_tokens
+from sentimm.text import NORMALIZATION, NORMALIZATIONS, TextTokenizer, normalize_texts, pad_tokens
 from tests.support.tiny.bundles import make_tokenizer
 
 
-def normalize(*texts: str | None) -> list[str | None]:
-    return normalize_texts(pl.Series(list(texts), dtype=pl.String)).to_list()
+def normalize(*texts: str | None, rules: str = NORMALIZATION) -> list[str | None]:
+    return normalize_texts(pl.Series(list(texts), dtype=pl.String), rules).to_list()
+
+
+def preprocess(text: str) -> str:
+    """Prepare a text as the model card of cardiffnlp/twitter-roberta-base-sentiment does."""
+    parts = []
+    for part in text.split(" "):
+        part = "@user" if part.startswith("@") and len(part) > 1 else part
+        parts.append("http" if part.startswith("http") else part)
+    return " ".join(parts)
 
 
 @pytest.mark.parametrize(
@@ -39,18 +48,42 @@ def test_tweets_are_normalised(raw: str, expected: str) -> None:
     assert normalize(raw) == [expected]
 
 
-def test_null_stays_null_and_empty_stays_empty() -> None:
-    assert normalize(None, "", "x") == [None, "", "x"]
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "RT @bob: see http://t.co/a @ann_1 @ .@eve  ok",
+        "@a @b\n@c https://x.y/z\thttp://u (http://v) HTTP://w",
+        "  &amp; 😍 ﬁne @",
+    ],
+)
+def test_cardiff_masks_as_its_model_card_does(raw: str) -> None:
+    assert normalize(raw, rules="cardiff") == [preprocess(raw)]
 
 
-def test_a_text_of_a_megabyte_is_cut() -> None:
-    (text,) = normalize("word " * 200_000)
+@given(st.text(alphabet="@htps:/. \n\u00a0ab", max_size=40))
+def test_cardiff_masks_any_text_as_its_model_card_does(raw: str) -> None:
+    assert normalize(raw, rules="cardiff") == [preprocess(raw) if raw.strip() else ""]
+
+
+def test_none_changes_nothing_but_blank_texts() -> None:
+    texts = ["RT @bob &amp; http://t.co/a 😍 ﬁne", " a\u200b\tb ", "sooo \ufffd"]
+    assert normalize(*texts, " \n\u3000", rules="none") == [*texts, ""]
+
+
+@pytest.mark.parametrize("rules", NORMALIZATIONS)
+def test_null_stays_null_and_empty_stays_empty(rules: str) -> None:
+    assert normalize(None, "", "x", rules=rules) == [None, "", "x"]
+
+
+@pytest.mark.parametrize("rules", NORMALIZATIONS)
+def test_a_text_of_a_megabyte_is_cut(rules: str) -> None:
+    (text,) = normalize("word " * 200_000, rules=rules)
     assert text is not None
     assert len(text) <= 4096
 
 
 def test_an_unknown_normalisation_is_an_error_that_says_what_to_do() -> None:
-    with pytest.raises(BundleError, match=r"'tweet-9'.*update sentimm"):
+    with pytest.raises(BundleError, match=r"'tweet-9'.*'cardiff', 'tweet-1'.*update sentimm"):
         normalize_texts(pl.Series(["x"]), "tweet-9")
 
 

@@ -39,6 +39,7 @@ _OPTION_NAMES = {
     "composed": "share of what the heads make together in answers to complete posts",
     "ema": "decay of the weights' moving average",
     "table_weights": "weight of each table in an epoch",
+    "normalization": "normalisation of texts",
     "freeze": "frozen encoders",
     "seed": "seed",
 }

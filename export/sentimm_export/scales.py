@@ -110,7 +110,7 @@ def read_scale_posts(run: Run, table: Path, folder: Path | None) -> ScalePosts:
     images: list[Pixels] = []
     size, most_images = (0, 0) if run.image is None else (run.image.size, _MOST_IMAGES)
     while (len(texts) < _MOST_TEXTS or len(images) < most_images) and (chunk := reader.read(_CHUNK_ROWS)) is not None:
-        texts += [text for text in normalize_texts(chunk.texts) if text]
+        texts += [text for text in normalize_texts(chunk.texts, run.normalization) if text]
         images += islice(_decode_images(chunk, size), most_images - len(images))
     return ScalePosts(table, tuple(texts[:_MOST_TEXTS]), tuple(images))
 

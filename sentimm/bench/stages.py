@@ -95,14 +95,17 @@ def _measure_texts(
     bundle: Bundle, engine: Engine, posts: Chunk, pool: ThreadPoolExecutor
 ) -> tuple[list[Stage], Encoded | None]:
     """Measure the stages of texts, and return a batch of encoded ones; nothing where no post has a text."""
+    if bundle.text is None:
+        return [], None
+    normalization = bundle.text.normalization
     texts = posts.texts.filter(pl.Series(~posts.unreadable)).drop_nulls()
-    distinct = normalize_texts(texts).unique(maintain_order=True)
+    distinct = normalize_texts(texts, normalization).unique(maintain_order=True)
     distinct = distinct.filter(distinct != "")
-    if bundle.text is None or not len(distinct):
+    if not len(distinct):
         return [], None
     sample = texts.unique(maintain_order=True).head(_MOST_TEXTS)
     tokenizer = bundle.text.load_tokenizer()
-    preparing_s = _time(lambda: tokenizer.encode(normalize_texts(sample).to_list()))
+    preparing_s = _time(lambda: tokenizer.encode(normalize_texts(sample, normalization).to_list()))
     rows = sorted(tokenizer.encode(distinct.head(_MOST_TEXTS).to_list()), key=len)
     batch = engine.batch_sizes["text"]
     encoding_s = _time_batches(pool, lambda own: engine.encode_texts([rows[row] for row in own]), len(rows), batch)

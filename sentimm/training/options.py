@@ -50,7 +50,8 @@ class TrainOptions:
     no pretrained backbone; None: `learning_rate`. A step moves the weights by the gradient of `accumulate` batches of
     `batch_size` posts. `ema`: the decay of a moving average of the weights, which is what is validated and saved.
     `teacher`: a run whose answers are learnt beside the labels; `teacher_weight`: its share of each target, for
-    all inputs or one for each. `text_encoder` and `image_encoder`: "" is that of `init`, else the paper's. `pooling`
+    all inputs or one for each. `normalization`: None is that of the run that the text encoder is from, else `tweet-1`.
+    `text_encoder` and `image_encoder`: "" is that of `init`, else the paper's. `pooling`
     and `image_levels`: None is that of the run that the encoder is from, else the mean, and 1.
 
     `labels` given as pairs (`0=negative`) become the labels alone, and `label_values` the pairs.
@@ -205,6 +206,15 @@ class TrainOptions:
             bounds=at_least(3, "every text begins and ends with a token of its own"),
         ),
     ] = 96
+    normalization: Annotated[
+        Literal["none", "cardiff", "tweet-1"] | None,  # those of sentimm.text, which is slow to import
+        option(
+            Panel.MODEL,
+            "How texts are normalised: as the text encoder knows them.",
+            metavar="none|cardiff|tweet-1",
+            shown="tweet-1, or that of the run that the text encoder is from",
+        ),
+    ] = None
     image_size: Annotated[
         int | None,
         option(

@@ -15,7 +15,6 @@ import sentimm
 from sentimm.errors import InputError, UsageError
 from sentimm.models.sentiment_model import SentimentModel
 from sentimm.storage.atomic import commit_folder, write_file
-from sentimm.text import NORMALIZATION
 from sentimm.training.data.prepare import (
     TrainingData,
     check_posts,
@@ -74,7 +73,7 @@ def start_run(
         fusion=model.config,
         text=None if model.text is None else model.text.config,
         image=None if model.image is None else model.image.config,
-        normalization=NORMALIZATION,
+        normalization=data.training.normalization,
         options=options.to_plain(),
         provenance={
             "sentimm": sentimm.__version__,
@@ -131,7 +130,7 @@ def resume_run(
     run = open_run(path)
     if run.is_finished():
         return run
-    options = TrainOptions.from_plain(run.options)
+    options = TrainOptions.from_plain(run.options | {"normalization": run.normalization})
     data = load(options)
     if data.digests() != run.provenance.get("posts", data.digests()):
         raise InputError(

@@ -26,7 +26,8 @@ from sentimm.errors import ColumnError, ImageError, InputError
 from sentimm.images import decode_image
 from sentimm.options import CorpusOptions
 from sentimm.storage import read_bytes
-from sentimm.text import normalize_texts
+from sentimm.text import NORMALIZATION, normalize_texts
+from sentimm.training.data.normalization import choose_normalization
 from sentimm.training.options import TrainOptions, name_in_full
 
 Int64Array = npt.NDArray[np.int64]
@@ -38,7 +39,8 @@ class LabelledPosts:
     """Posts with labels; arrays are int64 (posts,) and -1 says "none".
 
     Attributes:
-        texts: distinct normalised texts.
+        texts: distinct texts, normalised by `normalization`.
+        raw_texts: how each of them was first written.
         images: distinct images, as files or as bytes, all of which can be decoded.
         image_digests: SHA-256 of each image's bytes.
         text, image: each post's row in `texts` and `images`; of several images that of the first.
@@ -64,6 +66,8 @@ class LabelledPosts:
     skipped: dict[str, int]
     more_images: Int64Array | None = None
     notes: tuple[str, ...] = ()
+    raw_texts: tuple[str, ...] = ()
+    normalization: str = NORMALIZATION
 
     def __len__(self) -> int:
         return len(self.label)
@@ -101,6 +105,22 @@ class LabelledPosts:
         is_there[:, 0] = True  # a post without an image is one too
         rows, places = np.nonzero(is_there)
         return replace(self.select(rows), image=images[rows, places], more_images=None), rows
+
+    def normalize_again(self, normalization: str) -> LabelledPosts:
+        """Return the posts with texts that another model reads, normalised by its `normalization`; "" is a text too."""
+        if normalization == self.normalization:
+            return self
+        normalized = normalize_texts(pl.Series(self.raw_texts, dtype=pl.String), normalization).to_list()
+        distinct = dict(zip(normalized, self.raw_texts, strict=True))
+        places = {text: place for place, text in enumerate(distinct)}
+        moved = np.asarray([places[text] for text in normalized] or [-1], dtype=np.int64)
+        return replace(
+            self,
+            texts=tuple(distinct),
+            raw_texts=tuple(distinct.values()),
+            text=np.where(self.text < 0, -1, moved[self.text]),
+            normalization=normalization,
+        )
 
     def digest(self) -> str:
         """Return a SHA-256 of all that training reads of the posts."""
@@ -160,7 +180,7 @@ def keep_modalities(posts: LabelledPosts, modalities: Sequence[str]) -> Labelled
         nothing = np.full_like(posts.image, -1)
         posts = replace(posts, image=nothing, images=(), image_digests=(), more_images=None)
     if "text" not in modalities:
-        posts = replace(posts, text=np.full_like(posts.text, -1), texts=())
+        posts = replace(posts, text=np.full_like(posts.text, -1), texts=(), raw_texts=())
     usable = find_usable(posts, modalities)
     skipped = Counter(posts.skipped)
     skipped["without " + " or ".join(modalities)] += len(posts) - len(usable)
@@ -193,7 +213,9 @@ class _PostBuilder:
 
     def __init__(self, options: TrainOptions) -> None:
         self.options = options
+        self.normalization = choose_normalization(options)
         self.texts: dict[str, int] = {}
+        self.raw_texts: list[str] = []
         self.images: dict[ImageFile, int] = {}
         self.ids: list[str] = []
         self.more_images: list[list[int]] = []
@@ -209,12 +231,22 @@ class _PostBuilder:
         for name in _PER_POST:
             self.columns[name].append(values[name])
 
+    def number_text(self, text: str | None, raw: str | None) -> int:
+        """Return the row of a normalised text among the distinct ones, -1 where there is none."""
+        if not text or raw is None:
+            return -1
+        if text not in self.texts:
+            self.raw_texts.append(raw)
+        return self.texts.setdefault(text, len(self.texts))
+
     def to_posts(self, tables: tuple[str, ...]) -> LabelledPosts:
         arrays = {name: np.asarray(values, dtype=np.int64) for name, values in self.columns.items()}
         return LabelledPosts(
             tables=tables,
             ids=tuple(self.ids),
             texts=tuple(self.texts),
+            raw_texts=tuple(self.raw_texts),
+            normalization=self.normalization,
             images=tuple(self.images),
             image_digests=("",) * len(self.images),
             skipped=dict(self.skipped),
@@ -269,7 +301,8 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
     for chunk in chunks:
         if survey.choice.ignored_image is not None:
             builder.skipped[_UNUSED_IMAGES] += len(chunk.frame[survey.choice.ignored_image].drop_nulls())
-        texts = normalize_texts(chunk.texts).to_list()
+        raw_texts = chunk.texts.to_list()
+        texts = normalize_texts(chunk.texts, builder.normalization).to_list()
         ids = [None] * len(texts) if chunk.names is None else chunk.names["id"].to_list()
         for row, (text, images) in enumerate(zip(texts, chunk.images, strict=True)):
             values = dict.fromkeys(LABEL_COLUMNS, NO_LABEL)
@@ -285,7 +318,7 @@ def _read_table(table: str, number: int, options: TrainOptions, builder: _PostBu
                 builder.add(
                     str(ids[row] or chunk.start + row),
                     there,
-                    text=builder.texts.setdefault(text, len(builder.texts)) if text else -1,
+                    text=builder.number_text(text, raw_texts[row]),
                     table=number,
                     **values,
                 )

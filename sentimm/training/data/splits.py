@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 
 from sentimm.errors import InputError
+from sentimm.text import NORMALIZATION
 from sentimm.training.data.posts import Int64Array, LabelledPosts
 
 _SPARE_POSTS = 2  # by which the part held out of a small table may exceed the fraction
@@ -16,7 +17,8 @@ def split_posts(posts: LabelledPosts, fraction: float, seed: int) -> tuple[Label
     """Split off about `fraction` of the posts of every table; repeated texts and images stay on one side.
 
     The content of a post decides, with the seed: runs on the same table hold out the same posts of it, whatever other
-    tables they read. A group of repeats far larger than the fraction stays in training.
+    tables they read and however they normalise texts. A group of repeats far larger than the fraction stays in
+    training.
     """
     groups = group_repeats(posts)
     keys = _draw_keys(posts, groups, seed)
@@ -70,6 +72,7 @@ def split_fold(posts: LabelledPosts, folds: int, fold: int, seed: int) -> tuple[
 
 def _draw_keys(posts: LabelledPosts, groups: Int64Array, seed: int) -> dict[int, str]:
     """Return each group's key in a random order, from the seed and the alphabetically first of its contents."""
+    posts = posts.normalize_again(NORMALIZATION)
     first: dict[int, str] = {}
     for group, text, images in zip(groups.tolist(), posts.text, posts.all_images, strict=True):
         contents = [posts.texts[text]] if text >= 0 else []
@@ -79,7 +82,8 @@ def _draw_keys(posts: LabelledPosts, groups: Int64Array, seed: int) -> dict[int,
 
 
 def group_repeats(posts: LabelledPosts) -> Int64Array:
-    """Number the groups of posts that share a text or an image: int64 (posts,)."""
+    """Number the groups of posts that share a text, as it is where texts are compared, or an image: int64 (posts,)."""
+    posts = posts.normalize_again(NORMALIZATION)
     parent = list(range(len(posts)))
 
     def find(row: int) -> int:

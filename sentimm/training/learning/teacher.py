@@ -75,13 +75,15 @@ def compute_answers(
 ) -> npt.NDArray[np.float32]:
     """Return a run's probabilities for posts, float32 (posts, 3, labels): for the whole post, its text and its image.
 
-    They are NaN where the post lacks that or the run can't read it. They are computed in the precision of
-    `accelerator`, whose processes share the work (all must call this together), and cached in the folder `cache`.
+    They are NaN where the post lacks that or the run can't read it. The run reads texts by its own normalisation. They
+    are computed in the precision of `accelerator`, whose processes share the work (all must call this together), and
+    cached in the folder `cache`.
 
     Raises:
         RunError: the run's weights are missing.
         OutputError: the cache can't be written to.
     """
+    posts = posts.normalize_again(run.normalization)
     model = run.build_model("best")
     digest = digest_weights(model, f"{run.fusion} {accelerator.mixed_precision}")
     digest.update(posts.digest().encode())
