@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import emoji
@@ -23,6 +24,24 @@ NORMALIZATION = "tweet-1"  # of new models, and where texts are only compared
 # Longer texts are cut: no model here reads more than a few hundred tokens, and a text may be a megabyte long.
 _MAX_CHARS = 4096
 
+# Scripts without spaces between words: there a link or a user's name ends where the script begins.
+_SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_ANY_LINK = rf"(?i)(?:https?://|\bwww\.)[^\s{_SPACELESS}]*"
+_ANY_USER = rf"(^|[^\w/]|[{_SPACELESS}])@(?:[\w--[{_SPACELESS}]]+|\w+)"
+# What only dumps of JSON hold: \u2019 as six characters, two of them for an emoji.
+_ESCAPED = r"\\u[0-9a-fA-F]{4}"
+_ESCAPES = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
+# Vowel signs and honorifics above and below Arabic letters, the small high marks of the Quran, and tatweel. Not the
+# hamza and madda (U+0653 to U+0655), which make other letters.
+_TASHKEEL = (
+    r"[\x{610}-\x{61A}\x{640}\x{64B}-\x{652}\x{656}-\x{65F}\x{670}\x{6D6}-\x{6DC}\x{6DF}-\x{6E8}\x{6EA}-\x{6ED}]"
+)
+# As `_INVISIBLE`, but for U+200C, which Arabic and Indic scripts write between letters that don't join.
+_INVISIBLE_SIGNS = r"[\x{AD}\x{200B}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2069}\x{FEFF}]"
+_STRAY_NON_JOINER = r"(^|[^\x{600}-\x{8FF}\x{900}-\x{DFF}\x{1000}-\x{109F}\x{1780}-\x{17FF}])\x{200C}+"
+# What an emoji looks like, and the colour of its skin: rare pieces of one meaning.
+_LOOKS = r"[\x{FE0E}\x{FE0F}\x{1F3FB}-\x{1F3FF}]"
+_LONGEST_RUN = 3
 _CARDIFF_USER = r"(^| )@[^ ]+"
 _CARDIFF_LINK = r"(^| )http[^ ]*"
 _LINK = r"(?i)\b(?:https?://|www\.)\S*"
@@ -44,6 +63,11 @@ def normalize_texts(texts: pl.Series, normalization: str = NORMALIZATION) -> pl.
     - `tweet-1`: HTML entities resolved, Unicode compatibility forms folded (NFKC), links replaced by `http`, user names
       by `@user`, emoji by their English names, white space, control and invisible characters and the marks of broken
       UTF-8 by single spaces.
+    - `tweet-2`: as `tweet-1` for any script: no Arabic vowel signs and tatweel, and the non-joiner left between letters
+      of Arabic and Indic scripts; links and names that end where a script without spaces begins; characters that JSON
+      escaped; at most three of the same character in a row, but for digits. Emoji stay, without variation and skin
+      colour.
+    - `tweet-2-names`: the same, with emoji by their English names.
 
     Raises:
         BundleError: `normalization` is not one that this version knows.
@@ -65,6 +89,35 @@ def _normalize_tweets(texts: pl.Series) -> pl.Series:
     return texts.str.slice(0, _MAX_CHARS).str.strip_chars()
 
 
+def _normalize_any_script(texts: pl.Series, *, names_emoji: bool = False) -> pl.Series:
+    texts = _map_matching(texts, _ESCAPED, _resolve_escapes)
+    texts = _map_matching(texts, r"&[#\w]+;", _resolve_entities)
+    texts = texts.str.normalize("NFKC").str.replace_all(_BROKEN, " ").str.replace_all(_TASHKEEL, "")
+    texts = texts.str.replace_all(_ANY_LINK, " http ").str.replace_all(_ANY_USER, "${1}@user")
+    if names_emoji:
+        texts = _map_matching(texts, _MAYBE_EMOJI, _name_emoji)
+    texts = texts.str.replace_all(_INVISIBLE_SIGNS, "").str.replace_all(_STRAY_NON_JOINER, "${1}")
+    texts = _shorten_runs(texts.str.replace_all(_LOOKS, "").str.replace_all(r"\s+", " "))
+    return texts.str.slice(0, _MAX_CHARS).str.strip_chars()
+
+
+def _shorten_runs(texts: pl.Series) -> pl.Series:
+    """Cut runs of the same character, but for digits, to the longest that counts; the texts hold no line feeds."""
+    codes = np.frombuffer("\n".join(texts.fill_null("").to_list()).encode("utf-32-le"), dtype="<u4")
+    repeats = np.zeros(len(codes), dtype=bool)
+    if len(codes) > _LONGEST_RUN:
+        repeats[_LONGEST_RUN:] = codes[_LONGEST_RUN:] == codes[:-_LONGEST_RUN]
+        for shift in range(1, _LONGEST_RUN):
+            repeats[_LONGEST_RUN:] &= codes[_LONGEST_RUN:] == codes[_LONGEST_RUN - shift : -shift]
+    places = np.flatnonzero(repeats)
+    kept = [code for code in np.unique(codes[places]).tolist() if code == ord("\n") or chr(code).isnumeric()]
+    repeats[places[np.isin(codes[places], kept)]] = False
+    if not repeats.any():
+        return texts
+    shortened = codes[~repeats].tobytes().decode("utf-32-le").split("\n")
+    return pl.Series(texts.name, shortened, dtype=pl.String).set(texts.is_null(), None)
+
+
 def _mask_parts(texts: pl.Series) -> pl.Series:
     return _cut(texts.str.replace_all(_CARDIFF_USER, "${1}@user").str.replace_all(_CARDIFF_LINK, "${1}http"))
 
@@ -78,6 +131,8 @@ NORMALIZATIONS: dict[str, Callable[[pl.Series], pl.Series]] = {
     "none": _cut,
     "cardiff": _mask_parts,
     "tweet-1": _normalize_tweets,
+    "tweet-2": _normalize_any_script,
+    "tweet-2-names": partial(_normalize_any_script, names_emoji=True),
 }
 
 
@@ -133,6 +188,15 @@ def _resolve_entities(text: str) -> str:
         return html.unescape(text)
     except ValueError:  # Python reads no number of thousands of digits
         return html.unescape(_BEYOND_UNICODE.sub("\ufffd", _LEADING_ZEROS.sub("&#", text)))
+
+
+def _resolve_escapes(text: str) -> str:
+    return _ESCAPES.sub(_decode_escapes, text)
+
+
+def _decode_escapes(found: re.Match[str]) -> str:
+    units = found[0].replace("\\u", "")
+    return bytes.fromhex(units).decode("utf-16-be", "replace")
 
 
 def _name_emoji(text: str) -> str:

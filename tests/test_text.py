@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -49,6 +51,46 @@ def test_tweets_are_normalised(raw: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("RT @bob: see https://t.co/a… &amp; \uff26\uff35\uff2c\uff2c\uff01", "RT @user: see http & FULL!"),
+        ("soooooo goooood!!!!! 1000000", "sooo goood!!! 1000000"),
+        ("hhhhhhhhh 😂😂😂😂😂 خخخخخخ", "hhh 😂😂😂 خخخ"),
+        ("love ❤️ 👍🏽 👩‍👩‍👧", "love ❤ 👍 👩‍👩‍👧"),
+        ("مُحَمَّدٌ جميـــــل", "محمد جميل"),
+        ("آمن مؤمن", "آمن مؤمن"),
+        ("می‌خواهم", "می‌خواهم"),
+        ("क्‍ष हिन्दी में र्‌य", "क्‍ष हिन्दी में र्‌य"),
+        ("ሰላም፡ለዓለም", "ሰላም፡ለዓለም"),
+        ("so\u200cgood so\u200b\u00adgood", "sogood sogood"),
+        ("ありがとう@bobさん見てhttps://t.co/abcすごい", "ありがとう@userさん見て http すごい"),
+        ("@中文名 你好", "@user 你好"),
+        ("@josé: mail a@b.com", "@user: mail a@b.com"),
+        (r"don\u2019t \ud83d\ude02 \ud83d", "don\u2019t 😂"),
+        (r"C:\users\u12", r"C:\users\u12"),
+        ("a\n\n\n\n\nb", "a b"),
+        ("\u064b\u0640", ""),
+    ],
+)
+def test_tweet_2_knows_many_scripts(raw: str, expected: str) -> None:
+    assert normalize(raw, rules="tweet-2") == [expected]
+
+
+def test_tweet_2_names_names_emoji() -> None:
+    assert normalize("sooooo 😍😍", rules="tweet-2-names") == [
+        "sooo smiling face with heart-eyes smiling face with heart-eyes"
+    ]
+
+
+@pytest.mark.parametrize("name", ["hi", "amh"])
+@pytest.mark.parametrize("rules", ["tweet-2", "tweet-2-names"])
+def test_letters_and_marks_of_devanagari_and_ethiopic_are_left_whole(name: str, rules: str) -> None:
+    text = {"hi": "ज़िन्दगी बहुत अच्छी है, क़लम पढ़ो", "amh": "ኢትዮጵያ ለዘላለም ትኑር"}[name]
+    (normalized,) = normalize(text, rules=rules)
+    assert normalized == unicodedata.normalize("NFKC", text)
+
+
+@pytest.mark.parametrize(
     "raw",
     [
         "RT @bob: see http://t.co/a @ann_1 @ .@eve  ok",
@@ -91,9 +133,10 @@ def test_an_unknown_normalisation_is_an_error_that_says_what_to_do() -> None:
     st.lists(st.one_of(st.none(), st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=60)), max_size=8)
 )
 @settings(max_examples=60, deadline=None)
-def test_a_text_is_normalised_alike_alone_and_among_others(texts: list[str | None]) -> None:
-    together = normalize(*texts)
-    assert together == [normalize(text)[0] for text in texts]
+@pytest.mark.parametrize("rules", NORMALIZATIONS)
+def test_a_text_is_normalised_alike_alone_and_among_others(rules: str, texts: list[str | None]) -> None:
+    together = normalize(*texts, rules=rules)
+    assert together == [normalize(text, rules=rules)[0] for text in texts]
     assert [text is None for text in together] == [text is None for text in texts]
 
 

@@ -207,11 +207,12 @@ class TrainOptions:
         ),
     ] = 96
     normalization: Annotated[
-        Literal["none", "cardiff", "tweet-1"] | None,  # those of sentimm.text, which is slow to import
+        Literal["none", "cardiff", "tweet-1", "tweet-2", "tweet-2-names"]
+        | None,  # those of sentimm.text, which is slow to import
         option(
             Panel.MODEL,
-            "How texts are normalised: as the text encoder knows them.",
-            metavar="none|cardiff|tweet-1",
+            "How texts are normalised: none, cardiff, tweet-1, tweet-2, tweet-2-names.",
+            metavar="NAME",
             shown="tweet-1, or that of the run that the text encoder is from",
         ),
     ] = None

@@ -108,5 +108,5 @@ def test_posts_are_held_out_alike_whatever_the_normalisation(options: TrainOptio
 
 
 def test_an_unknown_normalisation_is_refused_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
-    message = "--normalization is 'tweet-9', but it must be one of none, cardiff, tweet-1."
+    message = "--normalization is 'tweet-9', but it must be one of none, cardiff, tweet-1, tweet-2, tweet-2-names."
     assert fail(capsys, "train", "posts.csv", "--normalization", "tweet-9") == (2, message)
