@@ -6,7 +6,6 @@ change from one version to the next.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import types
 import typing
@@ -18,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from typer.models import ArgumentInfo, OptionInfo
 
-from sentimm.cli.app import COMMANDS, app
+from sentimm.cli.app import COMMANDS, app, load_command
 
 FILE = Path(__file__).parent / "reference" / "commands.md"
 
@@ -47,7 +46,7 @@ class Parameter:
 
 def list_commands() -> dict[str, Callable[..., Any]]:
     """Return every command's function by name, in the order of the help."""
-    return {name: getattr(importlib.import_module(module), name) for name, module in COMMANDS.items()}
+    return {name: load_command(name) for name in COMMANDS}
 
 
 def list_common() -> list[Parameter]:

@@ -95,6 +95,11 @@ def write_card(
     if "" in handwritten:
         sections[""] += f"\n\n{handwritten['']}"
     sections |= {heading: body for heading, body in handwritten.items() if heading}
+    write_sections(bundle, sections)
+
+
+def write_sections(bundle: Bundle, sections: Sections) -> None:
+    """Write MODEL_CARD.md into the bundle's folder: sections by heading, the first of them without one."""
     parts = [f"## {heading}\n\n{body}" if heading else body for heading, body in sections.items()]
     text = f"# {bundle.name}\n\n" + "\n\n".join(parts) + "\n"
     write_file(bundle.path / "MODEL_CARD.md", text.encode())
@@ -138,7 +143,7 @@ def _describe_recipe(run: Run) -> Iterator[str]:
         options["batch_size"] *= options.get("accumulate", 1)
     if options.get("teacher") is not None:
         options["teacher"] = (Path(options["teacher"]).name, *options["teacher_weight"])
-    yield from _draw_table(
+    yield from draw_table(
         ("option", "value"),
         [
             (label, _format_value(options[name]))
@@ -154,7 +159,7 @@ def _describe_figures(bundle: Bundle, results: Mapping[str, HeldOutResult]) -> I
         yield "On held-out posts, with 95% bootstrap intervals:"
         yield ""
         columns = ("what is scored", "posts", "accuracy", "macro F1", "macro recall")
-        yield from _draw_table(
+        yield from draw_table(
             columns,
             [
                 (
@@ -170,7 +175,7 @@ def _describe_figures(bundle: Bundle, results: Mapping[str, HeldOutResult]) -> I
         yield ""
     yield "By table, as measured in training on all held-out posts:"
     yield ""
-    yield from _draw_table(
+    yield from draw_table(
         ("table", "posts", "accuracy", "macro F1", "macro recall"),
         [
             (
@@ -199,13 +204,13 @@ def _describe_calibration(bundle: Bundle, results: Mapping[str, HeldOutResult]) 
             errors = (calibration.before, calibration.after, calibration.cross_fitted)
             figures = [f"{calibration.posts:,}", *(f"{error:.3f}" for error in errors)]
         rows.append([_KIND_NAMES[kind], f"{temperature:.3f}", *figures])
-    yield from _draw_table(("what is scored", "temperature", "posts", "before", "after", "cross-fitted"), rows)
+    yield from draw_table(("what is scored", "temperature", "posts", "before", "after", "cross-fitted"), rows)
 
 
 def _describe_precisions(parity: Mapping[Precision, Parity]) -> Iterator[str]:
     yield "Against the PyTorch model, on held-out posts that were not used for the scales of int8:"
     yield ""
-    yield from _draw_table(
+    yield from draw_table(
         ("precision", "posts", "same label", "largest difference", "alone and in a batch", "accuracy"),
         [
             (
@@ -250,7 +255,8 @@ def _describe_licences(bundle: Bundle) -> Iterator[str]:
     )
 
 
-def _draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table in Markdown."""
     for cells in (columns, ["---"] * len(columns), *rows):
         yield f"| {' | '.join(cells)} |"
 

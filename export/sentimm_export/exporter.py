@@ -58,29 +58,36 @@ def export_run(options: ExportOptions, tell: Callable[[str], None]) -> ExportRes
             no post has one of the modalities.
     """
     sources = _read_sources(options)
+    return write_whole(options.output, lambda folder: _write_bundle(folder, sources, options, tell))
+
+
+def write_whole(output: Path, write: Callable[[Path], ExportResult]) -> ExportResult:
+    """Let `write` write a bundle into a folder beside `output`, which takes its place when all is done.
+
+    Raises:
+        OutputError: the bundle can't be written.
+    """
     try:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{options.output.name}.", dir=options.output.parent))
+        output.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     except OSError as error:
-        raise OutputError(
-            f"The bundle can't be written to {options.output.parent}: {error.strerror or error}."
-        ) from error
+        raise OutputError(f"The bundle can't be written to {output.parent}: {error.strerror or error}.") from error
     try:
-        result = _write_bundle(folder, sources, options, tell)
+        result = write(folder)
         folder.chmod(0o755)
-        if options.output.exists():
-            shutil.rmtree(options.output)
-        rename_folder(folder, options.output, last=MANIFEST)
+        if output.exists():
+            shutil.rmtree(output)
+        rename_folder(folder, output, last=MANIFEST)
     except OSError as error:
-        raise OutputError(f"The bundle can't be written to {options.output}: {error.strerror or error}.") from error
+        raise OutputError(f"The bundle can't be written to {output}: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return replace(result, bundle=load_bundle(options.output))
+    return replace(result, bundle=load_bundle(output))
 
 
 def _read_sources(options: ExportOptions) -> _Sources:
     run = open_run(options.run)
-    _check_output(options)
+    check_output(options.output, overwrite=options.overwrite)
     notes: tuple[str, ...] = ()
     if options.composed is not None:
         run, notes = _change_share(run, options.composed)
@@ -98,15 +105,18 @@ def _read_sources(options: ExportOptions) -> _Sources:
     )
 
 
-def _check_output(options: ExportOptions) -> None:
-    if not options.output.exists():
+def check_output(output: Path, *, overwrite: bool) -> None:
+    """Check that a bundle may be written to `output`.
+
+    Raises:
+        UsageError: it exists, and may not be replaced or is no bundle.
+    """
+    if not output.exists():
         return
-    if not options.overwrite:
-        raise UsageError(
-            f"{options.output} already exists: name another folder with -o, or replace it with --overwrite."
-        )
-    if not (options.output / MANIFEST).is_file():
-        raise UsageError(f"{options.output} is not a bundle, so --overwrite will not replace it: name another folder.")
+    if not overwrite:
+        raise UsageError(f"{output} already exists: name another folder with -o, or replace it with --overwrite.")
+    if not (output / MANIFEST).is_file():
+        raise UsageError(f"{output} is not a bundle, so --overwrite will not replace it: name another folder.")
 
 
 def _change_share(run: Run, share: float) -> tuple[Run, tuple[str, ...]]:

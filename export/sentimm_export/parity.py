@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -36,7 +37,7 @@ class Parity:
 
     `agreement` is the share of equal labels, `largest_difference` the largest difference of a probability;
     `neighbour_difference` is how far a post's probabilities move between scoring it alone and in a batch with longer
-    ones. The accuracies are over the labelled posts.
+    ones. The accuracies are over the labelled posts, NaN where there are none.
     """
 
     posts: int
@@ -95,7 +96,7 @@ def check_parity(parity: Parity, precision: Precision, min_agreement: float) -> 
 
 def describe_parity(parity: Parity) -> dict[str, Any]:
     """Return the fields of bundle.json."""
-    return {key: round(value, 6) for key, value in asdict(parity).items()}
+    return {key: round(value, 6) for key, value in asdict(parity).items() if not math.isnan(value)}
 
 
 class _PreparedPosts:
@@ -239,4 +240,6 @@ def _index(posts: int, present: list[int]) -> npt.NDArray[np.int64]:
 
 def _measure_accuracy(posts: StoredPosts, probabilities: npt.NDArray[np.float32]) -> float:
     labelled = posts.labels >= 0
+    if not labelled.any():
+        return math.nan
     return measure_labels(posts.labels[labelled], probabilities[labelled].argmax(axis=1)).accuracy

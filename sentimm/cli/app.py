@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib
 import io
+import keyword
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +22,7 @@ from typer.core import TyperGroup
 from sentimm.cli.streams import guard_streams
 from sentimm.errors import OutputError, SentimmError, UsageError
 
-# The order is that of the help. Each module defines a function named like its command.
+# The order is that of the help. Each module defines a function named like its command (see `load_command`).
 COMMANDS = {
     "score": "sentimm.cli.commands.score",
     "status": "sentimm.cli.commands.status",
@@ -34,12 +35,21 @@ COMMANDS = {
     "evaluate": "sentimm.cli.commands.evaluate",
     "compare": "sentimm.cli.commands.compare",
     "export": "sentimm.cli.commands.export",
+    "import": "sentimm.cli.commands.import_",
     "info": "sentimm.cli.commands.info",
     "doctor": "sentimm.cli.commands.doctor",
     "bench": "sentimm.cli.commands.bench",
 }
 
 _log = logging.getLogger("sentimm")
+
+
+def load_command(name: str) -> Callable[..., Any]:
+    """Load a command's function: of the command's name, with an underscore behind a word of Python's own."""
+    command: Callable[..., Any] = getattr(
+        importlib.import_module(COMMANDS[name]), f"{name}_" if keyword.iskeyword(name) else name
+    )
+    return command
 
 
 class _LazyCommands(TyperGroup):
@@ -62,9 +72,8 @@ class _LazyCommands(TyperGroup):
                 self.get_command(ctx, name)
             return None
         if cmd_name not in self.commands:
-            module = importlib.import_module(COMMANDS[cmd_name])
             single = typer.Typer(add_completion=False)
-            single.command(name=cmd_name)(getattr(module, cmd_name))
+            single.command(name=cmd_name)(load_command(cmd_name))
             command = typer.main.get_command(single)
             command.params.extend(param for param in self.params if param.name in _COMMON)
             self.commands[cmd_name] = command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,6 @@ class ExportConsole:
                 f"{found.agreement:.1%}",
                 f"{found.largest_difference:.1e}",
                 f"{found.neighbour_difference:.1e}",
-                f"{found.accuracy:.1%}",
-                f"{found.accuracy_pytorch:.1%}",
+                *("" if math.isnan(share) else f"{share:.1%}" for share in (found.accuracy, found.accuracy_pytorch)),
             )
         return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,8 @@ _DROPOUTS = (
     *("hidden_dropout_prob", "attention_probs_dropout_prob"),
     *("dropout", "attention_dropout", "mlp_dropout", "embedding_dropout"),
 )
+
+_LEAST_TOKENS = 16  # of a vocabulary with more than special tokens
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def load_text_encoder(
     from transformers import AutoConfig, AutoModel, AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
-    if _looks_like_path(name) and not Path(name).is_dir():
+    if looks_like_path(name) and not Path(name).is_dir():
         raise InputError(f"There is no folder {name!r}: name one with --text-encoder, or a model of the hub.")
     hub_logging: Any = transformers_logging
     hub_logging.disable_progress_bar()
@@ -119,10 +122,11 @@ def load_text_encoder(
             name, config=config, attn_implementation="eager", trust_remote_code=False, weights_only=True
         )
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False).backend_tokenizer
+        check_vocabulary(tokenizer.get_vocab(), config.vocab_size)
     except (OSError, ValueError, AttributeError, pickle.UnpicklingError) as error:
         where = "folder" if Path(name).is_dir() else "model hub"
         raise InputError(
-            f"The text encoder {name!r} can't be loaded from the {where} ({_first_line(error)}): use --text-encoder "
+            f"The text encoder {name!r} can't be loaded from the {where} ({first_line(error)}): use --text-encoder "
             "PATH, a folder with config.json, model.safetensors and tokenizer.json."
         ) from error
     plain = _plain_config(config)
@@ -148,14 +152,33 @@ def check_max_tokens(backbone: nn.Module, max_tokens: int, name: str) -> None:
     Raises:
         UsageError: it does not.
     """
+    longest = find_longest(backbone)
+    if longest is not None and max_tokens > longest:
+        raise UsageError(f"--max-tokens {max_tokens} is more than the {longest} that the text encoder {name!r} reads.")
+
+
+def check_vocabulary(vocabulary: Mapping[str, int], size: int) -> None:
+    """Check that a tokenizer's vocabulary, ids by token, is that of a network with embeddings for `size` tokens.
+
+    transformers makes an empty tokenizer where a folder has none.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if len(vocabulary) < _LEAST_TOKENS:
+        raise ValueError("it has no vocabulary: tokenizer.json is missing, or empty")
+    if max(vocabulary.values()) >= size:
+        raise ValueError(f"its tokenizer has {max(vocabulary.values()) + 1} tokens, and the network {size}")
+
+
+def find_longest(backbone: nn.Module) -> int | None:
+    """Return how many tokens a text backbone reads at most; None where nothing says so."""
     positions = getattr(getattr(backbone, "embeddings", None), "position_embeddings", None)
     if isinstance(positions, nn.Embedding):
         # RoBERTa's positions begin behind the padding's number.
-        longest = positions.num_embeddings - (0 if positions.padding_idx is None else positions.padding_idx + 1)
-    else:
-        longest = int(getattr(backbone.config, "max_position_embeddings", max_tokens))
-    if max_tokens > longest:
-        raise UsageError(f"--max-tokens {max_tokens} is more than the {longest} that the text encoder {name!r} reads.")
+        return positions.num_embeddings - (0 if positions.padding_idx is None else positions.padding_idx + 1)
+    longest = getattr(backbone.config, "max_position_embeddings", None)
+    return None if longest is None else int(longest)
 
 
 def set_bert_dropout(encoder: TextEncoder, share: float) -> dict[str, Any]:
@@ -198,10 +221,11 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, bool | int | float | str)
 
 
-def _looks_like_path(name: str) -> bool:
+def looks_like_path(name: str) -> bool:
     """Check whether a name is none of the hub's: these have one slash at most, and begin with no dot."""
     return name.startswith((".", "/", "~")) or name.count("/") > 1 or name.endswith("/") or "\\" in name
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its kind where it has none."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -51,3 +51,11 @@ def test_a_model_that_also_writes_is_no_text_encoder(tmp_path: Path) -> None:
     transformers.T5Model(config).save_pretrained(make_text_encoder(tmp_path / "t5"))
     with pytest.raises(InputError, match="is a t5: use an encoder of BERT's family"):
         load(tmp_path / "t5")
+
+
+def test_a_folder_without_a_tokenizer_is_no_text_encoder(tmp_path: Path) -> None:
+    folder = make_family(tmp_path / "bert", "Bert")
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"it has no vocabulary: tokenizer\.json is missing"):
+        load(folder)

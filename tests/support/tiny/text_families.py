@@ -9,7 +9,7 @@ import torch
 
 from tests.support.tiny.models import make_text_encoder
 
-_SHAPE = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+SHAPE = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
 _RELATIVE = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
 _TOKENS = {"pad_token_id": 0, "bos_token_id": 2, "cls_token_id": 2, "eos_token_id": 3, "sep_token_id": 3}
 # Each: fields of its configuration, and how many tokens it reads.
@@ -32,7 +32,7 @@ def make_family(folder: Path, family: str) -> Path:
     import transformers
 
     fields, _ = FAMILIES[family]
-    shape = {} if family == "DistilBert" else _SHAPE
+    shape = {} if family == "DistilBert" else SHAPE
     config = getattr(transformers, f"{family}Config")(vocab_size=60, max_position_embeddings=50, **shape, **fields)
     torch.manual_seed(0)
     getattr(transformers, f"{family}Model")(config).save_pretrained(make_text_encoder(folder))
