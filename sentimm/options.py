@@ -9,7 +9,7 @@ import codecs
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from sentimm.errors import UsageError
 from sentimm.option_fields import Bounds, Panel, argument, at_least, check_options, option, parse_location
@@ -96,6 +96,9 @@ def parse_model(value: str) -> Path | str:
 NoHeader = Annotated[
     bool, option(Panel.INPUT, "CSV and TSV files have no header: the columns are column_1, column_2 and so on.")
 ]
+Normalization = Literal["none", "cardiff", "tweet-1", "tweet-2", "tweet-2-names"]  # the rules of sentimm.text
+NORMALIZATION_NAMES: tuple[str, ...] = get_args(Normalization)
+
 Quotes = Literal["doubled", "escaped"]
 QUOTES_HELP = 'How quotes in CSV fields are written: doubled (""), or escaped by a backslash.'
 Encoding = Annotated[

@@ -182,7 +182,7 @@ def load_bundle(model: Path | str | None = None) -> Bundle:
 def _find_folder(model: Path | str | None) -> Path:
     if model is None:
         return default_bundle_path()
-    if isinstance(model, Path):
+    if not isinstance(model, str):
         return model
     shipped = list_shipped().get(model)
     if shipped is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from sentimm.option_fields import Bounds, Panel, at_least, option
+from sentimm.options import NORMALIZATION_NAMES, Normalization
 
 FUSION_NAMES = ("ote", "cmac", "hstec", "native-cat", "native-combine", "bert", "resnet")
 DEFAULT_TEXT_ENCODER, DEFAULT_IMAGE_ENCODER = "bert-base-uncased", "resnet50"
@@ -98,11 +99,10 @@ class ModelOptions:
         ),
     ] = 96
     normalization: Annotated[
-        Literal["none", "cardiff", "tweet-1", "tweet-2", "tweet-2-names"]
-        | None,  # those of sentimm.text, which is slow to import
+        Normalization | None,
         option(
             Panel.MODEL,
-            "How texts are normalised: none, cardiff, tweet-1, tweet-2, tweet-2-names.",
+            f"How texts are normalised: {', '.join(NORMALIZATION_NAMES)}.",
             metavar="NAME",
             shown="tweet-1, or that of the run that the text encoder is from",
         ),

@@ -8,8 +8,7 @@ from typing import Annotated
 
 from sentimm.errors import UsageError
 from sentimm.option_fields import SHARE, argument, at_least, check_options, option, split_names
-from sentimm.options import split_label_values
-from sentimm.text import NORMALIZATIONS
+from sentimm.options import NORMALIZATION_NAMES, split_label_values
 from sentimm_export.options import PRECISIONS, Precision
 
 
@@ -24,7 +23,7 @@ class ImportOptions:
         output: the bundle's folder.
         labels: what the classifiers' own labels stand for, each as VALUE=LABEL, or the labels to keep; None: their
             names say it.
-        normalization: how the classifier of texts was given links and users, of NORMALIZATIONS; None: `cardiff` for
+        normalization: how the classifier of texts was given links and users; None: `cardiff` for
             models of cardiffnlp, else `none`.
         max_tokens: of a text; None: the classifier's own maximum.
         composed: of two classifiers, the share of what both make together; None: all of it where there is `neutral`.
@@ -63,10 +62,10 @@ class ImportOptions:
         str | None,
         option(
             None,
-            f"How texts are normalised: {', '.join(NORMALIZATIONS)}.",
+            f"How texts are normalised: {', '.join(NORMALIZATION_NAMES)}.",
             metavar="NAME",
             shown="cardiff for models of cardiffnlp, else none",
-            suggestions=tuple(NORMALIZATIONS),
+            suggestions=NORMALIZATION_NAMES,
         ),
     ] = None
     max_tokens: Annotated[
@@ -125,8 +124,8 @@ class ImportOptions:
             raise UsageError(f"--precision takes {', '.join(PRECISIONS)}, separated by commas.")
         if self.share_weights and not {"int8", "fp16"} <= set(self.precisions):
             raise UsageError("--share-weights shares the weights of int8 and fp16: name both in --precision.")
-        if self.normalization is not None and self.normalization not in NORMALIZATIONS:
-            raise UsageError(f"--normalization {self.normalization!r} is not one of {', '.join(NORMALIZATIONS)}.")
+        if self.normalization is not None and self.normalization not in NORMALIZATION_NAMES:
+            raise UsageError(f"--normalization {self.normalization!r} is not one of {', '.join(NORMALIZATION_NAMES)}.")
         if self.labels is not None:
             split_label_values(self.labels)
         self._check_sources()
