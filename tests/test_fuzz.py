@@ -225,12 +225,21 @@ def check_rows(path: Path, chance: random.Random) -> None:
 ESCAPED = b"id,text,likes\n" + b'1,"he said \\"wow\\", ok",3\n2,"C:\\\\",0\n3,"two\nlines",\n4,fine,7\n' * 4
 TITLED = b"Report:,my list\nFrom,2024\n\n# by me\n" + TABLE
 LINES = "good\n\nschön\r\nbad, really\n".encode()
+QUESTIONS = b'id,text,n\nid,"What\ndo you say?",n\n"{""ImportId"":""a""}","{""ImportId"":""b""}",c\n1,good,2\n2,bad,3\n'
+OTHERS = (
+    *(("a.csv", each) for each in (ESCAPED, TITLED, QUESTIONS)),
+    ("a.tsv", ESCAPED),
+    *(
+        ("a.txt", each)
+        for each in (LINES, TABLE, b"id\ttext\n1\tgood\n2\tbad\n", b'{"text": "good"}\n{"text": "bad"}\n')
+    ),
+)
 
 
 @fuzz(TABLES // 2)
 def test_a_damaged_file_of_another_kind_is_all_of_its_rows_or_a_sentence(tmp_path_factory, seed: int) -> None:
     chance = random.Random(seed)
-    name, content = chance.choice((("a.csv", ESCAPED), ("a.tsv", ESCAPED), ("a.csv", TITLED), ("a.txt", LINES)))
+    name, content = chance.choice(OTHERS)
     suffix = chance.choice(("", ".bz2", ".xz", ".zst", ".zip", ".xlsx"))
     content = damage(content * chance.randint(1, 3), chance) if not suffix or chance.random() < 0.2 else content
     match suffix:
