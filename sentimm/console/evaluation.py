@@ -141,14 +141,16 @@ def _draw_values(by: str, reports: Mapping[str, Report]) -> RenderableType:
         table.add_row(make_line(name), f"{report.posts:,}{few}", *cells)
     if len(reports) > 1:
         means = [sum(getattr(report, field).value for report in reports.values()) / len(reports) for field in fields]
-        table.add_row(make_line("mean of the values"), "", *(f"{mean:.1%}" for mean in means))
+        table.add_row(make_line("mean"), "", *(f"{mean:.1%}" for mean in means))
+    for column in table.columns[1:]:
+        column.min_width = max(len(str(cell)) for cell in column.cells)  # names give way, not figures
     if all(report.posts >= _FEW_POSTS for report in reports.values()):
         return table
     return Group(table, Text(f"* fewer than {_FEW_POSTS} posts: too few to say much.", style="dim"))
 
 
 def _draw_interval(interval: Interval) -> str:
-    return f"{interval.value:.1%} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+    return f"{interval.value:.1%} ({100 * interval.low:.0f} to {100 * interval.high:.0f})"
 
 
 def _draw_conflict(found: Assessment, area: Interval) -> Text:
