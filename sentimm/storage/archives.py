@@ -31,7 +31,7 @@ def list_members(archive: Path) -> list[str]:
         OSError: it can't be read, or is no archive.
     """
     with open_file(archive) as file, _open_archive(file) as found:
-        return [entry.filename for entry in found.infolist() if not entry.is_dir()]
+        return [entry.filename for entry in found.infolist() if entry.filename and not entry.is_dir()]
 
 
 def open_member(path: Path, archive: Path) -> IO[bytes]:

@@ -179,22 +179,22 @@ def restore_products(model: ModelProto, source: ModelProto, inputs: Sequence[Qua
         elif outputs.intersection(node.output):
             continue
         nodes.append(node)
-    _keep_used(model.graph, nodes)
+    _remove_unused(model.graph, nodes)
 
 
-def _keep_used(graph: GraphProto, nodes: Sequence[NodeProto]) -> None:
+def _remove_unused(graph: GraphProto, nodes: Sequence[NodeProto]) -> None:
     """Leave those of `nodes` in the graph that its outputs need, and their constants."""
     used = {value.name for value in graph.output}
-    kept: list[NodeProto] = []
+    needed: list[NodeProto] = []
     for node in reversed(nodes):
         if used.intersection(node.output):
             used.update(node.input)
             copy = NodeProto()
             copy.CopyFrom(node)
-            kept.append(copy)
+            needed.append(copy)
     # Shapes and types that were inferred for the graph as it was.
     del graph.node[:], graph.value_info[:]
-    graph.node.extend(reversed(kept))
+    graph.node.extend(reversed(needed))
     for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
         graph.initializer.remove(tensor)
 
@@ -232,13 +232,13 @@ def _add_switches(model: ModelProto, smoothed: ModelProto, inputs: Sequence[Quan
     numbers = {name: number for number, each in enumerate(inputs) for name in each.products}
     originals = {node.name: node for node in smoothed.graph.node if node.name in numbers}
     weights = {tensor.name: tensor for tensor in smoothed.graph.initializer}
-    known = {tensor.name for tensor in model.graph.initializer}
+    constants = {tensor.name for tensor in model.graph.initializer}
     nodes: list[NodeProto] = []
     for node in model.graph.node:
         for place, exact in enumerate(originals[node.name].input if node.name in numbers else ()):
-            if exact in weights and exact not in known:
+            if exact in weights and exact not in constants:
                 model.graph.initializer.append(weights[exact])
-                known.add(exact)
+                constants.add(exact)
             error, part, mixed = (f"{node.name}_{place}_{suffix}" for suffix in ("error", "part", "mixed"))
             nodes += [
                 helper.make_node("Sub", [node.input[place], exact], [error]),
@@ -249,7 +249,7 @@ def _add_switches(model: ModelProto, smoothed: ModelProto, inputs: Sequence[Quan
         nodes.append(node)
     for number in range(len(inputs)):
         model.graph.input.append(helper.make_tensor_value_info(_name_switch(number), TensorProto.FLOAT, []))
-    _keep_used(model.graph, nodes)
+    _remove_unused(model.graph, nodes)
     return model
 
 

@@ -231,12 +231,13 @@ class TrainingLoop:
             "sums": self.sums,
             "records": json.dumps(self.records),
             "weights": trained,
-            "auxiliary": None if self.auxiliary is None else self.auxiliary.state_dict(),
             "averaged": None if self.averaged is None else self.averaged.to_state(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "scaler": None if self.accelerator.scaler is None else self.accelerator.scaler.state_dict(),
         }
+        if self.auxiliary is not None:
+            state["auxiliary"] = self.auxiliary.state_dict()
         save_state(state, self.run.path / "trainer.pt")
         if self.epoch > 1:
             remove_file(self.run.path / "initial.safetensors")

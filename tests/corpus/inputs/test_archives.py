@@ -161,3 +161,9 @@ def test_urls_in_a_packed_table_get_no_command_that_would_fail(tmp_path: Path) -
     assert note.endswith("convert this one.")
     plain = survey(write(tmp_path / "a.csv", table)).notes
     assert "--url_list" in next(note for note in plain if "URLs" in note)
+
+
+def test_a_member_without_a_name_is_passed_over(tmp_path: Path) -> None:
+    path = pack(tmp_path / "posts.zip", {"posts.csv": FIRST, "x": ""})
+    path.write_bytes(path.read_bytes().replace(b"x", b"\0"))  # Python ends a name at a null character
+    assert survey(path).rows == 2
