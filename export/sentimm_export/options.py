@@ -11,6 +11,14 @@ from sentimm.option_fields import SHARE, Bounds, argument, check_options, option
 
 Precision = Literal["int8", "fp16", "fp32"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+PRECISIONS_OPTION = option(
+    None,
+    "fp32, fp16 (CUDA), int8 (CPUs).",
+    "--precision",
+    metavar="P,...",
+    suggestions=PRECISIONS,
+    parse=split_names,
+)
 
 
 @dataclass(frozen=True)
@@ -40,17 +48,7 @@ class ExportOptions:
     output: Annotated[
         Path, option(None, "The bundle folder to write.", "--output", "-o", metavar="BUNDLE", shown="bundles/<run>")
     ]
-    precisions: Annotated[
-        tuple[Precision, ...],
-        option(
-            None,
-            "fp32, fp16 (CUDA), int8 (CPUs).",
-            "--precision",
-            metavar="P,...",
-            suggestions=PRECISIONS,
-            parse=split_names,
-        ),
-    ] = PRECISIONS
+    precisions: Annotated[tuple[Precision, ...], PRECISIONS_OPTION] = PRECISIONS
     weights: Annotated[Literal["best", "last"], option(None, "Which epoch's weights.", metavar="best|last")] = "best"
     min_agreement: Annotated[
         float,

@@ -9,7 +9,7 @@ from typing import Annotated
 from sentimm.errors import UsageError
 from sentimm.option_fields import SHARE, argument, at_least, check_options, option, split_names
 from sentimm.options import NORMALIZATION_NAMES, split_label_values
-from sentimm_export.options import PRECISIONS, Precision
+from sentimm_export.options import PRECISIONS, PRECISIONS_OPTION, Precision
 
 
 @dataclass(frozen=True)
@@ -98,17 +98,7 @@ class ImportOptions:
     text_column: Annotated[str | None, option(None, "The column of texts of --calibration.", metavar="C")] = None
     image_column: Annotated[str | None, option(None, "The column of image names of --calibration.", metavar="C")] = None
     id_column: Annotated[str | None, option(None, "The column of ids of --calibration.", metavar="C")] = None
-    precisions: Annotated[
-        tuple[Precision, ...],
-        option(
-            None,
-            "fp32, fp16 (CUDA), int8 (CPUs).",
-            "--precision",
-            metavar="P,...",
-            suggestions=PRECISIONS,
-            parse=split_names,
-        ),
-    ] = PRECISIONS
+    precisions: Annotated[tuple[Precision, ...], PRECISIONS_OPTION] = PRECISIONS
     min_agreement: Annotated[
         float, option(None, "On how many posts a precision must give the classifier's own label.", bounds=SHARE)
     ] = 0.97
