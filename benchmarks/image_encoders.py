@@ -29,7 +29,8 @@ from sklearn.preprocessing import StandardScaler
 from sentimm.models.fusions import FusionConfig
 from sentimm.models.image_encoder import ImageEncoder, load_image_encoder
 from sentimm.models.sentiment_model import SentimentModel
-from sentimm.training.data.posts import LabelledPosts, decode_images, load_posts
+from sentimm.training.data.posts import LabelledPosts, decode_images
+from sentimm.training.data.tables import load_posts
 from sentimm.training.options import TrainOptions
 
 SIZE = 224

@@ -14,8 +14,8 @@ from sentimm.errors import ColumnError, InputError, OutputError, RunError, RunNo
 from sentimm.training.data.batches import Batcher
 from sentimm.training.data.epochs import plan_draw
 from sentimm.training.data.pictures import Pictures
-from sentimm.training.data.posts import _short_names, load_posts
 from sentimm.training.data.stored_posts import read_posts
+from sentimm.training.data.tables import _short_names, load_posts
 from sentimm.training.events import EpochTrained, PostsLoaded
 from sentimm.training.model import load_model
 from sentimm.training.options import TrainOptions

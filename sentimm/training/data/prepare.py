@@ -20,15 +20,10 @@ from sentimm.training.data.epochs import count_epoch_posts
 from sentimm.training.data.frozen_features import extract_images, extract_texts
 from sentimm.training.data.head_labels import choose_allowed, choose_heads, choose_targets, find_heads
 from sentimm.training.data.pictures import ImageNoise, Pictures, choose_image_size
-from sentimm.training.data.posts import (
-    LabelledPosts,
-    decode_images,
-    find_usable,
-    keep_modalities,
-    load_posts,
-)
+from sentimm.training.data.posts import LabelledPosts, decode_images, find_usable, keep_modalities
 from sentimm.training.data.splits import split_fold, split_posts
 from sentimm.training.data.stored_posts import StoredPosts, write_posts
+from sentimm.training.data.tables import load_posts
 from sentimm.training.events import FeaturesExtracted, ThumbnailsMade, TrainingListener
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run

@@ -11,7 +11,7 @@ import pytest
 
 from sentimm.corpus import CorpusReader, survey_corpus
 from sentimm.options import CorpusOptions, ScoreOptions
-from sentimm.training.data.posts import load_posts
+from sentimm.training.data.tables import load_posts
 from sentimm.training.options import TrainOptions
 from tests.support.commands import run
 from tests.support.failures.local_jobs import run as run_job

@@ -14,7 +14,7 @@ from sentimm.corpus import Chunk, CorpusReader, is_found, survey_corpus
 from sentimm.corpus.inputs.partitions import find_partitions
 from sentimm.errors import ColumnError, InputError
 from sentimm.options import CorpusOptions
-from sentimm.training.data.posts import load_posts
+from sentimm.training.data.tables import load_posts
 from sentimm.training.options import TrainOptions
 
 SUFFIXES = pytest.mark.parametrize("suffix", ["csv", "tsv", "ndjson", "parquet", "arrow"])

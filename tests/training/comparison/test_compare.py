@@ -13,7 +13,7 @@ from sentimm.training.comparison.compare import compare_models
 from sentimm.training.comparison.options import CompareOptions
 from sentimm.training.comparison.results import Comparison
 from sentimm.training.comparison.seen import flag_seen, hash_images
-from sentimm.training.data.posts import load_posts
+from sentimm.training.data.tables import load_posts
 from sentimm.training.events import ComparedRun, ComparisonEvent, FeaturesExtracted, StepTrained
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import TrainingStopped, open_run

@@ -15,9 +15,10 @@ from sentimm.errors import ColumnError, UsageError
 from sentimm.training.data.batches import Batcher
 from sentimm.training.data.epochs import note_balance, plan_draw
 from sentimm.training.data.pictures import Pictures
-from sentimm.training.data.posts import LabelledPosts, load_posts
+from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.data.prepare import load_data
 from sentimm.training.data.splits import split_posts
+from sentimm.training.data.tables import load_posts
 from sentimm.training.events import PostsLoaded
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import TrainingStopped

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from sentimm.errors import ColumnError
-from sentimm.training.data.posts import LabelledPosts, load_posts
+from sentimm.training.data.posts import LabelledPosts
+from sentimm.training.data.tables import load_posts
 from sentimm.training.options import TrainOptions
 from tests.support.commands import fail, run
 from tests.support.posts.corpora import make_images

@@ -15,8 +15,9 @@ from sentimm.text import pad_tokens
 from sentimm.training.data import frozen_features as frozen
 from sentimm.training.data.array_cache import load_or_compute, map_or_compute
 from sentimm.training.data.frozen_features import FrozenFeatures, extract_images, extract_texts
-from sentimm.training.data.posts import LabelledPosts, load_posts
+from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.data.prepare import load_data, make_batchers
+from sentimm.training.data.tables import load_posts
 from sentimm.training.model import load_model
 from sentimm.training.run_folder import Run
 from sentimm.training.train import start_run

@@ -11,9 +11,9 @@ import torch
 from sentimm.errors import ColumnError
 from sentimm.training.data.columns.label_sets import LabelSets
 from sentimm.training.data.head_labels import choose_allowed
-from sentimm.training.data.posts import load_posts
 from sentimm.training.data.prepare import load_data, note_labels, store_posts
 from sentimm.training.data.stored_posts import read_posts
+from sentimm.training.data.tables import load_posts
 from sentimm.training.events import PostsLoaded
 from sentimm.training.learning.objective import Objective, compute_class_weights
 from sentimm.training.learning.validation import measure_tables

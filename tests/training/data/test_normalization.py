@@ -13,9 +13,9 @@ from sentimm_export.scales import read_scale_posts
 
 from sentimm.option_fields import list_fields
 from sentimm.text import NORMALIZATIONS
-from sentimm.training.data.posts import load_posts
 from sentimm.training.data.splits import split_posts
 from sentimm.training.data.stored_posts import read_posts
+from sentimm.training.data.tables import load_posts
 from sentimm.training.learning.processes import make_accelerator
 from sentimm.training.learning.teacher import compute_answers
 from sentimm.training.options import TrainOptions

@@ -8,7 +8,8 @@ import pytest
 
 from sentimm.images import decode_image
 from sentimm.training.data.pictures import ImageNoise, Pictures, augment_image
-from sentimm.training.data.posts import LabelledPosts, load_posts
+from sentimm.training.data.posts import LabelledPosts
+from sentimm.training.data.tables import load_posts
 from sentimm.training.options import TrainOptions
 from tests.support.tiny.models import IMAGE_SIZE
 from tests.support.tiny.training_runs import losses, same_weights, train

@@ -9,8 +9,9 @@ import torch
 
 from sentimm.training.data.batches import Batcher, tokenize_posts
 from sentimm.training.data.pictures import Pictures
-from sentimm.training.data.posts import LabelledPosts, load_posts
+from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.data.splits import split_posts
+from sentimm.training.data.tables import load_posts
 from sentimm.training.learning.processes import make_accelerator
 from sentimm.training.learning.validation import score_posts
 from sentimm.training.options import TrainOptions

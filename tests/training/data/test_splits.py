@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from sentimm.errors import InputError, UsageError
-from sentimm.training.data.posts import LabelledPosts, load_posts
+from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.data.prepare import load_data, split_for_model
 from sentimm.training.data.splits import split_fold, split_posts
+from sentimm.training.data.tables import load_posts
 from sentimm.training.options import TrainOptions
 from tests.support.tiny.models import IMAGE_SIZE
 

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 from sentimm.errors import ColumnError, InputError, UsageError
 from sentimm.training.comparison.plan import adapt_options
 from sentimm.training.data.columns.auxiliary import AuxiliaryCells
-from sentimm.training.data.posts import keep_modalities, load_posts
+from sentimm.training.data.posts import keep_modalities
 from sentimm.training.data.prepare import load_data
+from sentimm.training.data.tables import load_posts
 from sentimm.training.events import PostsLoaded
 from sentimm.training.learning.auxiliary_heads import make_auxiliary_heads
 from sentimm.training.options import TrainOptions

@@ -10,7 +10,7 @@ import torch
 from sentimm.errors import UsageError
 from sentimm.models.depths import list_depths
 from sentimm.models.sentiment_model import SentimentModel
-from sentimm.training.data.posts import load_posts
+from sentimm.training.data.tables import load_posts
 from sentimm.training.events import EpochTrained, StoppedEarly
 from sentimm.training.learning.averaged_weights import AveragedWeights
 from sentimm.training.learning.objective import compute_class_weights

@@ -13,8 +13,9 @@ from torch.nn import functional as F
 
 from sentimm.errors import InputError, RunError, RunNotFoundError, UsageError
 from sentimm.training.data.batches import Batch
-from sentimm.training.data.posts import LabelledPosts, load_posts
+from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.data.prepare import load_data
+from sentimm.training.data.tables import load_posts
 from sentimm.training.events import TeacherScored
 from sentimm.training.learning.objective import Objective, encode_batch
 from sentimm.training.learning.processes import make_accelerator
