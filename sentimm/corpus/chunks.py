@@ -107,7 +107,7 @@ def chunk_frame(frame: pl.DataFrame, options: CorpusOptions) -> tuple[Chunk, Col
     choice = replace(choice, repairs=counter.decide())
     chunk = Chunk(
         start=0,
-        frame=make_frame([frame[name] for name in keep_columns(frame.columns, options)], len(frame)),
+        frame=make_frame([frame[name] for name in list_output_columns(frame.columns, options)], len(frame)),
         texts=read_texts(frame, choice),
         images=images,
         unreadable=np.zeros(len(frame), dtype=bool),
@@ -115,7 +115,7 @@ def chunk_frame(frame: pl.DataFrame, options: CorpusOptions) -> tuple[Chunk, Col
     return chunk, choice
 
 
-def keep_columns(columns: Sequence[str], options: CorpusOptions, *, is_part: bool = False) -> list[str]:
+def list_output_columns(columns: Sequence[str], options: CorpusOptions, *, is_part: bool = False) -> list[str]:
     """Return the columns that are kept in the output, in its order.
 
     `is_part`: these are the columns of one table of several, another one of which may have those that are named.
@@ -133,8 +133,8 @@ def keep_columns(columns: Sequence[str], options: CorpusOptions, *, is_part: boo
     return list(dict.fromkeys(named))
 
 
-def is_kept(name: str, options: CorpusOptions) -> bool:
-    """Check whether a column is among those that all inputs must have: those of `required`, or that are kept."""
+def is_output_column(name: str, options: CorpusOptions) -> bool:
+    """Check whether a column is among those that all inputs must have: those of `required`, or of the output."""
     if options.required is not None:
         return name in options.required
     return options.columns is None or name in options.columns or name in map(str.strip, options.columns)

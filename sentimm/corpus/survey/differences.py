@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from sentimm.corpus.chunks import is_kept
+from sentimm.corpus.chunks import is_output_column
 from sentimm.corpus.columns import ColumnChoice, list_used
 from sentimm.corpus.tables.base import Block, Table
 from sentimm.corpus.wording import list_names
@@ -42,7 +42,7 @@ def check_agreement(
     if options.union:
         return
     used = list_used(replace(choice, ignored_image=None))
-    needed = [name for name in columns if name in used or is_kept(name, options)]
+    needed = [name for name in columns if name in used or is_output_column(name, options)]
     lacking = {table: [name for name in needed if name not in table.columns] for table in tables}
     if any(lacking.values()):
         raise _explain_differences(tables, lacking, used, options)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import polars as pl
 
-from sentimm.corpus.chunks import keep_columns, read_raw_texts
+from sentimm.corpus.chunks import list_output_columns, read_raw_texts
 from sentimm.corpus.columns import ColumnChoice, list_used
 from sentimm.corpus.images.image_lookup import ImageLookup
 from sentimm.corpus.nested_values import find_nested
@@ -99,7 +99,7 @@ class PostCounter:
         used = list_used(self._choice)
         needed = [*(name for name in used if name in table.columns), *table.repeated]
         if not table.types and self._options.infer_types:
-            kept = keep_columns(table.columns, self._options, is_part=True)
+            kept = list_output_columns(table.columns, self._options, is_part=True)
             needed += [name for name in kept if name not in table.partitions]
         return list(dict.fromkeys(needed))
 

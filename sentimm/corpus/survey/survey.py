@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from sentimm.corpus.chunks import explain_no_image, keep_columns
+from sentimm.corpus.chunks import explain_no_image, list_output_columns
 from sentimm.corpus.columns import TEXT_NAMES, ColumnChoice, holds_bytes, is_text_name
 from sentimm.corpus.images.image_lookup import ImageLookup, open_images
 from sentimm.corpus.inputs.find import Inputs, find_inputs
@@ -268,7 +268,7 @@ def _count_posts(
     complete = [table for table in tables if not table.grows]
     check_agreement(complete, list(collect_columns(complete)), choice, options)
     if len(complete) == len(tables):
-        keep_columns(list(collect_columns(tables)), options)
+        list_output_columns(list(collect_columns(tables)), options)
     while True:
         counter = PostCounter(tables, folders, choice, options)
         counter.read_tables(progress)

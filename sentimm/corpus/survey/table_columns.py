@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from sentimm.corpus.chunks import is_kept, keep_columns
+from sentimm.corpus.chunks import is_output_column, list_output_columns
 from sentimm.corpus.columns import holds_bytes
 from sentimm.corpus.survey.column_types import TypeInference, merge_types, widen_numbers
 from sentimm.corpus.tables.base import Table
@@ -63,7 +63,7 @@ def find_schema(
         ColumnError: a column that is named is not there, has no common type, or is one that is added.
         TableError: a column can't be read.
     """
-    kept = keep_columns(list(columns), options)
+    kept = list_output_columns(list(columns), options)
     for table in tables:
         table.check_readable(kept)
     inferred = [inference.find_types() for inference in inferences]
@@ -75,7 +75,7 @@ def find_schema(
         try:
             schema[name] = merge_types(name, found)
         except ColumnError:
-            if is_kept(name, options):
+            if is_output_column(name, options):
                 raise
             continue  # of a command that writes no columns
         if options.union:
