@@ -17,6 +17,8 @@ from sentimm_export.smoothing import Feeds, smooth_products, split_outliers
 
 # Smaller tensors (biases, scales, norms) stay as they are.
 _LARGE = 4096
+# Services that hold repositories warn of larger files.
+_LARGEST_FILE = 48 * 2**20
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -154,6 +156,8 @@ def convert_to_fp16(source: Path, target: Path) -> None:
 def share_weights(int8: Path, fp16: Path, weights: Path) -> None:
     """Store an int8 graph's weights once, in the file `weights`, for it and for an fp16 graph made of it.
 
+    Above 48 MiB there are more files: `text.weights`, `text.2.weights` and so on.
+
     Large float weights are stored as fp16, word embeddings as int8 with a scale for each row. `int8` is rewritten,
     `fp16` is the same graph without the quantisation of its activations, its weights dequantised where they are used.
     """
@@ -264,14 +268,14 @@ def _replace_nodes(graph: GraphProto, nodes: Sequence[NodeProto]) -> None:
 
 
 class _WeightStore:
-    """An external-data file in which equal tensors are stored once."""
+    """External-data files in which equal tensors are stored once: `path`, and where that gets large, more beside it."""
 
     _ALIGN = 4096
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._data = bytearray()
-        self._offsets: dict[bytes, int] = {}
+        self._files = [bytearray()]
+        self._places: dict[bytes, dict[str, str]] = {}
 
     def move(self, graph: GraphProto) -> None:
         """Move the large tensors of `graph` into the store."""
@@ -279,19 +283,28 @@ class _WeightStore:
             if np.prod(tensor.dims) < _LARGE:
                 continue
             data = np.ascontiguousarray(numpy_helper.to_array(tensor)).tobytes()
-            offset = self._offsets.get(data)
-            if offset is None:
-                self._data += b"\0" * (-len(self._data) % self._ALIGN)
-                offset = self._offsets[data] = len(self._data)
-                self._data += data
+            if data not in self._places:
+                self._places[data] = self._append(data)
             for field in ("raw_data", "float_data", "int32_data", "int64_data"):
                 tensor.ClearField(field)
             tensor.data_location = TensorProto.EXTERNAL
             del tensor.external_data[:]
-            entries = {"location": self.path.name, "offset": str(offset), "length": str(len(data))}
-            for key, value in entries.items():
+            for key, value in self._places[data].items():
                 tensor.external_data.add(key=key, value=value)
 
     def write(self) -> None:
-        """Write the file."""
-        self.path.write_bytes(self._data)
+        """Write the files."""
+        for number, data in enumerate(self._files, 1):
+            self._locate(number).write_bytes(data)
+
+    def _append(self, data: bytes) -> dict[str, str]:
+        if self._files[-1] and len(self._files[-1]) + len(data) > _LARGEST_FILE:
+            self._files.append(bytearray())
+        last = self._files[-1]
+        last += b"\0" * (-len(last) % self._ALIGN)
+        place = {"location": self._locate(len(self._files)).name, "offset": str(len(last)), "length": str(len(data))}
+        last += data
+        return place
+
+    def _locate(self, number: int) -> Path:
+        return self.path if number == 1 else self.path.with_suffix(f".{number}{self.path.suffix}")

@@ -156,6 +156,16 @@ def test_shared_weights_are_stored_once(run: Run, tmp_path: Path) -> None:
             assert locations["int8"] and locations["int8"] == locations["fp16"]
 
 
+def test_large_shared_weights_lie_in_several_files(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = export(run, tmp_path / "whole", precisions=("fp16", "int8"), share_weights=True)
+    monkeypatch.setattr("sentimm_export.precision._LARGEST_FILE", 20_000)
+    cut = export(run, tmp_path / "cut", precisions=("fp16", "int8"), share_weights=True)
+    files = {name for name in cut.bundle.files if name.endswith(".weights")}
+    assert {"text.weights", "image.weights", "image.2.weights"} <= files
+    assert "image.2.weights" not in whole.bundle.files
+    assert cut.parity["int8"].largest_difference == whole.parity["int8"].largest_difference
+
+
 def test_scales_are_found_with_the_posts_of_a_table(run: Run, tmp_path: Path) -> None:
     table = Path(run.options["inputs"][0])
     given = {"calibration": table, "images": table.parent / "images"}
