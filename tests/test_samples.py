@@ -20,18 +20,28 @@ def read_table(name: str) -> list[dict[str, str]]:
 
 POSTS = read_table("posts.csv")
 TRAIN = read_table("train.csv")
+WORLD = read_table("world.csv")
 
 
 def test_ids_are_unique() -> None:
-    for table in (POSTS, TRAIN):
+    for table in (POSTS, TRAIN, WORLD):
         assert len({post["id"] for post in table}) == len(table)
 
 
 def test_the_only_missing_image_is_the_one_meant_to_be() -> None:
-    named = {post["image"] for post in POSTS + TRAIN} - {""}
+    named = {post["image"] for post in POSTS + TRAIN + WORLD} - {""}
     there = {path.name for path in IMAGES.iterdir()}
     assert named - there == {"lost.jpg"}
     assert there - named == set()
+
+
+def test_ten_languages_say_each_feeling_once() -> None:
+    languages = {post["lang"] for post in WORLD}
+    assert len(languages) == 10
+    assert {(post["lang"], post["label"]) for post in WORLD} == {
+        (lang, label) for lang in languages for label in LABELS
+    }
+    assert len(WORLD) == 30 and all(post["text"] for post in WORLD)
 
 
 @pytest.mark.parametrize("path", sorted(IMAGES.iterdir()), ids=lambda path: path.name)

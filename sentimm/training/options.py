@@ -44,7 +44,8 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
     """Options of one training run; the paper's where it gives them.
 
     `table_weights` says how often the posts of each input are seen in an epoch (0.1: a random tenth of them each time),
-    `balance` names a column whose values an epoch evens out (see `plan_draw`).
+    `balance` names a column whose values an epoch evens out (see `plan_draw`). `val_fraction`: for all inputs or one
+    for each.
     Learning rates are those at the top of the warm-up; `image_lr` is for the image backbones, `head_lr` for all that is
     no pretrained backbone; None: `learning_rate`. A step moves the weights by the gradient of `accumulate` batches of
     `batch_size` posts. `ema`: the decay of a moving average of the weights, which is what is validated and saved.
@@ -226,6 +227,8 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         for name, usual in (("text_encoder", DEFAULT_TEXT_ENCODER), ("image_encoder", DEFAULT_IMAGE_ENCODER)):
             if not getattr(self, name):
                 object.__setattr__(self, name, usual if self.init is None else str(self.init))
+        if isinstance(self.val_fraction, float):  # as in the configuration of earlier runs
+            object.__setattr__(self, "val_fraction", (self.val_fraction,))
         check_options(self)
         if self.encoding is not None:
             check_encoding(self.encoding)
@@ -251,6 +254,11 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
             raise UsageError(
                 f"--table-weights names {len(self.table_weights)} weights for {len(self.inputs)} tables: "
                 "give one for each."
+            )
+        if len(self.val_fraction) not in (1, len(self.inputs)):
+            raise UsageError(
+                f"--val-fraction names {len(self.val_fraction)} fractions for {len(self.inputs)} tables: "
+                "give one, or one for each."
             )
         if self.teacher is None and self.teacher_weight != TrainOptions.teacher_weight:
             raise UsageError("--teacher-weight is a share of a teacher's answers: name the teacher with --teacher.")

@@ -24,13 +24,14 @@ class PostOptions:
         str | None, option(Panel.POSTS, "A table to validate with; else some posts are held out.", metavar="FILE")
     ] = None
     val_fraction: Annotated[
-        float,
+        tuple[float, ...],
         option(
             Panel.POSTS,
-            "How much of the posts to hold out; repeated texts and images stay on one side.",
+            "How much of the posts, or of each table's, to hold out; repeated texts and images stay on one side.",
+            metavar="F,...",
             bounds=FRACTION,
         ),
-    ] = 0.1
+    ] = (0.1,)
     split_seed: int | None = None
     folds: Annotated[
         int | None,

@@ -29,12 +29,17 @@ def test_tables_are_kept_by_their_full_names(tmp_path: Path, monkeypatch: pytest
     assert plain["val"] == f"{tmp_path}/val.csv"
 
 
+def test_the_options_of_earlier_runs_have_one_number_to_hold_out() -> None:
+    assert TrainOptions.from_plain({"inputs": ["a.csv"], "val_fraction": 0.2}).val_fraction == (0.2,)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"table_weights": (1.0, 2.0)}, "--table-weights names 2 weights for 1 tables"),
         ({"labels": ("a",)}, "--labels needs two or more"),
-        ({"val_fraction": 1.5}, "--val-fraction is 1.5, but it must be greater than 0 and less than 1"),
+        ({"val_fraction": 1.5}, "--val-fraction contains 1.5, but each must be greater than 0 and less than 1"),
+        ({"val_fraction": (0.1, 0.2)}, "--val-fraction names 2 fractions for 1 tables: give one, or one for each."),
         ({"freeze": ("text:0",)}, "--freeze takes text, image, or some of their layers"),
         ({"layer_decay": 0.0}, "--layer-decay is 0, but it must be at most 1 and greater than 0."),
         ({"freeze": ("sound",)}, "--freeze takes text, image, or some of their layers"),

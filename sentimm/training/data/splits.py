@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from sentimm.training.data.posts import Int64Array, LabelledPosts
 _SPARE_POSTS = 2  # by which the part held out of a small table may exceed the fraction
 
 
-def split_posts(posts: LabelledPosts, fraction: float, seed: int) -> tuple[LabelledPosts, LabelledPosts]:
-    """Split off about `fraction` of the posts of every table; repeated texts and images stay on one side.
+def split_posts(posts: LabelledPosts, fractions: Sequence[float], seed: int) -> tuple[LabelledPosts, LabelledPosts]:
+    """Split off about this much of the posts of every table; repeated texts and images stay on one side.
+
+    `fractions` holds one for all tables, or one for each.
 
     The content of a post decides, with the seed: runs on the same table hold out the same posts of it, whatever other
     tables they read and however they normalise texts. A group of repeats far larger than the fraction stays in
@@ -24,7 +27,7 @@ def split_posts(posts: LabelledPosts, fraction: float, seed: int) -> tuple[Label
     keys = _draw_keys(posts, groups, seed)
     held_out = np.zeros(len(posts), dtype=bool)
     tables = len(posts.tables)
-    wanted = np.round(np.bincount(posts.table, minlength=tables) * fraction)
+    wanted = np.round(np.bincount(posts.table, minlength=tables) * np.asarray(fractions))
     most = wanted + np.maximum(_SPARE_POSTS, wanted // 10)
     sizes = {group: np.zeros(tables, dtype=np.int64) for group in keys}
     for group, table in zip(groups.tolist(), posts.table.tolist(), strict=True):

@@ -109,7 +109,7 @@ def test_posts_of_a_table_without_the_column_are_one_value(options: TrainOptions
     (note,) = note_balance(posts, named)
     assert note.startswith("An epoch is balanced over the 5 values of lang: it sees no value (4 posts) ")
     assert load_data(replace(named, val=str(english))).validation.group is None
-    training, _ = split_posts(posts, 0.1, seed=0)
+    training, _ = split_posts(posts, (0.1,), seed=0)
     assert len(draw(training, named)) == len(training)
 
 

@@ -102,7 +102,7 @@ def test_posts_are_held_out_alike_whatever_the_normalisation(options: TrainOptio
     splits = []
     for normalization in NORMALIZATIONS:
         named = replace(options, inputs=(str(table),), normalization=normalization, images=None)
-        splits.append(split_posts(load_posts(named.inputs, named, ("text",), 0), 0.2, seed=0)[1])
+        splits.append(split_posts(load_posts(named.inputs, named, ("text",), 0), (0.2,), seed=0)[1])
     assert len(splits[0]) == 20, "ten pairs, which differ in the user alone"
     assert all(split.ids == splits[0].ids for split in splits)
 

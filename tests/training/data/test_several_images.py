@@ -79,7 +79,7 @@ def score(run: Run, posts: LabelledPosts, options: TrainOptions) -> np.ndarray:
 
 def test_posts_that_share_any_image_stay_together(posts: LabelledPosts) -> None:
     for seed in range(10):
-        training, _ = split_posts(posts, 0.4, seed)
+        training, _ = split_posts(posts, (0.4,), seed)
         assert ("0" in training.ids) == ("5" in training.ids)
 
 

@@ -30,7 +30,7 @@ def repeating(options: TrainOptions, tmp_path: Path) -> LabelledPosts:
 
 
 def test_repeats_stay_on_one_side_of_a_split(repeating: LabelledPosts) -> None:
-    training, validation = split_posts(repeating, 0.25, seed=3)
+    training, validation = split_posts(repeating, (0.25,), seed=3)
     assert len(training) + len(validation) == 60
     assert 10 <= len(validation) <= 20
     assert not set(training.text.tolist()) & set(validation.text.tolist())
@@ -41,23 +41,30 @@ def test_a_picture_that_most_posts_share_stays_in_training(options: TrainOptions
     (tmp_path / "posts.csv").write_text("text,image,label\n" + "\n".join(rows) + "\n")
     posts = load_posts([str(tmp_path / "posts.csv")], options, ("text", "image"), IMAGE_SIZE)
     for seed in range(20):
-        training, validation = split_posts(posts, 0.1, seed)
+        training, validation = split_posts(posts, (0.1,), seed)
         assert len(validation) == 10 and (validation.image < 0).all()
         assert (training.image >= 0).sum() == 60
     tables = posts.table.copy()
     tables[30:60] = 1  # the picture is most of another table's, and a part of this one's
     both = replace(posts, table=tables, tables=("one", "two"))
-    assert all((split_posts(both, 0.3, seed)[1].image < 0).all() for seed in range(20))
+    assert all((split_posts(both, (0.3,), seed)[1].image < 0).all() for seed in range(20))
     two = posts.select(np.array([*np.flatnonzero(posts.image >= 0)[:5], 99]))
-    assert len(split_posts(two, 0.1, 0)[1]) == 1
+    assert len(split_posts(two, (0.1,), 0)[1]) == 1
+
+
+def test_tables_have_fractions_of_their_own(repeating: LabelledPosts) -> None:
+    _, validation = split_posts(repeating, (0.1, 0.5), seed=3)
+    assert np.bincount(validation.table).tolist() == [3, 15]
+    _, smaller = split_posts(repeating, (0.1,), seed=3)
+    assert set(smaller.ids) < set(validation.ids)
 
 
 def test_a_table_is_split_the_same_beside_another(repeating: LabelledPosts) -> None:
     alone = repeating.select(np.flatnonzero(repeating.table == 1))
-    _, validation = split_posts(repeating, 0.25, seed=3)
-    _, of_one = split_posts(alone, 0.25, seed=3)
+    _, validation = split_posts(repeating, (0.25,), seed=3)
+    _, of_one = split_posts(alone, (0.25,), seed=3)
     assert {post for post, table in zip(validation.ids, validation.table, strict=True) if table == 1} == set(of_one.ids)
-    _, other_seed = split_posts(alone, 0.25, seed=4)
+    _, other_seed = split_posts(alone, (0.25,), seed=4)
     assert set(other_seed.ids) != set(of_one.ids)
 
 

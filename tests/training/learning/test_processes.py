@@ -27,7 +27,7 @@ def arguments(options: TrainOptions) -> list[str]:
         *("--image-size", str(options.image_size), "--width", str(options.width)),
         *("--max-tokens", str(options.max_tokens), "--epochs", str(options.epochs)),
         *("--batch-size", str(options.batch_size), "--learning-rate", str(options.learning_rate)),
-        *("--val-fraction", str(options.val_fraction), "--device", "cpu"),
+        *("--val-fraction", ",".join(map(str, options.val_fraction)), "--device", "cpu"),
         *("--dropout", str(options.dropout), "--bert-dropout", str(options.bert_dropout)),
         *("--modality-dropout", str(options.modality_dropout)),
         *(() if options.teacher is None else ("--teacher", str(options.teacher))),
