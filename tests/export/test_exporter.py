@@ -11,9 +11,9 @@ import pytest
 import sentimm_export.exporter as exporter
 import torch
 from sentimm_export.exporter import ExportResult, export_run
+from sentimm_export.int8.precision import find_second_products
 from sentimm_export.options import ExportOptions
 from sentimm_export.parity import NEIGHBOUR_TOLERANCE, Parity, check_parity
-from sentimm_export.precision import find_second_products
 from torch import nn
 
 from sentimm.bundle.bundle import Bundle, load_bundle
@@ -158,7 +158,7 @@ def test_shared_weights_are_stored_once(run: Run, tmp_path: Path) -> None:
 
 def test_large_shared_weights_lie_in_several_files(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = export(run, tmp_path / "whole", precisions=("fp16", "int8"), share_weights=True)
-    monkeypatch.setattr("sentimm_export.precision._LARGEST_FILE", 20_000)
+    monkeypatch.setattr("sentimm_export.int8.precision._LARGEST_FILE", 20_000)
     cut = export(run, tmp_path / "cut", precisions=("fp16", "int8"), share_weights=True)
     files = {name for name in cut.bundle.files if name.endswith(".weights")}
     assert {"text.weights", "image.weights", "image.2.weights"} <= files

@@ -13,7 +13,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
-from sentimm_export.smoothing import Feeds, smooth_products, split_outliers
+from sentimm_export.int8.smoothing import Feeds, smooth_products, split_outliers
 
 # Smaller tensors (biases, scales, norms) stay as they are.
 _LARGE = 4096
