@@ -45,6 +45,6 @@ class RepeatCounter:
         counts = np.bincount(inverse, weights=weights, minlength=len(hashes)).astype(np.int64)
         while len(hashes) > _MAX_HASHES:
             self._shift += 1
-            kept = hashes >> np.uint64(64 - self._shift) == 0
-            hashes, counts = hashes[kept], counts[kept]
+            is_low = hashes >> np.uint64(64 - self._shift) == 0
+            hashes, counts = hashes[is_low], counts[is_low]
         self._hashes, self._counts = hashes, counts
