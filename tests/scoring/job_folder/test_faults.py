@@ -30,8 +30,6 @@ from tests.support.profile import IN_CI
 ROWS = 40
 PROBLEMS_HEADER = ["row", "id", "status", "file", "reason", "record"]
 
-pytestmark = pytest.mark.usefixtures("quick_decoding")
-
 
 @pytest.fixture
 def options(tiny_bundle, tmp_path) -> ScoreOptions:
@@ -251,9 +249,9 @@ def test_a_worker_that_dies_ends_the_job_and_the_job_goes_on_later(options, monk
 
 
 @pytest.mark.slow
+@pytest.mark.isolated
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no decoder processes")
 def test_decoders_that_something_kills_cost_nothing(options, monkeypatch, tmp_path):
-    monkeypatch.setattr("sentimm.scoring.pipeline.decoder_pool.ISOLATED", True)
     corpora.make_posts(10 * ROWS).write_csv(tmp_path / "posts.csv")
     started = []
 
