@@ -23,7 +23,7 @@ from sentimm.errors import TableError
 from sentimm.options import CorpusOptions
 from sentimm.storage import hide_secrets
 
-_CHUNK_BYTES = 256 << 20  # a chunk of long texts, or of images as bytes, has fewer rows than asked for
+CHUNK_BYTES = 256 << 20  # a chunk of long texts, or of images as bytes, has fewer rows than asked for
 
 
 class CorpusReader:
@@ -53,7 +53,7 @@ class CorpusReader:
         """
         taken: list[Chunk] = []
         wanted, size = rows, 0
-        while wanted > 0 and size < _CHUNK_BYTES:
+        while wanted > 0 and size < CHUNK_BYTES:
             piece = self._rest or next(self._pieces, None)
             if piece is None:
                 break

@@ -160,7 +160,7 @@ def test_an_input_that_changes_while_it_runs_is_noticed(options, change, kind, n
 
 def test_batches_get_smaller_where_the_device_has_no_memory(options, monkeypatch):
     limits, real = {"text": 1, "image": 1, "fusion": 3}, Engine._run
-    monkeypatch.setattr("sentimm.runtime.engine._BATCHES", {"cpu": {"text": 8, "image": 4, "fusion": 1024}})
+    monkeypatch.setattr("sentimm.runtime.engine.BATCHES", {"cpu": {"text": 8, "image": 4, "fusion": 1024}})
     failures = []
 
     def limited(self, part, inputs, outputs):
