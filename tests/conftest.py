@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.support.stores.s3_server import S3Server
     from tests.support.stores.web_server import WebServer
 
+settings.register_profile("default", deadline=None)  # a case takes long where the machine is busy
 settings.register_profile("ci", settings.get_profile("default"), print_blob=True)
 settings.load_profile("default")  # hypothesis itself loads another one where it finds CI
 
