@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from onnxruntime import InferenceSession
 from sentimm_export.graphs import write_graphs
-from sentimm_export.precision import quantize_convolutions
+from sentimm_export.int8.precision import quantize_convolutions
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline

@@ -15,7 +15,7 @@ import onnx
 from sentimm_export.bundle_graphs import quiet_exporters
 from sentimm_export.graphs import write_graphs
 from sentimm_export.int8.mending import ErrorMeter, mend_products, refine_ranges
-from sentimm_export.precision import find_smoothed, quantize_transformer
+from sentimm_export.int8.precision import find_smoothed, quantize_transformer
 from sentimm_export.scales import load_scale_posts
 
 from sentimm.training.run_folder import open_run

@@ -20,7 +20,7 @@ from sentimm.errors import DeviceError, SentimmError
 from sentimm.runtime import devices
 from sentimm.runtime.engine import Engine
 
-_CPU_INFO = Path("/proc/cpuinfo")
+CPU_INFO = Path("/proc/cpuinfo")
 _PACKAGES = ("cykooz-resizer", "numpy", "onnxruntime", "onnxruntime-gpu", "pillow", "polars", "pyarrow", "tokenizers")
 _EXTRA_PACKAGES = ("torch", "torchvision", "transformers", "timm", "onnx")
 # In /proc/cpuinfo, the instructions that int8 graphs gain from: x86, then ARM.
@@ -83,7 +83,7 @@ def examine_machine() -> Checkup:
     except SentimmError as error:
         problems.append(str(error))
     if hasattr(ort, "InferenceSession"):
-        cuda = _find_reason_against_cuda(bundle)
+        cuda = find_reason_against_cuda(bundle)
     return Checkup(
         works=trial is not None,
         sentimm=__version__,
@@ -93,8 +93,8 @@ def examine_machine() -> Checkup:
         providers=tuple(ort.get_available_providers()) if hasattr(ort, "get_available_providers") else (),
         cpu=_read_cpu_name(),
         threads=threads,
-        int8_instructions=_find_int8_instructions(),
-        gpus=_list_gpus(),
+        int8_instructions=find_int8_instructions(),
+        gpus=list_gpus(),
         cuda=cuda,
         bundle=str(default_bundle_path()),
         model=None if bundle is None else f"{bundle.name} ({', '.join(bundle.precisions)})",
@@ -118,7 +118,8 @@ def _try_scoring(bundle: Bundle) -> str:
     return f"{engine.note.removesuffix('.')}; the first post took {(time.perf_counter() - start) * 1000:.0f} ms."
 
 
-def _find_reason_against_cuda(bundle: Bundle | None) -> str | None:
+def find_reason_against_cuda(bundle: Bundle | None) -> str | None:
+    """Return why scoring can't use CUDA here, and what to do; None: it can."""
     problem = devices.find_cuda_problem()
     if problem is not None:
         return f"{problem.reason}: {problem.remedy}"
@@ -133,7 +134,8 @@ def _find_reason_against_cuda(bundle: Bundle | None) -> str | None:
     return None
 
 
-def _list_gpus() -> tuple[str, ...]:
+def list_gpus() -> tuple[str, ...]:
+    """Return the GPUs that nvidia-smi lists: name, memory and driver of each."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return ()
@@ -154,7 +156,8 @@ def _read_cpu_name() -> str:
     return next((value for key, value in _read_cpu_info() if key == "model name"), "") or platform.processor()
 
 
-def _find_int8_instructions() -> tuple[str, ...] | None:
+def find_int8_instructions() -> tuple[str, ...] | None:
+    """Return the CPU's instructions that speed up int8; None: the system does not list its instructions."""
     for key, value in _read_cpu_info():
         if key in ("flags", "Features"):
             found = set(value.split())
@@ -164,7 +167,7 @@ def _find_int8_instructions() -> tuple[str, ...] | None:
 
 def _read_cpu_info() -> Iterator[tuple[str, str]]:
     try:
-        lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return
     for line in lines:

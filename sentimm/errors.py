@@ -29,6 +29,9 @@ A message is one sentence or two: what was found, what was expected, what to do.
 
 from __future__ import annotations
 
+# What to do where a job fails for a reason that may pass.
+HOW_TO_RESUME = "What was scored is kept: run the same command again to resume."
+
 
 class SentimmError(Exception):
     """Base of all errors; `exit_code` is that of the command."""

@@ -28,10 +28,10 @@ class ModelReady:
 
 @dataclass(frozen=True)
 class BatchesChosen:
-    """`--batch-size auto` found these sizes (by modality) fastest, or has `kept` them from an earlier attempt."""
+    """`--batch-size auto` found these sizes (by modality) fastest; `is_stored`: an earlier attempt did."""
 
     sizes: Mapping[str, int]
-    kept: bool
+    is_stored: bool
 
 
 @dataclass(frozen=True)

@@ -179,9 +179,9 @@ class CorpusOptions:
         str | None, option(Panel.INPUT, "The column of ids, by which images are found too.", metavar="C")
     ] = None
     infer_types: Annotated[bool, option(Panel.OUTPUT, "Keep all columns of text formats as strings.")] = True
-    limit: Annotated[int | None, option(Panel.INPUT, "Score the first N posts.", metavar="N", bounds=at_least(1))] = (
-        None
-    )
+    limit: Annotated[
+        int | None, option(Panel.INPUT, "Read the first N posts only.", metavar="N", bounds=at_least(1))
+    ] = None
     only: Annotated[Modality | None, option(Panel.INPUT, "Use this modality alone.")] = None
     allow_missing: Annotated[
         bool, option(Panel.INPUT, "Continue even if no post finds its image, or none has a text.")

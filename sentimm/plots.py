@@ -97,7 +97,7 @@ class Interval:
         name: of the group or period.
         label: whose share it is.
         share, low, high: the estimate and its interval.
-        counted: the share of a model's labels.
+        model_share: the share of a model's labels.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Interval:
     share: float
     low: float
     high: float
-    counted: float
+    model_share: float
 
 
 def draw_intervals(panels: Sequence[tuple[str, Sequence[Interval]]], labels: Sequence[str], path: Path) -> None:
@@ -128,7 +128,7 @@ def draw_intervals(panels: Sequence[tuple[str, Sequence[Interval]]], labels: Seq
             if row.low <= row.high:
                 axes.plot([row.low, row.high], [number, number], color=color, linewidth=3, solid_capstyle="butt")
             axes.plot([row.share], [number], "o", color=color, markersize=6)
-            axes.plot([row.counted], [number], "o", color="black", markersize=8, fillstyle="none")
+            axes.plot([row.model_share], [number], "o", color="black", markersize=8, fillstyle="none")
         axes.set_yticks(range(len(rows)), [escape_text(f"{row.name}, {row.label}") for row in rows])
         axes.invert_yaxis()
         axes.set_xlim(0, None)

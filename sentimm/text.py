@@ -110,8 +110,8 @@ def _shorten_runs(texts: pl.Series) -> pl.Series:
         for shift in range(1, _LONGEST_RUN):
             repeats[_LONGEST_RUN:] &= codes[_LONGEST_RUN:] == codes[_LONGEST_RUN - shift : -shift]
     places = np.flatnonzero(repeats)
-    kept = [code for code in np.unique(codes[places]).tolist() if code == ord("\n") or chr(code).isnumeric()]
-    repeats[places[np.isin(codes[places], kept)]] = False
+    unlimited = [code for code in np.unique(codes[places]).tolist() if code == ord("\n") or chr(code).isnumeric()]
+    repeats[places[np.isin(codes[places], unlimited)]] = False
     if not repeats.any():
         return texts
     shortened = codes[~repeats].tobytes().decode("utf-32-le").split("\n")
@@ -194,8 +194,8 @@ def _resolve_escapes(text: str) -> str:
     return _ESCAPES.sub(_decode_escapes, text)
 
 
-def _decode_escapes(found: re.Match[str]) -> str:
-    units = found[0].replace("\\u", "")
+def _decode_escapes(match: re.Match[str]) -> str:
+    units = match[0].replace("\\u", "")
     return bytes.fromhex(units).decode("utf-16-be", "replace")
 
 

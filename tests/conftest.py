@@ -10,17 +10,18 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
-from sentimm.scoring.pipeline import decoder_pool as decoders
-from tests.support.stores.file_systems import MemoryStore, forget_file_systems
-from tests.support.stores.s3_server import S3Server
-from tests.support.stores.web_server import WebServer
-from tests.support.tiny.bundles import make_bundle
+# What fixtures need is imported in them: the process that only gives out the tests needs none of it.
+if TYPE_CHECKING:
+    from tests.support.stores.file_systems import MemoryStore
+    from tests.support.stores.s3_server import S3Server
+    from tests.support.stores.web_server import WebServer
 
+settings.register_profile("default", deadline=None)  # a case takes long where the machine is busy
 settings.register_profile("ci", settings.get_profile("default"), print_blob=True)
 settings.load_profile("default")  # hypothesis itself loads another one where it finds CI
 
@@ -55,24 +56,31 @@ def make_printable(value: Any) -> Any:
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text+image bundle with both heads, fp32; don't write into it (make your own with `make_bundle`)."""
+    from tests.support.tiny.bundles import make_bundle
+
     return make_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def attending_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As `tiny_bundle`, but its fusion takes sequences too."""
+    from tests.support.tiny.bundles import make_bundle
+
     return make_bundle(tmp_path_factory.mktemp("bundles") / "attending", attends=True)
 
 
-@pytest.fixture
-def quick_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decode images in this process, as on Windows: for tests of many jobs that are about something else."""
-    monkeypatch.setattr(decoders, "ISOLATED", False)
+@pytest.fixture(autouse=True)
+def choose_decoding(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode images in this process, as on Windows, unless a test is `isolated`: each decoder's takes half a second."""
+    if request.node.get_closest_marker("isolated") is None:
+        monkeypatch.setattr("sentimm.scoring.pipeline.decoder_pool.ISOLATED", False)
 
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
     """Object storage for the whole session; take `s3`."""
+    from tests.support.stores.s3_server import S3Server
+
     with S3Server() as server:
         yield server
 
@@ -80,6 +88,8 @@ def s3_server() -> Iterator[S3Server]:
 @pytest.fixture
 def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     """Object storage with an empty bucket, which this process and those that it starts find by the environment."""
+    from tests.support.stores.file_systems import forget_file_systems
+
     s3_server.reset()
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
@@ -93,6 +103,8 @@ def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Serve
 @pytest.fixture
 def memory() -> Iterator[MemoryStore]:
     """Object storage in memory, empty."""
+    from tests.support.stores.file_systems import MemoryStore
+
     store = MemoryStore()
     yield store
     store.reset()
@@ -101,5 +113,7 @@ def memory() -> Iterator[MemoryStore]:
 @pytest.fixture
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
     """A web server that serves the folder `web.folder`, empty at first."""
+    from tests.support.stores.web_server import WebServer
+
     with WebServer(tmp_path_factory.mktemp("web")) as server:
         yield server

@@ -16,8 +16,7 @@ import onnx
 from sentimm.bundle.bundle import Precision
 from sentimm.training.run_folder import Run
 from sentimm_export.int8.mending import describe_mending, mend_products
-from sentimm_export.int8.speed import describe_speedup, measure_speedup
-from sentimm_export.precision import (
+from sentimm_export.int8.precision import (
     convert_to_fp16,
     find_smoothed,
     is_transformer,
@@ -25,6 +24,7 @@ from sentimm_export.precision import (
     quantize_transformer,
     share_weights,
 )
+from sentimm_export.int8.speed import describe_speedup, measure_speedup
 from sentimm_export.scales import ScalePosts
 
 

@@ -6,7 +6,7 @@ under a heading `## `, which replace those of the same name or follow them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from sentimm.metrics.intervals import Interval
 from sentimm.metrics.report import Report
 from sentimm.storage.atomic import write_file
 from sentimm.training.run_folder import Run
+from sentimm_export.card_tables import KIND_NAMES, PRECISION_COLUMNS, draw_table, list_precisions
 from sentimm_export.held_out import HeldOutResult
 from sentimm_export.parity import Parity
 
-_KIND_NAMES = {"text+image": "text and image", "text": "text alone", "image": "image alone"}
 # The options that shape a model, and their names in the card.
 _OPTION_NAMES = {
     "epochs": "epochs",
@@ -163,7 +163,7 @@ def _describe_figures(bundle: Bundle, results: Mapping[str, HeldOutResult]) -> I
             columns,
             [
                 (
-                    _KIND_NAMES[kind],
+                    KIND_NAMES[kind],
                     f"{each.report.posts:,}",
                     _format_percent(each.report.accuracy),
                     _format_figure(each.report.macro_f1),
@@ -203,33 +203,22 @@ def _describe_calibration(bundle: Bundle, results: Mapping[str, HeldOutResult]) 
         if calibration is not None:
             errors = (calibration.before, calibration.after, calibration.cross_fitted)
             figures = [f"{calibration.posts:,}", *(f"{error:.3f}" for error in errors)]
-        rows.append([_KIND_NAMES[kind], f"{temperature:.3f}", *figures])
+        rows.append([KIND_NAMES[kind], f"{temperature:.3f}", *figures])
     yield from draw_table(("what is scored", "temperature", "posts", "before", "after", "cross-fitted"), rows)
 
 
 def _describe_precisions(parity: Mapping[Precision, Parity]) -> Iterator[str]:
     yield "Against the PyTorch model, on held-out posts that were not used for the scales of int8:"
     yield ""
-    yield from draw_table(
-        ("precision", "posts", "same label", "largest difference", "alone and in a batch", "accuracy"),
-        [
-            (
-                precision,
-                f"{each.posts:,}",
-                f"{each.agreement:.1%}",
-                f"{each.largest_difference:.1e}",
-                f"{each.neighbour_difference:.1e}",
-                f"{each.accuracy:.1%} (PyTorch {each.accuracy_pytorch:.1%})",
-            )
-            for precision, each in parity.items()
-        ],
-    )
+    accuracies = (f"{each.accuracy:.1%} (PyTorch {each.accuracy_pytorch:.1%})" for each in parity.values())
+    rows = [(*cells, accuracy) for cells, accuracy in zip(list_precisions(parity), accuracies, strict=True)]
+    yield from draw_table((*PRECISION_COLUMNS, "accuracy"), rows)
 
 
 def _describe_failures(results: Mapping[str, HeldOutResult]) -> Iterator[str]:
     for kind, each in results.items():
         if (worst := _describe_worst_label(each.report)) is not None:
-            yield f"- {_KIND_NAMES[kind].capitalize()}: {worst}"
+            yield f"- {KIND_NAMES[kind].capitalize()}: {worst}"
     yield "- Not measured: irony, languages, topics and times other than those of the training posts."
 
 
@@ -253,12 +242,6 @@ def _describe_licences(bundle: Bundle) -> Iterator[str]:
         f"The licences of the pretrained weights of {' and '.join(encoders)} and of the training posts apply. sentimm "
         "itself is under Apache-2.0."
     )
-
-
-def draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a table in Markdown."""
-    for cells in (columns, ["---"] * len(columns), *rows):
-        yield f"| {' | '.join(cells)} |"
 
 
 def _format_percent(interval: Interval) -> str:

@@ -18,7 +18,7 @@ from sentimm.training.data.stored_posts import StoredPosts
 from sentimm_export.parity import score_posts
 
 # A temperature over 50 posts has a standard error of some 15%; over fewer it does more harm than good.
-_MIN_POSTS = 50
+MIN_POSTS = 50
 _BATCH = 32
 _TINY = 1e-30  # below it a probability has no logarithm in float32
 
@@ -53,7 +53,7 @@ def measure_held_out(bundle: Bundle, posts: StoredPosts) -> dict[str, HeldOutRes
         scores = np.log(np.maximum(probabilities, _TINY))
         results[kind] = HeldOutResult(
             measure_probabilities(true[rows], probabilities, bundle.labels),
-            calibrate(scores, true[rows]) if len(rows) >= _MIN_POSTS else None,
+            calibrate(scores, true[rows]) if len(rows) >= MIN_POSTS else None,
         )
     return results
 
@@ -84,7 +84,7 @@ def list_temperatures(results: Mapping[str, HeldOutResult]) -> dict[str, float]:
 def list_unfitted(bundle: Bundle, results: Mapping[str, HeldOutResult]) -> list[str]:
     """Return a note on each kind of post that keeps the temperature 1."""
     return [
-        f"the temperature of {kind} posts stays 1: the run has fewer than {_MIN_POSTS} labelled held-out ones"
+        f"the temperature of {kind} posts stays 1: the run has fewer than {MIN_POSTS} labelled held-out ones"
         for kind in bundle.temperatures
         if kind not in list_temperatures(results)
     ]

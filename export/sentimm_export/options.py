@@ -69,7 +69,7 @@ class ExportOptions:
         float | None,
         option(
             None,
-            "Share of what both heads make together in the answers.",
+            "Share of the heads' joint answer in the answers to posts with text and image.",
             metavar="W",
             shown="as trained",
             bounds=Bounds(least=0, below=1),

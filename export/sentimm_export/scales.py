@@ -17,7 +17,7 @@ from sentimm.options import CorpusOptions
 from sentimm.text import TextTokenizer, normalize_texts, pad_tokens
 from sentimm.training.data.stored_posts import read_posts
 from sentimm.training.run_folder import Run
-from sentimm_export.smoothing import Feeds
+from sentimm_export.int8.smoothing import Feeds
 
 # Histograms of all activations are in memory at once; percentiles over texts settle early.
 _MOST_TEXTS = 192

@@ -177,12 +177,12 @@ def _examine_external(tensor: TensorProto, size: int, weights: Mapping[str, int]
 
 def _examine_sizes(node: NodeProto, constants: _Constants) -> Iterator[str]:
     """Look at constants that say how large a node's output is: it would be made while the graph is opened."""
-    given = [node.input[place] for place in _SIZES.get(node.op_type, ()) if place < len(node.input)]
-    known = [constants[name] for name in given if name in constants]
-    if any(values is None for values in known):
+    names = [node.input[place] for place in _SIZES.get(node.op_type, ()) if place < len(node.input)]
+    constant_values = [constants[name] for name in names if name in constants]
+    if any(values is None for values in constant_values):
         yield f"the sizes of a node {_show(node.op_type)} are not a few constants in the graph"
         return
-    sizes = [value for values in known for value in values or ()]
+    sizes = [value for values in constant_values for value in values or ()]
     if node.op_type == "Range" and len(sizes) == len(_SIZES["Range"]):
         start, limit, step = sizes
         sizes = [(limit - start) / (step or 1)]

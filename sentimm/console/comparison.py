@@ -53,17 +53,17 @@ class ComparisonConsole:
         where = f"{stop.path.name}, epoch {stop.epoch}, after step {stop.step}"
         self.say(f"Stopped in {where}. To resume, run the same command again.")
 
-    def finish(self, found: Comparison, folder: Path) -> None:
+    def finish(self, comparison: Comparison, folder: Path) -> None:
         """Show the tables; `folder` is where they were written."""
         self._training.close()
         if self._as_json:
-            print_json(found.to_json())
+            print_json(comparison.to_json())
             return
         console = make_console(sys.stdout)
         console.width = max(console.width, _WIDTH)
-        for note in list_notes(found):
+        for note in list_notes(comparison):
             console.print(make_line(note), soft_wrap=True)
-        for title, (header, *rows) in list_tables(found):
+        for title, (header, *rows) in list_tables(comparison):
             console.print()
             console.print(make_line(title, "bold"), soft_wrap=True)
             table = make_table(*header)

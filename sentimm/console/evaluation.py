@@ -30,60 +30,62 @@ FIGURES = (  # what is printed, and the fields of a report
 )
 
 
-def print_assessment(found: Assessment, folder: Path | None, *, as_json: bool = False) -> None:
+def print_assessment(assessment: Assessment, folder: Path | None, *, as_json: bool = False) -> None:
     """Print an evaluation, for a person or as one JSON object; `folder` is the report's, if it was written."""
     if as_json:
-        print_json(found.to_json())
+        print_json(assessment.to_json())
         return
     console = make_console(sys.stdout)
-    console.print(make_line(f"Evaluation of {found.model} on {', '.join(found.inputs)}", "bold"), soft_wrap=True)
-    for sentence in _list_posts(found):
+    console.print(
+        make_line(f"Evaluation of {assessment.model} on {', '.join(assessment.inputs)}", "bold"), soft_wrap=True
+    )
+    for sentence in _list_posts(assessment):
         console.print(make_line(sentence), soft_wrap=True)
     console.print()
-    print_block(console, _draw_report(found))
+    print_block(console, _draw_report(assessment))
     if folder is not None:
         console.print()
         console.print(make_line(f"Written to {folder}: report.json, confusion.png"), soft_wrap=True)
 
 
-def _list_posts(found: Assessment) -> list[str]:
-    sentences = [f"{count_posts(found.posts)} with a label and an answer."]
+def _list_posts(assessment: Assessment) -> list[str]:
+    sentences = [f"{count_posts(assessment.posts)} with a label and an answer."]
     left_out = {
-        "without a label": found.unlabelled,
-        "unreadable": found.unreadable,
-        "without an answer": found.unanswered,
+        "without a label": assessment.unlabelled,
+        "unreadable": assessment.unreadable,
+        "without an answer": assessment.unanswered,
     }
     if any(left_out.values()):
         counts = [f"{number:,} {reason}" for reason, number in left_out.items() if number]
         sentences.append(f"Left out: {', '.join(counts)}.")
-    if found.seen_in is not None:
+    if assessment.seen_in is not None:
         sentences.append(
-            f"Left out because they are in {found.seen_in} too: {found.seen:,} ({found.seen_texts:,} by text, "
-            f"{found.seen_images:,} by image)."
+            f"Left out because they are in {assessment.seen_in} too: {assessment.seen:,} "
+            f"({assessment.seen_texts:,} by text, {assessment.seen_images:,} by image)."
         )
-        if found.images_compared == 0:
+        if assessment.images_compared == 0:
             sentences.append(
                 "No images were compared: name the folder of the posts' images with --images, and that of "
-                f"{found.seen_in} with --seen-images."
+                f"{assessment.seen_in} with --seen-images."
             )
-    return [*sentences, *(f"Note: {note}" for note in found.notes)]
+    return [*sentences, *(f"Note: {note}" for note in assessment.notes)]
 
 
-def _draw_report(found: Assessment) -> RenderableType:
-    parts: list[RenderableType] = [_draw_figures(found.report), Text(), _draw_labels(found.report)]
-    parts += [Text(), _draw_confusion(found.report)]
-    groups = {_GROUPS.get(name, name): report for name, report in found.modalities.items()}
-    if set(found.modalities) != {"text+image"}:
+def _draw_report(assessment: Assessment) -> RenderableType:
+    parts: list[RenderableType] = [_draw_figures(assessment.report), Text(), _draw_labels(assessment.report)]
+    parts += [Text(), _draw_confusion(assessment.report)]
+    groups = {_GROUPS.get(name, name): report for name, report in assessment.modalities.items()}
+    if set(assessment.modalities) != {"text+image"}:
         parts += [Text(), _draw_groups("Scored by", groups)]
-    if set(found.statuses) != {"ok"}:
-        parts += [Text(), _draw_groups("Status", found.statuses)]
-    if found.by is not None:
-        parts += [Text(), _draw_values(found.by, found.values)]
-    if found.alone:
-        alone = {f"{modality} alone, against {modality}_label": report for modality, report in found.alone.items()}
+    if set(assessment.statuses) != {"ok"}:
+        parts += [Text(), _draw_groups("Status", assessment.statuses)]
+    if assessment.by is not None:
+        parts += [Text(), _draw_values(assessment.by, assessment.values)]
+    if assessment.alone:
+        alone = {f"{modality} alone, against {modality}_label": report for modality, report in assessment.alone.items()}
         parts += [Text(), _draw_groups("One modality", alone)]
-    if found.conflict is not None:
-        parts += [Text(), _draw_conflict(found, found.conflict)]
+    if assessment.conflict is not None:
+        parts += [Text(), _draw_conflict(assessment, assessment.conflict)]
     return Group(*parts)
 
 
@@ -153,8 +155,8 @@ def _draw_interval(interval: Interval) -> str:
     return f"{interval.value:.1%} ({100 * interval.low:.0f} to {100 * interval.high:.0f})"
 
 
-def _draw_conflict(found: Assessment, area: Interval) -> Text:
+def _draw_conflict(assessment: Assessment, area: Interval) -> Text:
     return Text(
-        f"The text and image labels of {found.conflict_differ:,} of {found.conflict_posts:,} posts differ. The column "
-        f"conflict finds them with an AUC of {area.value:.3f} ({area.low:.3f} to {area.high:.3f})."
+        f"The text and image labels of {assessment.conflict_differ:,} of {assessment.conflict_posts:,} posts differ. "
+        f"The column conflict finds them with an AUC of {area.value:.3f} ({area.low:.3f} to {area.high:.3f})."
     )

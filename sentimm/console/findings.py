@@ -22,57 +22,59 @@ if TYPE_CHECKING:
 _USUAL_ACCURACY = 75  # percent, of which the hard bound is shown: what the default has on MVSA-Single
 
 
-def print_sampled(found: Sampled, options: SampleOptions, *, as_json: bool = False) -> None:
+def print_sampled(sampled: Sampled, options: SampleOptions, *, as_json: bool = False) -> None:
     """Print what was drawn, or what numbers of labels give."""
     if as_json:
-        print_json(found.to_json())
+        print_json(sampled.to_json())
         return
     console = make_console(sys.stdout)
-    if found.plans:
+    if sampled.plans:
         table = Table(box=None, pad_edge=False)
         table.add_column("labels", justify="right")
         table.add_column("the corpus", justify="right")
-        has_groups = found.plans[0].group_margin is not None
+        has_groups = sampled.plans[0].group_margin is not None
         if has_groups:
             table.add_column("its smallest group or period", justify="right")
-        for plan in found.plans:
+        for plan in sampled.plans:
             cells = [f"{plan.labels:,}", f"± {plan.margin:.1f} points"]
             if plan.group_margin is not None:
                 cells.append(f"± {plan.group_margin:.1f} points" if plan.group_margin < 50 else "too few labels")
             table.add_row(*cells)
-        console.print(make_line(f"What margin to expect of shares of {found.corpus:,} posts:"), soft_wrap=True)
+        console.print(make_line(f"What margin to expect of shares of {sampled.corpus:,} posts:"), soft_wrap=True)
         print_block(console, table)
         return
     console.print(
-        make_line(f"{found.contents:,} texts and images to label, for {found.posts:,} of {found.corpus:,} posts."),
+        make_line(
+            f"{sampled.contents:,} texts and images to label, for {sampled.posts:,} of {sampled.corpus:,} posts."
+        ),
         soft_wrap=True,
     )
-    if found.margin is not None:
-        console.print(make_line(f"Shares of the corpus will be known within about {found.margin:.1f} points."))
-    for path in found.sheets:
+    if sampled.margin is not None:
+        console.print(make_line(f"Shares of the corpus will be known within about {sampled.margin:.1f} points."))
+    for path in sampled.sheets:
         console.print(make_line(f"Sheet:  {path}"), soft_wrap=True)
-    console.print(make_line(f"Design: {found.design} (keep it: it says how the posts were drawn)"), soft_wrap=True)
-    for note in found.notes:
+    console.print(make_line(f"Design: {sampled.design} (keep it: it says how the posts were drawn)"), soft_wrap=True)
+    for note in sampled.notes:
         console.print(make_line(f"Note: {note}"), soft_wrap=True)
     if options.for_training:
         console.print(make_line("For training only: these posts say nothing of the corpus."), soft_wrap=True)
         return
     earlier = () if options.add is None else (options.add,)
-    sheets = ",".join(map(str, (*earlier, *found.sheets)))
+    sheets = ",".join(map(str, (*earlier, *sampled.sheets)))
     if options.sheet_format not in ("csv", "excel"):  # the tool exports the labels into a file of another name
-        sheets = ",".join([*map(str, earlier), "EXPORT"]) + f" --design {found.design}"
+        sheets = ",".join([*map(str, earlier), "EXPORT"]) + f" --design {sampled.design}"
     command = f"sentimm shares {' '.join(options.inputs)} --labels {sheets}"
     console.print(make_line(f"Next: label it, then {command}"), soft_wrap=True)
 
 
-def print_shares(found: Answer, options: SharesOptions, figure: Path | None = None, *, as_json: bool = False) -> None:
+def print_shares(answer: Answer, options: SharesOptions, figure: Path | None = None, *, as_json: bool = False) -> None:
     """Print shares as a table, and what they say in a sentence."""
-    shares = found.shares
+    shares = answer.shares
     if as_json:
-        print_json(found.to_json())
+        print_json(answer.to_json())
         return
     console = make_console(sys.stdout)
-    console.print(make_line(_describe(found, options)), soft_wrap=True)
+    console.print(make_line(_describe(answer, options)), soft_wrap=True)
     console.print()
     print_block(console, _draw_shares(shares.table))
     if shares.differences is not None:
@@ -81,10 +83,10 @@ def print_shares(found: Answer, options: SharesOptions, figure: Path | None = No
     console.print()
     for note in shares.notes:
         console.print(make_line(f"Note: {note}"), soft_wrap=True)
-    if found.unsure:
-        console.print(make_line(f"Note: {found.unsure:,} labels were marked as unsure."), soft_wrap=True)
-    if found.labelled is None:
-        for line in _explain_no_labels(found, options):
+    if answer.unsure:
+        console.print(make_line(f"Note: {answer.unsure:,} labels were marked as unsure."), soft_wrap=True)
+    if answer.labelled is None:
+        for line in _explain_no_labels(answer, options):
             console.print(make_line(line), soft_wrap=True)
     for path in (options.output, figure):
         if path is not None:
@@ -93,26 +95,26 @@ def print_shares(found: Answer, options: SharesOptions, figure: Path | None = No
         console.print(make_line(f"--max-margin {options.max_margin:g} is not reached: {reason}."), soft_wrap=True)
 
 
-def print_report(found: Report, *, as_json: bool = False) -> None:
+def print_report(report: Report, *, as_json: bool = False) -> None:
     """Print what was written."""
     if as_json:
-        print_json(found.to_json())
+        print_json(report.to_json())
         return
     console = make_console(sys.stdout)
-    console.print(make_line(f"Written to {found.page} ({found.bytes / 1e3:,.0f} kB)"), soft_wrap=True)
-    if found.figures:
-        folder = found.figures[0].parent
-        console.print(make_line(f"Figures in {folder}: {len(found.figures) // 2}, as SVG and CSV"), soft_wrap=True)
+    console.print(make_line(f"Written to {report.page} ({report.bytes / 1e3:,.0f} kB)"), soft_wrap=True)
+    if report.figures:
+        folder = report.figures[0].parent
+        console.print(make_line(f"Figures in {folder}: {len(report.figures) // 2}, as SVG and CSV"), soft_wrap=True)
 
 
-def _describe(found: Answer, options: SharesOptions) -> str:
+def _describe(answer: Answer, options: SharesOptions) -> str:
     """Return the first result in words that a newspaper could print."""
-    first = found.shares.table.head(len(found.scored.labels)).to_dicts()
+    first = answer.shares.table.head(len(answer.scored.labels)).to_dicts()
     posts = f"{first[0]['posts']:,} posts"
-    if found.labelled is None and first[0]["share"] is not None:
+    if answer.labelled is None and first[0]["share"] is not None:
         parts = [f"{_percent(row['share'])} {row['label']}" for row in first]
         return f"If only the labels' shares have changed since training: {', '.join(parts)} of {posts}. No interval."
-    if found.labelled is None:
+    if answer.labelled is None:
         parts = [f"{row['share_counted']:.0%} {row['label']}" for row in first]
         return f"The model counts {', '.join(parts)} of {posts}. How far that is off is not known."
     parts = [
@@ -120,7 +122,7 @@ def _describe(found: Answer, options: SharesOptions) -> str:
         for row in first
         if row["share"] is not None
     ]
-    labels = f"{found.labelled:,} labelled posts"
+    labels = f"{answer.labelled:,} labelled posts"
     holds = "Each interval holds the true share"
     if options.simultaneous:
         holds = "All intervals together hold the true shares"
@@ -173,9 +175,9 @@ def _draw_differences(table: pl.DataFrame) -> Table:
     return drawn
 
 
-def _explain_no_labels(found: Answer, options: SharesOptions) -> list[str]:
+def _explain_no_labels(answer: Answer, options: SharesOptions) -> list[str]:
     """Return what can be said without labels: the hard bound, and the way to an interval."""
-    row = found.shares.table.row(0, named=True)
+    row = answer.shares.table.row(0, named=True)
     most = 1 - _USUAL_ACCURACY / 100
     inputs = " ".join(options.inputs)
     low, high = max(0.0, row["share_counted"] - most), min(1.0, row["share_counted"] + most)

@@ -22,50 +22,53 @@ if TYPE_CHECKING:
 _METHODS = {"prior": "shares of the labels", "vector": "scale and bias of each label", "head": "and a head on features"}
 
 
-def print_sheet_assessment(found: SheetAssessment, folder: Path | None, *, as_json: bool = False) -> None:
+def print_sheet_assessment(assessment: SheetAssessment, folder: Path | None, *, as_json: bool = False) -> None:
     """Print an evaluation, for a person or as one JSON object; `folder` is the report's, if it was written."""
     if as_json:
-        print_json(found.to_json())
+        print_json(assessment.to_json())
         return
     console = make_console(sys.stdout)
-    title = f"Evaluation of {found.model or 'the model'} on {', '.join(found.inputs)}"
+    title = f"Evaluation of {assessment.model or 'the model'} on {', '.join(assessment.inputs)}"
     console.print(make_line(title, "bold"), soft_wrap=True)
-    for sentence in _describe(found):
+    for sentence in _describe(assessment):
         console.print(make_line(sentence), soft_wrap=True)
-    for part in (_draw_figures(found.report), _draw_labels(found.report), _draw_confusion(found.report)):
+    for part in (_draw_figures(assessment.report), _draw_labels(assessment.report), _draw_confusion(assessment.report)):
         console.print()
         print_block(console, part)
     console.print(make_line("Ranges are 95% intervals from 2,000 bootstrap samples.", "dim"), soft_wrap=True)
-    for note in found.notes:
+    for note in assessment.notes:
         console.print(make_line(f"Note: {note}"), soft_wrap=True)
     if folder is not None:
         console.print(make_line(f"Written to {folder}: report.json, confusion.png"), soft_wrap=True)
 
 
-def print_features(found: Features, *, as_json: bool = False) -> None:
+def print_features(features: Features, *, as_json: bool = False) -> None:
     """Print what was written."""
     if as_json:
-        print_json(found.to_json())
+        print_json(features.to_json())
         return
     console = make_console(sys.stdout)
-    widths = " and ".join(f"{width:,} numbers of the {name}" for name, width in found.widths.items())
+    widths = " and ".join(f"{width:,} numbers of the {name}" for name, width in features.widths.items())
     console.print(
-        make_line(f"{found.contents:,} distinct contents of {found.posts:,} posts: {widths}, by {found.model}."),
+        make_line(
+            f"{features.contents:,} distinct contents of {features.posts:,} posts: {widths}, by {features.model}."
+        ),
         soft_wrap=True,
     )
-    if found.empty:
-        console.print(make_line(f"Left out, as the model reads nothing of them: {found.empty:,}."), soft_wrap=True)
-    console.print(make_line(f"Written to {found.output}"), soft_wrap=True)
+    if features.empty:
+        console.print(make_line(f"Left out, as the model reads nothing of them: {features.empty:,}."), soft_wrap=True)
+    console.print(make_line(f"Written to {features.output}"), soft_wrap=True)
 
 
-def print_adapted(found: Adapted, *, as_json: bool = False) -> None:
+def print_adapted(adapted: Adapted, *, as_json: bool = False) -> None:
     """Print what adapting gains, and what was written."""
     if as_json:
-        print_json(found.to_json())
+        print_json(adapted.to_json())
         return
-    console, compared = make_console(sys.stdout), found.compared
+    console, compared = make_console(sys.stdout), adapted.compared
     console.print(
-        make_line(f"{found.model} by {found.labels:,} labels, which speak for {found.posts:,} posts:"), soft_wrap=True
+        make_line(f"{adapted.model} by {adapted.labels:,} labels, which speak for {adapted.posts:,} posts:"),
+        soft_wrap=True,
     )
     table = make_table("corrected by", "log loss", "gain", "95% interval", "accuracy")
     table.add_row("nothing", f"{compared.log_loss:.4f}", "", "", f"{compared.accuracy:.1%}")
@@ -75,32 +78,33 @@ def print_adapted(found: Adapted, *, as_json: bool = False) -> None:
         cells = [f"{each.log_loss:.4f}", f"{each.gain.value:+.4f}", between, f"{each.accuracy:.1%}"]
         table.add_row(_METHODS[each.method], *cells)
     print_block(console, table)
-    for note in found.notes:
+    for note in adapted.notes:
         console.print(make_line(f"Note: {note}"), soft_wrap=True)
     if not compared.is_gain:
         sentence = "Nothing gained: no correction is better for certain on labels that it was not fitted to."
         console.print(make_line(sentence), soft_wrap=True)
-    if found.output is None:
+    if adapted.output is None:
         console.print(make_line("No bundle was written. More labels may show a gain; --anyway writes one."))
         return
-    console.print(make_line(f"Written to {found.output}"), soft_wrap=True)
-    console.print(make_line(f"Next: sentimm score POSTS --model {found.output}"), soft_wrap=True)
+    console.print(make_line(f"Written to {adapted.output}"), soft_wrap=True)
+    console.print(make_line(f"Next: sentimm score POSTS --model {adapted.output}"), soft_wrap=True)
 
 
-def _describe(found: SheetAssessment) -> list[str]:
+def _describe(assessment: SheetAssessment) -> list[str]:
     sentences = [
-        f"{found.labelled:,} labelled texts and images speak for the {found.posts:,} posts that they were drawn from."
+        f"{assessment.labelled:,} labelled texts and images speak for the {assessment.posts:,} posts that they were "
+        "drawn from."
     ]
-    if found.report.n_effective is not None:
+    if assessment.report.n_effective is not None:
         sentences.append(
-            f"For the accuracy they say as much as {found.report.n_effective:,.0f} labels drawn simply at random."
+            f"For the accuracy they say as much as {assessment.report.n_effective:,.0f} labels drawn simply at random."
         )
-    if found.unsure:
-        sentences.append(f"{found.unsure:,} labels were marked as unsure.")
-    if found.alpha is not None and found.alpha_ordinal is not None:
+    if assessment.unsure:
+        sentences.append(f"{assessment.unsure:,} labels were marked as unsure.")
+    if assessment.alpha is not None and assessment.alpha_ordinal is not None:
         sentences.append(
-            f"{found.annotators} people agree with an alpha (Krippendorff's) of {found.alpha:.2f}, and of "
-            f"{found.alpha_ordinal:.2f} where neighbouring labels count as near."
+            f"{assessment.annotators} people agree with an alpha (Krippendorff's) of {assessment.alpha:.2f}, and of "
+            f"{assessment.alpha_ordinal:.2f} where neighbouring labels count as near."
         )
     return sentences
 

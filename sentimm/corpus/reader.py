@@ -23,7 +23,7 @@ from sentimm.errors import TableError
 from sentimm.options import CorpusOptions
 from sentimm.storage import hide_secrets
 
-_CHUNK_BYTES = 256 << 20  # a chunk of long texts, or of images as bytes, has fewer rows than asked for
+CHUNK_BYTES = 256 << 20  # a chunk of long texts, or of images as bytes, has fewer rows than asked for
 
 
 class CorpusReader:
@@ -53,7 +53,7 @@ class CorpusReader:
         """
         taken: list[Chunk] = []
         wanted, size = rows, 0
-        while wanted > 0 and size < _CHUNK_BYTES:
+        while wanted > 0 and size < CHUNK_BYTES:
             piece = self._rest or next(self._pieces, None)
             if piece is None:
                 break
@@ -106,8 +106,8 @@ class CorpusReader:
     def _list_columns(self) -> list[str]:
         """List the columns of the tables that are needed: those kept, and those that the posts are made of."""
         added = (self._options.prefix + SOURCE, self._options.prefix + ROW) if len(self._survey.sources) > 1 else ()
-        kept = [name for name in self._survey.schema if name not in added]
-        return list(dict.fromkeys([*kept, *list_used(self._survey.choice)]))
+        output = [name for name in self._survey.schema if name not in added]
+        return list(dict.fromkeys([*output, *list_used(self._survey.choice)]))
 
     def _make_chunk(self, block: Block, source: Source, folder: ImageLookup | None, first: int, row: int) -> Chunk:
         several, null_words = len(self._survey.sources) > 1, self._options.null_values or ()

@@ -14,9 +14,9 @@ from sentimm.corpus.tables.base import Problem
 from sentimm.errors import TableError
 from sentimm.storage import RemoteFile, is_remote, load_source
 
-_KEPT = "kept:"  # goes before the names of a post's own columns
+_INPUT_PREFIX = "kept:"  # goes before the names of a post's own columns
 _SEVERAL = pl.List(pl.Struct({"path": pl.String, "bytes": pl.Binary}))
-_NAMED = {"id": pl.String, "image": pl.String}
+_NAME_TYPES = {"id": pl.String, "image": pl.String}
 
 
 def write_chunk(path: Path, chunk: Chunk) -> None:
@@ -27,7 +27,7 @@ def write_chunk(path: Path, chunk: Chunk) -> None:
     """
     problems = {problem.row - chunk.start: problem for problem in chunk.problems}
     found = [problems.get(row) for row in range(chunk.rows)]
-    nothing = pl.DataFrame({"id": [None] * chunk.rows, "image": [None] * chunk.rows}, schema_overrides=_NAMED)
+    nothing = pl.DataFrame({"id": [None] * chunk.rows, "image": [None] * chunk.rows}, schema_overrides=_NAME_TYPES)
     names = nothing if chunk.names is None else chunk.names
     columns = {
         "text": chunk.texts,
@@ -43,8 +43,8 @@ def write_chunk(path: Path, chunk: Chunk) -> None:
     }
     if any(isinstance(images, tuple) for images in chunk.images):
         columns["several"] = pl.Series([_describe_several(images) for images in chunk.images], dtype=_SEVERAL)
-    kept = {f"{_KEPT}{name}": chunk.frame[name] for name in chunk.frame.columns}
-    pl.DataFrame(columns | kept).write_parquet(path, compression="zstd")
+    own = {f"{_INPUT_PREFIX}{name}": chunk.frame[name] for name in chunk.frame.columns}
+    pl.DataFrame(columns | own).write_parquet(path, compression="zstd")
 
 
 def holds_rows(path: Path, rows: int) -> bool:
@@ -65,7 +65,9 @@ def read_chunk(path: Path, start: int) -> Chunk:
         frame = pl.read_parquet(load_source(path), glob=False, hive_partitioning=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise TableError(f"The staged posts {path} can't be read: {error}.") from error
-    kept = [frame[name].alias(name.removeprefix(_KEPT)) for name in frame.columns if name.startswith(_KEPT)]
+    own = [
+        frame[name].alias(name.removeprefix(_INPUT_PREFIX)) for name in frame.columns if name.startswith(_INPUT_PREFIX)
+    ]
     single = zip(frame["path"].to_list(), frame["bytes"].to_list(), frame["is_missing"].to_list(), strict=True)
     images: list[PostImages] = [_restore_image(*each) for each in single]
     if "several" in frame.columns:
@@ -75,7 +77,7 @@ def read_chunk(path: Path, start: int) -> Chunk:
     records = zip(frame["reason"].to_list(), frame["raw"].to_list(), frame["file"].to_list(), strict=True)
     return Chunk(
         start=start,
-        frame=make_frame(kept, len(frame)),
+        frame=make_frame(own, len(frame)),
         texts=frame["text"],
         images=images,
         unreadable=frame["is_unreadable"].to_numpy(),

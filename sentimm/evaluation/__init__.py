@@ -1,1 +1,1 @@
-"""Evaluation: arrays in, numbers out."""
+"""Evaluation: a model's answers to labelled posts, compared with their labels."""

@@ -12,7 +12,7 @@ from sentimm.errors import UsageError
 from sentimm.findings.designs import LabelledSample
 from sentimm.findings.options import Compare, SharesOptions
 from sentimm.findings.population import (
-    Counted,
+    AnswerSums,
     divide,
     find_cells,
     list_columns,
@@ -37,9 +37,9 @@ from sentimm.findings.statistics.strata import check_labelled, note_few_labels
 from sentimm.findings.tables import (
     LEVEL,
     Shares,
-    tabulate_counted,
     tabulate_differences,
     tabulate_estimate,
+    tabulate_sums,
     write_table,
 )
 
@@ -148,13 +148,13 @@ def estimate_corpus(
     if question.keys:
         parts.append((domains, population, drawn))
     pairs = _list_pairs(domains, question, compare)
-    shown = len(pairs) + sum(len(counted.cells) for counted, *_ in parts)
+    shown = len(pairs) + sum(len(sums.cells) for sums, *_ in parts)
     intervals = shown * len(scored.labels) if simultaneous else 1
     tables = []
-    for counted, own, labelled in parts:
+    for sums, own, labelled in parts:
         found, alone = (estimate_shares(own, labelled, each) for each in (coefficient, 0.0))
         margins = find_margins(found.strata_variance, found.drawn, LEVEL, intervals)
-        tables.append(tabulate_estimate(scored.labels, counted, found, alone, margins))
+        tables.append(tabulate_estimate(scored.labels, sums, found, alone, margins))
     differences = tabulate_differences(scored.labels, domains.cells, found, pairs, intervals) if pairs else None
     notes = (*left_out, *note_few_labels(frame.sizes, labels))
     return Shares(pl.concat(tables), differences, coefficient, question, LEVEL, notes)
@@ -166,9 +166,9 @@ def count_corpus(scored: ScoredPosts, question: Question) -> Shares:
     Raises:
         InputError: no post is asked about.
     """
-    counted, notes = _count(scored, question)
-    parts = [counted.whole, *([counted] if question.keys else [])]
-    table = pl.concat(tabulate_counted(scored.labels, part) for part in parts)
+    sums, notes = _count(scored, question)
+    parts = [sums.whole, *([sums] if question.keys else [])]
+    table = pl.concat(tabulate_sums(scored.labels, part) for part in parts)
     return Shares(table, None, None, question, notes=notes)
 
 
@@ -184,13 +184,13 @@ def shift_corpus(scored: ScoredPosts, question: Question, prior: Floats) -> Shar
         InputError: no post is asked about.
     """
     posts, labels = divide(scored, question), len(scored.labels)
-    counted, left_out = _count(scored, question)
-    key = place_point(labels, min(MOST_POINTS, max(labels, MOST_ROWS // len(counted.cells))))
-    points = sum_points(posts, key, counted, question)
+    sums, left_out = _count(scored, question)
+    key = place_point(labels, min(MOST_POINTS, max(labels, MOST_ROWS // len(sums.cells))))
+    points = sum_points(posts, key, sums, question)
     whole = np.concatenate([p for p, _ in points]), np.concatenate([rows for _, rows in points])
-    parts = [(counted.whole, [whole]), *([(counted, points)] if question.keys else [])]
+    parts = [(sums.whole, [whole]), *([(sums, points)] if question.keys else [])]
     tables = [
-        tabulate_counted(scored.labels, part).with_columns(
+        tabulate_sums(scored.labels, part).with_columns(
             share=np.concatenate([shift_shares(p, rows, prior) for p, rows in own]),
             method=pl.lit("EMQ, assuming prior shift"),
             note=pl.lit("no interval: it rests on an assumption"),
@@ -200,29 +200,27 @@ def shift_corpus(scored: ScoredPosts, question: Question, prior: Floats) -> Shar
     return Shares(pl.concat(tables), None, None, question, notes=(*left_out, _PRIOR_SHIFT))
 
 
-def _count(scored: ScoredPosts, question: Question) -> tuple[Counted, tuple[str, ...]]:
+def _count(scored: ScoredPosts, question: Question) -> tuple[AnswerSums, tuple[str, ...]]:
     """Count what the model says, and return what a reader must know of the posts that are left out."""
-    counted = sum_answers(divide(scored, question), len(scored.labels), question)
-    return replace(counted, cells=question.name_missing(counted.cells)), tuple(
-        _note_left_out(scored, counted, question)
-    )
+    sums = sum_answers(divide(scored, question), len(scored.labels), question)
+    return replace(sums, cells=question.name_missing(sums.cells)), tuple(_note_left_out(scored, sums, question))
 
 
-def _note_left_out(scored: ScoredPosts, counted: Counted, question: Question) -> tuple[str, ...]:
+def _note_left_out(scored: ScoredPosts, sums: AnswerSums, question: Question) -> tuple[str, ...]:
     """Return sentences on posts without a time, and without an answer.
 
     Raises:
         UsageError: no post has a time that can be read.
     """
-    notes = _note_times(counted, question)
+    notes = _note_times(sums, question)
     # With a condition, nobody knows which of the posts without an answer are asked about.
-    unanswered = 0 if question.where is not None else scored.count_rows() - int(counted.posts.sum())
+    unanswered = 0 if question.where is not None else scored.count_rows() - int(sums.posts.sum())
     if unanswered:
         notes.append(f"{unanswered:,} posts have no answer of the model (see their status), so no share counts them.")
     return tuple(notes)
 
 
-def _note_times(counted: Counted, question: Question) -> list[str]:
+def _note_times(sums: AnswerSums, question: Question) -> list[str]:
     """Return a sentence on posts without a time.
 
     Raises:
@@ -230,8 +228,8 @@ def _note_times(counted: Counted, question: Question) -> list[str]:
     """
     if question.time is None:
         return []
-    missing = sum(int(posts) for (_, period), posts in zip(counted.cells, counted.posts, strict=True) if period is None)
-    if missing == counted.posts.sum():
+    missing = sum(int(posts) for (_, period), posts in zip(sums.cells, sums.posts, strict=True) if period is None)
+    if missing == sums.posts.sum():
         raise UsageError(
             f"--time names {question.time!r}, none of whose values can be read as a date or time: write them as "
             "2024-05-31 or 2024-05-31T12:00:00."
@@ -241,7 +239,7 @@ def _note_times(counted: Counted, question: Question) -> list[str]:
     )
 
 
-def _find_labelled(scored: ScoredPosts, question: Question, sample: LabelledSample, domains: Counted) -> Sample:
+def _find_labelled(scored: ScoredPosts, question: Question, sample: LabelledSample, domains: AnswerSums) -> Sample:
     """Join the labels to the cells of their posts."""
     posts = sample.design.posts.join(sample.votes, on="place", how="inner", maintain_order="left")
     if not len(posts):
@@ -261,7 +259,7 @@ def _find_labelled(scored: ScoredPosts, question: Question, sample: LabelledSamp
     )
 
 
-def _list_pairs(domains: Counted, question: Question, compare: Compare | None) -> list[tuple[int, int]]:
+def _list_pairs(domains: AnswerSums, question: Question, compare: Compare | None) -> list[tuple[int, int]]:
     """List the domains that are compared: periods within a group, else groups."""
     if compare is None:
         return []

@@ -304,7 +304,7 @@ class ReportOptions:
         Path | None,
         option(Panel.OUTPUT, "Also write each chart as SVG, and its table as CSV.", metavar="DIR", is_url=True),
     ] = None
-    seed: Annotated[int, option(Panel.OUTPUT, "Of the posts that are shown.", bounds=at_least(0))] = 1
+    seed: Annotated[int, option(Panel.OUTPUT, "The same seed shows the same posts.", bounds=at_least(0))] = 1
 
     def __post_init__(self) -> None:
         check_options(self)

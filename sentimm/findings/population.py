@@ -26,7 +26,7 @@ _FORMATS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m", "year": "%Y"}
 
 
 @dataclass(frozen=True)
-class Counted:
+class AnswerSums:
     """What a model says of domains: the finest groups and periods that are asked for, or all posts as one.
 
     Attributes:
@@ -45,9 +45,9 @@ class Counted:
         return np.asarray(self.labels.sum(axis=1))
 
     @property
-    def whole(self) -> Counted:
+    def whole(self) -> AnswerSums:
         """The same posts as one domain."""
-        return Counted(((None, None),), *(each.sum(axis=0, keepdims=True) for each in (self.labels, self.p)))
+        return AnswerSums(((None, None),), *(each.sum(axis=0, keepdims=True) for each in (self.labels, self.p)))
 
 
 def divide(scored: ScoredPosts, question: Question, own: Question = _ALL) -> pl.LazyFrame:
@@ -202,7 +202,7 @@ def _by_label(label: pl.Expr, values: Sequence[float], dtype: Any) -> pl.Expr:
     return last if expression is pl else expression.otherwise(last)
 
 
-def sum_answers(posts: pl.LazyFrame, labels: int, question: Question) -> Counted:
+def sum_answers(posts: pl.LazyFrame, labels: int, question: Question) -> AnswerSums:
     """Sum the model's answers to all posts of `divide`, in one stream: what is known without labels by hand.
 
     Raises:
@@ -214,13 +214,13 @@ def sum_answers(posts: pl.LazyFrame, labels: int, question: Question) -> Counted
 
 
 def sum_population(
-    posts: pl.LazyFrame, placed: pl.Expr, sizes: Ints, means: Floats, question: Question
-) -> tuple[Population, Counted]:
+    posts: pl.LazyFrame, stratum_of: pl.Expr, sizes: Ints, means: Floats, question: Question
+) -> tuple[Population, AnswerSums]:
     """Sum over all posts of `divide`, in one stream.
 
     Args:
         posts: from `divide`.
-        placed: their stratum, from `place_strata`.
+        stratum_of: their stratum, from `place_strata`.
         sizes: posts of each stratum of the corpus, int64 (strata,).
         means: their mean probabilities, float64 (strata, labels).
         question: what is asked for.
@@ -236,13 +236,13 @@ def sum_population(
     sums = [f[k].sum().alias(f"p{k}") for k in range(labels)]
     sums += [(f[k] * f[k]).sum().alias(f"q{k}") for k in range(labels)]
     sums += [(f[k] * (1 - f[k])).clip(LEAST_VARIANCE).sum().alias(f"v{k}") for k in range(labels)]
-    found = _sum_by(placed * labels + pl.col("label"), sums, posts, question)
+    found = _sum_by(stratum_of * labels + pl.col("label"), sums, posts, question)
     stratum, label = np.divmod(found["key"].to_numpy(), labels)
-    counted = _read_answers(found, label, labels, question)
+    answers = _read_answers(found, label, labels, question)
     _, number = number_cells(found, question)
 
     def add_up(rows: Floats) -> Floats:
-        filled = np.zeros((len(sizes), len(counted.cells), rows.shape[1]))
+        filled = np.zeros((len(sizes), len(answers.cells), rows.shape[1]))
         np.add.at(filled, (stratum, number), rows)
         return filled
 
@@ -250,26 +250,26 @@ def sum_population(
         return add_up(found.select(f"{letter}{k}" for k in range(labels)).to_numpy())
 
     in_cell = add_up(found["len"].to_numpy()[:, None])[:, :, 0].astype(np.int64)
-    return Population(sizes, means, in_cell, take("p"), take("q"), take("v")), counted
+    return Population(sizes, means, in_cell, take("p"), take("q"), take("v")), answers
 
 
-def sum_points(posts: pl.LazyFrame, key: pl.Expr, counted: Counted, question: Question) -> list[tuple[Floats, Ints]]:
+def sum_points(posts: pl.LazyFrame, key: pl.Expr, domains: AnswerSums, question: Question) -> list[tuple[Floats, Ints]]:
     """Sum the posts of `divide` by a number, apart in each domain, in one stream.
 
     Args:
         posts: from `divide`.
         key: the number, Int64.
-        counted: the domains.
+        domains: the domains and their sums.
         question: what is asked for.
 
     Returns:
         of each domain: mean probabilities by number, float64 (numbers, labels), and posts, int64 (numbers,).
     """
-    labels = counted.p.shape[1]
+    labels = domains.p.shape[1]
     found = _sum_by(key, [pl.col(f"f{k}").mean().alias(f"p{k}") for k in range(labels)], posts, question)
     _, number = number_cells(found, question)
     p, rows = found.select(f"p{k}" for k in range(labels)).to_numpy(), found["len"].to_numpy().astype(np.int64)
-    return [(p[number == cell], rows[number == cell]) for cell in range(len(counted.cells))]
+    return [(p[number == cell], rows[number == cell]) for cell in range(len(domains.cells))]
 
 
 def _sum_by(key: pl.Expr, sums: Sequence[pl.Expr], posts: pl.LazyFrame, question: Question) -> pl.DataFrame:
@@ -286,15 +286,15 @@ def _sum_by(key: pl.Expr, sums: Sequence[pl.Expr], posts: pl.LazyFrame, question
     return found
 
 
-def _read_answers(found: pl.DataFrame, label: Ints, labels: int, question: Question) -> Counted:
-    cells, number = number_cells(found, question)
+def _read_answers(rows: pl.DataFrame, label: Ints, labels: int, question: Question) -> AnswerSums:
+    cells, number = number_cells(rows, question)
     by_label, p = np.zeros((len(cells), labels), np.int64), np.zeros((len(cells), labels))
-    np.add.at(by_label, (number, label), found["len"].to_numpy())
-    np.add.at(p, number, found.select(f"p{k}" for k in range(labels)).to_numpy())
-    return Counted(cells, by_label, p)
+    np.add.at(by_label, (number, label), rows["len"].to_numpy())
+    np.add.at(p, number, rows.select(f"p{k}" for k in range(labels)).to_numpy())
+    return AnswerSums(cells, by_label, p)
 
 
-def find_cells(domains: Counted, rows: pl.DataFrame, question: Question) -> Ints:
+def find_cells(domains: AnswerSums, rows: pl.DataFrame, question: Question) -> Ints:
     """Return the number of the cell of each row of `divide`, int64 (rows,); -1: outside of what is asked about."""
     numbers = {cell: number for number, cell in enumerate(domains.cells)}
     names = name_cells(rows, question).to_dicts()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from sentimm.findings.population import Counted
+from sentimm.findings.population import AnswerSums
 from sentimm.findings.question import Cells, Question
 from sentimm.findings.sheets.spreadsheets import disarm_cells, write_workbook
 from sentimm.findings.statistics.estimators import Estimate, Floats, estimate_difference, find_margins
@@ -70,58 +70,58 @@ class Shares:
         return f"{missing:,} of the groups and periods have no interval" if missing else None
 
 
-def tabulate_counted(labels: Sequence[str], counted: Counted) -> pl.DataFrame:
+def tabulate_sums(labels: Sequence[str], sums: AnswerSums) -> pl.DataFrame:
     """Return a row for each domain and label, without an estimate."""
-    rows = [_make_row(labels, counted, d, k) for d in range(len(counted.cells)) for k in range(len(labels))]
+    rows = [_make_row(labels, sums, d, k) for d in range(len(sums.cells)) for k in range(len(labels))]
     return pl.DataFrame(rows, schema=_SCHEMA)
 
 
 def tabulate_estimate(
-    labels: Sequence[str], counted: Counted, found: Estimate, alone: Estimate, margins: Floats
+    labels: Sequence[str], sums: AnswerSums, estimate: Estimate, alone: Estimate, margins: Floats
 ) -> pl.DataFrame:
     """Return a row for each domain and label.
 
     Args:
         labels: of the model.
-        counted: what it says of the domains.
-        found: their shares.
+        sums: what it says of the domains.
+        estimate: their shares.
         alone: their shares by the labelled posts alone.
         margins: half the widths of the intervals, float64 (domains, labels).
     """
     rows = []
-    for d in range(len(counted.cells)):
-        few = found.labels[d] < min(_FEWEST_IN_DOMAIN, counted.posts[d])
+    for d in range(len(sums.cells)):
+        few = estimate.labels[d] < min(_FEWEST_IN_DOMAIN, sums.posts[d])
         for k in range(len(labels)):
-            row = _make_row(labels, counted, d, k) | {"labels": int(found.labels[d]), "method": "GREG"}
+            row = _make_row(labels, sums, d, k) | {"labels": int(estimate.labels[d]), "method": "GREG"}
             if few:
-                row["note"] = f"too few labels ({int(found.labels[d])}) for an interval: label more of this group"
+                row["note"] = f"too few labels ({int(estimate.labels[d])}) for an interval: label more of this group"
             else:
-                share, margin, variance = (float(each[d, k]) for each in (found.share, margins, found.variance))
+                share, margin, variance = (float(each[d, k]) for each in (estimate.share, margins, estimate.variance))
                 gain = float(alone.variance[d, k]) / variance if variance > 0 else None
                 ends = share, share - margin, share + margin  # where a correction is large, even a share is below 0
                 row |= zip(("share", "low", "high"), (min(1.0, max(0.0, end)) for end in ends), strict=True)
-                row["n_effective"] = None if gain is None else float(found.labels[d]) * gain
+                row["n_effective"] = None if gain is None else float(estimate.labels[d]) * gain
             rows.append(row)
     return pl.DataFrame(rows, schema=_SCHEMA)
 
 
 def tabulate_differences(
-    labels: Sequence[str], cells: Cells, found: Estimate, pairs: Sequence[tuple[int, int]], intervals: int
+    labels: Sequence[str], cells: Cells, estimate: Estimate, pairs: Sequence[tuple[int, int]], intervals: int
 ) -> pl.DataFrame:
     """Return a row for each pair of domains and label.
 
     Args:
         labels: of the model.
         cells: group and period of each domain.
-        found: the domains' shares.
+        estimate: the domains' shares.
         pairs: numbers of domains: the share of the first less that of the second.
         intervals: that are to hold together.
     """
     rows = []
     for first, second in pairs:
-        difference, variance = estimate_difference(found, first, second)
-        margins: Floats = find_margins(variance, found.drawn, LEVEL, intervals)
-        few = min(found.labels[first], found.labels[second]) < _FEWEST_IN_DOMAIN
+        difference, variance = estimate_difference(estimate, first, second)
+        margins: Floats = find_margins(variance, estimate.drawn, LEVEL, intervals)
+        few = min(estimate.labels[first], estimate.labels[second]) < _FEWEST_IN_DOMAIN
         for k, label in enumerate(labels):
             value, margin = float(difference[k]), float(margins[k])
             rows.append(
@@ -166,9 +166,9 @@ def write_table(path: Path, shares: Shares) -> None:
                 table.write_parquet(temporary)
 
 
-def _make_row(labels: Sequence[str], counted: Counted, d: int, k: int) -> dict[str, object]:
-    group, period = counted.cells[d]
-    posts = int(counted.posts[d])
+def _make_row(labels: Sequence[str], sums: AnswerSums, d: int, k: int) -> dict[str, object]:
+    group, period = sums.cells[d]
+    posts = int(sums.posts[d])
     return dict.fromkeys(_SCHEMA) | {
         "group": group,
         "period": period,
@@ -176,6 +176,6 @@ def _make_row(labels: Sequence[str], counted: Counted, d: int, k: int) -> dict[s
         "posts": posts,
         "labels": 0,
         "method": "counted",
-        "share_counted": float(counted.labels[d, k]) / posts,
-        "share_mean_p": float(counted.p[d, k]) / posts,
+        "share_counted": float(sums.labels[d, k]) / posts,
+        "share_mean_p": float(sums.p[d, k]) / posts,
     }

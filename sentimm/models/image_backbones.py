@@ -95,10 +95,10 @@ def _join_maps(maps: list[Tensor]) -> Tensor:
     return torch.cat([*(F.adaptive_avg_pool2d(each, (high, wide)) for each in finer), last], dim=1)
 
 
-def _join_averages(found: Maps) -> Tensor:
-    averaged = found.maps if found.pooled is None else found.maps[:-1]
+def _join_averages(maps: Maps) -> Tensor:
+    averaged = maps.maps if maps.pooled is None else maps.maps[:-1]
     vectors = [each.mean(dim=(2, 3)) for each in averaged]
-    return torch.cat(vectors if found.pooled is None else [*vectors, found.pooled], dim=1)
+    return torch.cat(vectors if maps.pooled is None else [*vectors, maps.pooled], dim=1)
 
 
 def parse_backbones(names: str) -> tuple[tuple[str, Path | None], ...]:

@@ -22,7 +22,7 @@ CPU_PROVIDER = "CPUExecutionProvider"
 _INSTALL_CUDA = "pip install 'sentimm[cuda]' brings the NVIDIA libraries"
 _INSTALL_GPU_PACKAGE = "pip uninstall -y onnxruntime, then pip install --force-reinstall onnxruntime-gpu"
 _CUDA_ERROR_NO_DEVICE = 100  # from cuda.h
-_CGROUP = Path("/sys/fs/cgroup")
+CGROUP = Path("/sys/fs/cgroup")
 _MOST_THREADS = 256  # that may be asked for, where CPUs are fewer than a quarter of that
 
 
@@ -99,7 +99,7 @@ def find_hiding_package() -> str | None:
 
 def list_gpu_names() -> tuple[str, ...]:
     """Return the names of the GPUs that CUDA sees, in its order; empty where it does not work."""
-    driver = _load_driver()
+    driver = load_driver()
     if driver is None or driver.cuInit(0) != 0:
         return ()
     count = ctypes.c_int()
@@ -149,11 +149,11 @@ def count_cpus() -> int:
 def _read_cgroup_quota() -> float | None:
     """Return the CPUs' worth of time that this container may use; None where it has no limit."""
     try:  # version 2
-        quota, period = (_CGROUP / "cpu.max").read_text().split()
+        quota, period = (CGROUP / "cpu.max").read_text().split()
     except (OSError, ValueError):
         try:  # version 1
-            quota = (_CGROUP / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (_CGROUP / "cpu" / "cpu.cfs_period_us").read_text().strip()
+            quota = (CGROUP / "cpu" / "cpu.cfs_quota_us").read_text().strip()
+            period = (CGROUP / "cpu" / "cpu.cfs_period_us").read_text().strip()
         except OSError:
             return None
     try:
@@ -174,7 +174,7 @@ def _check_package() -> CudaProblem | None:
 
 
 def _check_driver() -> CudaProblem | None:
-    driver = _load_driver()
+    driver = load_driver()
     if driver is None:
         return CudaProblem("this machine has no NVIDIA driver", "install the driver if it has an NVIDIA GPU")
     status = driver.cuInit(0)
@@ -199,10 +199,11 @@ def _check_driver() -> CudaProblem | None:
 
 def has_driver() -> bool:
     """Return whether this machine has an NVIDIA driver."""
-    return _load_driver() is not None
+    return load_driver() is not None
 
 
-def _load_driver() -> ctypes.CDLL | None:
+def load_driver() -> ctypes.CDLL | None:
+    """Load the library of NVIDIA's driver; None: there is none."""
     try:
         return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:

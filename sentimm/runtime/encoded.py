@@ -56,12 +56,12 @@ class Encoded:
         Returns:
             these rows, and the index into them; the number of rows stands for no row before and after.
         """
-        kept, renumbered = np.unique(np.append(index, len(self)), return_inverse=True)
-        kept, renumbered = kept[:-1], renumbered[:-1].astype(np.int64)
+        rows, renumbered = np.unique(np.append(index, len(self)), return_inverse=True)
+        rows, renumbered = rows[:-1], renumbered[:-1].astype(np.int64)
         if self.sequence is None or self.lengths is None:
-            return Encoded(self.features[kept]), renumbered
-        lengths = self.lengths[kept]
-        return Encoded(self.features[kept], self.sequence[kept, : lengths.max(initial=1)], lengths), renumbered
+            return Encoded(self.features[rows]), renumbered
+        lengths = self.lengths[rows]
+        return Encoded(self.features[rows], self.sequence[rows, : lengths.max(initial=1)], lengths), renumbered
 
     @property
     def mask(self) -> npt.NDArray[np.int64]:

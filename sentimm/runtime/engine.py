@@ -30,7 +30,7 @@ from sentimm.text import pad_tokens
 # Rows of a batch, by device and graph. On CPUs small batches stay in a core's cache: two workers on two cores (VNNI)
 # ran 430, 413, 404, 381 and 365 images/s in batches of 2, 4, 8, 16 and 32, and 719, 655, 550 and 510 texts/s in batches
 # of 8, 16, 32 and 64 (docs/benchmarks.md).
-_BATCHES = {
+BATCHES = {
     "cpu": {"text": 8, "image": 4, "fusion": 1024},
     "cuda": {"text": 256, "image": 64, "fusion": 4096},
 }
@@ -88,7 +88,7 @@ class Engine:
         self.workers: int = placement.workers
         self.note: str = placement.note
         kind = "cpu" if placement.device == "cpu" else "cuda"
-        self._batches = dict(_BATCHES[kind])
+        self._batches = dict(BATCHES[kind])
         if bundle.fusion.attends:
             self._batches["fusion"] = _ATTENDING_BATCHES[kind]
         if batch_size is not None:

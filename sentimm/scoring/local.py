@@ -80,12 +80,12 @@ def _choose_batch_sizes(job: Job, engine: Engine, tell: Listener) -> None:
 
     device = f"{engine.device}, {engine.precision}, {engine.threads} threads"
     sizes = job.find_batch_sizes(device)
-    kept = sizes is not None
+    is_stored = sizes is not None
     if sizes is None:
         sizes = find_batch_sizes(engine)
         job.keep_batch_sizes(device, sizes)
     engine.use_batch_sizes(sizes)
-    tell(BatchesChosen(sizes, kept))
+    tell(BatchesChosen(sizes, is_stored))
 
 
 def _read_gaps(context: JobContext, size: ChunkSize) -> Iterator[Chunk]:

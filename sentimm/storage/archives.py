@@ -50,11 +50,11 @@ def open_member(path: Path, archive: Path) -> IO[bytes]:
         raise
 
 
-def _find_member(found: zipfile.ZipFile, name: str, archive: Path) -> IO[bytes]:
-    for entry in found.infolist():
+def _find_member(archive_file: zipfile.ZipFile, name: str, archive: Path) -> IO[bytes]:
+    for entry in archive_file.infolist():
         if entry.filename == name:
             try:
-                return found.open(entry)
+                return archive_file.open(entry)
             except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
                 reason = "it is encrypted" if entry.flag_bits & 1 else str(error)
                 raise OSError(f"{reason}: unpack {archive.name} first") from error

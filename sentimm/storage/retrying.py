@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 _CREDENTIALS = ("ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "RequestTimeTooSkewed", "SignatureDoesNotMatch")
-_ATTEMPTS = 8
+ATTEMPTS = 8
 FIRST_WAIT_S = 0.2  # seconds, twice as many after each attempt
 LONGEST_WAIT_S = 10.0
 
@@ -42,12 +42,12 @@ def retry(path: Path, request: Callable[[], Result]) -> Result:
         OSError: it failed for good, or too often; `strerror` says why, in words for a person.
     """
     given_up = _given_up.get()
-    for attempt in range(_ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         try:
             return request()
         except Exception as error:  # each file system has its own
             failure = _translate(error)
-            if _is_final(error, failure) or attempt == _ATTEMPTS - 1:
+            if _is_final(error, failure) or attempt == ATTEMPTS - 1:
                 raise failure from error
             _log.info("retrying %s: %s", path, failure.strerror)
             wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**attempt)

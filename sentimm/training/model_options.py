@@ -67,7 +67,7 @@ class ModelOptions:
         float,
         option(
             Panel.MODEL,
-            "Share of what the heads make together in answers to complete posts; neutral yields to the rest.",
+            "Share of the heads' joint answer in those to complete posts; where one says neutral, the other decides.",
             bounds=_BELOW_ONE,
         ),
     ] = 0.0

@@ -81,28 +81,36 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
             bounds=at_least(1),
         ),
     ] = 1
-    learning_rate: Annotated[float, option(Panel.LEARNING, "Of the pretrained encoders.", bounds=POSITIVE)] = 3e-5
+    learning_rate: Annotated[
+        float, option(Panel.LEARNING, "Learning rate of the pretrained encoders.", bounds=POSITIVE)
+    ] = 3e-5
     image_lr: Annotated[
-        float | None, option(Panel.LEARNING, "Of the image encoder.", shown="--learning-rate", bounds=POSITIVE)
+        float | None,
+        option(Panel.LEARNING, "Learning rate of the image encoder.", shown="--learning-rate", bounds=POSITIVE),
     ] = None
     layer_decay: Annotated[
         float,
         option(
             Panel.LEARNING,
-            "Each layer of an encoder learns at this share of the rate of the one behind it, such as 0.75.",
+            "The learning rate of each layer of an encoder, as a share of that of the layer after it: 0.75.",
             bounds=Bounds(above=0, most=1),
         ),
     ] = 1.0
     head_lr: Annotated[
         float | None,
-        option(Panel.LEARNING, "Of all that is not pretrained.", shown="--learning-rate", bounds=POSITIVE),
+        option(
+            Panel.LEARNING, "Learning rate of all that is not pretrained.", shown="--learning-rate", bounds=POSITIVE
+        ),
     ] = None
     warmup: Annotated[
-        float, option(Panel.LEARNING, "Share of the steps in which rates rise; then they fall to 0.", bounds=SHARE)
+        float,
+        option(
+            Panel.LEARNING, "Share of the steps in which the learning rates rise; then they fall to 0.", bounds=SHARE
+        ),
     ] = 0.0
     clip_norm: Annotated[
         float,
-        option(Panel.LEARNING, "Longest gradient; longer ones are cut to it.", bounds=Bounds(above=0, is_finite=False)),
+        option(Panel.LEARNING, "Clip gradients to this norm.", bounds=Bounds(above=0, is_finite=False)),
     ] = 1.0
     class_weights: Annotated[
         tuple[float, ...] | Literal["balanced"],
@@ -147,7 +155,11 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
     ] = (0.5,)
     metric: Annotated[
         Literal["accuracy", "macro_f1", "macro_recall"],
-        option(Panel.LEARNING, "What makes an epoch the best: accuracy, macro_f1, macro_recall.", metavar="NAME"),
+        option(
+            Panel.LEARNING,
+            "The figure by which the best epoch is chosen: accuracy, macro_f1, macro_recall.",
+            metavar="NAME",
+        ),
     ] = "accuracy"
     patience: Annotated[
         int | None,
@@ -170,7 +182,7 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         float,
         option(
             Panel.REGULARISATION,
-            "Share of the images in training that lose detail: smaller and large again, and compressed as JPEG.",
+            "Share of the images in training that lose detail: shrunk and enlarged again, and compressed as JPEG.",
             bounds=SHARE,
         ),
     ] = 0.0
@@ -184,21 +196,25 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
             bounds=FRACTION,
         ),
     ] = None
-    weight_decay: Annotated[float, option(Panel.REGULARISATION, "AdamW's.", bounds=at_least(0))] = 0.0
-    label_smoothing: Annotated[float, option(Panel.REGULARISATION, "Of the cross entropy.", bounds=SHARE)] = 0.0
-    bert_dropout: Annotated[float, option(Panel.REGULARISATION, "Inside the text encoder.", bounds=SHARE)] = 0.1
-    dropout: Annotated[float, option(Panel.REGULARISATION, "In projections and fusion.", bounds=SHARE)] = 0.1
+    weight_decay: Annotated[float, option(Panel.REGULARISATION, "Weight decay of AdamW.", bounds=at_least(0))] = 0.0
+    label_smoothing: Annotated[
+        float, option(Panel.REGULARISATION, "Label smoothing of the cross entropy.", bounds=SHARE)
+    ] = 0.0
+    bert_dropout: Annotated[float, option(Panel.REGULARISATION, "Dropout inside the text encoder.", bounds=SHARE)] = 0.1
+    dropout: Annotated[
+        float, option(Panel.REGULARISATION, "Dropout in the projections and the fusion.", bounds=SHARE)
+    ] = 0.1
     modality_dropout: Annotated[
         float,
         option(
-            Panel.REGULARISATION, "Share of complete posts of which the fusion sees one modality alone.", bounds=SHARE
+            Panel.REGULARISATION, "Share of posts with text and image of which the fusion sees only one.", bounds=SHARE
         ),
     ] = 0.1
     save_every_s: Annotated[
         float,
         option(
             Panel.RUNNING,
-            "Seconds after which to save what resuming needs, besides each epoch.",
+            "Save what resuming needs every S seconds, besides after each epoch.",
             "--save-every",
             metavar="S",
             bounds=at_least(0),

@@ -11,9 +11,9 @@ import pytest
 import sentimm_export.exporter as exporter
 import torch
 from sentimm_export.exporter import ExportResult, export_run
+from sentimm_export.int8.precision import find_second_products
 from sentimm_export.options import ExportOptions
 from sentimm_export.parity import NEIGHBOUR_TOLERANCE, Parity, check_parity
-from sentimm_export.precision import find_second_products
 from torch import nn
 
 from sentimm.bundle.bundle import Bundle, load_bundle
@@ -93,7 +93,7 @@ def test_every_precision_answers_as_the_model(any_run: Run, tmp_path: Path) -> N
 def test_temperatures_are_fitted_and_the_answers_compared_with_them(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sentimm_export.held_out._MIN_POSTS", 4)
+    monkeypatch.setattr("sentimm_export.held_out.MIN_POSTS", 4)
     exported = export(run, tmp_path / "bundle", precisions=("fp32",))
     bundle = exported.bundle
     fitted = bundle.metrics["calibration"]
@@ -106,7 +106,7 @@ def test_temperatures_are_fitted_and_the_answers_compared_with_them(
 
 
 def test_a_literal_model_keeps_its_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sentimm_export.held_out._MIN_POSTS", 4)
+    monkeypatch.setattr("sentimm_export.held_out.MIN_POSTS", 4)
     options = make_options(tmp_path, fusion="native-combine", literal=True, epochs=1)
     literal = start_run(options, tmp_path / "run", lambda _: None)
     exported = export(literal, tmp_path / "bundle", precisions=("fp32",))
@@ -158,7 +158,7 @@ def test_shared_weights_are_stored_once(run: Run, tmp_path: Path) -> None:
 
 def test_large_shared_weights_lie_in_several_files(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = export(run, tmp_path / "whole", precisions=("fp16", "int8"), share_weights=True)
-    monkeypatch.setattr("sentimm_export.precision._LARGEST_FILE", 20_000)
+    monkeypatch.setattr("sentimm_export.int8.precision.LARGEST_FILE", 20_000)
     cut = export(run, tmp_path / "cut", precisions=("fp16", "int8"), share_weights=True)
     files = {name for name in cut.bundle.files if name.endswith(".weights")}
     assert {"text.weights", "image.weights", "image.2.weights"} <= files

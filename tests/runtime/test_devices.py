@@ -164,14 +164,14 @@ def test_what_is_wrong_with_the_driver_is_said(monkeypatch, driver, reason):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr(onnxruntime, "cuda_version", "13.0")
-    monkeypatch.setattr(devices, "_load_driver", lambda: driver)
+    monkeypatch.setattr(devices, "load_driver", lambda: driver)
     assert devices.find_cuda_problem().reason.startswith(reason)
 
 
 def test_a_good_driver_is_no_problem(monkeypatch):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr(onnxruntime, "cuda_version", "13.0")
-    monkeypatch.setattr(devices, "_load_driver", lambda: _Driver())
+    monkeypatch.setattr(devices, "load_driver", lambda: _Driver())
     assert devices.find_cuda_problem() is None
 
 
@@ -184,7 +184,7 @@ def test_a_damaged_onnxruntime_is_explained(bundle, monkeypatch):
 def test_gpus_that_a_variable_hides_are_explained(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
-    monkeypatch.setattr(devices, "_load_driver", lambda: _Driver(status=100))
+    monkeypatch.setattr(devices, "load_driver", lambda: _Driver(status=100))
     assert devices.find_cuda_problem() == CudaProblem("CUDA_VISIBLE_DEVICES is '-1' and leaves no GPU", "unset it")
 
 
@@ -233,7 +233,7 @@ def test_a_container_share_of_the_cpus_counts(monkeypatch, tmp_path, files, cpus
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content + "\n")
-    monkeypatch.setattr(devices, "_CGROUP", tmp_path)
+    monkeypatch.setattr(devices, "CGROUP", tmp_path)
     monkeypatch.setattr(devices.sys, "platform", "other")
     monkeypatch.setattr(devices.os, "cpu_count", lambda: 8)
     assert devices.count_cpus() == cpus

@@ -21,7 +21,6 @@ FILES = {
     "21.gif": (b"", "is empty: the download failed"),
     "1234567_2.webm": (b"\x1a\x45\xdf\xa3\x01\0\0\0webm", "is a video"),
 }
-pytestmark = pytest.mark.usefixtures("quick_decoding")
 
 
 @pytest.fixture

@@ -20,8 +20,6 @@ from tests.support.posts import corpora
 
 ADDED = ["sentiment", "confidence", "p_negative", "p_neutral", "p_positive", "modality", "status"]
 
-pytestmark = pytest.mark.usefixtures("quick_decoding")
-
 
 def test_the_output_has_every_row_in_order_with_the_designs_columns(options):
     done = run(options)

@@ -16,6 +16,7 @@ def images(tmp_path):
     return corpora.make_images(tmp_path / "images")
 
 
+@pytest.mark.isolated
 def test_a_frame_is_scored_as_the_command_scores_its_table(tiny_bundle, tmp_path, images):
     posts = corpora.make_posts(20)
     posts.write_parquet(tmp_path / "posts.parquet")

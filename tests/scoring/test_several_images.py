@@ -26,8 +26,6 @@ CELLS = [
 ]
 PROBABILITIES = ["p_negative", "p_neutral", "p_positive"]
 
-pytestmark = pytest.mark.usefixtures("quick_decoding")
-
 
 @pytest.fixture(params=["tiny_bundle", "attending_bundle"])
 def options(request: pytest.FixtureRequest, tmp_path: Path) -> ScoreOptions:

@@ -215,7 +215,7 @@ class TestObjectStorage:
     def test_gives_up_where_a_server_is_down(
         self, s3: S3Server, faults: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(retrying, "_ATTEMPTS", 2)
+        monkeypatch.setattr(retrying, "ATTEMPTS", 2)
         (tmp_path / "file").write_bytes(b"1")
         path = to_path("s3://posts/file")
         questions: list[Callable[[], object]] = [

@@ -94,4 +94,4 @@ def test_what_google_refuses_is_not_asked_for_again(monkeypatch: pytest.MonkeyPa
     calls.clear()
     with pytest.raises(OSError, match="busy"):
         retrying.retry(path, partial(fail, HttpError({"code": 503, "message": "busy"})))
-    assert len(calls) == retrying._ATTEMPTS
+    assert len(calls) == retrying.ATTEMPTS

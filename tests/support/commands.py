@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+from contextlib import redirect_stderr, redirect_stdout
 from typing import NamedTuple
 
 import pytest
@@ -25,6 +27,19 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> Result:
         _close_logs()
     out, err = capsys.readouterr()
     return Result(stop.value.code or 0, out, err)
+
+
+def run_apart(*arguments: object) -> str:
+    """Run `sentimm` for several tests: stdout."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    try:
+        with redirect_stdout(out), redirect_stderr(io.StringIO()) as err, pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+    finally:
+        _close_logs()
+    assert not stop.value.code, err.getvalue()
+    out.seek(0)
+    return out.read()
 
 
 def fail(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:

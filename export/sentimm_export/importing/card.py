@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from sentimm.bundle.bundle import Bundle, Precision
-from sentimm_export.card import draw_table, write_sections
+from sentimm_export.card import write_sections
+from sentimm_export.card_tables import KIND_NAMES, PRECISION_COLUMNS, draw_table, list_precisions
 from sentimm_export.held_out import HeldOutResult
 from sentimm_export.parity import Parity
-
-_KIND_NAMES = {"text+image": "text and image", "text": "text alone", "image": "image alone"}
 
 
 def write_import_card(bundle: Bundle, parity: Mapping[Precision, Parity], results: Mapping[str, HeldOutResult]) -> None:
@@ -66,7 +65,7 @@ def _describe_figures(bundle: Bundle, results: Mapping[str, HeldOutResult]) -> I
         ("what is scored", "posts", "accuracy", "macro F1", "temperature"),
         [
             (
-                _KIND_NAMES[kind],
+                KIND_NAMES[kind],
                 f"{each.report.posts:,}",
                 f"{each.report.accuracy.value:.1%}",
                 f"{each.report.macro_f1.value:.3f}",
@@ -82,19 +81,7 @@ def _describe_precisions(bundle: Bundle, parity: Mapping[Precision, Parity]) -> 
     if "int8" in parity:
         yield "The scales of int8 are from others of the same kind."
     yield ""
-    yield from draw_table(
-        ("precision", "posts", "same label", "largest difference", "alone and in a batch"),
-        [
-            (
-                precision,
-                f"{each.posts:,}",
-                f"{each.agreement:.1%}",
-                f"{each.largest_difference:.1e}",
-                f"{each.neighbour_difference:.1e}",
-            )
-            for precision, each in parity.items()
-        ],
-    )
+    yield from draw_table(PRECISION_COLUMNS, list_precisions(parity))
 
 
 def _describe_licences(bundle: Bundle) -> Iterator[str]:

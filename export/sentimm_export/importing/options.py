@@ -76,7 +76,7 @@ class ImportOptions:
         float | None,
         option(
             None,
-            "Of two classifiers: share of what both make together, with neutral yielding.",
+            "Of two classifiers: share of their joint answer; where one says neutral, the other decides.",
             metavar="W",
             shown="1 with neutral, else 0",
             bounds=SHARE,

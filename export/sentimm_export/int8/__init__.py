@@ -1,1 +1,1 @@
-"""What int8 graphs lose and gain, measured at the export, and the mending of those that lose too much."""
+"""Other precisions of a graph, int8 above all: made with fixed scales, measured at the export, and mended."""

@@ -17,7 +17,7 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession
 
-from sentimm_export.smoothing import Feeds, trace_tokens
+from sentimm_export.int8.smoothing import Feeds, trace_tokens
 
 # Of the encoder's output, against its spread over posts: below it a graph is left as it is.
 NOISE_LIMIT = 0.08

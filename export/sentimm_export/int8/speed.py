@@ -8,7 +8,7 @@ from pathlib import Path
 
 from onnxruntime import InferenceSession
 
-from sentimm_export.smoothing import Feeds
+from sentimm_export.int8.smoothing import Feeds
 
 _ROUNDS = 5
 

@@ -55,8 +55,8 @@ def _check_figure(path: Path) -> None:
         raise OutputError(f"The figure can't be written to {path}: name a file in a folder that is there.")
 
 
-def _draw(found: Benchmark, path: Path) -> None:
+def _draw(benchmark: Benchmark, path: Path) -> None:
     from sentimm.plots import draw_stages
 
-    stages = [(stage.name, 1000 * stage.seconds_per_post) for stage in found.stages]
-    draw_stages(stages, [("limit", found.limit), ("a whole job", found.whole)], path)
+    stages = [(stage.name, 1000 * stage.seconds_per_post) for stage in benchmark.stages]
+    draw_stages(stages, [("limit", benchmark.limit), ("a whole job", benchmark.whole)], path)

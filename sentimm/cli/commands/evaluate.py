@@ -122,7 +122,7 @@ def _check_output(folder: Path) -> None:
         raise OutputError(f"The report can't be written to {folder}, which is a file: name a folder with -o.")
 
 
-def _write_report(found: Assessment | SheetAssessment, folder: Path) -> None:
+def _write_report(assessment: Assessment | SheetAssessment, folder: Path) -> None:
     import json
 
     import numpy as np
@@ -132,6 +132,6 @@ def _write_report(found: Assessment | SheetAssessment, folder: Path) -> None:
 
     if not folder.is_dir():
         commit_folder(folder)
-    content = json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n"
+    content = json.dumps(assessment.to_json(), indent=1, ensure_ascii=False) + "\n"
     write_file(folder / "report.json", content.encode())
-    draw_confusion(np.rint(found.report.confusion).astype(np.int64), found.labels, folder / "confusion.png")
+    draw_confusion(np.rint(assessment.report.confusion).astype(np.int64), assessment.labels, folder / "confusion.png")

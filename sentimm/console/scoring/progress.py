@@ -60,7 +60,7 @@ class ScoreConsole:
         self._doing = ""
         self._model: ModelReady | None = None
         self._started: JobStarted | None = None
-        self._began = self._told = time.monotonic()
+        self._began = self._last_line_at = time.monotonic()
 
     def __enter__(self) -> ScoreConsole:
         return self
@@ -91,8 +91,8 @@ class ScoreConsole:
                 self._model = event
                 model = "the default model" if event.embedded else f"the model {event.name}"
                 self._say(f"Scoring with {model}. {event.note}")
-            case BatchesChosen(sizes, kept):
-                self._say(_describe_batches(sizes, kept))
+            case BatchesChosen(sizes, is_stored):
+                self._say(_describe_batches(sizes, is_stored))
             case SurveyProgress(rows):
                 self._advance("Surveying", rows, None)
             case Surveyed(survey):
@@ -103,7 +103,7 @@ class ScoreConsole:
                 for sentence in survey.notes:
                     self._say(f"Note: {sentence}", "yellow")
             case JobStarted(rows=rows, done=done, damaged=damaged):
-                self._started, self._began, self._told = event, time.monotonic(), time.monotonic()
+                self._started, self._began, self._last_line_at = event, time.monotonic(), time.monotonic()
                 if damaged:
                     parts = "1 part is damaged: its" if damaged == 1 else f"{damaged} parts are damaged: their"
                     self._say(f"{parts} posts will be scored again.", "yellow")
@@ -172,9 +172,9 @@ class ScoreConsole:
 
     def _advance_plainly(self, what: str, rows: int, total: int | None) -> None:
         now = time.monotonic()
-        if now - self._told < _PLAIN_EVERY_S:
+        if now - self._last_line_at < _PLAIN_EVERY_S:
             return
-        self._told = now
+        self._last_line_at = now
         line = f"{what}: {rows:,} posts" if total is None else f"{what}: {rows:,} of {total:,} posts"
         rate = self._rate_so_far(what, rows)
         if rate and total and self._started:
@@ -205,9 +205,9 @@ def _make_progress(console: Console) -> Progress:
     )
 
 
-def _describe_batches(sizes: Mapping[str, int], kept: bool) -> str:
+def _describe_batches(sizes: Mapping[str, int], is_stored: bool) -> str:
     named = " and ".join(f"{size} {modality}{'s' if size > 1 else ''}" for modality, size in sizes.items())
-    return f"Batches of {named}, {'as measured before' if kept else 'the fastest here'}."
+    return f"Batches of {named}, {'as measured before' if is_stored else 'the fastest here'}."
 
 
 def _describe_savings(done: JobFinished) -> str:

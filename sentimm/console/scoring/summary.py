@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _COLORS = {"negative": "red", "neutral": "bright_black", "positive": "green"}
 _OTHER_COLORS = ("cyan", "magenta", "blue", "yellow")
 
-_USED = {
+_MODALITY_NAMES = {
     "text+image": "by text and image",
     "text": "by text alone",
     "image": "by image alone",
@@ -90,7 +90,7 @@ def draw_counts(counts: Counts) -> RenderableType:
 
 
 def _draw_used(modalities: Mapping[str, int]) -> Text:
-    return Text(" · ".join(f"{number:,} {_USED[name]}" for name, number in modalities.items() if number))
+    return Text(" · ".join(f"{number:,} {_MODALITY_NAMES[name]}" for name, number in modalities.items() if number))
 
 
 def _draw_wrong(wrong: Mapping[str, int]) -> RenderableType:

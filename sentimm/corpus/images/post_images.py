@@ -135,9 +135,9 @@ def _has_media_suffix(name: str) -> bool:
     return not is_url(name) and split_suffix(name.split("?")[0])[1] in (*IMAGE_SUFFIXES, *FOREIGN_SUFFIXES)
 
 
-def _is_named(found: ImageSource, cell: str) -> bool:
+def _is_named(image: ImageSource, cell: str) -> bool:
     """Check whether a cell names the file that was found by all of it."""
-    if found is None or isinstance(found, Missing):
+    if image is None or isinstance(image, Missing):
         return False
     name = unicodedata.normalize("NFC", cell.strip().replace("\\", "/")).casefold()
-    return isinstance(found, bytes) or unicodedata.normalize("NFC", str(found)).casefold().endswith(name)
+    return isinstance(image, bytes) or unicodedata.normalize("NFC", str(image)).casefold().endswith(name)

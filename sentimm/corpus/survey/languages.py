@@ -52,7 +52,7 @@ class LanguageSample:
 
     def __init__(self) -> None:
         self._sample: list[str] = []  # a slice of a Series would hold on to the whole table's texts
-        self._seen = 0
+        self._texts = 0
         self._stride = 1
 
     def add(self, texts: pl.Series) -> None:
@@ -60,8 +60,8 @@ class LanguageSample:
         while len(self._sample) + len(texts) // self._stride > _MOST_TEXTS:
             self._sample = self._sample[::2]
             self._stride *= 2
-        offset = -self._seen % self._stride
-        self._seen += len(texts)
+        offset = -self._texts % self._stride
+        self._texts += len(texts)
         if offset < len(texts):
             self._sample += texts.gather_every(self._stride, offset).str.slice(0, _MOST_CHARACTERS).to_list()
 

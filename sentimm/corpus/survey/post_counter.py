@@ -99,8 +99,8 @@ class PostCounter:
         used = list_used(self._choice)
         needed = [*(name for name in used if name in table.columns), *table.repeated]
         if not table.types and self._options.infer_types:
-            kept = list_output_columns(table.columns, self._options, is_part=True)
-            needed += [name for name in kept if name not in table.partitions]
+            output = list_output_columns(table.columns, self._options, is_part=True)
+            needed += [name for name in output if name not in table.partitions]
         return list(dict.fromkeys(needed))
 
     def _add(self, number: int, block: Block) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-_MAX_HASHES = 1 << 18  # 4 MB of hashes and counts
+MAX_HASHES = 1 << 18  # 4 MB of hashes and counts
 
 
 class RepeatCounter:
@@ -29,7 +29,7 @@ class RepeatCounter:
         hashes = hashes[hashes >> np.uint64(64 - self._shift) == 0] if self._shift else hashes
         self._pending.append(hashes)
         self._waiting += len(hashes)
-        if self._waiting > _MAX_HASHES:
+        if self._waiting > MAX_HASHES:
             self._merge()
 
     def count(self) -> int:
@@ -43,8 +43,8 @@ class RepeatCounter:
         hashes, inverse = np.unique(np.concatenate([self._hashes, added]), return_inverse=True)
         weights = np.concatenate([self._counts, np.ones(len(added), dtype=np.int64)])
         counts = np.bincount(inverse, weights=weights, minlength=len(hashes)).astype(np.int64)
-        while len(hashes) > _MAX_HASHES:
+        while len(hashes) > MAX_HASHES:
             self._shift += 1
-            kept = hashes >> np.uint64(64 - self._shift) == 0
-            hashes, counts = hashes[kept], counts[kept]
+            is_low = hashes >> np.uint64(64 - self._shift) == 0
+            hashes, counts = hashes[is_low], counts[is_low]
         self._hashes, self._counts = hashes, counts

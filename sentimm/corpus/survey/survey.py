@@ -239,12 +239,12 @@ def open_folders(tables: Sequence[Table], folders: Sequence[ImageLookup | None])
     return [table.open_images() or folder for table, folder in zip(tables, folders, strict=True)]
 
 
-def _open_tables(found: Inputs, options: CorpusOptions) -> list[Table]:
+def _open_tables(inputs: Inputs, options: CorpusOptions) -> list[Table]:
     tables = []
     escaped = None if options.quotes is None else options.quotes == "escaped"
-    for path in found.paths:
+    for path in inputs.paths:
         table = open_table(path, options.encoding, options.no_header, escaped)
-        tables.append(PartitionedTable(table, found.partitions[path]) if path in found.partitions else table)
+        tables.append(PartitionedTable(table, inputs.partitions[path]) if path in inputs.partitions else table)
     return tables
 
 

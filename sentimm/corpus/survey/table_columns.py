@@ -63,12 +63,12 @@ def find_schema(
         ColumnError: a column that is named is not there, has no common type, or is one that is added.
         TableError: a column can't be read.
     """
-    kept = list_output_columns(list(columns), options)
+    names = list_output_columns(list(columns), options)
     for table in tables:
-        table.check_readable(kept)
+        table.check_readable(names)
     inferred = [inference.find_types() for inference in inferences]
     schema = {}
-    for name in kept:
+    for name in names:
         found: list[tuple[object, pl.DataType | None]] = [
             (table.path, table.types.get(name, each.get(name))) for table, each in zip(tables, inferred, strict=True)
         ]
@@ -86,7 +86,7 @@ def find_schema(
     if len(tables) > 1:
         for name, dtype in ((SOURCE, pl.String()), (ROW, pl.Int64())):
             added = options.prefix + name
-            if added in kept:
+            if added in names:
                 raise ColumnError(
                     f"With several inputs a column {added!r} is added, but they already have one: choose another name "
                     "with --prefix, or leave theirs out with --columns."

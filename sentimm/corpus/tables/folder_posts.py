@@ -23,7 +23,7 @@ from sentimm.storage import find_real_name, is_remote, list_folder, read_bytes, 
 
 FOLDER_COLUMNS = ("id", "text", "image")
 
-_BLOCK_ROWS = 1024
+BLOCK_ROWS = 1024
 _TEXT_SUFFIX = ".txt"
 
 
@@ -98,8 +98,8 @@ class FolderTable(Table):
         """Yield the rows from `start` on (see `Table`)."""
         columns = self.columns if columns is None else columns
         self._wrong.clear()
-        for first in range(start, len(self._posts), _BLOCK_ROWS):
-            yield self._read_block(self._posts[first : first + _BLOCK_ROWS], columns)
+        for first in range(start, len(self._posts), BLOCK_ROWS):
+            yield self._read_block(self._posts[first : first + BLOCK_ROWS], columns)
 
     def _read_block(self, posts: list[tuple[str, str]], columns: Sequence[str]) -> Block:
         texts: list[str | None] = []

@@ -14,8 +14,8 @@ from sentimm.corpus.tables.text_stream import describe_damage
 from sentimm.corpus.wording import shorten_name
 from sentimm.errors import TableError
 
-_BLOCK_BYTES = 16 << 20  # decoded; images as bytes are a hundred kilobytes each
-_MAX_BLOCK_ROWS = 16_384
+BLOCK_BYTES = 16 << 20  # decoded; images as bytes are a hundred kilobytes each
+MAX_BLOCK_ROWS = 16_384
 _BINARY = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary(), pa.string_view(): pa.binary_view()}
 _EXTENSION = b"ARROW:extension:name"
 _OFFSET = re.compile(r"[+-]\d\d:\d\d")
@@ -75,7 +75,7 @@ class TypedTable(Table):
 
 def choose_rows(size: int, rows: int) -> int:
     """Choose how many rows are read at a time, of a table of which `rows` rows have `size` bytes."""
-    return max(1, min(_MAX_BLOCK_ROWS, _BLOCK_BYTES // (size // max(1, rows) + 1)))
+    return max(1, min(MAX_BLOCK_ROWS, BLOCK_BYTES // (size // max(1, rows) + 1)))
 
 
 def first_line(error: Exception) -> str:

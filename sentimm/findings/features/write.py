@@ -92,7 +92,7 @@ class _NewContents:
 
     def __init__(self, survey: Survey, options: FeaturesOptions) -> None:
         self._survey, self._options = survey, options
-        self._seen: set[bytes] = set()
+        self._keys: set[bytes] = set()
 
     def read(self) -> Iterator[Chunk]:
         """Yield chunks of posts; their frames have the columns that features are told apart by."""
@@ -102,9 +102,9 @@ class _NewContents:
             is_new = np.zeros(chunk.rows, dtype=bool)
             for row, name in enumerate(names):
                 key = bytes.fromhex(name)
-                is_new[row] = not chunk.unreadable[row] and key not in self._seen
+                is_new[row] = not chunk.unreadable[row] and key not in self._keys
                 if is_new[row]:
-                    self._seen.add(key)
+                    self._keys.add(key)
             if is_new.any():
                 yield self._select(chunk, names, is_new)
 

@@ -9,8 +9,8 @@ from sentimm.findings.report.html import escape
 from sentimm.findings.report.style import LIGHT_STYLE
 
 _WIDTH = 420
-_LEFT = 96  # for names
-_KNOWN = ("negative", "neutral", "positive")
+_NAMES_WIDTH = 96  # for names
+_COLOURED_LABELS = ("negative", "neutral", "positive")
 _LONGEST_NAME = 14
 
 
@@ -22,7 +22,7 @@ class Mark:
         name: of the row or the period.
         label: which label's share.
         share, low, high: the estimate and its interval.
-        counted: the share of the model's labels.
+        model_share: the share of the model's labels.
     """
 
     name: str
@@ -30,33 +30,35 @@ class Mark:
     share: float | None
     low: float | None
     high: float | None
-    counted: float
+    model_share: float
 
 
 def draw_bars(marks: Sequence[Mark], labels: Sequence[str], title: str) -> str:
     """Return a bar for each mark, with its interval as a whisker and what was counted as a dashed line."""
     rows = _list_rows(marks)
     height = 26 * len(rows) + 44
-    most = max([mark.high or mark.share or mark.counted for mark in marks] + [mark.counted for mark in marks] + [0.1])
-    scale = (_WIDTH - _LEFT - 70) / most
+    most = max(
+        [mark.high or mark.share or mark.model_share for mark in marks] + [mark.model_share for mark in marks] + [0.1]
+    )
+    scale = (_WIDTH - _NAMES_WIDTH - 70) / most
     parts = [_axis(most, scale, height - 26)]
     for row, mark in enumerate(rows):
         top = 26 * row + 10
         if isinstance(mark, str):
             parts.append(f'<text class="strong" x="0" y="{top + 14}">{escape(mark)}</text>')
             continue
-        value = mark.counted if mark.share is None else mark.share
+        value = mark.model_share if mark.share is None else mark.share
         parts.append(f'<text x="0" y="{top + 13}">{escape(_shorten(mark.name))}</text>')
-        parts.append(_bar(_LEFT, top, value * scale, 16, _class(mark.label, labels)))
+        parts.append(_bar(_NAMES_WIDTH, top, value * scale, 16, _class(mark.label, labels)))
         end = value
         if mark.low is not None and mark.high is not None:
-            parts.append(_whisker(_LEFT + mark.low * scale, _LEFT + mark.high * scale, top + 8))
+            parts.append(_whisker(_NAMES_WIDTH + mark.low * scale, _NAMES_WIDTH + mark.high * scale, top + 8))
             end = mark.high
         if mark.share is not None:
-            x = _LEFT + mark.counted * scale
+            x = _NAMES_WIDTH + mark.model_share * scale
             parts.append(f'<line class="counted" x1="{x:.1f}" x2="{x:.1f}" y1="{top - 2}" y2="{top + 18}"/>')
-            end = max(end, mark.counted)
-        parts.append(f'<text x="{_LEFT + end * scale + 6:.1f}" y="{top + 13}">{100 * value:.1f}%</text>')
+            end = max(end, mark.model_share)
+        parts.append(f'<text x="{_NAMES_WIDTH + end * scale + 6:.1f}" y="{top + 13}">{100 * value:.1f}%</text>')
     return _wrap(parts, height, title, _describe(marks))
 
 
@@ -82,7 +84,7 @@ def draw_lines(marks: Sequence[Mark], labels: Sequence[str], title: str) -> str:
     for number, label in enumerate(labels):
         own = {mark.name: mark for mark in marks if mark.label == label}
         top = panel * number
-        most = max([mark.high or mark.share or mark.counted for mark in own.values()] + [0.1])
+        most = max([mark.high or mark.share or mark.model_share for mark in own.values()] + [0.1])
         scale = (panel - 36) / most
         base = top + panel - 10
         parts.append(f'<text x="0" y="{top + 13}">{escape(label)}, up to {100 * most:.0f}%</text>')
@@ -147,7 +149,7 @@ def _panel(
         if mark is None:
             continue
         x = 40 + index * step
-        value = mark.counted if mark.share is None else mark.share
+        value = mark.model_share if mark.share is None else mark.share
         line.append(f"{x:.1f},{base - value * scale:.1f}")
         if mark.low is not None and mark.high is not None:
             upper.append(f"{x:.1f},{base - mark.high * scale:.1f}")
@@ -188,7 +190,7 @@ def _axis(most: float, scale: float, bottom: float) -> str:
     step = next(step for step in (0.02, 0.05, 0.1, 0.2, 0.25) if most / step <= 6 or step == 0.25)
     parts = []
     for number in range(int(most / step) + 1):
-        x = _LEFT + number * step * scale
+        x = _NAMES_WIDTH + number * step * scale
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{bottom}"/>')
         parts.append(
             f'<text class="small" text-anchor="middle" x="{x:.1f}" y="{bottom + 16}">{100 * number * step:.0f}%</text>'
@@ -197,16 +199,16 @@ def _axis(most: float, scale: float, bottom: float) -> str:
 
 
 def _class(label: str, labels: Sequence[str]) -> str:
-    if label in _KNOWN:
+    if label in _COLOURED_LABELS:
         return label
-    return f"other-{[each for each in labels if each not in _KNOWN].index(label) % 3}"
+    return f"other-{[each for each in labels if each not in _COLOURED_LABELS].index(label) % 3}"
 
 
 def _describe(marks: Sequence[Mark]) -> str:
     """Return the chart in words, for who can't see it."""
     sentences = []
     for mark in marks:
-        value = mark.counted if mark.share is None else mark.share
+        value = mark.model_share if mark.share is None else mark.share
         span = "" if mark.low is None or mark.high is None else f" ({100 * mark.low:.1f} to {100 * mark.high:.1f}%)"
         sentences.append(f"{mark.name}, {mark.label}: {100 * value:.1f}%{span}")
     return "; ".join(sentences)

@@ -22,7 +22,7 @@ from sentimm.findings.sheets.spreadsheets import disarm_cells
 from sentimm.storage import is_remote
 from sentimm.storage.atomic import commit_file
 
-_SHOWN = 200  # posts that are drawn to be looked at, where no sheet was labelled
+_EXAMPLES = 200  # posts that are drawn to be looked at, where no sheet was labelled
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def write_figures(folder: Path, page: Page) -> list[Path]:
 
 
 def _draw_to_show(scored: ScoredPosts, seed: int) -> Design:
-    return draw_from(scored, _SHOWN, Question(), None, seed)
+    return draw_from(scored, _EXAMPLES, Question(), None, seed)
 
 
 def _list_facts(scored: ScoredPosts, options: ReportOptions) -> Facts:

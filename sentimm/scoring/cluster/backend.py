@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sentimm.bundle.bundle import Bundle
 from sentimm.corpus import CorpusReader, holds_rows, join_chunks, write_chunk
-from sentimm.errors import ClusterError
+from sentimm.errors import HOW_TO_RESUME, ClusterError
 from sentimm.events import Listener, PostsStaged
 from sentimm.options import ScoreOptions
 from sentimm.scoring.cluster.ray_cluster import Cluster, can_be_read_anywhere
@@ -71,9 +71,7 @@ class RayBackend:
             if not by_reference and not is_remote(job.path):  # where each removal takes long: they go in the end
                 remove_file(stage_path(job.path, committed.start))
         if job.parts.find_gaps(context.survey.rows):
-            raise ClusterError(
-                "Ray ended without some of the parts. What was scored is kept: run the same command again to resume."
-            )
+            raise ClusterError(f"Ray ended without some of the parts. {HOW_TO_RESUME}")
 
     def _cut(self, context: JobContext) -> list[tuple[int, int]]:
         """Cut the posts that are in no part into ranges, each from a first one up to another one."""

@@ -21,10 +21,9 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import polars as pl
@@ -32,7 +31,7 @@ import pyarrow as pa
 
 from sentimm.bundle.bundle import Bundle, Precision
 from sentimm.corpus import Survey
-from sentimm.errors import ClusterError, MissingExtraError, UsageError
+from sentimm.errors import HOW_TO_RESUME, ClusterError, MissingExtraError, UsageError
 from sentimm.events import Counts
 from sentimm.options import ScoreOptions
 from sentimm.runtime.sessions import check_request, choose_precision
@@ -45,8 +44,6 @@ _BY_REFERENCE = ("parquet", "arrow", "webdataset")  # tables that can be read fr
 _IN_FLIGHT = 3  # tasks of a worker: of two the parts are on their way, and one waits, that it never has nothing to do
 _LARGEST_TASK = 64  # parts: Ray takes some 10 ms for a task, whatever it holds
 _TASKS_PER_WORKER = 4  # and as many parts as a worker does while it is at one: the last tasks are small
-
-_KEPT = "What was scored is kept: run the same command again to resume."
 
 _LAST_CLUSTER = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir(), "ray", "ray_current_cluster")
 
@@ -85,7 +82,7 @@ class Cluster:
             raise MissingExtraError("--ray needs the package ray: pip install 'sentimm[ray]'") from error
         self._ray = ray
         self._is_ours = not ray.is_initialized()
-        self._redirection = redirect_stdout(_ToLog())
+        self._redirection = ExitStack()
         for name in ("ray", "ray.data"):  # what matters arrives as an exception
             logging.getLogger(name).setLevel(logging.CRITICAL)
         if self._is_ours:
@@ -123,15 +120,17 @@ class Cluster:
         return self._workers
 
     def __enter__(self) -> Cluster:
-        self._redirection.__enter__()
+        self._redirection.enter_context(redirect_stdout(_ToLog()))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnect from the cluster, and stop it where it was started here."""
         if self._is_ours:
             self._ray.shutdown()
-        self._redirection.__exit__(kind, error, trace)
+        self._redirection.close()
 
     def place(self, bundle: Bundle, options: ScoreOptions) -> tuple[Literal["cpu", "cuda"], Precision, str]:
         """Choose device and precision of the workers; return them, and a sentence about them.
@@ -188,15 +187,15 @@ class Cluster:
         )
         try:
             for part in _list_parts(scored):
-                if part["error"]:
-                    raise ClusterError(part["error"] if _KEPT in part["error"] else f"{part['error']} {_KEPT}")
+                if error := part["error"]:
+                    raise ClusterError(error if HOW_TO_RESUME in error else f"{error} {HOW_TO_RESUME}")
                 for name in asdict(encodings):
                     setattr(encodings, name, getattr(encodings, name) + part[name])
                 yield Committed(part["start"], Counts(*part["counts"]), part["retried"])
         except self._ray.exceptions.RayError as error:
             _log.debug("the cluster failed", exc_info=True)
             reason = str(error).strip().splitlines()[-1]
-            raise ClusterError(f"The Ray cluster failed ({reason}). {_KEPT}") from error
+            raise ClusterError(f"The Ray cluster failed ({reason}). {HOW_TO_RESUME}") from error
 
     def _plan_tasks(self, ranges: Sequence[tuple[int, int]]) -> list[pa.Table]:
         """Make a block of each task: of many parts first, of one in the end."""
@@ -251,14 +250,14 @@ class _ToLog(io.TextIOBase):
 def _silence() -> Iterator[None]:
     """Keep what Ray's core writes while it starts, in no known language, from standard error."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    standard_error = os.dup(2)
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
 
 
 def can_be_read_anywhere(survey: Survey) -> bool:

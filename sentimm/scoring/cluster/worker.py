@@ -118,12 +118,12 @@ class PartWorker:
         retry = job.options.retry
         self._earlier = EarlierAnswers(job.output, job.columns, retry) if retry else None
         self._scorer = ChunkScorer(bundle, engine, views=job.options.views, dedupe=job.options.dedupe)
-        self._counted = self._count()
+        self._last_count = self._count()
         images = job.options.corpus.images
         self._images = open_images(images) if images is not None and job.by_reference else None
         # Two workers may write the same part, where one was given up too early: not under the same temporary name.
         self._writer = PartWriter(job.folder, job.columns, job.metadata, suffix=f".{os.getpid()}")
-        self._wanted: SimpleQueue[_Part] = SimpleQueue()
+        self._queue: SimpleQueue[_Part] = SimpleQueue()
         threading.Thread(target=self._work, name="parts", daemon=True).start()
 
     def __call__(self, batch: dict[str, npt.NDArray[np.int64]]) -> Iterator[dict[str, npt.NDArray[Any]]]:
@@ -140,7 +140,7 @@ class PartWorker:
         ]
         for part in parts:
             if self._failure is None:
-                self._wanted.put(part)
+                self._queue.put(part)
             else:
                 part.answer.set_exception(self._failure)
         together = math.ceil(len(parts) / _ROWS_PER_TASK)
@@ -149,7 +149,7 @@ class PartWorker:
 
     def _work(self) -> None:
         while True:
-            under_way = [self._wanted.get()]
+            under_way = [self._queue.get()]
             try:
                 for chunk, scores in self._scorer.score_all(self._read_all(under_way), lambda *_: None):
                     self._take(under_way, chunk, scores)
@@ -172,7 +172,7 @@ class PartWorker:
                 under_way.remove(part)
                 part.answer.set_exception(error)
             try:
-                part = self._wanted.get_nowait()
+                part = self._queue.get_nowait()
             except Empty:
                 return
             under_way.append(part)
@@ -209,9 +209,9 @@ class PartWorker:
             self._finish(under_way, part, committed.facts.counts)
 
     def _finish(self, under_way: list[_Part], part: _Part, counts: Counts) -> None:
-        before, self._counted = self._counted, self._count()
+        before, self._last_count = self._last_count, self._count()
         under_way.remove(part)
-        done = {name: number - before[name] for name, number in self._counted.items()}
+        done = {name: number - before[name] for name, number in self._last_count.items()}
         part.answer.set_result({**done, "counts": [counts.labels, counts.modalities, counts.statuses]})
 
     def _count(self) -> dict[str, int]:

@@ -70,11 +70,11 @@ class EarlierAnswers:
         self.retried += int(again.sum())
         before = answers[self._status].cast(pl.Enum(STATUSES)).to_physical().to_numpy()
         mask = pl.Series(again)
-        kept = [
+        columns = [
             frame[name].zip_with(mask, answers[name].cast(dtype)).alias(name)
             for name, dtype in self._columns.added.items()
         ]
-        return frame.with_columns(kept), replace(scores, statuses=np.where(again, scores.statuses, before))
+        return frame.with_columns(columns), replace(scores, statuses=np.where(again, scores.statuses, before))
 
     def _read(self, chunk: Chunk) -> pl.DataFrame:
         first = bisect.bisect_right(self._starts, chunk.start) - 1

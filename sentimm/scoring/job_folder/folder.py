@@ -36,7 +36,7 @@ from sentimm.scoring.job_folder.job_file import (
     job_path,
     read_job,
     read_own,
-    remove_chosen,
+    remove_files,
     remove_job_files,
     remove_job_folder,
     remove_unused_folder,
@@ -252,7 +252,7 @@ class Job:
             OutputError: the output can't be written.
         """
         if not self.parts:
-            nothing = pl.DataFrame(schema={**self._columns.kept, **self._columns.added})
+            nothing = pl.DataFrame(schema={**self._columns.own, **self._columns.added})
             self.commit_part(0, nothing, pl.DataFrame())
         self._check_parts()
         if is_single_file(self.output):
@@ -274,7 +274,7 @@ class Job:
     def _move_folder(self) -> None:
         with commit_file(self.path / SUCCESS) as temporary:
             temporary.touch()
-        remove_chosen(self.path, lambda name: name not in (SUCCESS, LOCK) and not PART.fullmatch(name))
+        remove_files(self.path, lambda name: name not in (SUCCESS, LOCK) and not PART.fullmatch(name))
         with reading(self.output):
             is_there = exists(self.output)
         self._lock.renew(at_once=True)

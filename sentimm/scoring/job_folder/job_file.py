@@ -131,7 +131,7 @@ def remove_job_files(folder: Path, *, keep_stdin: bool = False) -> None:
     # First what says that there is a job: without it, the rest is worthless wherever a kill leaves it.
     remove_file(folder / SUCCESS)
     remove_file(folder / JOB)
-    remove_chosen(folder, lambda name: name != LOCK and not (keep_stdin and _STDIN.fullmatch(name)))
+    remove_files(folder, lambda name: name != LOCK and not (keep_stdin and _STDIN.fullmatch(name)))
 
 
 def remove_job_folder(folder: Path) -> None:
@@ -153,19 +153,19 @@ def remove_unused_folder(folder: Path, stdin: Path | None) -> None:
     """
     if is_remote(folder):  # nobody is locked out: another command may be in its survey
         own = stdin.name if stdin is not None else None
-        remove_chosen(folder, lambda name: name != LOCK and (name == own or not _STDIN.fullmatch(name)))
+        remove_files(folder, lambda name: name != LOCK and (name == own or not _STDIN.fullmatch(name)))
     else:
         remove_job_folder(folder)
 
 
-def remove_chosen(folder: Path, is_chosen: Callable[[str], bool]) -> None:
-    """Remove the files whose names are chosen.
+def remove_files(folder: Path, is_unwanted: Callable[[str], bool]) -> None:
+    """Remove the files whose names are unwanted.
 
     Raises:
         OutputError: one can't be removed.
     """
     with reading(folder):
-        paths = [folder / entry.name for entry in list_folder(folder) if is_chosen(entry.name)]
+        paths = [folder / entry.name for entry in list_folder(folder) if is_unwanted(entry.name)]
     for is_line in (True, False):  # first the lines of object storage: a part without one does not count
         chosen = [path for path in paths if (_LINE.fullmatch(path.name) is not None) == is_line]
         deque(map_files(remove_file, chosen), maxlen=0)

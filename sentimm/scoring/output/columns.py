@@ -23,7 +23,7 @@ class OutputColumns:
     """The columns of an output: those kept from the input, then those that scoring adds.
 
     Attributes:
-        kept: the columns of the input, with their types.
+        own: the columns of the input, with their types.
         labels: the model's.
         prefix: goes before the names of the added columns.
         views: what the model makes of text and image alone is added.
@@ -33,14 +33,14 @@ class OutputColumns:
         UsageError: a column that is added has the name of one that is kept.
     """
 
-    kept: Mapping[str, pl.DataType]
+    own: Mapping[str, pl.DataType]
     labels: tuple[str, ...]
     prefix: str = ""
     views: bool = False
     images: bool = False
 
     def __post_init__(self) -> None:
-        clashes = [name for name in self.added if name in self.kept]
+        clashes = [name for name in self.added if name in self.own]
         if clashes:
             kind = "a column" if len(clashes) == 1 else "columns"
             raise UsageError(
@@ -63,7 +63,7 @@ class OutputColumns:
     @property
     def arrow_schema(self) -> pa.Schema:
         """The Arrow schema of the output's files."""
-        return pl.DataFrame(schema={**self.kept, **self.added}).to_arrow().schema
+        return pl.DataFrame(schema={**self.own, **self.added}).to_arrow().schema
 
     def add_scores(self, frame: pl.DataFrame, scores: Scores) -> pl.DataFrame:
         """Add the scores of its posts to `frame`, which has the kept columns."""

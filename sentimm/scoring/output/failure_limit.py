@@ -18,14 +18,14 @@ class FailureLimit:
 
     def __init__(self, most: float | None, counts: Counts) -> None:
         self._most = most
-        self._failed = self._tried = 0
+        self._failed = self._images = 0
         self.add(counts)
 
     def add(self, counts: Counts) -> None:
         """Count more posts."""
         failed = counts.statuses["image_unreadable"]
         self._failed += failed
-        self._tried += failed + counts.modalities["text+image"] + counts.modalities["image"]
+        self._images += failed + counts.modalities["text+image"] + counts.modalities["image"]
 
     def check(self, *, final: bool = False) -> None:
         """Check the share, once enough images were tried for it to mean something, or all of them (`final`).
@@ -33,10 +33,10 @@ class FailureLimit:
         Raises:
             FailuresError: it is too large.
         """
-        if self._most is None or self._tried < (1 if final else _FEWEST_IMAGES):
+        if self._most is None or self._images < (1 if final else _FEWEST_IMAGES):
             return
-        if 100 * self._failed > self._most * self._tried:
+        if 100 * self._failed > self._most * self._images:
             raise FailuresError(
-                f"{self._failed:,} of {self._tried:,} images can't be read ({self._failed / self._tried:.1%}), and "
+                f"{self._failed:,} of {self._images:,} images can't be read ({self._failed / self._images:.1%}), and "
                 f"--max-failed allows {self._most:g}%."
             )

@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from sentimm.errors import ImageUnreachableError, StorageError
+from sentimm.errors import HOW_TO_RESUME, ImageUnreachableError, StorageError
 from sentimm.images import read_image
 from sentimm.storage import CONNECTIONS, RemoteFile, giving_up_on, is_reachable
 
@@ -67,10 +67,7 @@ class Prefetcher:
             except ImageUnreachableError as error:
                 if self._given_up.is_set() or is_reachable(image):
                     raise
-                raise StorageError(
-                    f"{image} {error}, and its server does not answer. What was scored is kept: run the same command "
-                    "again to resume."
-                ) from error
+                raise StorageError(f"{image} {error}, and its server does not answer. {HOW_TO_RESUME}") from error
 
     def leave(self, image: RemoteFile) -> None:
         """Drop an image that is not needed after all."""

@@ -53,7 +53,7 @@ class Unit:
         self._lock = threading.Lock()
         self._complete = threading.Event()
         self._failure: BaseException | None = None
-        self._cost = self._done = self._left = 0
+        self._cost = self._done = self._open_tasks = 0
 
     @property
     def is_last(self) -> bool:
@@ -119,7 +119,7 @@ class Unit:
 
     def expect(self, cost: int, tasks: int) -> None:
         """Expect so many tasks, of this cost together."""
-        self._cost, self._left = cost, tasks
+        self._cost, self._open_tasks = cost, tasks
         if not tasks:
             self._complete.set()
 
@@ -133,8 +133,8 @@ class Unit:
         finally:
             with self._lock:
                 self._done += cost
-                self._left -= 1
-                if not self._left or self._failure is not None:
+                self._open_tasks -= 1
+                if not self._open_tasks or self._failure is not None:
                     self._complete.set()
 
     def wait(self, advance: Callable[[float], None]) -> None:

@@ -38,10 +38,10 @@ def choose_allowed(posts: LabelledPosts, heads: Iterable[str]) -> npt.NDArray[np
     """Return the labels among which each post's target is one, bool (posts, labels); None: among all."""
     if posts.label_sets is None:
         return None
-    known = posts.label_sets.labels[posts.label_set]
-    allowed = known[:, 0].copy()
+    labels = posts.label_sets.labels[posts.label_set]
+    allowed = labels[:, 0].copy()
     for alone, column in _list_own(posts, heads):
-        allowed[alone] = known[alone, LABEL_COLUMNS.index(column)]
+        allowed[alone] = labels[alone, LABEL_COLUMNS.index(column)]
     return allowed
 
 

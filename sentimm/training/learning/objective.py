@@ -102,8 +102,8 @@ class Objective(nn.Module):
         answered = complete if heads else torch.ones_like(complete)
         answers = [None] * 3 if batch.teacher_answers is None else batch.teacher_answers.unbind(dim=1)
         shares = self.teacher_weights[batch.table]
-        known = [None] * 3 if self.set_labels is None else self.set_labels[batch.label_set].unbind(dim=1)
-        loss = self._sum_losses(fused, batch.label, answered, self.label_weights, answers[0], shares, known[0])
+        allowed_labels = [None] * 3 if self.set_labels is None else self.set_labels[batch.label_set].unbind(dim=1)
+        loss = self._sum_losses(fused, batch.label, answered, self.label_weights, answers[0], shares, allowed_labels[0])
         if heads:
             text_scores, image_scores = model.score_heads(text, image, batch.text_index, batch.image_index)
             for place, head_scores, own, present, other, weights in (
@@ -112,9 +112,9 @@ class Objective(nn.Module):
             ):
                 if head_scores is not None:
                     is_whole = (own < 0) & ~other
-                    target, allowed = torch.where(is_whole, batch.label, own), known[place]
-                    if allowed is not None and known[0] is not None:
-                        allowed = torch.where(is_whole.unsqueeze(1), known[0], allowed)
+                    target, allowed = torch.where(is_whole, batch.label, own), allowed_labels[place]
+                    if allowed is not None and allowed_labels[0] is not None:
+                        allowed = torch.where(is_whole.unsqueeze(1), allowed_labels[0], allowed)
                     losses = self._sum_losses(head_scores, target, present, weights, answers[place], shares, allowed)
                     loss = loss + options.head_weight * losses
         if self.auxiliary is not None and batch.auxiliary is not None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import run
+from tests.support.commands import run_apart
 from tests.support.posts import corpora
 from tests.support.posts.labelled_corpus import make_labelled_corpus
 
@@ -32,12 +32,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_labelled_corpus(tmp_path_factory.mktemp("corpus"))
 
 
-@pytest.fixture
-def report(corpus: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
-    result = run(
-        capsys, "evaluate", corpus / "posts.csv", "--images", corpus / "images", "--model", tiny_bundle, "--json"
-    )
-    assert result.code == 0, result.err
-    found = json.loads(result.out)
+@pytest.fixture(scope="session")
+def report(corpus: Path, tiny_bundle: Path) -> dict[str, object]:
+    place = ("--images", corpus / "images", "--model", tiny_bundle)
+    found = json.loads(run_apart("evaluate", corpus / "posts.csv", *place, "--json"))
     assert isinstance(found, dict)
     return found

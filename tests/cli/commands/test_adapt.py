@@ -20,9 +20,7 @@ WORDS = ("good", "bad", "happy", "sad", "day", "movie", "rain", "sun", "love", "
 
 
 @pytest.fixture
-def here(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_decoding: None, capsys: pytest.CaptureFixture[str]
-) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
     """A working directory with posts.csv, images/, a bundle, and their scores; every third post has an image."""
     monkeypatch.chdir(tmp_path)
     chance = np.random.default_rng(0)

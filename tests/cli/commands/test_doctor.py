@@ -44,7 +44,7 @@ def no_gpu(monkeypatch):
 def cpu_info(monkeypatch, tmp_path):
     def write(content: str) -> None:
         (tmp_path / "cpuinfo").write_text(content)
-        monkeypatch.setattr(checkup, "_CPU_INFO", tmp_path / "cpuinfo")
+        monkeypatch.setattr(checkup, "CPU_INFO", tmp_path / "cpuinfo")
 
     return write
 
@@ -146,10 +146,10 @@ def test_doctor_says_why_a_gpu_is_not_used(capsys, monkeypatch, good_model):
 )
 def test_the_instructions_of_the_cpu_are_read_and_explained(cpu_info, content, found, words):
     cpu_info(content)
-    assert checkup._find_int8_instructions() == found
+    assert checkup.find_int8_instructions() == found
     assert describe_int8(found).startswith(words)
 
 
 def test_a_system_without_cpu_info_is_no_error(monkeypatch, tmp_path):
-    monkeypatch.setattr(checkup, "_CPU_INFO", tmp_path / "missing")
-    assert checkup._find_int8_instructions() is None
+    monkeypatch.setattr(checkup, "CPU_INFO", tmp_path / "missing")
+    assert checkup.find_int8_instructions() is None

@@ -44,9 +44,9 @@ def fixed_machine(built_in: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose facts do not depend on where the tests run."""
     monkeypatch.setattr(batch_sizes, "TRIAL_SECONDS", 0.01)
     monkeypatch.setattr(devices, "find_installed", lambda name: None if name == "onnxruntime" else "1.0")
-    monkeypatch.setattr(doctor, "_list_gpus", lambda: ("a GPU",))
-    monkeypatch.setattr(doctor, "_find_reason_against_cuda", lambda bundle: "no driver")
-    monkeypatch.setattr(doctor, "_find_int8_instructions", lambda: ("avx2",))
+    monkeypatch.setattr(doctor, "list_gpus", lambda: ("a GPU",))
+    monkeypatch.setattr(doctor, "find_reason_against_cuda", lambda bundle: "no driver")
+    monkeypatch.setattr(doctor, "find_int8_instructions", lambda: ("avx2",))
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ ROWS = 16
 pytestmark = pytest.mark.usefixtures("here", "built_in")
 
 
+@pytest.mark.isolated
 def test_the_users_command_writes_the_scored_table_beside(capsys, here):
     code, out, err = run(capsys, "score", "posts.csv", "--images", "images/")
     assert code == 0

@@ -119,7 +119,6 @@ def test_an_image_folder_in_object_storage_is_read(memory: MemoryStore, folder: 
     assert read_all(root).images == [RemoteFile(f"{memory.url}/data/1.png")]
 
 
-@pytest.mark.usefixtures("quick_decoding")
 def test_the_command_scores_texts_and_images(
     folder: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,7 +132,6 @@ def test_the_command_scores_texts_and_images(
     assert scored["file_name"].to_list() == names
 
 
-@pytest.mark.usefixtures("quick_decoding")
 def test_a_job_whose_images_lay_elsewhere_is_another_one(folder: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     path = write_metadata(folder / "metadata.csv", {"file_name": ["0.png"], "text": ["good"]})
     output = tmp_path / "scored.parquet"

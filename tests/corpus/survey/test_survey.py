@@ -383,7 +383,7 @@ def test_standard_input_is_spooled(tmp_path: Path) -> None:
 
 
 def test_repeats_are_counted_and_beyond_a_limit_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sentimm.corpus.survey.repeated_texts._MAX_HASHES", 5000)
+    monkeypatch.setattr("sentimm.corpus.survey.repeated_texts.MAX_HASHES", 5000)
     exact, estimate, none = RepeatCounter(), RepeatCounter(), RepeatCounter()
     for block in range(20):
         exact.add(pl.Series([f"text {n % 4000}" for n in range(1000 * block, 1000 * (block + 1))]))

@@ -60,7 +60,7 @@ def save_dataset(folder: Path, names: Sequence[str], rows: int = 5) -> Path:
 def test_a_reader_can_start_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, compression: str | None, start: int
 ) -> None:
-    monkeypatch.setattr(typed, "_MAX_BLOCK_ROWS", 3)
+    monkeypatch.setattr(typed, "MAX_BLOCK_ROWS", 3)
     path = write(tmp_path / "posts.arrow", encode_table(make_posts(), kind, compression=compression))
     assert survey(path).sources[0].format == "arrow"
     for rows in (4, 100):
@@ -71,7 +71,7 @@ def test_a_reader_can_start_anywhere(
 def test_a_file_of_one_batch_is_read_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sentimm.corpus.tables.arrow import ArrowTable
 
-    monkeypatch.setattr(typed, "_BLOCK_BYTES", 100)
+    monkeypatch.setattr(typed, "BLOCK_BYTES", 100)
     path = write(tmp_path / "posts.feather", encode_table(make_posts(), "file", rows=50))
     blocks = list(ArrowTable(path).read_blocks(["text"]))
     assert sum(block.rows for block in blocks) == 50 and max(block.rows for block in blocks) < 20

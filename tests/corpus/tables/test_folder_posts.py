@@ -72,7 +72,7 @@ def test_one_modality_may_be_left_out(posts: Path) -> None:
 
 @pytest.mark.parametrize("start", range(7))
 def test_a_reader_can_start_anywhere(posts: Path, monkeypatch: pytest.MonkeyPatch, start: int) -> None:
-    monkeypatch.setattr(folders, "_BLOCK_ROWS", 2)
+    monkeypatch.setattr(folders, "BLOCK_ROWS", 2)
     ids = [each for chunk in read_chunks(posts, rows=3, start=start) for each in chunk.frame["id"]]
     assert ids == ["1", "10", "2", "alone", "b", "b"][start:]
 

@@ -45,7 +45,7 @@ def test_dictionaries_become_strings(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("start", [0, 1, 6, 7, 8, 21, 48, 50, 51])
 def test_a_reader_can_start_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: int) -> None:
-    monkeypatch.setattr(typed, "_MAX_BLOCK_ROWS", 3)
+    monkeypatch.setattr(typed, "MAX_BLOCK_ROWS", 3)
     path = write_posts(tmp_path / "posts.parquet")
     for rows in (1, 4, 100):
         chunks = list(read_chunks(path, rows=rows, start=start))
@@ -100,8 +100,8 @@ def test_images_may_be_the_structs_of_hugging_face(tmp_path: Path) -> None:
 
 
 def test_a_chunk_of_large_images_has_fewer_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(typed, "_BLOCK_BYTES", 3000)
-    monkeypatch.setattr(reader, "_CHUNK_BYTES", 10_000)
+    monkeypatch.setattr(typed, "BLOCK_BYTES", 3000)
+    monkeypatch.setattr(reader, "CHUNK_BYTES", 10_000)
     frame = pl.DataFrame({"image": [bytes([n]) * 1000 for n in range(30)]})
     frame.write_parquet(tmp_path / "posts.parquet")
     chunks = list(read_chunks(tmp_path / "posts.parquet", rows=30))

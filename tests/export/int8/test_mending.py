@@ -17,10 +17,10 @@ from sentimm_export.int8.mending import (
     mend_products,
     run_graph,
 )
+from sentimm_export.int8.precision import find_smoothed, quantize_transformer
 from sentimm_export.int8.speed import describe_speedup, measure_speedup
-from sentimm_export.precision import find_smoothed, quantize_transformer
 
-from tests.export.test_precision import feed_forward_model, text_feeds, text_model
+from tests.export.int8.test_precision import feed_forward_model, text_feeds, text_model
 
 WIDTH, TOKENS, LARGE = 64, 200, 60  # so that one large value a text is rarer than one in 10,000
 

@@ -23,7 +23,7 @@ WRITERS = {"csv": pl.DataFrame.write_csv, "ndjson": pl.DataFrame.write_ndjson, "
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_decoding: None) -> Path:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     corpora.make_images(Path("images"))
     return tmp_path

@@ -22,8 +22,6 @@ ROWS = 40
 BOTH = ("image_missing", "image_unreadable")
 OUTPUTS = ("scored.parquet", "scored")
 
-pytestmark = pytest.mark.usefixtures("quick_decoding")
-
 
 @pytest.fixture
 def images(tmp_path) -> Path:

@@ -30,8 +30,6 @@ from tests.support.profile import IN_CI
 ROWS = 40
 PROBLEMS_HEADER = ["row", "id", "status", "file", "reason", "record"]
 
-pytestmark = pytest.mark.usefixtures("quick_decoding")
-
 
 @pytest.fixture
 def options(tiny_bundle, tmp_path) -> ScoreOptions:
@@ -162,7 +160,7 @@ def test_an_input_that_changes_while_it_runs_is_noticed(options, change, kind, n
 
 def test_batches_get_smaller_where_the_device_has_no_memory(options, monkeypatch):
     limits, real = {"text": 1, "image": 1, "fusion": 3}, Engine._run
-    monkeypatch.setattr("sentimm.runtime.engine._BATCHES", {"cpu": {"text": 8, "image": 4, "fusion": 1024}})
+    monkeypatch.setattr("sentimm.runtime.engine.BATCHES", {"cpu": {"text": 8, "image": 4, "fusion": 1024}})
     failures = []
 
     def limited(self, part, inputs, outputs):
@@ -251,9 +249,9 @@ def test_a_worker_that_dies_ends_the_job_and_the_job_goes_on_later(options, monk
 
 
 @pytest.mark.slow
+@pytest.mark.isolated
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no decoder processes")
 def test_decoders_that_something_kills_cost_nothing(options, monkeypatch, tmp_path):
-    monkeypatch.setattr("sentimm.scoring.pipeline.decoder_pool.ISOLATED", True)
     corpora.make_posts(10 * ROWS).write_csv(tmp_path / "posts.csv")
     started = []
 

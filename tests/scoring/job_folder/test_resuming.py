@@ -25,8 +25,6 @@ from tests.support.failures.steps import Folder, Killed, copying_steps, killed_a
 from tests.support.posts import corpora
 from tests.support.tiny.bundles import make_bundle
 
-pytestmark = pytest.mark.usefixtures("quick_decoding")
-
 
 def test_the_same_command_goes_on_where_it_stopped(options):
     run_partly(options, 2)

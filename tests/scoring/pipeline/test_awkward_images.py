@@ -14,7 +14,7 @@ from sentimm.scoring.job import run_job
 from tests.support.posts import awkward_images
 from tests.support.posts.awkward_images import BAD, EITHER, GONE, GOOD
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="made of links and pipes")
+pytestmark = [pytest.mark.isolated, pytest.mark.skipif(os.name == "nt", reason="made of links and pipes")]
 
 
 @pytest.mark.slow

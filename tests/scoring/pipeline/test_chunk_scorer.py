@@ -91,6 +91,7 @@ def modalities(scores: Scores) -> list[str]:
     return [USED_MODALITIES[modality] for modality in scores.modalities]
 
 
+@pytest.mark.isolated
 def test_every_kind_of_post_has_its_status_and_modality(tiny_bundle, tmp_path):
     images = corpora.make_images(tmp_path / "images")
     chunk, _ = chunk_frame(corpora.make_posts(corpora.KINDS), CorpusOptions(images=images))
@@ -301,6 +302,7 @@ def small_slices(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.isolated
 @pytest.mark.parametrize("views", [False, True])
 def test_a_chunk_in_slices_scores_as_at_once(attending_bundle, tmp_path, monkeypatch, views):
     images = corpora.make_images(tmp_path / "images")

@@ -25,7 +25,7 @@ from sentimm.scoring.pipeline.decoder_pool import DecoderPool
 from tests.support import bad_decoder
 from tests.support.posts import corpora
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no decoder processes")
+pytestmark = [pytest.mark.isolated, pytest.mark.skipif(os.name == "nt", reason="Windows has no decoder processes")]
 
 SIZE = 16
 DIES = {"crash": "SIGSEGV", "abort": "SIGABRT", "exit": "exit code 3"}

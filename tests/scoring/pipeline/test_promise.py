@@ -94,15 +94,17 @@ def check_promise(bundle: Path, precision: str, images: list[Path], examples: in
 
 
 @pytest.mark.slow
+@pytest.mark.isolated
 def test_answers_do_not_depend_on_batches_threads_and_order(tiny_bundle, images):
     check_promise(tiny_bundle, "fp32", images, examples=25 if IN_CI else 8)
 
 
 @pytest.mark.slow
-def test_answers_of_a_fusion_of_sequences_do_not_either(attending_bundle, images, quick_decoding):
+def test_answers_of_a_fusion_of_sequences_do_not_either(attending_bundle, images):
     check_promise(attending_bundle, "fp32", images, examples=40 if IN_CI else 12)
 
 
 @pytest.mark.slow
+@pytest.mark.isolated
 def test_answers_in_int8_do_not_either(images):
     check_promise(default_bundle_path(), "int8", images, examples=50 if IN_CI else 10)

@@ -33,7 +33,7 @@ retrying.FIRST_WAIT_S, retrying.LONGEST_WAIT_S = 0.01, 0.05
 main(sys.argv[1:])
 """
 
-pytestmark = pytest.mark.usefixtures("quick_decoding", "impatient")
+pytestmark = pytest.mark.usefixtures("impatient")
 CI = pytest.mark.ci
 
 

@@ -32,7 +32,7 @@ from tests.support.failures.faults import Faults
 from tests.support.failures.stored_jobs import OUTPUTS, ROWS, make_options, read, score, score_stored
 from tests.support.posts import corpora
 
-pytestmark = pytest.mark.usefixtures("quick_decoding", "impatient")
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from sentimm.scoring.job import run_job
 from tests.support.failures.faults import Faults
 from tests.support.failures.stored_jobs import make_options, score
 
-pytestmark = pytest.mark.usefixtures("quick_decoding", "impatient")
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 def test_images_of_a_web_server_are_fetched(web, corpus, tiny_bundle, expected):

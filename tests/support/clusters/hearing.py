@@ -27,7 +27,7 @@ class WaitingWorker(PartWorker):
 
     def _begin(self, job, threads) -> None:
         self._job = job
-        self._wanted = self
+        self._queue = self
         (job.folder / f"worker-{os.getpid()}").touch()
 
     def put(self, part) -> None:

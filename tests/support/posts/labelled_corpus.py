@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ def make_labelled_corpus(folder: Path) -> Path:
     return folder
 
 
+@cache
 def score_alone(corpus: Path, bundle: Path, modality: str | None) -> pl.DataFrame:
     frame = pl.read_csv(corpus / "posts.csv")
     return Scorer(bundle, device="cpu").score(frame, corpus / "images", only=modality)  # type: ignore[arg-type]

@@ -79,7 +79,6 @@ def test_the_labels_of_an_image_folder_are_in_its_table(options: TrainOptions, t
     assert posts.notes == (f"{folder / table} names images in the folder beside it, which are read.",)
 
 
-@pytest.mark.usefixtures("quick_decoding")
 def test_evaluate_takes_folders_as_labels(
     folders: list[Path], tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

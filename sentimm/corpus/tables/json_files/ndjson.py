@@ -24,7 +24,7 @@ _MARK_VALUE = uuid.uuid4().hex
 _MARK = f',"{_MARK_VALUE}",'.encode()
 _MAX_DEPTH = 200  # a constant: Python's own limit depends on who calls, and the survey and the reader must agree
 MAX_KEYS = 10_000  # of a file: objects that are keyed by a post's id have no columns
-_MAX_CELLS = 1 << 23  # of a block: objects may have thousands of different keys, a few each
+MAX_CELLS = 1 << 23  # of a block: objects may have thousands of different keys, a few each
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?')
 _BRACKET = re.compile(rb"[\[\]{}]")
 _KINDS = {str: "string", bool: "boolean", int: "integer", float: "float", dict: "nested", list: "nested"}
@@ -66,7 +66,7 @@ class NdjsonTable(Table):
             self._columns.update(keys)
             check_keys(self.path, len(self._columns))
             names = list(keys) if columns is None else columns
-            rows = max(1, _MAX_CELLS // max(1, len(names)))
+            rows = max(1, MAX_CELLS // max(1, len(names)))
             for first in range(0, len(records), rows):
                 those = [replace(each, row=each.row - first) for each in problems if first <= each.row < first + rows]
                 yield build_block(records[first : first + rows], names, those)

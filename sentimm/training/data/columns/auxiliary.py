@@ -39,21 +39,21 @@ class AuxiliaryCells:
     """The cells of auxiliary columns, collected as tables are read.
 
     Args:
-        wanted: the values of --auxiliary.
+        columns: the values of --auxiliary.
         modalities: those that the model reads.
     """
 
-    def __init__(self, wanted: Sequence[str], modalities: Sequence[str]) -> None:
-        self._wanted = [parse_auxiliary(value, modalities) for value in wanted]
-        self._found: set[str] = set()
-        self._cells: list[list[str | None]] = [[] for _ in wanted]
+    def __init__(self, columns: Sequence[str], modalities: Sequence[str]) -> None:
+        self._columns = [parse_auxiliary(value, modalities) for value in columns]
+        self._names: set[str] = set()
+        self._cells: list[list[str | None]] = [[] for _ in columns]
 
     def read_rows(self, frame: pl.DataFrame) -> list[tuple[str | None, ...]]:
         """Return the cells of each row of a table; of columns that it lacks, None."""
         cells = []
-        for _, name in self._wanted:
+        for _, name in self._columns:
             if name in frame.columns:
-                self._found.add(name)
+                self._names.add(name)
             cells.append(_read_cells(frame[name]) if name in frame.columns else [None] * len(frame))
         return list(zip(*cells, strict=True)) if cells else [()] * len(frame)
 
@@ -69,8 +69,8 @@ class AuxiliaryCells:
             ColumnError: no table has one of them, or it holds too many different names.
         """
         columns, values = [], []
-        for (modality, name), cells in zip(self._wanted, self._cells, strict=True):
-            if name not in self._found:
+        for (modality, name), cells in zip(self._columns, self._cells, strict=True):
+            if name not in self._names:
                 raise ColumnError(f"--auxiliary {name}: no table has this column: name one that is there.")
             names, numbers = _number_cells(name, pl.Series(cells, dtype=pl.String))
             columns.append(AuxiliaryColumn(modality, name, names))

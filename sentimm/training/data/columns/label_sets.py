@@ -82,13 +82,13 @@ def note_label_sets(
         labels: all labels, in the order of the numbers.
     """
     names = tables if sets is None else sets.names
-    known = _flag_labels(posts, posts["table"], len(tables), len(labels)) if sets is None else sets.labels
+    flags = _flag_labels(posts, posts["table"], len(tables), len(labels)) if sets is None else sets.labels
     for place, column in enumerate(LABEL_COLUMNS):
         if column not in posts:
             continue
-        taught = known[:, place].any(axis=0)
-        for name, own in zip(names, known[:, place], strict=True):
-            absent = " or ".join(label for label, lacks in zip(labels, taught & ~own, strict=True) if lacks)
+        is_taught = flags[:, place].any(axis=0)
+        for name, own in zip(names, flags[:, place], strict=True):
+            absent = " or ".join(label for label, lacks in zip(labels, is_taught & ~own, strict=True) if lacks)
             has = [label for label, is_own in zip(labels, own, strict=True) if is_own]
             where = "" if place == 0 else f" in {column}"
             if not absent or not has:

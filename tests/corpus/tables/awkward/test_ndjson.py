@@ -75,7 +75,7 @@ def test_no_object_on_any_line_is_one_sentence(tmp_path: Path, content: str) -> 
 def test_objects_of_many_keys_are_read_a_few_at_a_time(
     tmp_path: Path, score: Score, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ndjson, "_MAX_CELLS", 500)
+    monkeypatch.setattr(ndjson, "MAX_CELLS", 500)
     lines = ["no" if row % 7 == 3 else json.dumps({"text": str(row), f"key-{row % 50}": row}) for row in range(100)]
     found = score(write(tmp_path / "posts.ndjson", "\n".join(lines)))
     assert found.statuses == [BAD if row % 7 == 3 else OK for row in range(100)]

@@ -13,12 +13,12 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
-from sentimm_export.smoothing import Feeds, smooth_products, split_outliers
+from sentimm_export.int8.smoothing import Feeds, smooth_products, split_outliers
 
 # Smaller tensors (biases, scales, norms) stay as they are.
 _LARGE = 4096
 # Services that hold repositories warn of larger files.
-_LARGEST_FILE = 48 * 2**20
+LARGEST_FILE = 48 * 2**20
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -298,7 +298,7 @@ class _WeightStore:
             self._locate(number).write_bytes(data)
 
     def _append(self, data: bytes) -> dict[str, str]:
-        if self._files[-1] and len(self._files[-1]) + len(data) > _LARGEST_FILE:
+        if self._files[-1] and len(self._files[-1]) + len(data) > LARGEST_FILE:
             self._files.append(bytearray())
         last = self._files[-1]
         last += b"\0" * (-len(last) % self._ALIGN)

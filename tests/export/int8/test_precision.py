@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession
-from sentimm_export.precision import find_first_block, quantize_convolutions, quantize_transformer
-from sentimm_export.smoothing import smooth_products, split_outliers
+from sentimm_export.int8.precision import find_first_block, quantize_convolutions, quantize_transformer
+from sentimm_export.int8.smoothing import smooth_products, split_outliers
 
 rng = np.random.default_rng(0)
 TOKENS, WIDTH = 6, 32
