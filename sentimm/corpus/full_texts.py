@@ -23,7 +23,10 @@ _PLACES = (
     "referenced_tweets.text",
     "retweetedTweet.rawContent",
     "retweet_text",
+    "includes.tweets.text",  # a column of the pages of API 2
 )
+_STREAM_TEXT = "data.text"  # in a line of API 2's stream, which is a page of one post
+_STREAM_PLACES = ("data.note_tweet.text", "includes.tweets.note_tweet.text", "includes.tweets.text")
 _GRAPHQL_TEXT = "data.legacy.full_text"  # as the website has it, and Zeeschuimer keeps it
 _GRAPHQL_PLACES = (
     "data.note_tweet.note_tweet_results.result.text",
@@ -39,7 +42,7 @@ def add_full_texts(choice: ColumnChoice, types: Mapping[str, pl.DataType]) -> Co
     """Add to a choice the columns, or paths into them, where texts that are cut off may be in full."""
     if choice.text is None:
         return choice
-    places = _GRAPHQL_PLACES if choice.text == _GRAPHQL_TEXT else _PLACES
+    places = {_GRAPHQL_TEXT: _GRAPHQL_PLACES, _STREAM_TEXT: _STREAM_PLACES}.get(choice.text, _PLACES)
     roots = {place: place if place in types else find_root(place, types) for place in places}
     found = {place: root for place, root in roots.items() if root is not None and place != choice.text}
     if not found:

@@ -29,7 +29,7 @@ from sentimm.options import CorpusOptions
 
 SAMPLE_ROWS = 64
 _MOST_DEPTH = 5
-_ERRORS = ("error", "errors")  # what an API answers in a post's place has a message
+_NO_POSTS = ("error", "errors", "includes")  # what an API answers in a post's place, or beside it, has texts, too
 _LEAST_SHARE = 0.1  # of the sample's posts, that have the text
 
 # Of exports whose texts have names that say nothing: where the text is, and where it is if that is empty.
@@ -196,7 +196,7 @@ def _walk(value: object, path: _Path) -> Iterator[tuple[_Path, str]]:
             yield path, value
     elif isinstance(value, Mapping) and len(path) < _MOST_DEPTH:
         for name, each in value.items():
-            if "." not in name and name not in _ERRORS:
+            if "." not in name and name not in _NO_POSTS:
                 yield from _walk(each, (*path, name))
     elif isinstance(value, list):
         for each in value:

@@ -17,6 +17,7 @@ import numpy as np
 
 from sentimm.corpus.columns import is_text_name
 from sentimm.corpus.tables.base import Block, Problem, Table
+from sentimm.corpus.tables.json_files.included_texts import INCLUDES, add_included_texts, holds_texts
 from sentimm.corpus.tables.json_files.ndjson import build_block, check_keys, clean_record, list_keys
 from sentimm.corpus.tables.text_stream import BLOCK_BYTES, TextStream
 from sentimm.corpus.wording import list_names
@@ -30,6 +31,7 @@ _MOST_PARTS = 8  # of a prefix
 # What the arrays in an API's answers are called; a list of comments, say, may be a part of a post.
 _PAGE_NAMES = ("data", "items", "messages", "posts", "results", "statuses", "tweets")
 _ERRORS = "errors"  # of an API, which have messages, beside posts or in their place
+_NO_POSTS = (_ERRORS, INCLUDES)
 
 
 class JsonDocument(Table):
@@ -46,6 +48,7 @@ class JsonDocument(Table):
         super().__init__(path)
         self._stream = TextStream(path, encoding)
         self._has_pages = has_pages
+        self._has_included = False
         self._prefix = self._find_array()
         for records, _ in self._read_records(0, _HEAD_RECORDS):
             self._columns.update(list_keys(records))
@@ -84,11 +87,16 @@ class JsonDocument(Table):
             yield [clean_record(item) if isinstance(item, dict) else {} for item in some], problems
 
     def _parse(self) -> Iterator[Any]:
+        reader = _Reader(self.path, self._stream)
         try:
-            reader = _Reader(self.path, self._stream)
-            yield from ijson.items(reader, self._prefix, use_float=True, multiple_values=self._has_pages)
+            posts = ijson.items(reader, self._prefix, use_float=True, multiple_values=self._has_pages)
+            yield from add_included_texts(posts, self._parse_events(), self._prefix) if self._has_included else posts
         except ijson.JSONError as error:
             raise self._explain(error) from error
+
+    def _parse_events(self) -> Iterator[tuple[str, str, Any]]:
+        reader = _Reader(self.path, self._stream)
+        yield from ijson.parse(reader, use_float=True, multiple_values=self._has_pages)
 
     def _find_array(self) -> str:
         """Find the array of the posts, which is the document itself or in it; return its prefix for ijson.
@@ -99,9 +107,8 @@ class JsonDocument(Table):
         counts: dict[str, int] = {}  # of each array of objects: the prefix of its items, and how many were seen
         with_text: set[str] = set()
         arrays: set[str] = set()
-        reader = _Reader(self.path, self._stream)
         try:
-            for prefix, event, value in ijson.parse(reader, use_float=True, multiple_values=self._has_pages):
+            for prefix, event, value in self._parse_events():
                 if event == "start_array" and prefix.count(".") < _MOST_PARTS:
                     arrays.add(f"{prefix}.item".lstrip("."))
                 elif event == "start_map" and prefix in arrays:
@@ -114,7 +121,8 @@ class JsonDocument(Table):
             raise self._explain(error) from error
         if list(counts) == [f"{_ERRORS}.item"]:
             raise TableError(f"{self.path} holds the errors of an API, and no posts: download it again.")
-        counts.pop(f"{_ERRORS}.item", None)
+        self._has_included = holds_texts(counts)
+        counts = {prefix: count for prefix, count in counts.items() if prefix.partition(".")[0] not in _NO_POSTS}
         outer = [prefix for prefix in counts if ".item." not in prefix]
         likely = [prefix for prefix in outer if prefix in with_text] or outer
         least = min((prefix.count(".") for prefix in likely), default=0)
@@ -207,9 +215,9 @@ def is_page(head: bytes) -> bool:
 def _list_arrays(value: dict[str, Any], names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
     """Yield the lists in nested objects that have no text themselves, with the names that lead to each."""
     for name, each in value.items():
-        if isinstance(each, list) and name != _ERRORS:
+        if isinstance(each, list) and name not in _NO_POSTS:
             yield (*names, name), each
-        elif isinstance(each, dict) and not any(map(is_text_name, each)):
+        elif isinstance(each, dict) and name != INCLUDES and not any(map(is_text_name, each)):
             yield from _list_arrays(each, (*names, name))
 
 
