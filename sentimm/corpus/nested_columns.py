@@ -21,7 +21,7 @@ from sentimm.corpus.columns import (
     is_text_name,
     simplify_name,
 )
-from sentimm.corpus.full_texts import add_full_texts
+from sentimm.corpus.full_texts import add_boosts, add_full_texts
 from sentimm.corpus.images.image_lookup import is_url
 from sentimm.corpus.nested_values import find_nested
 from sentimm.images import IMAGE_SUFFIXES
@@ -38,6 +38,8 @@ _EXPORTS = (
     ("data.comment.comment", None),  # comments in one
     ("media.title", "title"),  # posts of an Instagram archive: a caption is the title of the post or of its image
     ("string_map_data.Comment.value", None),  # comments in one
+    ("data.commentary.text.text", None),  # LinkedIn, by Zeeschuimer
+    ("commentary.text.text", None),  # the same, as 4CAT keeps it
     ("snippet.topLevelComment.snippet.textOriginal", None),  # YouTube's API
     ("snippet.topLevelComment.snippet.textDisplay", None),
 )
@@ -71,7 +73,7 @@ def choose_with_nested(
         ColumnError: a column that was named is not there, or there is neither text nor image to use.
     """
     choice = _choose_with_nested(types, sample, options, has_folder)
-    return choice if options.text_column else add_full_texts(choice, types)
+    return choice if options.text_column else add_boosts(add_full_texts(choice, types), types)
 
 
 def _choose_with_nested(

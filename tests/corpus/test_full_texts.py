@@ -132,3 +132,47 @@ def test_the_survey_and_the_reader_agree(tmp_path: Path) -> None:
     chunk = read_all(path)
     assert chunk.texts[-1] == FULL
     assert read_texts(chunk.frame, choice)[-1] == FULL
+
+
+STATUSES = [
+    {"id": "1", "content": "", "reblog": {"id": "7", "content": "<p>a good day</p>"}},
+    {"id": "2", "content": "<p>mine</p>", "reblog": None},
+]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "parquet"])
+def test_a_boost_of_mastodon_has_the_text_of_the_post_that_it_repeats(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"statuses.{kind}"
+    if kind == "parquet":
+        pl.DataFrame(STATUSES).write_parquet(path)
+    else:
+        path.write_text(json.dumps(STATUSES) if kind == "json" else "\n".join(map(json.dumps, STATUSES)))
+    chunk = read_all(path)
+    assert [text.strip() for text in chunk.texts] == ["a good day", "mine"]
+    assert chunk.frame["content"].to_list() == ["", "<p>mine</p>"]
+    assert survey(path).choice.reasons[0].endswith("and where that is empty 'reblog.content'")
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json"])
+def test_a_boost_in_an_archive_of_mastodon_is_counted_as_one(tmp_path: Path, kind: str) -> None:
+    items = [
+        {"id": "1", "type": "Create", "object": {"type": "Note", "content": "<p>good</p>"}},
+        {"id": "2", "type": "Announce", "object": "https://example.social/users/ben/statuses/1"},
+    ]
+    box = json.dumps({"orderedItems": items}, indent=1)
+    path = write(tmp_path / f"outbox.{kind}", box if kind == "json" else "\n".join(map(json.dumps, items)))
+    assert read_all(path).texts.to_list()[1] is None
+    assert "1 post is a boost, of which a Mastodon archive has the URL alone: no text." in survey(path).notes
+
+
+@pytest.mark.parametrize("wrap", [lambda item: {"item_id": "urn:li:1", "data": item}, lambda item: item])
+@pytest.mark.parametrize("kind", ["jsonl", "json"])
+def test_a_post_of_linkedin_has_its_commentary_as_text(tmp_path: Path, kind: str, wrap) -> None:
+    item = {
+        "actor": {"name": {"text": "Ann"}, "subDescription": {"text": "18h"}},
+        "commentary": {"text": {"text": "good", "attributes": []}},
+        "header": {"text": {"text": "Ben likes this"}},
+    }
+    items = [wrap(item), wrap(item | {"commentary": None})]
+    text = json.dumps(items) if kind == "json" else "\n".join(map(json.dumps, items))
+    assert read_all(write(tmp_path / f"posts.{kind}", text)).texts.to_list() == ["good", None]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from sentimm.corpus.columns import is_text_name
 from sentimm.corpus.tables.base import Block, Problem, Table
 from sentimm.corpus.tables.json_files.included_texts import INCLUDES, add_included_texts, holds_texts
 from sentimm.corpus.tables.json_files.ndjson import build_block, check_keys, clean_record, list_keys
+from sentimm.corpus.tables.json_files.not_numbers import replace_nan
 from sentimm.corpus.tables.text_stream import BLOCK_BYTES, TextStream
 from sentimm.corpus.wording import list_names
 from sentimm.errors import TableError
@@ -49,6 +50,7 @@ class JsonDocument(Table):
         self._stream = TextStream(path, encoding)
         self._has_pages = has_pages
         self._has_included = False
+        self._has_nan = False
         self._prefix = self._find_array()
         for records, _ in self._read_records(0, _HEAD_RECORDS):
             self._columns.update(list_keys(records))
@@ -60,7 +62,8 @@ class JsonDocument(Table):
         name = self._prefix.removesuffix("item").rstrip(".")
         where = f"the array {name!r}" if name else "one array"
         kind = "holds pages of posts: they" if self._has_pages else "is one JSON document: its posts"
-        return (f"{self.path} {kind} are the objects in {where}.", *self._stream.notes)
+        nan = [f"{self.path} holds NaN, which is not JSON: it is read as null."] if self._has_nan else []
+        return (f"{self.path} {kind} are the objects in {where}.", *nan, *self._stream.notes)
 
     @property
     def encoding(self) -> str:
@@ -87,16 +90,33 @@ class JsonDocument(Table):
             yield [clean_record(item) if isinstance(item, dict) else {} for item in some], problems
 
     def _parse(self) -> Iterator[Any]:
-        reader = _Reader(self.path, self._stream)
+        count = 0
         try:
-            posts = ijson.items(reader, self._prefix, use_float=True, multiple_values=self._has_pages)
-            yield from add_included_texts(posts, self._parse_events(), self._prefix) if self._has_included else posts
+            posts = ijson.items(self._open(), self._prefix, use_float=True, multiple_values=self._has_pages)
+            if self._has_included:
+                posts = add_included_texts(posts, self._parse_events(), self._prefix)
+            for post in posts:
+                yield post
+                count += 1
         except ijson.JSONError as error:
-            raise self._explain(error) from error
+            self._try_without_nan(error)
+            yield from islice(self._parse(), count, None)
 
     def _parse_events(self) -> Iterator[tuple[str, str, Any]]:
-        reader = _Reader(self.path, self._stream)
-        yield from ijson.parse(reader, use_float=True, multiple_values=self._has_pages)
+        yield from ijson.parse(self._open(), use_float=True, multiple_values=self._has_pages)
+
+    def _open(self) -> _Reader:
+        return _Reader(self.path, replace_nan(self._stream) if self._has_nan else self._stream)
+
+    def _try_without_nan(self, error: Exception) -> None:
+        """Let the file be read again after an `error`, NaN as null, where it may hold any.
+
+        Raises:
+            TableError: it was read so already, or holds none.
+        """
+        if self._has_nan or not any(b"NaN" in block for block in self._stream):
+            raise self._explain(error) from error
+        self._has_nan = True
 
     def _find_array(self) -> str:
         """Find the array of the posts, which is the document itself or in it; return its prefix for ijson.
@@ -118,7 +138,8 @@ class JsonDocument(Table):
                 elif event == "map_key" and 0 < counts.get(prefix, 0) <= _HEAD_RECORDS and is_text_name(value):
                     with_text.add(prefix)
         except ijson.JSONError as error:
-            raise self._explain(error) from error
+            self._try_without_nan(error)
+            return self._find_array()
         if list(counts) == [f"{_ERRORS}.item"]:
             raise TableError(f"{self.path} holds the errors of an API, and no posts: download it again.")
         self._has_included = holds_texts(counts)
@@ -151,9 +172,9 @@ class JsonDocument(Table):
 class _Reader:
     """The bytes of a stream as a file for ijson, without an assignment before them."""
 
-    def __init__(self, path: Path, stream: TextStream) -> None:
+    def __init__(self, path: Path, blocks: Iterable[bytes]) -> None:
         self._path = path
-        self._blocks = iter(stream)
+        self._blocks = iter(blocks)
         self._rest = b""
         self._is_started = False
 
