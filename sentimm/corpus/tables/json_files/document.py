@@ -121,11 +121,13 @@ class JsonDocument(Table):
     def _find_array(self) -> str:
         """Find the array of the posts, which is the document itself or in it; return its prefix for ijson.
 
-        It is the only one in the fewest objects of those that have a text in one of their first objects; of all where
-        none has. Arrays inside of another array's objects are not taken, but named where none can be taken.
+        It is the only one in the fewest objects of those that have a text in one of their first objects, or else in
+        an object inside of one; of all where none has. Arrays inside of another array's objects are not taken, but
+        named where none can be taken.
         """
         counts: dict[str, int] = {}  # of each array of objects: the prefix of its items, and how many were seen
         with_text: set[str] = set()
+        with_text_inside: set[str] = set()  # in an object of an array's object
         arrays: set[str] = set()
         try:
             for prefix, event, value in self._parse_events():
@@ -137,6 +139,8 @@ class JsonDocument(Table):
                         return "item"
                 elif event == "map_key" and 0 < counts.get(prefix, 0) <= _HEAD_RECORDS and is_text_name(value):
                     with_text.add(prefix)
+                elif event == "map_key" and counts.get(prefix.rpartition(".")[0], 0) and is_text_name(value):
+                    with_text_inside.add(prefix.rpartition(".")[0])
         except ijson.JSONError as error:
             self._try_without_nan(error)
             return self._find_array()
@@ -145,7 +149,8 @@ class JsonDocument(Table):
         self._has_included = holds_texts(counts)
         counts = {prefix: count for prefix, count in counts.items() if prefix.partition(".")[0] not in _NO_POSTS}
         outer = [prefix for prefix in counts if ".item." not in prefix]
-        likely = [prefix for prefix in outer if prefix in with_text] or outer
+        tiers = ([prefix for prefix in outer if prefix in those] for those in (with_text, with_text_inside, outer))
+        likely = next(filter(None, tiers), [])
         least = min((prefix.count(".") for prefix in likely), default=0)
         likely = [prefix for prefix in likely if prefix.count(".") == least]
         if len(likely) != 1:
