@@ -175,6 +175,13 @@ JSON_FILES = {
     "object.json": json.dumps({"about": {"n": [1]}, "posts": POSTS * 2}, indent=1).encode(),
     "line.json": json.dumps({"name": "x", "messages": PAGE["data"]}).encode(),
     "js": b"window.YTD.tweets.part0 = " + json.dumps(POSTS, indent=1).encode(),
+    "included.jsonl": json.dumps(
+        {
+            "data": [{"id": "1", "text": "RT @a: go…", "referenced_tweets": [{"type": "retweeted", "id": "9"}]}] * 2,
+            "includes": {"tweets": [{"id": "9", "text": "good"}, {"id": "8", "note_tweet": {"text": "bad"}}]},
+        }
+    ).encode(),
+    "nan.json": json.dumps([{"text": "good", "n": float("nan")}, {"text": float("nan")}, {"text": "NaN"}]).encode(),
     "pages.jsonl": b"\n".join([json.dumps(PAGE).encode()] * 3),
 }
 PIECES = (b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\t", b";", b"\xc3", b" ")
@@ -231,7 +238,13 @@ OTHERS = (
     ("a.tsv", ESCAPED),
     *(
         ("a.txt", each)
-        for each in (LINES, TABLE, b"id\ttext\n1\tgood\n2\tbad\n", b'{"text": "good"}\n{"text": "bad"}\n')
+        for each in (
+            LINES,
+            b"__label__a good\n__label__b bad\n\n",
+            TABLE,
+            b"id\ttext\n1\tgood\n2\tbad\n",
+            b'{"text": "good"}\n{"text": "bad"}\n',
+        )
     ),
 )
 

@@ -1,4 +1,4 @@
-"""Texts that X cuts off, in full: those of retweets and of long posts stand elsewhere in the same record."""
+"""Texts of posts that repeat others, and of long ones, which X cuts off: they stand elsewhere in the same record."""
 
 from __future__ import annotations
 
@@ -23,13 +23,17 @@ _PLACES = (
     "referenced_tweets.text",
     "retweetedTweet.rawContent",
     "retweet_text",
+    "includes.tweets.text",  # a column of the pages of API 2
 )
+_STREAM_TEXT = "data.text"  # in a line of API 2's stream, which is a page of one post
+_STREAM_PLACES = ("data.note_tweet.text", "includes.tweets.note_tweet.text", "includes.tweets.text")
 _GRAPHQL_TEXT = "data.legacy.full_text"  # as the website has it, and Zeeschuimer keeps it
 _GRAPHQL_PLACES = (
     "data.note_tweet.note_tweet_results.result.text",
     "data.legacy.retweeted_status_result.result.note_tweet.note_tweet_results.result.text",
     "data.legacy.retweeted_status_result.result.legacy.full_text",
 )
+_BOOSTS = {"content": "reblog.content"}  # Mastodon: what repeats a post has no text itself
 _RETWEET = re.compile(r"\ART @\w+: ")
 _END = re.compile(r"(?:…|\.\.\.)?\s*(?:https://t\.co/\w*…?)?\s*\Z")
 _LEAST_LENGTH = 60  # of the beginning that a text shares with the full one: X cuts off after 140 characters or 280
@@ -39,7 +43,7 @@ def add_full_texts(choice: ColumnChoice, types: Mapping[str, pl.DataType]) -> Co
     """Add to a choice the columns, or paths into them, where texts that are cut off may be in full."""
     if choice.text is None:
         return choice
-    places = _GRAPHQL_PLACES if choice.text == _GRAPHQL_TEXT else _PLACES
+    places = {_GRAPHQL_TEXT: _GRAPHQL_PLACES, _STREAM_TEXT: _STREAM_PLACES}.get(choice.text, _PLACES)
     roots = {place: place if place in types else find_root(place, types) for place in places}
     found = {place: root for place, root in roots.items() if root is not None and place != choice.text}
     if not found:
@@ -48,6 +52,17 @@ def add_full_texts(choice: ColumnChoice, types: Mapping[str, pl.DataType]) -> Co
     reasons = tuple(reason + added if reason.startswith("text:") else reason for reason in choice.reasons)
     paths = {place: root for place, root in found.items() if place != root}
     return replace(choice, full_texts=tuple(found), roots={**choice.roots, **paths}, reasons=reasons)
+
+
+def add_boosts(choice: ColumnChoice, types: Mapping[str, pl.DataType]) -> ColumnChoice:
+    """Add to a choice the path to the text of the post that one repeats, which is read where it has none itself."""
+    place = _BOOSTS.get(choice.text or "")
+    root = find_root(place, types) if place else None
+    if place is None or root is None or choice.short_text is not None:
+        return choice
+    added = f", and where that is empty {place!r}"
+    reasons = tuple(reason + added if reason.startswith("text:") else reason for reason in choice.reasons)
+    return replace(choice, short_text=place, roots={**choice.roots, place: root}, reasons=reasons)
 
 
 def complete_texts(texts: pl.Series, others: Sequence[pl.Series]) -> pl.Series:

@@ -21,7 +21,7 @@ from sentimm.corpus.columns import (
     is_text_name,
     simplify_name,
 )
-from sentimm.corpus.full_texts import add_full_texts
+from sentimm.corpus.full_texts import add_boosts, add_full_texts
 from sentimm.corpus.images.image_lookup import is_url
 from sentimm.corpus.nested_values import find_nested
 from sentimm.images import IMAGE_SUFFIXES
@@ -29,7 +29,7 @@ from sentimm.options import CorpusOptions
 
 SAMPLE_ROWS = 64
 _MOST_DEPTH = 5
-_ERRORS = ("error", "errors")  # what an API answers in a post's place has a message
+_NO_POSTS = ("error", "errors", "includes")  # what an API answers in a post's place, or beside it, has texts, too
 _LEAST_SHARE = 0.1  # of the sample's posts, that have the text
 
 # Of exports whose texts have names that say nothing: where the text is, and where it is if that is empty.
@@ -38,6 +38,8 @@ _EXPORTS = (
     ("data.comment.comment", None),  # comments in one
     ("media.title", "title"),  # posts of an Instagram archive: a caption is the title of the post or of its image
     ("string_map_data.Comment.value", None),  # comments in one
+    ("data.commentary.text.text", None),  # LinkedIn, by Zeeschuimer
+    ("commentary.text.text", None),  # the same, as 4CAT keeps it
     ("snippet.topLevelComment.snippet.textOriginal", None),  # YouTube's API
     ("snippet.topLevelComment.snippet.textDisplay", None),
 )
@@ -71,7 +73,7 @@ def choose_with_nested(
         ColumnError: a column that was named is not there, or there is neither text nor image to use.
     """
     choice = _choose_with_nested(types, sample, options, has_folder)
-    return choice if options.text_column else add_full_texts(choice, types)
+    return choice if options.text_column else add_boosts(add_full_texts(choice, types), types)
 
 
 def _choose_with_nested(
@@ -196,7 +198,7 @@ def _walk(value: object, path: _Path) -> Iterator[tuple[_Path, str]]:
             yield path, value
     elif isinstance(value, Mapping) and len(path) < _MOST_DEPTH:
         for name, each in value.items():
-            if "." not in name and name not in _ERRORS:
+            if "." not in name and name not in _NO_POSTS:
                 yield from _walk(each, (*path, name))
     elif isinstance(value, list):
         for each in value:

@@ -142,6 +142,8 @@ def _follow(value: object, path: Sequence[str]) -> object:
 
 
 def _write_value(value: object) -> str | None:
+    if value != value:  # NaN, as Python writes what is not there
+        return None
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-NULL_WORDS = ("NA", "N/A", "#N/A", "<NA>", "nan", "NaN", "NULL", "null", "None", "\\N")
+NAN = "NaN"
+NULL_WORDS = ("NA", "N/A", "#N/A", "<NA>", "nan", NAN, "NULL", "null", "None", "\\N")
 
 _PLACEHOLDERS = ("[deleted]", "[removed]", "[deleted by user]")
 _BLOCKS = "p|br|div|li|ul|ol|blockquote|h[1-6]|hr|tr|td|pre"
@@ -48,11 +49,15 @@ class RepairCounter:
 
     Args:
         null_words: the words that were named; None: they are to be judged.
+
+    Attributes:
+        has_nan: among the texts there is a NaN that is no string, in JSON.
     """
 
     def __init__(self, null_words: tuple[str, ...] | None) -> None:
+        self.has_nan = False
         self._words = null_words
-        self._texts = self._nulls = self._not_ascii = self._mojibake = self._markup = self._placeholders = 0
+        self._texts = self._nulls = self._nan = self._not_ascii = self._mojibake = self._markup = self._placeholders = 0
 
     def add(self, texts: pl.Series) -> pl.Series:
         """Count texts (String); return them repaired as far as each text tells, and the words that were named do."""
@@ -64,6 +69,7 @@ class RepairCounter:
         tagged = texts.filter(texts.str.contains("<", literal=True))
         markup = int(tagged.str.contains(_TAG).sum()) if len(tagged) else 0
         self._nulls, self._placeholders = self._nulls + nulls, self._placeholders + placeholders
+        self._nan += len(find_words(short, (NAN,))) if nulls else 0
         self._markup += markup
         others = texts.filter(lengths != texts.str.len_chars())
         self._not_ascii += len(others)
@@ -75,6 +81,8 @@ class RepairCounter:
         words = self._words or ()
         if self._words is None and self._nulls >= max(_LEAST_WORDS, _LEAST_SHARE * self._texts):
             words = NULL_WORDS
+        elif self._words is None and self.has_nan:
+            words = (NAN,)
         return TextRepairs(
             words,
             mojibake=bool(self._mojibake) and 2 * self._mojibake > self._not_ascii,
@@ -86,7 +94,7 @@ class RepairCounter:
         """Return how many texts each repair changes; those that change none are left out."""
         repairs = self.decide()
         found = {
-            "null_words": self._nulls if repairs.null_words else 0,
+            "null_words": self._nan if repairs.null_words == (NAN,) else self._nulls if repairs.null_words else 0,
             "mojibake": self._mojibake if repairs.mojibake else 0,
             "markup": self._markup,
             "placeholders": self._placeholders,

@@ -11,7 +11,11 @@ from sentimm.corpus.images.near_names import list_near_ids
 from sentimm.image_kinds import FOREIGN_SUFFIXES
 from sentimm.images import IMAGE_SUFFIXES
 
-_NUMBERED = re.compile(r"(.+)[_-][0-9]{1,3}"), re.compile(r"([0-9]{5,})-.+")
+_NUMBERED = (
+    re.compile(r"(.+)[_-][0-9]{1,3}"),
+    re.compile(r"([0-9]{5,})-.+"),
+    re.compile(r"[0-9]{8}T?_([0-9]{10,})(?:_[0-9]{1,3})?"),  # behind the date, as weibo-crawler names images
+)
 _LAST_NUMBER = re.compile(r"(?<=[_-])[0-9]{1,3}\Z")
 _RANKS, _FOREIGN_RANKS = (
     {suffix: rank for rank, suffix in enumerate(suffixes)} for suffixes in (IMAGE_SUFFIXES, FOREIGN_SUFFIXES)

@@ -147,8 +147,8 @@ class ImageFolder:
         """Find the images that are named by a post's id, and perhaps a number; None where there is none.
 
         For the id 15: 15.jpg; without such a file 15_1.jpg, 15_2.jpg and so on, or 15-1.jpg, 15-2.jpg; for an id of
-        five digits or more also 12345-<x>.jpg, whatever <x> is. Where there is no image at all, 15.mp4, 15.html and
-        the like are found: decoding says what they are.
+        five digits or more also 12345-<x>.jpg, whatever <x> is; of ten or more also behind a date. Where there is no
+        image at all, 15.mp4, 15.html and the like are found: decoding says what they are.
         """
         names = self._ids.find(post_id) if post_id else ()
         if len(names) < 2:

@@ -150,6 +150,7 @@ def _survives(values: pl.Series, dtype: pl.DataType) -> bool:
 
 
 def _judge_kinds(kinds: set[str]) -> pl.DataType | None:
+    kinds = kinds - {"nan"}  # which is a float, too
     if not kinds:
         return None
     if kinds == {"boolean"}:

@@ -119,6 +119,9 @@ def note_damage(counter: PostCounter) -> Iterator[str]:
             f"{cells} more than 1 MB or {MAX_LINES:,} lines; the first: {counter.long_cells.first}. Check the quotes "
             "there: one that is not closed merges the posts below into its cell."
         )
+    if count := counter.boosts:
+        boosts = f"{count:,} posts are boosts" if count > 1 else "1 post is a boost"
+        yield f"{boosts}, of which a Mastodon archive has the URL alone: no text."
     if 0 < (count := counter.nested_texts) < counter.texts:
         texts = f"{count} texts are" if count > 1 else "1 text is"
         yield f"{texts} JSON, and scored as written; the first: {counter.first_nested[:80]}"

@@ -34,6 +34,7 @@ class PostCounter:
         languages: some of these texts.
         images: posts with an image.
         inferences: of each table without types, what its values say of its columns' types.
+        boosts: activities of a Mastodon archive that name another's post by its URL.
         long_cells: cells that may hold many posts.
         unreadable: records that can't be read as a row.
         nested_texts: posts whose text is an object or a list; `first_nested` is the first one.
@@ -55,6 +56,7 @@ class PostCounter:
         words = options.null_values or ()
         self.inferences = [TypeInference(finds_wide=options.union, null_words=words) for _ in tables]
         self.repairs = RepairCounter(options.null_values)
+        self.boosts = 0
         self.long_cells = LongCellCounter()
         self.unreadable, self.first_unreadable = 0, ""
         self.nested_texts, self.first_nested = 0, ""
@@ -110,6 +112,8 @@ class PostCounter:
             frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in missing)
         if self._options.infer_types and not table.types:
             self.inferences[number].add(block)
+        self.repairs.has_nan |= "nan" in block.kinds.get(str(self._choice.text), ())
+        self.boosts += _count_boosts(frame, self._choice)
         texts = self.repairs.add(read_raw_texts(frame, self._choice)).drop_nulls()
         texts = _drop_blank(texts)
         self.texts += len(texts)
@@ -125,6 +129,11 @@ class PostCounter:
             first = block.problems[0]
             self.first_unreadable = f"row {start + first.row} of {table.path} {first.reason}"
         self.unreadable += len(block.problems)
+
+
+def _count_boosts(frame: pl.DataFrame, choice: ColumnChoice) -> int:
+    is_outbox = choice.text == "object.content" and frame.schema.get("type") == pl.String
+    return int((frame["type"] == "Announce").sum()) if is_outbox else 0
 
 
 def _drop_blank(texts: pl.Series) -> pl.Series:

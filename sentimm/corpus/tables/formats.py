@@ -49,6 +49,8 @@ CONVERTERS = {  # of what is not read: how to make of it what is
         (".xls", ".xlsb", ".ods", ".numbers"), "save it as .xlsx or CSV (`soffice --headless --convert-to xlsx {name}`)"
     ),
     ".zip": "unpack it (`unzip {name}`), and name what is in it",  # within another one, or with a query in its URL
+    ".car": "write what is in it to files (`goat repo unpack {name}`, by Bluesky), and its posts to one of them "
+    "(`jq -c . did*/app.bsky.feed.post/*.json > posts.jsonl`)",
     ".7z": "unpack it (`7z x {name}`), and name what is in it",
     ".rar": "unpack it (`unrar x {name}`), and name what is in it",
     **dict.fromkeys((".sav", ".zsav"), _write_with("pandas", "read_spss", "to_csv", "pandas and pyreadstat")),

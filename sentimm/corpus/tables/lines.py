@@ -1,8 +1,10 @@
-"""Text files of a post a line."""
+"""Text files of a post a line, behind its label where fastText is to learn from them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -12,11 +14,15 @@ from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, MAX_RECORD_BY
 from sentimm.corpus.tables.text_stream import TextStream, split_lines
 from sentimm.errors import TableError
 
-_TEXT = "text"
+_TEXT, _LABEL = "text", "label"
+_LABELS = re.compile(r"\s*((?:__label__\S+(?:\s+|\Z))+)")
+_LOOK_LINES = 30
 
 
 class LineTable(Table):
     """A text file, each line of which is a post; a blank one has no text.
+
+    Where most of the first lines begin with a label of fastText (`__label__positive`), it is a column of its own.
 
     Raises:
         TableError: the file is empty, can't be read, or is no text.
@@ -33,11 +39,16 @@ class LineTable(Table):
             raise TableError(f"{path} is empty: expected one post per line.")
         if b"\0" in head[:MAX_RAW_BYTES]:
             raise TableError(f"{path} is not a text file: expected one post per line in UTF-8, or give its --encoding.")
+        self._has_labels = _begin_with_labels(head)
+        if self._has_labels:
+            self._columns = dict.fromkeys((_LABEL, _TEXT))
+            self.types = {_LABEL: pl.String(), _TEXT: pl.String()}
 
     @property
     def notes(self) -> tuple[str, ...]:
         """How the file is read, in sentences; complete after reading."""
-        return (f"Each line of {self.path} is a post.", *self._stream.notes)
+        begin = ", and its beginning (__label__) the post's label" if self._has_labels else ""
+        return (f"Each line of {self.path} is a post{begin}.", *self._stream.notes)
 
     @property
     def encoding(self) -> str:
@@ -49,10 +60,16 @@ class LineTable(Table):
         for lines in split_lines(self._stream, MAX_RECORD_BYTES):
             skip, start = min(start, len(lines)), max(0, start - len(lines))
             if skip < len(lines):
-                yield cut_block(_make_block(lines, self.columns if columns is None else columns), skip)
+                block = cut_block(_make_block(lines, self._has_labels), skip)
+                yield replace(block, frame=block.frame.select(self.columns if columns is None else columns))
 
 
-def _make_block(lines: list[bytes], columns: Sequence[str]) -> Block:
+def _begin_with_labels(head: bytes) -> bool:
+    lines = [line for line in head[:MAX_RAW_BYTES].decode(errors="replace").splitlines() if line.strip()][:_LOOK_LINES]
+    return 2 * sum(map(bool, map(_LABELS.match, lines))) > len(lines)
+
+
+def _make_block(lines: list[bytes], has_labels: bool) -> Block:
     problems = tuple(
         Problem(row, line[:MAX_RAW_BYTES].decode(errors="replace"), "is a line of more than 16 MB")
         for row, line in enumerate(lines)
@@ -62,4 +79,10 @@ def _make_block(lines: list[bytes], columns: Sequence[str]) -> Block:
     texts = [
         None if row in long or not line.strip() else line.removesuffix(b"\r").decode() for row, line in enumerate(lines)
     ]
-    return Block(pl.DataFrame({_TEXT: texts}, schema={_TEXT: pl.String}).select(columns), len(lines), problems)
+    frame = pl.DataFrame({_TEXT: texts}, schema={_TEXT: pl.String})
+    if has_labels:
+        found = [None if text is None else _LABELS.match(text) for text in texts]
+        labels = [match and " ".join(match[1].replace("__label__", "").split()) for match in found]
+        rest = [text[match.end() :] if text and match else text for text, match in zip(texts, found, strict=True)]
+        frame = pl.DataFrame({_LABEL: labels, _TEXT: rest}, schema={_LABEL: pl.String, _TEXT: pl.String})
+    return Block(frame, len(lines), problems)

@@ -15,6 +15,7 @@ from sentimm.corpus.tables.folder_posts import FolderTable
 from sentimm.corpus.tables.formats import CONVERTERS, FORMATS, UNPACKERS, find_compression, find_format
 from sentimm.corpus.tables.json_files.document import JsonDocument, is_document, is_page
 from sentimm.corpus.tables.json_files.ndjson import NdjsonTable
+from sentimm.corpus.tables.json_files.pandas_shapes import check_shape
 from sentimm.corpus.tables.lines import LineTable
 from sentimm.corpus.tables.parquet import ParquetTable
 from sentimm.corpus.tables.shards import ShardTable
@@ -69,6 +70,7 @@ def open_table(
                 text_format = found
             if text_format == "ndjson":
                 head = _read_head(path, encoding)
+                check_shape(path, head)
                 if is_document(head):
                     return JsonDocument(path, encoding)
                 return JsonDocument(path, encoding, has_pages=True) if is_page(head) else NdjsonTable(path, encoding)

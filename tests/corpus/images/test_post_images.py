@@ -7,6 +7,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.ipc
 import pytest
+from PIL import Image
 
 from sentimm.corpus import MISSING, CorpusReader, list_images, read_chunk, split_names, survey_corpus, write_chunk
 from sentimm.corpus.images.image_lookup import ImageFolder
@@ -14,6 +15,7 @@ from sentimm.corpus.images.post_images import find_by_names, group_images
 from sentimm.errors import InputError
 from sentimm.options import CorpusOptions
 from tests.support.posts import corpora
+from tests.support.posts.reading import read_all
 
 LISTS = [
     "0.png|1.png",
@@ -157,3 +159,19 @@ def test_lists_of_images_none_of_which_is_there_are_an_error(tmp_path: Path) -> 
     table = write_table(tmp_path / "posts.csv", [["no.png", "nothing.png"]])
     with pytest.raises(InputError, match="No post finds an image"):
         survey_corpus([str(table)], CorpusOptions(images=folder))
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_ids_are_found_behind_a_date(tmp_path: Path, kind: str) -> None:
+    """As weibo-crawler names images; the numbers of a camera, which are a date and a time, are no ids."""
+    ids = ["4890123456789012", "4890123456789013", "101500"]
+    names = [f"20230501_{ids[0]}_2.png", f"20230501_{ids[0]}_1.png", f"20230502T_{ids[1]}.png", "20230501_101500.png"]
+    (tmp_path / "images").mkdir()
+    for name in names:
+        Image.new("RGB", (9, 9)).save(tmp_path / "images" / name)
+    path = tmp_path / f"posts.{kind}"
+    lines = [f"{post_id},good" if kind == "csv" else f'{{"id": "{post_id}", "text": "good"}}' for post_id in ids]
+    path.write_text("\n".join(["id,text", *lines] if kind == "csv" else lines))
+    posts = read_all(path, images=tmp_path / "images").images
+    found = [[each.name for each in list_images(images) if isinstance(each, Path)] for images in posts]
+    assert found == [[names[1], names[0]], [names[2]], []]

@@ -51,7 +51,7 @@ def test_the_way_works(tmp_path: Path, name: str, write_it, monkeypatch: pytest.
     assert read_all(Path("posts.csv")).texts.to_list() == POSTS["text"]
 
 
-@pytest.mark.parametrize("suffix", ["sav", "zsav", "sas7bdat", "xml", "rds", "sqlite", "html", "numbers"])
+@pytest.mark.parametrize("suffix", ["car", "sav", "zsav", "sas7bdat", "xml", "rds", "sqlite", "html", "numbers"])
 def test_there_is_a_way(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(InputError, match="can't be read as it is: "):
         survey(write(tmp_path / f"posts.{suffix}", "x"))

@@ -107,6 +107,10 @@ def test_pages_of_posts_are_entered(tmp_path: Path, name: str) -> None:
     "page",
     [
         {"name": "talk", "messages": POSTS},
+        {
+            "features": [{"feature_idx": 0, "name": "text", "type": {"dtype": "string"}}],
+            "rows": [{"row_idx": row, "row": post} for row, post in enumerate(POSTS)],
+        },
         {"kind": "Listing", "data": {"children": [{"data": {"selftext": post["text"]}} for post in POSTS]}},
     ],
 )

@@ -7,9 +7,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from sentimm.corpus.labels import read_labels
 from sentimm.corpus.tables import lines
 from sentimm.corpus.tables import text_stream as streams
 from sentimm.errors import TableError
+from sentimm.options import SENTIMENTS
 from tests.support.commands import run
 from tests.support.posts.reading import read_all, read_chunks, survey, write
 from tests.support.posts.scored_tables import Score, fail
@@ -65,3 +67,29 @@ def test_the_output_is_named_after_it(tmp_path: Path, tiny_bundle: Path, capsys,
     monkeypatch.chdir(tmp_path)
     assert run(capsys, "score", write(tmp_path / "posts.txt.gz", "good\n"), "--model", tiny_bundle).code == 0
     assert Path("posts.scored.parquet").exists()
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".txt.gz", ".txt.bz2"])
+def test_labels_of_fasttext_are_no_text(tmp_path: Path, suffix: str) -> None:
+    lines = ["__label__positive what a day", "__label__a __label__b\tbad ", "", "no label", "__label__negative"]
+    path = write(tmp_path / f"train.ft{suffix}", "\n".join(lines))
+    chunk = read_all(path)
+    assert chunk.texts.to_list() == ["what a day", "bad ", None, "no label", ""]
+    assert chunk.frame["label"].to_list() == ["positive", "a b", None, None, "negative"]
+    assert read_all(path, start=3).texts.to_list() == ["no label", ""]
+    assert survey(path).notes[0] == f"Each line of {path} is a post, and its beginning (__label__) the post's label."
+
+
+def test_a_line_about_a_label_is_a_text(tmp_path: Path) -> None:
+    lines = ["__label__positive is how fastText begins", "good", "bad"]
+    assert read_all(write(tmp_path / "posts.txt", "\n".join(lines))).texts.to_list() == lines
+
+
+def test_labels_of_fasttext_are_learnt_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The labels find their column by themselves."""
+    path = write(tmp_path / "train.txt", "__label__positive what a day\n__label__negative bad\n")
+    labelled = read_labels([read_all(path).frame["label"]], SENTIMENTS, "train.txt")
+    assert labelled["label"].tolist() == [SENTIMENTS.index("positive"), SENTIMENTS.index("negative")]
+    code, out, err = run(capsys, "score", str(path), "--dry-run", "--columns", "label")
+    assert code == 0, err
+    assert "the post's label" in out + err

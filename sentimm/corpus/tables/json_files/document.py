@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ import numpy as np
 
 from sentimm.corpus.columns import is_text_name
 from sentimm.corpus.tables.base import Block, Problem, Table
+from sentimm.corpus.tables.json_files.included_texts import INCLUDES, add_included_texts, holds_texts
 from sentimm.corpus.tables.json_files.ndjson import build_block, check_keys, clean_record, list_keys
+from sentimm.corpus.tables.json_files.not_numbers import replace_nan
 from sentimm.corpus.tables.text_stream import BLOCK_BYTES, TextStream
 from sentimm.corpus.wording import list_names
 from sentimm.errors import TableError
@@ -30,6 +32,7 @@ _MOST_PARTS = 8  # of a prefix
 # What the arrays in an API's answers are called; a list of comments, say, may be a part of a post.
 _PAGE_NAMES = ("data", "items", "messages", "posts", "results", "statuses", "tweets")
 _ERRORS = "errors"  # of an API, which have messages, beside posts or in their place
+_NO_POSTS = (_ERRORS, INCLUDES)
 
 
 class JsonDocument(Table):
@@ -46,6 +49,8 @@ class JsonDocument(Table):
         super().__init__(path)
         self._stream = TextStream(path, encoding)
         self._has_pages = has_pages
+        self._has_included = False
+        self._has_nan = False
         self._prefix = self._find_array()
         for records, _ in self._read_records(0, _HEAD_RECORDS):
             self._columns.update(list_keys(records))
@@ -57,7 +62,8 @@ class JsonDocument(Table):
         name = self._prefix.removesuffix("item").rstrip(".")
         where = f"the array {name!r}" if name else "one array"
         kind = "holds pages of posts: they" if self._has_pages else "is one JSON document: its posts"
-        return (f"{self.path} {kind} are the objects in {where}.", *self._stream.notes)
+        nan = [f"{self.path} holds NaN, which is not JSON: it is read as null."] if self._has_nan else []
+        return (f"{self.path} {kind} are the objects in {where}.", *nan, *self._stream.notes)
 
     @property
     def encoding(self) -> str:
@@ -84,24 +90,47 @@ class JsonDocument(Table):
             yield [clean_record(item) if isinstance(item, dict) else {} for item in some], problems
 
     def _parse(self) -> Iterator[Any]:
+        count = 0
         try:
-            reader = _Reader(self.path, self._stream)
-            yield from ijson.items(reader, self._prefix, use_float=True, multiple_values=self._has_pages)
+            posts = ijson.items(self._open(), self._prefix, use_float=True, multiple_values=self._has_pages)
+            if self._has_included:
+                posts = add_included_texts(posts, self._parse_events(), self._prefix)
+            for post in posts:
+                yield post
+                count += 1
         except ijson.JSONError as error:
+            self._try_without_nan(error)
+            yield from islice(self._parse(), count, None)
+
+    def _parse_events(self) -> Iterator[tuple[str, str, Any]]:
+        yield from ijson.parse(self._open(), use_float=True, multiple_values=self._has_pages)
+
+    def _open(self) -> _Reader:
+        return _Reader(self.path, replace_nan(self._stream) if self._has_nan else self._stream)
+
+    def _try_without_nan(self, error: Exception) -> None:
+        """Let the file be read again after an `error`, NaN as null, where it may hold any.
+
+        Raises:
+            TableError: it was read so already, or holds none.
+        """
+        if self._has_nan or not any(b"NaN" in block for block in self._stream):
             raise self._explain(error) from error
+        self._has_nan = True
 
     def _find_array(self) -> str:
         """Find the array of the posts, which is the document itself or in it; return its prefix for ijson.
 
-        It is the only one in the fewest objects of those that have a text in one of their first objects; of all where
-        none has. Arrays inside of another array's objects are not taken, but named where none can be taken.
+        It is the only one in the fewest objects of those that have a text in one of their first objects, or else in
+        an object inside of one; of all where none has. Arrays inside of another array's objects are not taken, but
+        named where none can be taken.
         """
         counts: dict[str, int] = {}  # of each array of objects: the prefix of its items, and how many were seen
         with_text: set[str] = set()
+        with_text_inside: set[str] = set()  # in an object of an array's object
         arrays: set[str] = set()
-        reader = _Reader(self.path, self._stream)
         try:
-            for prefix, event, value in ijson.parse(reader, use_float=True, multiple_values=self._has_pages):
+            for prefix, event, value in self._parse_events():
                 if event == "start_array" and prefix.count(".") < _MOST_PARTS:
                     arrays.add(f"{prefix}.item".lstrip("."))
                 elif event == "start_map" and prefix in arrays:
@@ -110,13 +139,18 @@ class JsonDocument(Table):
                         return "item"
                 elif event == "map_key" and 0 < counts.get(prefix, 0) <= _HEAD_RECORDS and is_text_name(value):
                     with_text.add(prefix)
+                elif event == "map_key" and counts.get(prefix.rpartition(".")[0], 0) and is_text_name(value):
+                    with_text_inside.add(prefix.rpartition(".")[0])
         except ijson.JSONError as error:
-            raise self._explain(error) from error
+            self._try_without_nan(error)
+            return self._find_array()
         if list(counts) == [f"{_ERRORS}.item"]:
             raise TableError(f"{self.path} holds the errors of an API, and no posts: download it again.")
-        counts.pop(f"{_ERRORS}.item", None)
+        self._has_included = holds_texts(counts)
+        counts = {prefix: count for prefix, count in counts.items() if prefix.partition(".")[0] not in _NO_POSTS}
         outer = [prefix for prefix in counts if ".item." not in prefix]
-        likely = [prefix for prefix in outer if prefix in with_text] or outer
+        tiers = ([prefix for prefix in outer if prefix in those] for those in (with_text, with_text_inside, outer))
+        likely = next(filter(None, tiers), [])
         least = min((prefix.count(".") for prefix in likely), default=0)
         likely = [prefix for prefix in likely if prefix.count(".") == least]
         if len(likely) != 1:
@@ -143,9 +177,9 @@ class JsonDocument(Table):
 class _Reader:
     """The bytes of a stream as a file for ijson, without an assignment before them."""
 
-    def __init__(self, path: Path, stream: TextStream) -> None:
+    def __init__(self, path: Path, blocks: Iterable[bytes]) -> None:
         self._path = path
-        self._blocks = iter(stream)
+        self._blocks = iter(blocks)
         self._rest = b""
         self._is_started = False
 
@@ -207,9 +241,9 @@ def is_page(head: bytes) -> bool:
 def _list_arrays(value: dict[str, Any], names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
     """Yield the lists in nested objects that have no text themselves, with the names that lead to each."""
     for name, each in value.items():
-        if isinstance(each, list) and name != _ERRORS:
+        if isinstance(each, list) and name not in _NO_POSTS:
             yield (*names, name), each
-        elif isinstance(each, dict) and not any(map(is_text_name, each)):
+        elif isinstance(each, dict) and name != INCLUDES and not any(map(is_text_name, each)):
             yield from _list_arrays(each, (*names, name))
 
 

@@ -184,6 +184,8 @@ def _to_strings(name: str, values: list[Any]) -> tuple[pl.Series, frozenset[str]
         kinds |= {"huge"} if largest > _MAX_INT64 else set()
         if types == {int} and "huge" not in kinds:
             return pl.Series(name, values, dtype=pl.Int64).cast(pl.String), frozenset(kinds)
+    if float in types and any(value != value for value in values):
+        kinds |= {"nan"}
     if types - {str}:
         values = [value if value is None or type(value) is str else _write_json(value) for value in values]
     try:
