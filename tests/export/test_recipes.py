@@ -82,7 +82,8 @@ def test_the_strong_recipe_makes_a_bundle(tmp_path: Path, data: Path) -> None:
 
 @pytest.mark.slow
 def test_the_recipe_of_the_world_bundle_makes_a_bundle(tmp_path: Path, data: Path) -> None:
-    make_text_encoder(tmp_path / "work/multilingual-e5-small")  # in the place of the unpacked encoder, whose package is not here
+    # In the place of the unpacked encoder, whose package is not here.
+    make_text_encoder(tmp_path / "work/multilingual-e5-small")
     stand_ins = {
         "image_encoder": make_image_encoder(tmp_path / "image"),
         "image_size": 32,
