@@ -44,6 +44,10 @@ import json, sys
 found = json.load(open(sys.argv[1]))
 print(f"{found['whole']:.0f} posts/s, {found['share_of_limit']:.0%} of the limit, bottleneck: {found['bottleneck']}")
 PYTHON
+if ! python -c "import torch, sys; sys.exit(not torch.cuda.is_available())"; then
+    echo "PyTorch can't use the GPU: install a build of it for CUDA, and run this again." >&2
+    exit 1
+fi
 python benchmarks/strong_epoch.py --work "$report/strong" | tee "$report/strong.txt"
 rm -r "$report/strong"
 echo "Report: $report"

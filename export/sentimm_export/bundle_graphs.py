@@ -24,7 +24,7 @@ from sentimm_export.int8.precision import (
     quantize_transformer,
     share_weights,
 )
-from sentimm_export.int8.speed import describe_speedup, measure_speedup
+from sentimm_export.int8.speed import describe_speed, measure_speed
 from sentimm_export.scales import ScalePosts
 
 
@@ -68,18 +68,22 @@ def write_precisions(
         if modality not in sources:
             continue
         targets = {precision: folder / f"{modality}.{precision}.onnx" for precision in precisions}
+        fp32 = folder / f"{modality}.fp32.onnx"
         if "int8" in targets:
             tell(f"quantising the {modality} graph")
-            notes += _quantize(modality, sources[modality], targets["int8"], scale_posts, run)
+            found = _quantize(modality, sources[modality], targets["int8"], scale_posts, run)
             feeds = scale_posts.make_text_feeds(run) if modality == "text" else scale_posts.make_image_feeds()
-            speedup = measure_speedup(sources[modality], targets["int8"], feeds)
-            notes += describe_speedup(modality, speedup, has_fp32="fp32" in targets)
-        if "fp16" in targets and shared:
+            speed = measure_speed(sources[modality], targets["int8"], feeds)
+            if speed.keeps_fp32:
+                targets["int8"].unlink()
+                targets["int8"], found = fp32, []
+            notes += found + describe_speed(modality, speed, has_fp32="fp32" in targets)
+        if "fp16" in targets and shared and targets["int8"] != fp32:
             share_weights(targets["int8"], targets["fp16"], folder / f"{modality}.weights")
         elif "fp16" in targets:
             convert_to_fp16(sources[modality], targets["fp16"])
-        if "fp32" in targets:
-            shutil.copyfile(sources[modality], targets["fp32"])
+        if fp32 in targets.values():
+            shutil.copyfile(sources[modality], fp32)
         for precision, path in targets.items():
             files[precision][modality] = path.name
     return GraphFiles(files, tuple(notes))

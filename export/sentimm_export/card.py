@@ -88,7 +88,7 @@ def write_card(
         "Recipe": "\n".join(_describe_recipe(run)),
         "Figures": "\n".join(_describe_figures(bundle, results)),
         "Calibration": "\n".join(_describe_calibration(bundle, results)),
-        "Precisions": "\n".join(_describe_precisions(parity)),
+        "Precisions": "\n".join(_describe_precisions(bundle, parity)),
         "Known failures": "\n".join(_describe_failures(results)),
         "Licences": "\n".join(_describe_licences(bundle)),
     }
@@ -207,12 +207,18 @@ def _describe_calibration(bundle: Bundle, results: Mapping[str, HeldOutResult]) 
     yield from draw_table(("what is scored", "temperature", "posts", "before", "after", "cross-fitted"), rows)
 
 
-def _describe_precisions(parity: Mapping[Precision, Parity]) -> Iterator[str]:
+def _describe_precisions(bundle: Bundle, parity: Mapping[Precision, Parity]) -> Iterator[str]:
     yield "Against the PyTorch model, on held-out posts that were not used for the scales of int8:"
     yield ""
     accuracies = (f"{each.accuracy:.1%} (PyTorch {each.accuracy_pytorch:.1%})" for each in parity.values())
     rows = [(*cells, accuracy) for cells, accuracy in zip(list_precisions(parity), accuracies, strict=True)]
     yield from draw_table((*PRECISION_COLUMNS, "accuracy"), rows)
+    graphs = bundle.graphs.get("int8", {})
+    for modality in [name for name, path in graphs.items() if path.name == f"{name}.fp32.onnx"]:
+        yield ""
+        yield (
+            f"In int8 the {modality} graph is that of fp32: quantised, it was slower on the machine that exported it."
+        )
 
 
 def _describe_failures(results: Mapping[str, HeldOutResult]) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 A backbone is named `resnet18` ... `resnet152` (torchvision), `timm:NAME`, or `resnet50-half` (ResNet-50 of half the
 width, its strides where Caffe has them: the network of Yahoo's open_nsfw). `NAME=FILE` loads a local state dict instead
-of the published weights, a FILE alone is read as the model that its name begins with (`resnet50-0676ba61.pth`), and
-`A+B` puts two backbones side by side.
+of the published weights, a FILE alone is read as the model that its name begins with (`resnet50-0676ba61.pth`), a
+FOLDER as timm or transformers wrote it, and `A+B` puts two backbones side by side.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sentimm.errors import InputError, UsageError
+from sentimm.models.published_images import Colours, read_published_images
 from sentimm.models.timm_networks import Maps, TimmTrunk, create_network, find_own_size, fit_positions, list_levels
 
 _RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
@@ -102,7 +103,12 @@ def _join_averages(maps: Maps) -> Tensor:
 
 
 def parse_backbones(names: str) -> tuple[tuple[str, Path | None], ...]:
-    """Split the value of `--image-encoder` into (name, local state dict or None) pairs."""
+    """Split the value of `--image-encoder` into (name, local state dict or folder or None) pairs.
+
+    Raises:
+        UsageError: a file's name does not tell the network.
+        InputError: a folder holds no network that is known here.
+    """
     return tuple(_parse_backbone(part.strip()) for part in names.split("+"))
 
 
@@ -112,14 +118,22 @@ def find_image_size(names: str) -> int:
     Raises:
         UsageError: they differ.
     """
-    sizes = {
-        name: find_own_size(name.removeprefix("timm:")) if name.startswith("timm:") else _USUAL_SIZE
-        for name, _ in parse_backbones(names)
-    }
+    sizes = {name: _find_size(name, weights) for name, weights in parse_backbones(names)}
     if len(set(sizes.values())) > 1:
         each = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise UsageError(f"The image encoders were trained with images of different sizes ({each}): give --image-size.")
     return next(iter(sizes.values()))
+
+
+def find_colours(weights: Path | None) -> Colours | None:
+    """Return the colours of the images that a folder's network was trained on; None: those usual for its name."""
+    return read_published_images(weights).colours if weights is not None and weights.is_dir() else None
+
+
+def _find_size(name: str, weights: Path | None) -> int:
+    if weights is not None and weights.is_dir() and (size := read_published_images(weights).size) is not None:
+        return size
+    return find_own_size(name.removeprefix("timm:")) if name.startswith("timm:") else _USUAL_SIZE
 
 
 @dataclass(frozen=True)
@@ -130,11 +144,13 @@ class BackboneConfig:
         size: the side of the images in pixels, which networks with positions are built for.
         levels: of how many resolutions the last map is returned; 1: of the coarsest alone.
         own_pooling: a network of timm makes its vector as it does by itself; False: as the average of its last map.
+        colours: of the images that a network of timm was trained on; None: those that timm knows for its name.
     """
 
     size: int = 224
     levels: int = 1
     own_pooling: bool = True
+    colours: Colours | None = None
 
 
 def build_backbone(
@@ -161,9 +177,15 @@ def build_backbone(
 
 def _parse_backbone(part: str) -> tuple[str, Path | None]:
     name, separator, file = part.partition("=")
+    if separator and Path(file).is_dir():
+        raise UsageError(
+            f"--image-encoder {part!r} names a folder, which says itself what it holds: leave {name}= out."
+        )
     if separator:
         return name, Path(file)
     path = Path(part)
+    if path.is_dir() and part not in (*_RESNETS, _HALF_RESNET):
+        return f"timm:{read_published_images(path).network}", path
     if path.suffix in {".pth", ".pt", ".safetensors"}:
         guessed = re.match(r"(resnet\d+|[a-z0-9_]+)", path.name)
         if guessed and guessed[1] in _RESNETS:
@@ -227,7 +249,8 @@ def _build_timm(name: str, config: BackboneConfig, pretrained: bool, weights: Pa
     if weights is not None:
         _load_local(network, weights, name)
     data: Any = network.pretrained_cfg
-    return _wrap_timm(name, network, config, tuple(data["mean"]), tuple(data["std"]))
+    mean, std = config.colours or (data["mean"], data["std"])
+    return _wrap_timm(name, network, config, tuple(mean), tuple(std))
 
 
 def _wrap_timm(
@@ -258,23 +281,12 @@ def _build_half_resnet(pretrained: bool, weights: Path | None, levels: int) -> I
 
 def _load_local(network: nn.Module, path: Path, name: str) -> None:
     """Load a state dict without running code; the classifier's weights may be missing or of another shape."""
-    if not path.is_file():
-        raise InputError(f"The image encoder's weights {str(path)!r} do not exist: check the path in --image-encoder.")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and safetensors raise many kinds on damaged files
-        raise InputError(
-            f"The image encoder's weights {str(path)!r} can't be read as a state dict of tensors."
-        ) from error
+    state = read_published_images(path).load_state() if path.is_dir() else _read_state(path)
     state = fit_positions(network, state)
     own = network.state_dict()
+    # A norm before the classifier may be called its part; it is the encoder's.
+    fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
     trunk = {key for key in own if not key.startswith(("fc.", "classifier.", "head."))}
-    fitting = {key: value for key, value in state.items() if key in trunk and own[key].shape == value.shape}
     missing = sorted(trunk - fitting.keys())
     if missing:
         raise InputError(
@@ -282,6 +294,22 @@ def _load_local(network: nn.Module, path: Path, name: str) -> None:
             f"missing or have another shape, such as {missing[0]!r}."
         )
     network.load_state_dict(fitting, strict=False)
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise InputError(f"The image encoder's weights {str(path)!r} do not exist: check the path in --image-encoder.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and safetensors raise many kinds on damaged files
+        raise InputError(
+            f"The image encoder's weights {str(path)!r} can't be read as a state dict of tensors."
+        ) from error
+    return state
 
 
 def _unreachable(name: str, error: Exception) -> str:

@@ -11,7 +11,14 @@ from torch import Tensor, nn
 
 from sentimm.errors import UsageError
 from sentimm.models.encoder_output import EncoderOutput, Projection
-from sentimm.models.image_backbones import BackboneConfig, ImageBackbone, build_backbone, parse_backbones
+from sentimm.models.image_backbones import (
+    BackboneConfig,
+    ImageBackbone,
+    build_backbone,
+    find_colours,
+    parse_backbones,
+)
+from sentimm.models.published_images import Colours
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,8 @@ class ImageEncoderConfig:
 
     `backbones` are names as `parse_backbones` returns them, `size` the side of the square image in pixels, `levels` the
     number of resolutions whose last maps are used, `own_pooling` whether F is what the networks' own pooling gives (see
-    `BackboneConfig`; False in runs of versions that knew averages alone); `sequence`: whether it returns H too.
+    `BackboneConfig`; False in runs of versions that knew averages alone); `sequence`: whether it returns H too;
+    `colours` those of each backbone, where one has others than those usual for its name.
     """
 
     backbones: tuple[str, ...]
@@ -30,10 +38,12 @@ class ImageEncoderConfig:
     sequence: bool = False
     levels: int = 1
     own_pooling: bool = False
+    colours: tuple[Colours | None, ...] = ()
 
-    def configure_backbones(self) -> BackboneConfig:
-        """Return how its backbones are built."""
-        return BackboneConfig(self.size, self.levels, self.own_pooling)
+    def configure_backbones(self) -> list[BackboneConfig]:
+        """Return how each of its backbones is built."""
+        each = self.colours or [None] * len(self.backbones)
+        return [BackboneConfig(self.size, self.levels, self.own_pooling, colours) for colours in each]
 
 
 class ImageEncoder(nn.Module):
@@ -46,7 +56,10 @@ class ImageEncoder(nn.Module):
     def __init__(self, config: ImageEncoderConfig, backbones: Sequence[ImageBackbone] | None = None) -> None:
         super().__init__()
         self.config = config
-        backbones = backbones or [build_backbone(name, config.configure_backbones()) for name in config.backbones]
+        backbones = backbones or [
+            build_backbone(name, each)
+            for name, each in zip(config.backbones, config.configure_backbones(), strict=True)
+        ]
         self.backbones = nn.ModuleList(backbones)
         self.channels = sum(each.channels if config.sequence else each.pooled_channels for each in backbones)
         self.project = Projection(self.channels, config.width, config.dropout)
@@ -107,11 +120,21 @@ def load_image_encoder(
             the backbones' maps differ in size.
     """
     parsed = parse_backbones(names)
+    colours = tuple(find_colours(weights) for _, weights in parsed)
     config = ImageEncoderConfig(
-        tuple(name for name, _ in parsed), width, size, dropout, sequence=sequence, levels=levels, own_pooling=True
+        tuple(name for name, _ in parsed),
+        width,
+        size,
+        dropout,
+        sequence=sequence,
+        levels=levels,
+        own_pooling=True,
+        colours=colours if any(colours) else (),
     )
-    built = config.configure_backbones()
-    backbones = [build_backbone(name, built, pretrained=True, weights=weights) for name, weights in parsed]
+    backbones = [
+        build_backbone(name, each, pretrained=True, weights=weights)
+        for (name, weights), each in zip(parsed, config.configure_backbones(), strict=True)
+    ]
     return ImageEncoder(config, backbones)
 
 

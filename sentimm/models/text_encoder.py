@@ -104,7 +104,8 @@ def load_text_encoder(
         InputError: the hub or the folder holds no model with a fast tokenizer.
         UsageError: the model can't read `max_tokens` tokens.
     """
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoModel as Models
     from transformers.utils import logging as transformers_logging
 
     if looks_like_path(name) and not Path(name).is_dir():
@@ -115,12 +116,23 @@ def load_text_encoder(
     try:
         # No code of the folder or the hub is run, neither as modules nor in pickles.
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        if not hasattr(config, "vocab_size"):
+            raise ValueError(f"it is a {config.model_type}, which reads no texts")
         for field in _DROPOUTS:
             if hasattr(config, field):
                 setattr(config, field, bert_dropout)
-        backbone = AutoModel.from_pretrained(
-            name, config=config, attn_implementation="eager", trust_remote_code=False, weights_only=True
+        models: Any = Models
+        backbone, found = models.from_pretrained(
+            name,
+            config=config,
+            attn_implementation="eager",
+            trust_remote_code=False,
+            weights_only=True,
+            output_loading_info=True,
         )
+        # A pooler is left out below, and folders of classifiers may have none.
+        if missing := sorted(key for key in found["missing_keys"] if "pooler" not in key):
+            raise ValueError(f"its weights lack {len(missing)} of the network's tensors, such as {missing[0]!r}")
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False).backend_tokenizer
         check_vocabulary(tokenizer.get_vocab(), config.vocab_size)
     except (OSError, ValueError, AttributeError, pickle.UnpicklingError) as error:

@@ -22,7 +22,7 @@ _PREFERENCES: dict[str, tuple[Precision, ...]] = {"cpu": ("int8", "fp32", "fp16"
 # would wait for each other.
 _MOST_WORKERS = 16
 # Fused, it is slow on CPUs: without, the 6-layer BERT ran 847 texts/s instead of 735 (int8, VNNI; docs/benchmarks.md).
-_SLOW_ON_CPU = ["SkipLayerNormFusion"]
+SLOW_ON_CPU = ["SkipLayerNormFusion"]
 _FATAL = 4  # ONNX Runtime's log level: what goes wrong arrives as an exception, or is found by the checks here
 
 # What a model computes with; in a session on CUDA, none of it may run on the CPU. (Small integer work on shapes may.)
@@ -170,7 +170,7 @@ def _open_session(bundle: Bundle, part: str, path: Path, placement: Placement) -
             str(path),
             options,
             providers=_name_providers(placement),
-            disabled_optimizers=None if on_cuda else _SLOW_ON_CPU,
+            disabled_optimizers=None if on_cuda else SLOW_ON_CPU,
             enable_fallback=0,
         )
     except Exception as error:  # ONNX Runtime's errors share no class of their own

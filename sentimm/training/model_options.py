@@ -36,7 +36,7 @@ class ModelOptions:
         str,
         option(
             Panel.MODEL,
-            "A BERT by hub name, its folder, or a run to take it from.",
+            "A BERT by hub name, its folder, or that of a classifier or run to take it from.",
             metavar="NAME|PATH",
             shown=f"{DEFAULT_TEXT_ENCODER}, or that of --init",
         ),
@@ -45,13 +45,19 @@ class ModelOptions:
         str,
         option(
             Panel.MODEL,
-            "resnet18 ... resnet152, timm:NAME, NAME=FILE for a local state dict, A+B for a pair, or a run.",
+            "resnet18 ... resnet152, timm:NAME, NAME=FILE for a local state dict, a classifier's folder, A+B for a "
+            "pair, or a run.",
             metavar="NAME|PATH",
             shown=f"{DEFAULT_IMAGE_ENCODER}, or that of --init",
         ),
     ] = ""
     init: Annotated[
-        Path | None, option(Panel.MODEL, "Start from the weights of this run, as far as they fit.", metavar="RUN")
+        Path | None,
+        option(
+            Panel.MODEL,
+            "Start from the weights of this run, as far as they fit, or from the encoder of a published classifier.",
+            metavar="RUN|FOLDER",
+        ),
     ] = None
     heads: Annotated[
         tuple[str, ...] | None,

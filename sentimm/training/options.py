@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from sentimm.errors import UsageError
+from sentimm.models.published_images import find_modality
 from sentimm.option_fields import (
     FRACTION,
     POSITIVE,
@@ -26,6 +27,7 @@ from sentimm.training.model_options import DEFAULT_IMAGE_ENCODER, DEFAULT_TEXT_E
 from sentimm.training.post_options import PostOptions
 
 _FREEZE = re.compile(r"(text|image)(:[1-9]\d*)?")
+_UNREAD = {"bert": "image", "resnet": "text"}  # what a fusion does not read
 _MAX_SEED = 1 << 63
 _USUAL_POWER = 0.5  # of the counts that --balance evens out
 
@@ -240,6 +242,7 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
     ] = "no"
 
     def __post_init__(self) -> None:
+        self._read_init()
         for name, usual in (("text_encoder", DEFAULT_TEXT_ENCODER), ("image_encoder", DEFAULT_IMAGE_ENCODER)):
             if not getattr(self, name):
                 object.__setattr__(self, name, usual if self.init is None else str(self.init))
@@ -264,6 +267,20 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
                     f"{name} changes the pictures in each epoch, and --freeze image computes the encoder's outputs "
                     "once: give one of them."
                 )
+
+    def _read_init(self) -> None:
+        """Read a published network of --init as what it is: the encoder of one modality."""
+        if self.init is None or (modality := find_modality(self.init)) is None:
+            return
+        if modality == _UNREAD.get(self.fusion):
+            raise UsageError(f"--init {self.init} is a network for {modality}s, and {self.fusion} reads none.")
+        if getattr(self, f"{modality}_encoder"):
+            raise UsageError(
+                f"--init {self.init} is a network for {modality}s, and --{modality}-encoder names another: "
+                "leave one of them out."
+            )
+        object.__setattr__(self, f"{modality}_encoder", str(self.init))
+        object.__setattr__(self, "init", None)
 
     def _check_lists(self) -> None:
         if self.table_weights and len(self.table_weights) != len(self.inputs):

@@ -10,8 +10,10 @@ import onnx
 import pytest
 import sentimm_export.exporter as exporter
 import torch
+from sentimm_export import bundle_graphs
 from sentimm_export.exporter import ExportResult, export_run
 from sentimm_export.int8.precision import find_second_products
+from sentimm_export.int8.speed import Speed
 from sentimm_export.options import ExportOptions
 from sentimm_export.parity import NEIGHBOUR_TOLERANCE, Parity, check_parity
 from torch import nn
@@ -164,6 +166,25 @@ def test_large_shared_weights_lie_in_several_files(run: Run, tmp_path: Path, mon
     assert {"text.weights", "image.weights", "image.2.weights"} <= files
     assert "image.2.weights" not in whole.bundle.files
     assert cut.parity["int8"].largest_difference == whole.parity["int8"].largest_difference
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_an_encoder_that_is_slower_in_int8_stays_fp32(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    speeds = {"text.fp32.onnx": Speed(20, 40), "image.fp32.onnx": Speed(20, 10)}
+    monkeypatch.setattr(bundle_graphs, "measure_speed", lambda fp32, int8, feeds: speeds[fp32.name])
+    exported = export(run, tmp_path / "bundle", precisions=("fp16", "int8"), share_weights=shared)
+    graphs = {part: path.name for part, path in exported.bundle.graphs["int8"].items()}
+    assert graphs == {"text": "text.fp32.onnx", "image": "image.int8.onnx", "fusion": "fusion.onnx"}
+    assert not (tmp_path / "bundle/text.int8.onnx").exists() and (tmp_path / "bundle/text.fp16.onnx").exists()
+    assert [note for note in exported.notes if note.startswith("int8 text")] == [
+        "int8 text: the graph stays fp32, as int8 was slower on the machine that exported it (0.50 times its speed): "
+        "export on the machine that will score, where that is another"
+    ]
+    card = (tmp_path / "bundle/MODEL_CARD.md").read_text()
+    assert "In int8 the text graph is that of fp32: quantised, it was slower" in card
+    assert len(Engine(exported.bundle, device="cpu", precision="int8").encode_texts([np.array([2, 5, 3])])) == 1
 
 
 def test_scales_are_found_with_the_posts_of_a_table(run: Run, tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from sentimm.errors import InputError, UsageError
 from sentimm.models.text_encoder import TextEncoder, load_text_encoder
+from tests.support.tiny.classifiers import make_image_classifier, make_text_classifier
 from tests.support.tiny.models import make_text_encoder
 from tests.support.tiny.text_families import FAMILIES, make_family
 
@@ -59,3 +61,31 @@ def test_a_folder_without_a_tokenizer_is_no_text_encoder(tmp_path: Path) -> None
         path.unlink()
     with pytest.raises(InputError, match=r"it has no vocabulary: tokenizer\.json is missing"):
         load(folder)
+
+
+@pytest.mark.parametrize("family", ["Bert", "Roberta", "XLMRoberta", "DistilBert"])
+def test_a_published_classifier_is_read_without_its_head(tmp_path: Path, family: str) -> None:
+    import transformers
+
+    folder = make_text_classifier(tmp_path / family, family)
+    network = transformers.AutoModelForSequenceClassification.from_pretrained(folder).base_model.eval()
+    encoder = load(folder, bert_dropout=0.0)
+    ids = torch.randint(5, 20, (2, 12))
+    mask = torch.ones_like(ids)
+    with torch.inference_mode():
+        expected = network(input_ids=ids, attention_mask=mask).last_hidden_state.mean(dim=1)
+        torch.testing.assert_close(encoder.extract(ids, mask), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_weights_that_are_not_those_of_the_network_are_refused(tmp_path: Path) -> None:
+    folder = make_text_classifier(tmp_path / "bert")
+    state = load_file(folder / "model.safetensors")
+    kept = {name: weight for name, weight in state.items() if "layer.1." not in name}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"its weights lack 16 of the network's tensors, such as 'encoder\.layer\.1\."):
+        load(folder)
+
+
+def test_a_network_of_images_is_no_text_encoder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="it is a vit, which reads no texts"):
+        load(make_image_classifier(tmp_path / "vit"))

@@ -22,6 +22,20 @@ def test_options_outlive_json() -> None:
     assert TrainOptions.from_plain(json.loads(json.dumps(options.to_plain()))) == options
 
 
+@pytest.mark.parametrize(("kind", "fusion"), [("text", "bert"), ("image", "resnet")])
+def test_a_published_network_of_init_is_an_encoder(tmp_path: Path, kind: str, fusion: str) -> None:
+    fields = {"vocab_size": 60} if kind == "text" else {"num_channels": 3}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "any", **fields}))
+    options = TrainOptions(inputs=("posts.csv",), init=tmp_path)
+    given = TrainOptions(inputs=("posts.csv",), **{f"{kind}_encoder": str(tmp_path)})  # type: ignore[arg-type]
+    assert options == given and options.init is None
+    with pytest.raises(UsageError, match=f"network for {kind}s, and --{kind}-encoder names another"):
+        TrainOptions(inputs=("posts.csv",), init=tmp_path, **{f"{kind}_encoder": "mine"})  # type: ignore[arg-type]
+    other = {"bert": "resnet", "resnet": "bert"}[fusion]
+    with pytest.raises(UsageError, match=f"network for {kind}s, and {other} reads none"):
+        TrainOptions(inputs=("posts.csv",), init=tmp_path, fusion=other)
+
+
 def test_tables_are_kept_by_their_full_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     plain = TrainOptions(inputs=("part-*.csv", "s3://posts/a.csv"), val="val.csv").to_plain()

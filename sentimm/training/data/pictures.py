@@ -27,6 +27,7 @@ from sentimm.images import RESIZER, decode_image, to_chw
 from sentimm.models.image_backbones import find_image_size
 from sentimm.training.data.array_cache import map_or_compute
 from sentimm.training.data.posts import LabelledPosts
+from sentimm.training.model_options import DEFAULT_IMAGE_ENCODER
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import is_run, open_run
 
@@ -162,6 +163,7 @@ def choose_image_size(options: TrainOptions) -> int:
     if options.image_size is not None:
         return options.image_size
     path = Path(options.image_encoder)
-    if is_run(path) and (image := open_run(path).image) is not None:
-        return image.size
-    return find_image_size(options.image_encoder)
+    if not is_run(path):
+        return find_image_size(options.image_encoder)
+    image = open_run(path).image
+    return find_image_size(DEFAULT_IMAGE_ENCODER) if image is None else image.size

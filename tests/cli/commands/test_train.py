@@ -15,6 +15,7 @@ from sentimm.cli.commands.train import train
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import open_run
 from tests.support.commands import run
+from tests.support.tiny.classifiers import make_text_classifier, write_image_folder
 from tests.support.tiny.models import make_corpus, make_image_encoder, make_text_encoder
 
 
@@ -53,6 +54,26 @@ def test_train_export_and_score_work_as_the_readme_says(
     scored = pl.read_parquet("scored.parquet")
     assert scored.height == 48
     assert scored["sentiment"].null_count() == 0
+
+
+@pytest.mark.slow
+def test_published_classifiers_are_trained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import timm
+
+    posts = make_corpus(tmp_path / "corpus")
+    text = make_text_classifier(tmp_path / "roberta", "Roberta")
+    state = timm.create_model("test_resnet", num_classes=7).state_dict()
+    image = write_image_folder(tmp_path / "resnet", state, architecture="test_resnet")
+    options = ("--image-size", 32, "--width", 24, "--max-tokens", 40, "--epochs", 1, "--val-fraction", 0.25)
+    images = ("--images", tmp_path / "corpus/images")
+    result = run(
+        capsys, "train", posts, *images, "--init", text, "--image-encoder", image, *options, "-o", tmp_path / "run"
+    )
+    assert result.code == 0, result.err
+    trained = open_run(tmp_path / "run")
+    assert trained.text is not None and trained.text.backbone["model_type"] == "roberta"
+    assert trained.image is not None and trained.image.backbones == ("timm:test_resnet",)
+    assert trained.build_model("best").labels == 3
 
 
 @pytest.mark.slow

@@ -18,7 +18,6 @@ from sentimm_export.int8.mending import (
     run_graph,
 )
 from sentimm_export.int8.precision import find_smoothed, quantize_transformer
-from sentimm_export.int8.speed import describe_speedup, measure_speedup
 
 from tests.export.int8.test_precision import feed_forward_model, text_feeds, text_model
 
@@ -138,16 +137,6 @@ def test_noise_is_a_share_of_the_spread() -> None:
     values = np.array([[1, 0], [-1, 0]], dtype=np.float32)
     assert measure_noise(values, values * 1.5) == pytest.approx(0.5)
     assert measure_noise(values[:1], values[:1] + 1) == 0.0
-
-
-def test_an_int8_graph_that_is_slower_is_named(tmp_path: Path) -> None:
-    source, _, target = quantize(text_model(), tmp_path, text_feeds())
-    assert measure_speedup(source, target, text_feeds()) > 0
-    assert describe_speedup("text", 1.2, has_fp32=True) == []
-    (warning,) = describe_speedup("text", 0.5, has_fp32=False)
-    assert "0.50 times its speed" in warning and "export fp32 too" in warning
-    (warning,) = describe_speedup("text", 0.5, has_fp32=True)
-    assert "export fp32 too" not in warning and "--precision fp32" in warning
 
 
 def test_a_note_counts_products() -> None:

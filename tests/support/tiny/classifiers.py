@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 from tests.support.tiny.models import make_text_encoder
 from tests.support.tiny.text_families import FAMILIES, SHAPE
@@ -58,3 +60,11 @@ def spread_answers(model: Any, inputs: dict[str, torch.Tensor]) -> None:
                 weight.mul_(2)
         last.weight.mul_(1.5 / model.eval()(**inputs).logits.std(dim=0).mean())
         last.bias.sub_(model(**inputs).logits.mean(dim=0))
+
+
+def write_image_folder(folder: Path, state: dict[str, torch.Tensor], **fields: Any) -> Path:
+    """Write a folder of an image network as timm does: config.json with `fields`, and its tensors."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(fields))
+    save_file(state, folder / "model.safetensors")
+    return folder
