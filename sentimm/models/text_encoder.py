@@ -104,8 +104,6 @@ def load_text_encoder(
         InputError: the hub or the folder holds no model with a fast tokenizer.
         UsageError: the model can't read `max_tokens` tokens.
     """
-    from transformers import AutoConfig, AutoTokenizer
-    from transformers import AutoModel as Models
     from transformers.utils import logging as transformers_logging
 
     if looks_like_path(name) and not Path(name).is_dir():
@@ -114,27 +112,7 @@ def load_text_encoder(
     hub_logging.disable_progress_bar()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it warns of each of five failed requests
     try:
-        # No code of the folder or the hub is run, neither as modules nor in pickles.
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-        if not hasattr(config, "vocab_size"):
-            raise ValueError(f"it is a {config.model_type}, which reads no texts")
-        for field in _DROPOUTS:
-            if hasattr(config, field):
-                setattr(config, field, bert_dropout)
-        models: Any = Models
-        backbone, found = models.from_pretrained(
-            name,
-            config=config,
-            attn_implementation="eager",
-            trust_remote_code=False,
-            weights_only=True,
-            output_loading_info=True,
-        )
-        # A pooler is left out below, and folders of classifiers may have none.
-        if missing := sorted(key for key in found["missing_keys"] if "pooler" not in key):
-            raise ValueError(f"its weights lack {len(missing)} of the network's tensors, such as {missing[0]!r}")
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False).backend_tokenizer
-        check_vocabulary(tokenizer.get_vocab(), config.vocab_size)
+        config, backbone, tokenizer = _load_published(name, bert_dropout)
     except (OSError, ValueError, AttributeError, pickle.UnpicklingError) as error:
         where = "folder" if Path(name).is_dir() else "model hub"
         raise InputError(
@@ -156,6 +134,39 @@ def load_text_encoder(
         sequence=sequence,
     )
     return TextEncoder(encoder_config, backbone), tokenizer.to_str().encode()
+
+
+def _load_published(name: str, bert_dropout: float) -> tuple[Any, nn.Module, Any]:
+    """Load a text encoder's configuration, network and tokenizer.
+
+    Raises:
+        OSError, ValueError, AttributeError, UnpicklingError: the hub or the folder has none that can be used.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoModel as Models
+
+    # No code of the folder or the hub is run, neither as modules nor in pickles.
+    config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    if not hasattr(config, "vocab_size"):
+        raise ValueError(f"it is a {config.model_type}, which reads no texts")
+    for field in _DROPOUTS:
+        if hasattr(config, field):
+            setattr(config, field, bert_dropout)
+    models: Any = Models
+    backbone, loaded = models.from_pretrained(
+        name,
+        config=config,
+        attn_implementation="eager",
+        trust_remote_code=False,
+        weights_only=True,
+        output_loading_info=True,
+    )
+    # A pooler is left out, and folders of classifiers may have none.
+    if missing := sorted(key for key in loaded["missing_keys"] if "pooler" not in key):
+        raise ValueError(f"its weights lack {len(missing)} of the network's tensors, such as {missing[0]!r}")
+    tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False).backend_tokenizer
+    check_vocabulary(tokenizer.get_vocab(), config.vocab_size)
+    return config, backbone, tokenizer
 
 
 def check_max_tokens(backbone: nn.Module, max_tokens: int, name: str) -> None:

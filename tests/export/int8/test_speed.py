@@ -13,7 +13,7 @@ from sentimm_export.int8.precision import quantize_transformer
 from sentimm_export.int8.speed import Speed, describe_speed, measure_speed
 
 from sentimm.bundle.bundle import Precision
-from tests.export.test_precision import text_feeds, text_model
+from tests.export.int8.test_precision import text_feeds, text_model
 
 
 @pytest.mark.parametrize(
