@@ -129,8 +129,6 @@ class TrainingConsole:
         if event.processes > 1:
             line += f", in {event.processes} processes"
         self._console.print(line)
-        for note in event.notes:
-            self._console.print(f"  {printable(note)}", style="yellow")
         for reason, count in event.skipped.items():
             self._console.print(f"  {count:,} {printable(reason)}", style="yellow")
         for note in event.notes:

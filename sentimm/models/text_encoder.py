@@ -110,6 +110,7 @@ def load_text_encoder(
         raise InputError(f"There is no folder {name!r}: name one with --text-encoder, or a model of the hub.")
     hub_logging: Any = transformers_logging
     hub_logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()  # it reports each pooler that a folder lacks, and none is used
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it warns of each of five failed requests
     try:
         config, backbone, tokenizer = _load_published(name, bert_dropout)
