@@ -143,11 +143,11 @@ def _name_vit(folder: Path, fields: Mapping[str, Any]) -> str:
     shape = tuple(fields.get(name, usual) for name, usual in _VIT_SHAPE.items())
     size, patch = _VIT_SIZES.get(shape[:3]), fields.get("patch_size", 16)
     names = [f"vit_{size}_patch{patch}_{pixels}" for pixels in (_find_size(fields), 224, 384)]
-    known = next((name for name in names if timm.is_model(name)), None)
+    network = next((name for name in names if timm.is_model(name)), None)
     usual = fields.get("hidden_act", "gelu") == "gelu" and fields.get("qkv_bias", True)
-    if known is None or not usual or shape[3] != 4 * shape[0]:
+    if network is None or not usual or shape[3] != 4 * shape[0]:
         raise _explain_unknown(folder, f"a vit with {shape[1]} layers of {shape[0]} and patches of {patch} pixels")
-    return known
+    return network
 
 
 def _name_resnet(folder: Path, fields: Mapping[str, Any]) -> str:
