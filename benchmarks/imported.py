@@ -63,19 +63,8 @@ def main() -> None:
             )
         for precision in ("fp32", "int8"):
             output = Path(work) / f"{precision}.parquet"
-            score = [
-                "score",
-                table,
-                "--model",
-                bundle,
-                "--precision",
-                precision,
-                "--device",
-                "cpu",
-                "-o",
-                output,
-                "--quiet",
-            ]
+            score = ["score", table, "--model", bundle, "--precision", precision]
+            score += ["--device", "cpu", "-o", output, "--quiet"]
             found[f"sentimm score, {precision}"] = time_program(["-m", "sentimm", *score], output)
     print_table(found)
 
