@@ -3,15 +3,17 @@
     python benchmarks/imported.py [--posts 1000]
 
 Writes a classifier of 12 layers x 768 with random weights (as `save_pretrained` does), imports it with `sentimm
-import`, labels posts with `sentimm score` in fp32 and int8 and with the pipeline, and prints the seconds of each
-program by the clock, its start included, and how many labels are the pipeline's. Answers of random weights hardly
-differ from post to post: the last layer is scaled and shifted until they do. `--layers 1 --width 96` is for trying it.
+import`, labels posts with `sentimm score` in fp32 and int8 and with the pipeline, and prints the memory of the
+import, the seconds of each other program by the clock, its start included, and how many labels are the pipeline's.
+Answers of random weights hardly differ from post to post: the last layer is scaled and shifted until they do.
+`--layers 1 --width 96` is for trying it.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -55,6 +57,8 @@ def main() -> None:
         write_classifier(published, options.layers, options.width, texts[:SAMPLE])
         command = ["import", published, "-o", bundle, "--precision", "fp32,int8", "--min-agreement", "0.9"]
         subprocess.run([sys.executable, "-m", "sentimm", *command], check=True)
+        peak_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        print(f"memory of sentimm import at its peak: {peak_kib / 2**20:.1f} GiB", flush=True)
         found = {}
         for batch in BATCHES:
             output = Path(work) / f"pipeline-{batch}.parquet"

@@ -19,10 +19,11 @@ from sentimm.training.data.stored_posts import read_posts
 from sentimm.training.run_folder import Run
 from sentimm_export.int8.smoothing import Feeds
 
-# Histograms of all activations are in memory at once; percentiles over texts settle early.
+# All activations of a batch are in memory at once; percentiles over texts settle early.
 _MOST_TEXTS = 192
 _MOST_IMAGES = 96
 _TEXT_BATCH = 32
+_BATCH_TOKENS = 3072  # at most, which are 2 GB in a base-sized encoder
 _IMAGE_BATCH = 8
 _CHUNK_ROWS = 256
 
@@ -54,9 +55,10 @@ class ScalePosts:
         rows = TextTokenizer(run.tokenizer, run.text.max_tokens).encode(self.texts)
         longest = int(np.percentile([len(row) for row in rows], 90))
         ids, mask = pad_tokens([row[:longest] for row in rows], run.text.backbone.get("pad_token_id", 0))
+        size = max(1, min(_TEXT_BATCH, _BATCH_TOKENS // longest))
         return [
-            {"input_ids": ids[start : start + _TEXT_BATCH], "attention_mask": mask[start : start + _TEXT_BATCH]}
-            for start in range(0, len(ids) - len(ids) % _TEXT_BATCH or len(ids), _TEXT_BATCH)
+            {"input_ids": ids[start : start + size], "attention_mask": mask[start : start + size]}
+            for start in range(0, len(ids) - len(ids) % size or len(ids), size)
         ]
 
     def make_image_feeds(self) -> Feeds:

@@ -21,7 +21,7 @@ from sentimm_export.int8.smoothing import Feeds, trace_tokens
 
 # Of the encoder's output, against its spread over posts: below it a graph is left as it is.
 NOISE_LIMIT = 0.08
-_MOST_BATCHES = 2  # of 32 texts or 8 images: each product is measured over them
+_LEAST_BATCHES, _LEAST_ROWS = 2, 16  # of texts or images, over which each product is measured
 _SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of the whole range of an input
 
 Array = npt.NDArray[np.float32]
@@ -64,7 +64,7 @@ class ErrorMeter:
 
     def __init__(self, source: Path, smoothed: Path, quantized: Path, feeds: Feeds) -> None:
         """Make the graph of three: fp32, the same smoothed, and int8."""
-        self.feeds = feeds[:_MOST_BATCHES]
+        self.feeds = _choose_measured(feeds)
         self.inputs = find_quantized_inputs(onnx.load(quantized).graph)
         self._expected = run_graph(onnx.load(source), self.feeds)
         switched = _add_switches(onnx.load(quantized), onnx.load(smoothed), self.inputs)
@@ -91,7 +91,7 @@ def mend_products(source: Path, smoothed: Path, target: Path, feeds: Feeds) -> M
         target: the int8 graph.
         feeds: inputs for some texts or images.
     """
-    measured = feeds[:_MOST_BATCHES]
+    measured = _choose_measured(feeds)
     expected = run_graph(onnx.load(source), measured)
     model = onnx.load(target)
     before = after = measure_noise(expected, run_graph(model, measured))
@@ -104,7 +104,7 @@ def mend_products(source: Path, smoothed: Path, target: Path, feeds: Feeds) -> M
         return Mending(before, after, ())
     fp32 = onnx.load(source)
     names: tuple[str, ...] = ()
-    for each in _order_by_worth(ErrorMeter(source, smoothed, target, measured), after):
+    for each in _order_by_worth(ErrorMeter(source, smoothed, target, feeds), after):
         restore_products(model, fp32, each)
         names += tuple(name for one in each for name in one.products)
         after = measure_noise(expected, run_graph(model, measured))
@@ -112,6 +112,12 @@ def mend_products(source: Path, smoothed: Path, target: Path, feeds: Feeds) -> M
             break
     onnx.save(model, target)
     return Mending(before, after, names)
+
+
+def _choose_measured(feeds: Feeds) -> Feeds:
+    """Return the first batches of `feeds`, which are measured again and again."""
+    rows = len(next(iter(feeds[0].values())))
+    return feeds[: max(_LEAST_BATCHES, -(-_LEAST_ROWS // rows))]
 
 
 def _order_by_worth(meter: ErrorMeter, noise: float) -> list[list[QuantizedInput]]:

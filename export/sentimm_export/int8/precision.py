@@ -23,10 +23,17 @@ LARGEST_FILE = 48 * 2**20
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, feeds: Feeds) -> None:
-        self._feeds: Iterator[dict[str, npt.NDArray[Any]]] = iter(feeds)
+        self._feeds = feeds
+        self._rest: Iterator[dict[str, npt.NDArray[Any]]] = iter(feeds)
+
+    def __len__(self) -> int:
+        return len(self._feeds)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        self._rest = iter(self._feeds[start_index:end_index])
 
     def get_next(self) -> dict[str, npt.NDArray[Any]] | None:
-        return next(self._feeds, None)
+        return next(self._rest, None)
 
 
 def quantize_transformer(source: Path, target: Path, feeds: Feeds) -> list[str]:
@@ -107,7 +114,9 @@ def _quantize(
             # Relu and Clip stay in the graph: ONNX Runtime folds them, and fp16 graphs made from it need them.
             "QDQKeepRemovableActivations": True,
             "CalibPercentile": 99.99,
+            # Activations of some batches at a time: those of a base-sized encoder over all are 18 GB.
             "CalibMaxIntermediateOutputs": 8 if method == CalibrationMethod.MinMax else None,
+            "CalibStridedMinMax": 1 if method == CalibrationMethod.Percentile else None,  # for percentiles, too
             "TensorQuantOverrides": overrides or {},
         },
     )
