@@ -174,7 +174,9 @@ class CorpusOptions:
         Path | None, option(Panel.INPUT, "The folder of the posts' images, or its URL.", metavar="DIR", is_url=True)
     ] = None
     text_column: Annotated[str | None, option(Panel.INPUT, "The column of texts.", metavar="C")] = None
-    image_column: Annotated[str | None, option(Panel.INPUT, "The column of image names.", metavar="C")] = None
+    image_column: Annotated[
+        str | None, option(Panel.INPUT, "The column of image names; several: a,b or 'image_*'.", metavar="C")
+    ] = None
     id_column: Annotated[
         str | None, option(Panel.INPUT, "The column of ids, by which images are found too.", metavar="C")
     ] = None

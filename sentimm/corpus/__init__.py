@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sentimm.corpus.chunks import Chunk, chunk_frame
-from sentimm.corpus.columns import ColumnChoice
+from sentimm.corpus.columns.choice import ColumnChoice
 from sentimm.corpus.images.image_lookup import MISSING, ImageFile, ImageSource, Missing, PostImages, is_url, open_images
 from sentimm.corpus.images.post_images import is_found, list_images, split_names
 from sentimm.corpus.inputs.find import expand_inputs

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from sentimm.corpus.columns import (
+from sentimm.corpus.columns.choice import (
     ColumnChoice,
     choose_ids_for_images,
     holds_bytes,
@@ -20,12 +20,12 @@ from sentimm.corpus.columns import (
     list_image_columns,
     require_column,
 )
-from sentimm.corpus.full_texts import complete_texts
+from sentimm.corpus.columns.full_texts import complete_texts
+from sentimm.corpus.columns.nested import SAMPLE_ROWS, choose_with_nested
+from sentimm.corpus.columns.values import join_lines, join_parts, select_column
 from sentimm.corpus.images.image_lookup import MISSING, ImageLookup, ImageSource, PostImages, is_url, open_images
 from sentimm.corpus.images.near_names import is_rounded
 from sentimm.corpus.images.post_images import count_by_names, find_by_names, is_found, regroup
-from sentimm.corpus.nested_columns import SAMPLE_ROWS, choose_with_nested
-from sentimm.corpus.nested_values import join_lines, join_parts, select_column
 from sentimm.corpus.tables.base import Problem
 from sentimm.corpus.text_repairs import NULL_WORDS, RepairCounter, find_words, repair_texts
 from sentimm.corpus.wording import shorten_name

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from sentimm.corpus.chunks import Chunk, find_images, make_frame, read_names, read_texts
-from sentimm.corpus.columns import list_used
+from sentimm.corpus.columns.choice import list_used
 from sentimm.corpus.images.image_lookup import ImageLookup, open_images
 from sentimm.corpus.images.post_images import list_images
 from sentimm.corpus.inputs.partitioned_table import PartitionedTable

@@ -6,7 +6,7 @@ import re
 
 import polars as pl
 
-from sentimm.corpus.columns import require_column
+from sentimm.corpus.columns.choice import require_column
 from sentimm.errors import UsageError
 from sentimm.findings.scored import ScoredPosts
 

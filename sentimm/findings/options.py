@@ -117,7 +117,9 @@ class SampleOptions:
         Path | None, option(Panel.OUTPUT, "The folder of the posts' images, or its URL.", metavar="DIR", is_url=True)
     ] = None
     text_column: Annotated[str | None, option(Panel.OUTPUT, "The column of texts.", metavar="C")] = None
-    image_column: Annotated[str | None, option(Panel.OUTPUT, "The column of image names.", metavar="C")] = None
+    image_column: Annotated[
+        str | None, option(Panel.OUTPUT, "The column of image names; several: a,b or 'image_*'.", metavar="C")
+    ] = None
     add: Annotated[
         Path | None, option(Panel.DRAW, "Draw --labels more of this sheet; the new sheet holds those.", metavar="SHEET")
     ] = None
@@ -297,7 +299,9 @@ class ReportOptions:
         Path | None, option(Panel.OUTPUT, "The folder of the posts' images, or its URL.", metavar="DIR", is_url=True)
     ] = None
     text_column: Annotated[str | None, option(Panel.OUTPUT, "The column of texts.", metavar="C")] = None
-    image_column: Annotated[str | None, option(Panel.OUTPUT, "The column of image names.", metavar="C")] = None
+    image_column: Annotated[
+        str | None, option(Panel.OUTPUT, "The column of image names; several: a,b or 'image_*'.", metavar="C")
+    ] = None
     title: Annotated[str | None, option(Panel.OUTPUT, "The page's heading.", shown="by the name of SCORED")] = None
     public: Annotated[bool, option(Panel.OUTPUT, "Show aggregates only: no posts, no groups under 10 posts.")] = False
     figures: Annotated[

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sentimm.corpus.columns import require_column
+from sentimm.corpus.columns.choice import require_column
 from sentimm.errors import ColumnError, InputError, UsageError
 from sentimm.findings.conditions import check_condition, read_condition
 from sentimm.findings.question import Cells, Question

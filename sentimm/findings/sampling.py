@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from sentimm.corpus.chunks import Chunk, chunk_frame
-from sentimm.corpus.columns import choose_columns, list_used
+from sentimm.corpus.columns.choice import choose_columns, list_used
 from sentimm.corpus.images.image_lookup import ImageFile
 from sentimm.corpus.images.post_images import list_images
 from sentimm.errors import ColumnError, ImageError, UsageError

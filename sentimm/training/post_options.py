@@ -65,7 +65,9 @@ class PostOptions:
         ),
     ] = None
     text_column: Annotated[str | None, option(Panel.POSTS, "The column of texts.", metavar="C")] = None
-    image_column: Annotated[str | None, option(Panel.POSTS, "The column of image names.", metavar="C")] = None
+    image_column: Annotated[
+        str | None, option(Panel.POSTS, "The column of image names; several: a,b or 'image_*'.", metavar="C")
+    ] = None
     id_column: Annotated[str | None, option(Panel.POSTS, "The column of ids.", metavar="C")] = None
     encoding: Annotated[
         str | None,

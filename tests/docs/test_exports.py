@@ -30,7 +30,7 @@ def test_a_command_of_the_guide_reads_the_export(
     assert found["texts"] == (3 if "x-archive" in command else 2)
     assert found["unreadable"] == 0
     assert bool(found["images_found"]) == any(name in command for name in ("--images", "instaloader", "huggingface"))
-    several = ("x-archive", "4cat/posts", "gallery-dl", "instagram/content", "instaloader")
+    several = ("x-archive", "4cat/posts", "gallery-dl", "instagram/content", "instaloader", "apify/instagram.csv")
     assert found["several_images"] == any(name in command for name in several)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import polars as pl
 
 from sentimm.corpus.chunks import is_output_column
-from sentimm.corpus.columns import ColumnChoice, list_used
+from sentimm.corpus.columns.choice import ColumnChoice, list_used
 from sentimm.corpus.tables.base import Block, Table
 from sentimm.corpus.wording import list_names
 from sentimm.errors import ColumnError
@@ -75,7 +75,7 @@ def read_filled(table: Table, columns: Sequence[str], start: int = 0) -> Iterato
 
 def _check_posts(table: Table, choice: ColumnChoice) -> None:
     sources = [choice.text, choice.short_text, choice.image, choice.id if choice.by_id else None]
-    names = [choice.roots.get(name, name) for name in sources if name is not None]
+    names = [each for name in sources if name is not None for each in choice.roots.get(name, (name,))]
     if table.columns and not any(name in table.columns for name in names):
         raise ColumnError(
             f"{table.path} has no column {' or '.join(map(repr, names))}, which the posts are read from (its columns: "

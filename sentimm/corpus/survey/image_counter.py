@@ -8,10 +8,10 @@ from pathlib import Path
 import polars as pl
 
 from sentimm.corpus.chunks import count_images, list_image_names, read_names
-from sentimm.corpus.columns import ColumnChoice, choose_ids_for_images, holds_bytes, is_list
+from sentimm.corpus.columns.choice import ColumnChoice, choose_ids_for_images, holds_bytes, is_list
+from sentimm.corpus.columns.values import select_column
 from sentimm.corpus.images.image_lookup import ImageFolder, ImageLookup, is_url
 from sentimm.corpus.images.near_names import is_rounded
-from sentimm.corpus.nested_values import select_column
 from sentimm.options import CorpusOptions
 
 _MAX_NAMES = 100  # kept for the error that no post finds an image

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sentimm.corpus.chunks import find_images
-from sentimm.corpus.columns import ColumnChoice
+from sentimm.corpus.columns.choice import ColumnChoice
 from sentimm.corpus.images.image_lookup import ImageLookup, open_images
 from sentimm.corpus.images.post_images import is_found
 from sentimm.corpus.inputs.image_folders import is_metadata, list_name_columns

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from sentimm.corpus.columns import IMAGE_NAMES, ColumnChoice, holds_bytes, list_used
+from sentimm.corpus.columns.choice import IMAGE_NAMES, ColumnChoice, holds_bytes, list_used
 from sentimm.corpus.survey.image_counter import ImageCounter
 from sentimm.corpus.survey.long_cells import MAX_LINES
 from sentimm.corpus.survey.post_counter import PostCounter

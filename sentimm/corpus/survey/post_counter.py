@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 import polars as pl
 
 from sentimm.corpus.chunks import list_output_columns, read_raw_texts
-from sentimm.corpus.columns import ColumnChoice, list_used
+from sentimm.corpus.columns.choice import ColumnChoice, list_used
+from sentimm.corpus.columns.values import find_nested
 from sentimm.corpus.images.image_lookup import ImageLookup
-from sentimm.corpus.nested_values import find_nested
 from sentimm.corpus.survey.column_types import TypeInference
 from sentimm.corpus.survey.image_counter import ImageCounter
 from sentimm.corpus.survey.languages import LanguageSample

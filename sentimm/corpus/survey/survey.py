@@ -11,12 +11,12 @@ from typing import Any
 import polars as pl
 
 from sentimm.corpus.chunks import explain_no_image, list_output_columns
-from sentimm.corpus.columns import TEXT_NAMES, ColumnChoice, holds_bytes, is_text_name
+from sentimm.corpus.columns.choice import TEXT_NAMES, ColumnChoice, holds_bytes, is_text_name, is_there
+from sentimm.corpus.columns.nested import SAMPLE_ROWS, choose_with_nested
+from sentimm.corpus.columns.values import suggest_path
 from sentimm.corpus.images.image_lookup import ImageLookup, open_images
 from sentimm.corpus.inputs.find import Inputs, find_inputs
 from sentimm.corpus.inputs.partitioned_table import PartitionedTable
-from sentimm.corpus.nested_columns import SAMPLE_ROWS, choose_with_nested
-from sentimm.corpus.nested_values import suggest_path
 from sentimm.corpus.survey.differences import check_agreement, note_filled
 from sentimm.corpus.survey.image_folders import (
     explain_image_column,
@@ -228,9 +228,9 @@ def leave_out_absent(inputs: Sequence[str], options: CorpusOptions) -> CorpusOpt
         return options
     return replace(
         options,
-        text_column=options.text_column if options.text_column in columns else None,
-        image_column=options.image_column if options.image_column in columns else None,
-        id_column=options.id_column if options.id_column in columns else None,
+        text_column=options.text_column if is_there(options.text_column, columns) else None,
+        image_column=options.image_column if is_there(options.image_column, columns) else None,
+        id_column=options.id_column if is_there(options.id_column, columns) else None,
     )
 
 

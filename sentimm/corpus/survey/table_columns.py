@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from sentimm.corpus.chunks import is_output_column, list_output_columns
-from sentimm.corpus.columns import holds_bytes
+from sentimm.corpus.columns.choice import holds_bytes
 from sentimm.corpus.survey.column_types import TypeInference, merge_types, widen_numbers
 from sentimm.corpus.tables.base import Table
 from sentimm.errors import ColumnError

@@ -8,7 +8,7 @@ from itertools import islice
 
 import polars as pl
 
-from sentimm.corpus.columns import ColumnChoice, list_used
+from sentimm.corpus.columns.choice import ColumnChoice, list_used
 from sentimm.corpus.survey.post_counter import PostCounter
 from sentimm.corpus.tables.base import Table
 from sentimm.errors import InputError

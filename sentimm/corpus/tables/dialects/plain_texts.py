@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from sentimm.corpus.columns import is_usual_name
+from sentimm.corpus.columns.choice import is_usual_name
 from sentimm.corpus.tables.dialects.title_lines import fit_header
 from sentimm.errors import TableError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sentimm.corpus.columns import is_usual_name
+from sentimm.corpus.columns.choice import is_usual_name
 from sentimm.corpus.tables.json_files.document import is_document
 
 _LOOK_BYTES = 1 << 16

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sentimm.corpus.columns import is_usual_name
+from sentimm.corpus.columns.choice import is_usual_name
 from sentimm.corpus.tables.delimited_records import RecordSplitter
 
 _LOOK_BYTES = 1 << 16  # in which the records are compared with the header

@@ -15,7 +15,7 @@ from typing import Any
 import ijson
 import numpy as np
 
-from sentimm.corpus.columns import is_text_name
+from sentimm.corpus.columns.choice import is_text_name
 from sentimm.corpus.tables.base import Block, Problem, Table
 from sentimm.corpus.tables.json_files.included_texts import INCLUDES, add_included_texts, holds_texts
 from sentimm.corpus.tables.json_files.ndjson import build_block, check_keys, clean_record, list_keys

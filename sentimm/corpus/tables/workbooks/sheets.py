@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sentimm.corpus.columns import is_usual_name
+from sentimm.corpus.columns.choice import is_usual_name
 from sentimm.corpus.tables.dialects.title_lines import find_title_lines
 
 _LOOK_ROWS = 60

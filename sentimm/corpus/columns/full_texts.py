@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import polars as pl
 
-from sentimm.corpus.columns import ColumnChoice
-from sentimm.corpus.nested_values import find_root
+from sentimm.corpus.columns.choice import ColumnChoice
+from sentimm.corpus.columns.values import find_root
 
 # Where the full text may be: of X's APIs 2 and 1.1, of snscrape, and of rtweet for R.
 _PLACES = (
@@ -50,7 +50,7 @@ def add_full_texts(choice: ColumnChoice, types: Mapping[str, pl.DataType]) -> Co
         return choice
     added = f", and where that is cut off {' or '.join(map(repr, found))}"
     reasons = tuple(reason + added if reason.startswith("text:") else reason for reason in choice.reasons)
-    paths = {place: root for place, root in found.items() if place != root}
+    paths = {place: (root,) for place, root in found.items() if place != root}
     return replace(choice, full_texts=tuple(found), roots={**choice.roots, **paths}, reasons=reasons)
 
 
@@ -62,7 +62,7 @@ def add_boosts(choice: ColumnChoice, types: Mapping[str, pl.DataType]) -> Column
         return choice
     added = f", and where that is empty {place!r}"
     reasons = tuple(reason + added if reason.startswith("text:") else reason for reason in choice.reasons)
-    return replace(choice, short_text=place, roots={**choice.roots, place: root}, reasons=reasons)
+    return replace(choice, short_text=place, roots={**choice.roots, place: (root,)}, reasons=reasons)
 
 
 def complete_texts(texts: pl.Series, others: Sequence[pl.Series]) -> pl.Series:

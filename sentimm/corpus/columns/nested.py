@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from sentimm.corpus.columns import (
+from sentimm.corpus.columns.choice import (
     ID_NAMES,
     IMAGE_NAMES,
     OTHER_ID_NAMES,
@@ -21,9 +21,9 @@ from sentimm.corpus.columns import (
     is_text_name,
     simplify_name,
 )
-from sentimm.corpus.full_texts import add_boosts, add_full_texts
+from sentimm.corpus.columns.full_texts import add_boosts, add_full_texts
+from sentimm.corpus.columns.values import find_nested
 from sentimm.corpus.images.image_lookup import is_url
-from sentimm.corpus.nested_values import find_nested
 from sentimm.images import IMAGE_SUFFIXES
 from sentimm.options import CorpusOptions
 
@@ -95,7 +95,7 @@ def _choose_with_nested(
             reason = reason.replace(f"column {path!r} (--{kind}-column)", f"{path!r}, inside of a column")
         instead = f", and where that is empty {nested.other_text!r}" if nested.other_text else ""
         reasons.append(reason + instead if reason.startswith("text:") else reason)
-    roots = {path: path.partition(".")[0] for path in (nested.text, nested.other_text) if path and "." in path}
+    roots = {path: (path.partition(".")[0],) for path in (nested.text, nested.other_text) if path and "." in path}
     return replace(choice, short_text=nested.other_text, reasons=tuple(reasons), roots={**choice.roots, **roots})
 
 

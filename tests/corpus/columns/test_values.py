@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from sentimm.corpus import Chunk, CorpusReader, chunk_frame, survey_corpus
-from sentimm.corpus.nested_values import join_parts
+from sentimm.corpus.columns.values import join_parts
 from sentimm.errors import ColumnError
 from sentimm.options import CorpusOptions
 

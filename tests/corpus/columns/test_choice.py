@@ -70,7 +70,7 @@ def test_names_of_files_are_found(tmp_path: Path, names: str) -> None:
     assert (found.choice.image, found.images_found, found.several_images) == (names, 1, 1)
 
 
-@pytest.mark.parametrize("name", ["image_urls", "media/0/url", "Attachments", "原始图片url"])
+@pytest.mark.parametrize("name", ["image_urls", "media/0/thumbnail", "Attachments", "原始图片url"])
 @pytest.mark.parametrize("id_", ["id", "number"])
 def test_a_column_that_may_name_the_images_is_proposed(tmp_path: Path, name: str, id_: str) -> None:
     (tmp_path / "images").mkdir()

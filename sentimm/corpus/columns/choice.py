@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from sentimm.corpus.nested_values import find_root, find_type, suggest_path
+from sentimm.corpus.columns.several import find_member_type, find_members, find_numbered_images
+from sentimm.corpus.columns.values import find_root, find_type, suggest_path
 from sentimm.corpus.text_repairs import TextRepairs
 from sentimm.corpus.wording import list_names
 from sentimm.errors import ColumnError
@@ -74,13 +75,14 @@ class ColumnChoice:
         text: the column of texts; None: no text is used.
         short_text: the column that is read where `text` is empty; None: there is none.
         full_texts: the columns that have a text in full where that in `text` is cut off.
-        image: the column of image names or bytes; None: images are looked up by id, or not used.
+        image: the column of image names or bytes, or the name of several (see `find_members`); None: images are looked
+            up by id, or not used.
         id: the column of ids.
         by_id: images are looked up in the folder by id.
         ignored_image: a column of image names that is not used, as there is no folder.
         reasons: the choice in sentences for a person.
         repairs: what is repaired in the texts.
-        roots: of columns that are paths (`record.text`) the column that each is in.
+        roots: of names that are paths (`record.text`) or stand for several columns, the columns that are read.
         null_words: what else than NA and the like names no image, and is no id to look one up by.
     """
 
@@ -92,7 +94,7 @@ class ColumnChoice:
     short_text: str | None = None
     reasons: tuple[str, ...] = ()
     repairs: TextRepairs = field(default_factory=TextRepairs)
-    roots: Mapping[str, str] = field(default_factory=dict)
+    roots: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     null_words: tuple[str, ...] = ()
     full_texts: tuple[str, ...] = ()
 
@@ -110,14 +112,10 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
     """
     types, roots = _add_paths(types, options)
     text, short, why_text = _choose_text(types, options)
-    names = [name for name, dtype in types.items() if _can_name_images(dtype) or holds_bytes(dtype)]
-    image, why_image = _choose("image", options.image_column, IMAGE_NAMES, names, list(types))
-    if image is None or not (options.image_column or has_folder or holds_bytes(types[image])):
-        held = [name for name in names if holds_bytes(types[name])]
-        found, why_found = _choose("image", None, BYTES_NAMES, held)
-        image, why_image = (found, why_found) if found is not None else (image, why_image)
-    if image is None:
-        image, why_image = _choose("image", None, OTHER_IMAGE_NAMES, names)
+    image, why_image = _choose_image(types, options, has_folder)
+    if image is not None and image not in types:
+        members = find_members(image, list(types))
+        types, roots = {**types, image: find_member_type(types, members)}, {**roots, image: members}
     ids = [name for name, dtype in types.items() if _can_name(dtype)]
     id_, why_id = _choose("id", options.id_column, ID_NAMES, ids, list(types))
     if id_ is None:
@@ -127,7 +125,7 @@ def choose_columns(types: Mapping[str, pl.DataType], options: CorpusOptions, has
         path = suggest_path(text, types[text], TEXT_NAMES)
         instead = f"name the text in it with --text-column {path}" if path else "choose another one with --text-column"
         raise ColumnError(f"The column {text!r} holds {types[text]}, not text: {instead}.")
-    if image is not None and image not in names:
+    if image is not None and not _may_hold_images(types[image]):
         raise ColumnError(
             f"The column {image!r} holds {types[image]}, not images: choose another one with --image-column."
         )
@@ -159,12 +157,17 @@ def choose_ids_for_images(choice: ColumnChoice) -> ColumnChoice:
 def list_used(choice: ColumnChoice) -> list[str]:
     """List the columns of the tables that a choice reads."""
     names = (choice.text, choice.short_text, *choice.full_texts, choice.image, choice.id, choice.ignored_image)
-    return list(dict.fromkeys(choice.roots.get(name, name) for name in names if name is not None))
+    return list(dict.fromkeys(each for name in names if name is not None for each in choice.roots.get(name, (name,))))
 
 
 def list_image_columns(columns: Sequence[str]) -> list[str]:
     """List the columns that may name images, by their names."""
     return [name for name in columns if _IMAGE_WORDS.search(name) and not _NO_IMAGE_WORDS.search(name)]
+
+
+def is_there(name: str | None, types: Mapping[str, pl.DataType]) -> bool:
+    """Check whether `name` is a column, a path into one, or stands for several."""
+    return name is not None and (name in types or bool(find_root(name, types) or find_members(name, list(types))))
 
 
 def is_text_name(name: str) -> bool:
@@ -212,9 +215,10 @@ def _can_name(dtype: pl.DataType) -> bool:
     return not (dtype.is_nested() or dtype in (pl.Duration, pl.Object))
 
 
-def _can_name_images(dtype: pl.DataType) -> bool:
-    """Check whether values of this type can be the name of an image, or a list of names."""
-    return _can_name(dtype) or (isinstance(dtype, pl.List | pl.Array) and dtype.inner == pl.String)
+def _may_hold_images(dtype: pl.DataType) -> bool:
+    """Check whether values of this type can be an image, the name of one, or a list of such."""
+    is_names = isinstance(dtype, pl.List | pl.Array) and dtype.inner == pl.String
+    return _can_name(dtype) or is_names or holds_bytes(dtype)
 
 
 def _choose(
@@ -234,6 +238,26 @@ def _choose(
             listed = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
             return column, f"{kind}: column {column!r} (first match among {listed})"
     return None, ""
+
+
+def _choose_image(types: Mapping[str, pl.DataType], options: CorpusOptions, has_folder: bool) -> tuple[str | None, str]:
+    """Choose the column of images, or the name of several (see `find_members`), and tell why."""
+    named = options.image_column
+    if named is not None and named not in types and (members := find_members(named, list(types))):
+        return named, f"image: columns {list_names(members)} (--image-column)"
+    names = [name for name, dtype in types.items() if _may_hold_images(dtype)]
+    image, why = _choose("image", named, IMAGE_NAMES, names, list(types))
+    if image is None or not (named or has_folder or holds_bytes(types[image])):
+        held = [name for name in names if holds_bytes(types[name])]
+        found, why_found = _choose("image", None, BYTES_NAMES, held)
+        image, why = (found, why_found) if found is not None else (image, why)
+    if image is None:
+        image, why = _choose("image", None, OTHER_IMAGE_NAMES, names)
+    numbered = None if named else find_numbered_images([name for name in names if not is_list(types[name])])
+    members = find_members(numbered, names) if numbered else ()
+    if numbered and (image is None or image in members):
+        return numbered, f"image: columns {list_names(members)} (numbered)"
+    return image, why
 
 
 def _choose_text(types: Mapping[str, pl.DataType], options: CorpusOptions) -> tuple[str | None, str | None, str]:
@@ -266,12 +290,12 @@ def _find_column(name: str, types: Mapping[str, pl.DataType]) -> str | None:
 
 def _add_paths(
     types: Mapping[str, pl.DataType], options: CorpusOptions
-) -> tuple[Mapping[str, pl.DataType], dict[str, str]]:
+) -> tuple[Mapping[str, pl.DataType], dict[str, tuple[str, ...]]]:
     """Add the paths that `options` name to the columns; return them, and the column that each path is in."""
     named = (options.text_column, options.image_column, options.id_column)
-    roots = {name: root for name in named if name and name not in types and (root := find_root(name, types))}
-    found = {name: find_type(name, types) for name in roots}
-    return {**types, **{name: dtype for name, dtype in found.items() if dtype is not None}}, roots
+    paths = {name: root for name in named if name and name not in types and (root := find_root(name, types))}
+    found = {name: dtype for name in paths if (dtype := find_type(name, types)) is not None}
+    return {**types, **found}, {name: (root,) for name, root in paths.items()}
 
 
 def _explain_nothing(types: Mapping[str, pl.DataType], options: CorpusOptions) -> str:

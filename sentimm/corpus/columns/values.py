@@ -8,6 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from sentimm.corpus.columns.several import find_members, join_members
+
 _MOST_DEPTH = 3  # of a text that is looked for
 
 
@@ -44,7 +46,7 @@ def find_type(name: str, types: Mapping[str, pl.DataType]) -> pl.DataType | None
 
 
 def select_column(frame: pl.DataFrame, name: str) -> pl.Series:
-    """Return a column of `frame`, or what a path leads to in each row: null where it leads nowhere.
+    """Return a column of `frame`, what a path leads to in each row (null: nowhere), or the lists of several columns.
 
     A part of a path that is a number is a place in a list. Any other part goes through all values of a list: several
     values are a list, of JSON where the format has no types.
@@ -52,7 +54,8 @@ def select_column(frame: pl.DataFrame, name: str) -> pl.Series:
     if name in frame.columns:
         return frame[name]
     root = find_root(name, dict(frame.schema))
-    assert root is not None
+    if root is None:
+        return join_members(frame, name, find_members(name, frame.columns))
     values, parts = frame[root], name.removeprefix(f"{root}.").split(".")
     while parts and isinstance(values.dtype, pl.Struct):
         values = values.struct.field(parts.pop(0))
