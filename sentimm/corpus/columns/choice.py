@@ -253,8 +253,11 @@ def _choose_image(types: Mapping[str, pl.DataType], options: CorpusOptions, has_
         image, why = (found, why_found) if found is not None else (image, why)
     if image is None:
         image, why = _choose("image", None, OTHER_IMAGE_NAMES, names)
-    numbered = None if named else find_numbered_images([name for name in names if not is_list(types[name])])
-    members = find_members(numbered, names) if numbered else ()
+    single = [
+        name for name in names if types[name] == pl.String or (holds_bytes(types[name]) and not is_list(types[name]))
+    ]
+    numbered = None if named else find_numbered_images(single)
+    members = find_members(numbered, single) if numbered else ()
     if numbered and (image is None or image in members):
         return numbered, f"image: columns {list_names(members)} (numbered)"
     return image, why

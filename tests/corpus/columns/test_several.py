@@ -124,6 +124,12 @@ def test_words_for_nothing_name_no_image(tmp_path: Path, images: Path) -> None:
     assert survey(path, images=images).images_named == 2
 
 
+def test_numbers_are_no_images() -> None:
+    frame = pl.DataFrame({"text": ["good"], "image_0": [0.25], "image_1": [0.5]})
+    _, choice = chunk_frame(frame, CorpusOptions())
+    assert choice.image is choice.ignored_image is None
+
+
 def test_columns_that_do_not_go_together_are_an_error() -> None:
     frame = pl.DataFrame({"text": ["good"], "image_1": [b"bytes"], "image_2": ["a.jpg"]})
     with pytest.raises(ColumnError, match="can't be put together"):
