@@ -100,7 +100,7 @@ def test_an_unknown_bundle_is_a_usage_error(tmp_path):
         load_bundle(tmp_path / "nowhere")
     assert str(error.value) == (
         f"The model bundle {tmp_path / 'nowhere'} is not there: name a folder that `sentimm export` wrote, or a model "
-        "that ships with sentimm (default)."
+        "that ships with sentimm (default, world)."
     )
     assert error.value.exit_code == 2
 

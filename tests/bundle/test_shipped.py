@@ -23,6 +23,7 @@ from tests.support.commands import fail, run
 from tests.support.tiny.bundles import make_bundle
 
 RECIPES = Path(__file__).parents[2] / "export/recipes"
+SAMPLES = Path(__file__).parents[2] / "samples"
 IMAGE_FILES = ["image.onnx", "image.weights"]
 
 
@@ -179,3 +180,17 @@ def test_a_name_of_the_api_is_no_path(shipped: Path) -> None:
     with pytest.raises(UsageError, match=r"write \./world"):
         Scorer("world")
     assert Scorer("./world").bundle.path == Path("world")
+
+
+def test_the_models_that_ship_read_english_and_other_languages(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert list(list_shipped()) == ["default", "world"]
+    right = {}
+    for model in list_shipped():
+        output = tmp_path / f"{model}.parquet"
+        inputs = (str(SAMPLES / "world.csv"), "--images", str(SAMPLES / "images"))
+        assert run(capsys, "score", *inputs, "--model", model, "-o", str(output)).code == 0
+        scored = pl.read_parquet(output)
+        right[model] = (scored["sentiment"] == scored["label"]).sum()
+    assert right["world"] >= 22 > right["default"]

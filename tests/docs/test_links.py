@@ -14,7 +14,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (RO
 
 MAX_LINE = 200
 # The card is written by `export`, the reference by a script, and each entry of the changelog is one line.
-LONG_LINES = {"sentimm/bundles/default/MODEL_CARD.md", "docs/reference/commands.md", "CHANGELOG.md"}
+CARDS = {f"sentimm/bundles/{name}/MODEL_CARD.md" for name in ("default", "world")}
+LONG_LINES = {*CARDS, "docs/reference/commands.md", "CHANGELOG.md"}
 
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")

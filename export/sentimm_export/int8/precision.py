@@ -17,8 +17,8 @@ from sentimm_export.int8.smoothing import Feeds, smooth_products, split_outliers
 
 # Smaller tensors (biases, scales, norms) stay as they are.
 _LARGE = 4096
-# Services that hold repositories warn of larger files.
-LARGEST_FILE = 48 * 2**20
+# Services that hold repositories warn of files above 50 MB.
+LARGEST_FILE = 45 * 2**20
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -165,7 +165,7 @@ def convert_to_fp16(source: Path, target: Path) -> None:
 def share_weights(int8: Path, fp16: Path, weights: Path) -> None:
     """Store an int8 graph's weights once, in the file `weights`, for it and for an fp16 graph made of it.
 
-    Above 48 MiB there are more files: `text.weights`, `text.2.weights` and so on.
+    Above 45 MiB there are more files: `text.weights`, `text.2.weights` and so on.
 
     Large float weights are stored as fp16, word embeddings as int8 with a scale for each row. `int8` is rewritten,
     `fp16` is the same graph without the quantisation of its activations, its weights dequantised where they are used.

@@ -77,7 +77,7 @@ def test_info_of_an_unknown_bundle_is_a_usage_error(capsys, tmp_path):
         2,
         "",
         f"Error: The model bundle {tmp_path / 'nowhere'} is not there: name a folder that `sentimm export` wrote, or a "
-        "model that ships with sentimm (default).\n",
+        "model that ships with sentimm (default, world).\n",
     )
 
 
