@@ -253,14 +253,16 @@ def _choose_image(types: Mapping[str, pl.DataType], options: CorpusOptions, has_
         image, why = (found, why_found) if found is not None else (image, why)
     if image is None:
         image, why = _choose("image", None, OTHER_IMAGE_NAMES, names)
-    single = [
-        name for name in names if types[name] == pl.String or (holds_bytes(types[name]) and not is_list(types[name]))
-    ]
-    numbered = None if named else find_numbered_images(single)
-    members = find_members(numbered, single) if numbered else ()
-    if numbered and (image is None or image in members):
+    numbered = None if named else find_numbered_images(list(types))
+    members = find_members(numbered, list(types)) if numbered else ()
+    if members and (image is None or image in members) and _hold_alike([types[name] for name in members]):
         return numbered, f"image: columns {list_names(members)} (numbered)"
     return image, why
+
+
+def _hold_alike(types: Sequence[pl.DataType]) -> bool:
+    """Check whether columns of these types, which nobody named, all hold names, or all images of one kind."""
+    return len(set(types)) == 1 and (types[0] == pl.String or (holds_bytes(types[0]) and not is_list(types[0])))
 
 
 def _choose_text(types: Mapping[str, pl.DataType], options: CorpusOptions) -> tuple[str | None, str | None, str]:
@@ -296,7 +298,8 @@ def _add_paths(
 ) -> tuple[Mapping[str, pl.DataType], dict[str, tuple[str, ...]]]:
     """Add the paths that `options` name to the columns; return them, and the column that each path is in."""
     named = (options.text_column, options.image_column, options.id_column)
-    paths = {name: root for name in named if name and name not in types and (root := find_root(name, types))}
+    nested = [name for name in named if name and name not in types and not find_members(name, list(types))]
+    paths = {name: root for name in nested if (root := find_root(name, types))}
     found = {name: dtype for name in paths if (dtype := find_type(name, types)) is not None}
     return {**types, **found}, {name: (root,) for name, root in paths.items()}
 

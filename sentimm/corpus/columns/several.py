@@ -1,4 +1,4 @@
-"""Several columns that name images: `image_1`, `image_2` or, of flattened lists, `media/0/url`, `media/1/url`."""
+"""Several columns of images: `image_1`, `image_2` or, of flattened lists, `media/0/url`, `media/1/url`."""
 
 from __future__ import annotations
 

@@ -53,9 +53,10 @@ def select_column(frame: pl.DataFrame, name: str) -> pl.Series:
     """
     if name in frame.columns:
         return frame[name]
+    if members := find_members(name, frame.columns):
+        return join_members(frame, name, members)
     root = find_root(name, dict(frame.schema))
-    if root is None:
-        return join_members(frame, name, find_members(name, frame.columns))
+    assert root is not None
     values, parts = frame[root], name.removeprefix(f"{root}.").split(".")
     while parts and isinstance(values.dtype, pl.Struct):
         values = values.struct.field(parts.pop(0))

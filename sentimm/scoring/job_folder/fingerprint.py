@@ -39,6 +39,7 @@ _OPTIONS = {
     "no_header": "--no-header",
     "escaped_quotes": "--quotes, or which inputs escape quotes with a backslash",
     "union": "--union",
+    "image_columns": "which columns of images are read",
     "partitions": "the columns that folders name",
 }
 
@@ -58,6 +59,7 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
         inputs = [described | {"name": "standard input", "modified_ns": 0} for described in inputs]
         if is_remote(paths[0]):
             inputs = [{"name": "standard input", "state": [paths[0].name]}]  # which holds a hash of its content
+    image = survey.choice.image
     escaped = [hide_secrets(source.path) for source in survey.sources if source.escaped_quotes]
     return {
         "inputs": inputs,
@@ -81,6 +83,8 @@ def take_fingerprint(survey: Survey, options: ScoreOptions, bundle: Bundle, prec
             **({"no_header": True} if corpus.no_header else {}),
             **({"escaped_quotes": escaped} if escaped else {}),
             **({"union": True} if corpus.union else {}),
+            # Jobs of earlier versions did not see these columns.
+            **({"image_columns": image} if image and "*" in image and corpus.image_column is None else {}),
             **({"partitions": partitions} if partitions else {}),
         },
     }

@@ -8,18 +8,7 @@ import polars as pl
 import pytest
 
 from sentimm.errors import ColumnError, InputError
-from tests.support.posts.reading import read_all, survey
-
-
-def write_table(frame: pl.DataFrame, path: Path) -> Path:
-    match path.suffix:
-        case ".csv":
-            frame.write_csv(path)
-        case ".jsonl":
-            frame.write_ndjson(path)
-        case _:
-            frame.write_parquet(path)
-    return path
+from tests.support.posts.reading import read_all, survey, write_table
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])

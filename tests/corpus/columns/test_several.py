@@ -14,7 +14,7 @@ from sentimm.corpus import chunk_frame, is_found, leave_out_absent, list_images
 from sentimm.corpus.columns.several import find_members, find_numbered_images
 from sentimm.errors import ColumnError
 from sentimm.options import CorpusOptions
-from tests.support.posts.reading import read_all, survey
+from tests.support.posts.reading import read_all, survey, write_table
 
 NAMES = ("a.jpg", "b.jpg", "c.jpg")
 
@@ -30,14 +30,7 @@ def images(tmp_path: Path) -> Path:
 
 def write_posts(path: Path, columns: Mapping[str, Sequence[object]]) -> Path:
     frame = pl.DataFrame({"id": ["1", "2", "3"], "text": ["good", "bad", "so so"], **columns})
-    match path.suffix:
-        case ".csv":
-            frame.write_csv(path)
-        case ".jsonl":
-            frame.write_ndjson(path)
-        case _:
-            frame.write_parquet(path)
-    return path
+    return write_table(frame, path)
 
 
 def name_found(path: Path, folder: Path, **options: object) -> list[list[str]]:
@@ -130,10 +123,16 @@ def test_numbers_are_no_images() -> None:
     assert choice.image is choice.ignored_image is None
 
 
-def test_columns_that_do_not_go_together_are_an_error() -> None:
+def test_columns_that_do_not_go_together_are_taken_only_if_named() -> None:
     frame = pl.DataFrame({"text": ["good"], "image_1": [b"bytes"], "image_2": ["a.jpg"]})
+    assert chunk_frame(frame, CorpusOptions())[1].image is None
     with pytest.raises(ColumnError, match="can't be put together"):
-        chunk_frame(frame, CorpusOptions())
+        chunk_frame(frame, CorpusOptions(image_column="image_*"))
+
+
+def test_a_star_behind_the_name_of_a_column_is_no_path(tmp_path: Path, images: Path) -> None:
+    path = write_posts(tmp_path / "posts.csv", {"photo": ["a.jpg"] * 3, "photo.1": ["b.jpg"] * 3})
+    assert name_found(path, images, image_column="photo.*")[0] == ["b.jpg"]
 
 
 def test_a_part_that_names_no_column_is_an_error(tmp_path: Path, images: Path) -> None:

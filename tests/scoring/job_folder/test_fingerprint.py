@@ -89,6 +89,18 @@ def test_a_stopped_job_goes_on_and_a_finished_one_stays_on_a_copy(table: Path, t
     assert run(options).already
 
 
+def test_a_job_that_did_not_read_several_columns_of_images_does_not_go_on(
+    table: Path, tmp_path: Path, tiny_bundle: Path
+) -> None:
+    pl.DataFrame({"text": ["good"], "image_1": ["a.jpg"], "image_2": ["b.jpg"]}).write_csv(table)
+    (tmp_path / "images").mkdir()
+    found = survey(table, images=tmp_path / "images", allow_missing=True)
+    asked = ScoreOptions(inputs=(str(table),), output=table.with_suffix(".parquet"), model=tiny_bundle)
+    now = take_fingerprint(found, asked, load_bundle(tiny_bundle), "fp32")
+    before = {**now, "options": {name: value for name, value in now["options"].items() if name != "image_columns"}}
+    assert describe_changes(before, now) == ["which columns of images are read was not given and is image_*"]
+
+
 def test_what_is_repaired_in_the_texts_is_a_part_of_the_job(table: Path, tiny_bundle: Path) -> None:
     pl.DataFrame({"text": ["<p>good</p>", "bad"]}).write_csv(table)
     now = take(table, tiny_bundle)

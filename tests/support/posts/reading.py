@@ -8,6 +8,7 @@ import lzma
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 
 from sentimm.corpus import Chunk, CorpusReader, Survey, survey_corpus
@@ -26,6 +27,18 @@ def write(path: Path, content: str | bytes) -> Path:
     elif path.suffix == ".xz":
         data = lzma.compress(data)
     path.write_bytes(data)
+    return path
+
+
+def write_table(frame: pl.DataFrame, path: Path) -> Path:
+    """Write a frame in the format that the suffix of `path` names."""
+    match path.suffix:
+        case ".csv":
+            frame.write_csv(path)
+        case ".jsonl":
+            frame.write_ndjson(path)
+        case _:
+            frame.write_parquet(path)
     return path
 
 
