@@ -22,7 +22,7 @@ from sentimm.corpus.columns.choice import (
     simplify_name,
 )
 from sentimm.corpus.columns.full_texts import add_boosts, add_full_texts
-from sentimm.corpus.columns.values import find_nested
+from sentimm.corpus.columns.values import find_nested, hold_parts
 from sentimm.corpus.images.image_lookup import is_url
 from sentimm.images import IMAGE_SUFFIXES
 from sentimm.options import CorpusOptions
@@ -42,6 +42,7 @@ _EXPORTS = (
     ("commentary.text.text", None),  # the same, as 4CAT keeps it
     ("snippet.topLevelComment.snippet.textOriginal", None),  # YouTube's API
     ("snippet.topLevelComment.snippet.textDisplay", None),
+    ("content.label", None),  # reviews in Apple's App Store, by its RSS feed
 )
 
 _Path = tuple[str, ...]
@@ -112,7 +113,7 @@ def _holds_objects(name: str, dtype: pl.DataType, sample: pl.DataFrame) -> bool:
     values = sample[name].drop_nulls()
     if values.dtype != pl.String or not len(values) or not values.str.starts_with("{").all():
         return False
-    return len(find_nested(values)) == len(values)
+    return len(find_nested(values)) == len(values) and not hold_parts(values)
 
 
 def find_nested_columns(sample: pl.DataFrame, columns: Sequence[str]) -> NestedColumns | None:

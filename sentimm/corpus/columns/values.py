@@ -11,6 +11,7 @@ import polars as pl
 from sentimm.corpus.columns.several import find_members, join_members
 
 _MOST_DEPTH = 3  # of a text that is looked for
+_PART_KEYS = frozenset(("text", "mention", "link", "videoLink", "hashtag", "emoji", "bold", "italics", "strikethrough"))
 
 
 def find_root(name: str, types: Mapping[str, pl.DataType]) -> str | None:
@@ -80,19 +81,38 @@ def join_lines(texts: pl.Series) -> pl.Series:
 
 
 def join_parts(texts: pl.Series) -> pl.Series:
-    """Join the texts (String) that are lists of parts, as Telegram writes them: `["not ", {"text": "good"}]`."""
-    rows = _begin_with(texts, "[").arg_true()
+    """Join the texts (String) that are parts in JSON.
+
+    Telegram writes a list, `["not ", {"text": "good"}]`; Google's archive of YouTube writes objects with commas between
+    them, `{"text": "not "}, {"text": "good"}`.
+    """
+    rows = (_begin_with(texts, "[") | _begin_with(texts, "{")).arg_true()
     if not len(rows) or not len(rows := rows.filter(texts.gather(rows).str.contains('"text"', literal=True))):
         return texts
     joined = texts.to_list()
     for row in rows:
-        parts = _parse(joined[row])
-        if isinstance(parts, list) and any(isinstance(part, dict) for part in parts):
-            words = [part.get("text") if isinstance(part, dict) else part for part in parts]
-            strings = [word for word in words if isinstance(word, str)]
-            if len(strings) == len(words):
-                joined[row] = "".join(strings)
+        words = _read_parts(joined[row])
+        if words is not None:
+            joined[row] = "".join(words)
     return pl.Series(texts.name, joined, dtype=pl.String)
+
+
+def _read_parts(text: str) -> list[str] | None:
+    """Return the words of a text's parts; None: it is not made of any."""
+    is_list = text.startswith("[")
+    parts = _parse(text if is_list else f"[{text}]")
+    if not isinstance(parts, list) or not any(isinstance(part, dict) for part in parts):
+        return None
+    if not is_list and not all(map(_is_part, parts)):
+        return None
+    words = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    strings = [word for word in words if isinstance(word, str)]
+    return strings if len(strings) == len(words) else None
+
+
+def _is_part(value: object) -> bool:
+    """Check whether a value of JSON is a part of a text: the text and how it is shown, but no id or time of a post."""
+    return isinstance(value, dict) and isinstance(value.get("text"), str) and value.keys() <= _PART_KEYS
 
 
 def _begin_with(texts: pl.Series, character: str) -> pl.Series:
@@ -104,6 +124,11 @@ def find_nested(texts: pl.Series) -> list[str]:
     """Return those of the texts (String) that are whole objects or lists in JSON."""
     maybe = texts.filter(_begin_with(texts, "{") | _begin_with(texts, "[")).to_list()
     return [text for text in maybe if isinstance(_parse(text), dict | list)]
+
+
+def hold_parts(texts: pl.Series) -> bool:
+    """Check whether all of the texts (String) are objects in JSON that `join_parts` reads."""
+    return all(text.startswith("{") and _read_parts(text) is not None for text in texts.to_list())
 
 
 def suggest_path(column: str, value: object, names: tuple[str, ...]) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sentimm.corpus.inputs.archives import find_tables, is_archive
 from sentimm.corpus.inputs.braces import expand_braces
-from sentimm.corpus.inputs.dataset_folders import list_tables
+from sentimm.corpus.inputs.dataset_folders import list_tables, list_text_tables
 from sentimm.corpus.inputs.image_folders import find_metadata
 from sentimm.corpus.inputs.partitions import Partitions, find_partitions, list_partitioned, note_partitions
 from sentimm.corpus.tables.folder_posts import is_post_file
@@ -56,8 +56,8 @@ def find_inputs(inputs: Sequence[str]) -> Inputs:
     """Find the files and folders that INPUTs name: braces expanded, and globs in the order of the names.
 
     A ZIP archive stands for the tables in it, a folder for the table in it that names the images beside it. A folder
-    without posts of its own stands for the shards (.tar) in it, for the Parquet and Arrow files that it consists of,
-    for the tables in its partitions (`lang=en`), or for its sub-folders that hold posts or such files. Of shards that
+    without posts of its own stands for the shards (.tar) in it, for the tables of one kind that it consists of, for the
+    tables in its partitions (`lang=en`), or for its sub-folders that hold posts, Parquet or Arrow files. Of shards that
     are named by braces some may be missing: a note says which.
 
     Raises:
@@ -161,6 +161,8 @@ def _list_nested(folder: Path) -> list[Path]:
         files = [entry.name for entry in there if not entry.is_folder]
         shards = [folder / name for name in files if find_format(name) == "webdataset"]
         if inside := shards or list_tables(folder, there) or list_partitioned(folder, there):
+            return inside
+        if inside := list_text_tables(folder, there):
             return inside
         folders = [entry.name for entry in there if entry.is_folder]
         # Beside the folder 00000 img2dataset writes 00000.parquet and 00000_stats.json, about its images.

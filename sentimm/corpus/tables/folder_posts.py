@@ -16,6 +16,7 @@ from sentimm.corpus.images.id_index import split_suffix
 from sentimm.corpus.images.image_lookup import ImageLookup, open_images
 from sentimm.corpus.tables.base import Block, Problem, Table
 from sentimm.corpus.tables.delimited_records import MAX_RECORD_BYTES
+from sentimm.corpus.tables.formats import find_format
 from sentimm.corpus.wording import to_utf8
 from sentimm.errors import InputError, TableError
 from sentimm.images import IMAGE_SUFFIXES
@@ -47,12 +48,12 @@ class FolderTable(Table):
         self._notes: list[str] = []
         images: list[tuple[str, str]] = []
         texts: dict[str, str] = {}
-        folders, others = 0, list[str]()
+        folders, others = list[str](), list[str]()
         store, real_path = store_of(path), find_real_name(path)
         for name, is_file, is_folder in _scan(path):
             stem, suffix = split_suffix(name)
             if is_folder:
-                folders += 1
+                folders.append(name)
             elif suffix in IMAGE_SUFFIXES and is_file:
                 images.append((stem, name))
             elif suffix == _TEXT_SUFFIX and is_file and store.is_inside(path / name, real_path):
@@ -62,12 +63,9 @@ class FolderTable(Table):
         self._posts = _join_numbered(images, texts)
         self._texts = texts
         if not self._posts:
-            raise InputError(
-                f"The folder {path} holds no images and no .txt files: name a folder of posts, or tables "
-                f"(such as '{path / '*.parquet'}')."
-            )
+            raise self._explain_nothing(folders, others)
         if folders:
-            what = "1 sub-folder, which is" if folders == 1 else f"{folders} sub-folders, which are"
+            what = "1 sub-folder, which is" if len(folders) == 1 else f"{len(folders)} sub-folders, which are"
             self._notes.append(f"{path} has {what} not read.")
         if others:
             what = "1 other file, which is" if len(others) == 1 else f"{len(others)} other files, which are"
@@ -79,6 +77,15 @@ class FolderTable(Table):
                     "The texts of these images' posts may be in the .json files beside them, as gallery-dl has it: "
                     f"`cat {folder}/*.json | jq -c . > posts.jsonl` makes a table, to be scored with --images {folder}."
                 )
+
+    def _explain_nothing(self, folders: Sequence[str], others: Sequence[str]) -> InputError:
+        """Return the error for a folder without posts: it names what in it may hold some."""
+        start = f"The folder {self.path} holds no images and no .txt files: name "
+        tables = [name for name in others if find_format(name)]
+        if not tables and not folders:
+            return InputError(f"{start}a folder of posts, or a table.")
+        what = "the tables in it that hold" if tables else "a folder in it that holds"
+        return InputError(f"{start}{what} posts, such as {to_utf8(str(self.path / min(tables or folders)))}.")
 
     @property
     def notes(self) -> tuple[str, ...]:

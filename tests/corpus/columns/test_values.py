@@ -14,6 +14,7 @@ from sentimm.options import CorpusOptions
 BLUESKY = [
     {"uri": f"at://{row}", "record": {"text": text, "langs": ["en"]}} for row, text in enumerate(["good", "bad"])
 ]
+PARTS = '{"text": "not good "}, {"text": "@ana", "mention": {"externalChannelId": "UC1"}}'
 ARCHIVE = [{"tweet": {"id_str": "12", "full_text": "good", "user": {"name": "ana"}}}]
 
 
@@ -91,8 +92,28 @@ def test_the_parts_of_a_telegram_text_are_joined(tmp_path: Path, name: str) -> N
     assert json.loads(chunk.frame["text"][1]) == text
 
 
+@pytest.mark.parametrize("name", ["posts.jsonl", "posts.csv", "posts.parquet"])
+@pytest.mark.parametrize("texts", [[PARTS], [PARTS, '{"text": "good"}'], ['{"text": "good"}'], ["plain", PARTS]])
+def test_the_parts_of_a_youtube_comment_are_joined(tmp_path: Path, name: str, texts: list[str]) -> None:
+    path = write(tmp_path / name, [{"Comment Text": text} for text in texts])
+    chunk = read(path)
+    plain = {PARTS: "not good @ana", '{"text": "good"}': "good"}
+    assert chunk.texts.to_list() == [plain.get(text, text) for text in texts]
+    assert chunk.frame["Comment Text"].to_list() == texts
+    assert not survey_corpus([str(path)], CorpusOptions()).notes
+
+
 @pytest.mark.parametrize(
-    "text", ["[draft] a text", '["text"]', '[{"text": 1}]', '[{"a": "text"}]', "[" * 9999 + '"text"']
+    "text",
+    [
+        "[draft] a text",
+        '["text"]',
+        '{"text": "a"} and more',
+        '{"id": 1, "text": "a"}',
+        '[{"text": 1}]',
+        '[{"a": "text"}]',
+        "[" * 9999 + '"text"',
+    ],
 )
 def test_other_texts_stay(text: str) -> None:
     assert join_parts(pl.Series([text, None])).to_list() == [text, None]

@@ -110,14 +110,19 @@ def test_a_folder_and_a_table_are_read_together(posts: Path, tmp_path: Path) -> 
 
 
 def test_a_folder_without_posts_is_a_clear_error(tmp_path: Path) -> None:
-    (tmp_path / "tables").mkdir()
-    write(tmp_path / "tables" / "a.csv", "x")
-    with pytest.raises(InputError) as raised:
-        survey(tmp_path / "tables")
-    assert str(raised.value) == (
-        f"The folder {tmp_path / 'tables'} holds no images and no .txt files: name a folder of posts, or tables "
-        f"(such as '{tmp_path / 'tables'}/*.parquet')."
-    )
+    folder = tmp_path / "export"
+    (folder / "general").mkdir(parents=True)
+    for name, advice in (
+        ("notes.docx", f"a folder in it that holds posts, such as {folder / 'general'}."),
+        ("posts.csv", f"the tables in it that hold posts, such as {folder / 'posts.csv'}."),
+    ):
+        write(folder / name, "text\ngood\n")
+        with pytest.raises(InputError) as raised:
+            survey(folder)
+        assert str(raised.value) == f"The folder {folder} holds no images and no .txt files: name {advice}"
+    assert read_all(folder / "posts.csv").texts.to_list() == ["good"]
+    with pytest.raises(InputError, match=r"name a folder of posts, or a table\.$"):
+        survey(folder / "general")
 
 
 def test_numbered_images_belong_to_the_text_that_has_no_image_of_its_own(tmp_path: Path) -> None:

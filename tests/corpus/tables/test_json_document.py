@@ -112,6 +112,9 @@ def test_pages_of_posts_are_entered(tmp_path: Path, name: str) -> None:
             "rows": [{"row_idx": row, "row": post} for row, post in enumerate(POSTS)],
         },
         {"kind": "Listing", "data": {"children": [{"data": {"selftext": post["text"]}} for post in POSTS]}},
+        {"feed": [{"post": {"record": {"text": post["text"]}}} for post in POSTS], "cursor": "1"},
+        {"items": [{"snippet": {"topLevelComment": {"snippet": {"textOriginal": post["text"]}}}} for post in POSTS]},
+        {"feed": {"entry": [{"title": {"label": "x"}, "content": {"label": post["text"]}} for post in POSTS]}},
     ],
 )
 def test_a_document_on_one_line_is_entered(tmp_path: Path, page: dict[str, object]) -> None:
@@ -130,6 +133,19 @@ def test_posts_that_hold_a_list_are_posts(tmp_path: Path, lines: list[dict[str, 
     (tmp_path / "posts.jsonl").write_text("\n".join(map(json.dumps, lines)))
     column = "text" if "text" in lines[0] else "about"
     assert read_all(tmp_path / "posts.jsonl", text_column=column).texts.to_list() == [line[column] for line in lines]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_of_several_arrays_of_texts_the_outermost_is_read(tmp_path: Path, indent: int | None) -> None:
+    """As in a TikTok account's archive."""
+    account = {"Comment": {"List": [{"comment": "good"}]}, "Messages": {"History": {"With Bob": [{"Content": "hi"}]}}}
+    (tmp_path / "user.json").write_text(json.dumps(account, indent=indent))
+    assert read_all(tmp_path / "user.json").texts.to_list() == ["good"]
+    assert "in the array 'Comment.List'" in survey(tmp_path / "user.json").notes[0]
+    account["Messages"] = {"List": [{"Content": "hi"}]}
+    (tmp_path / "user.json").write_text(json.dumps(account, indent=indent))
+    with pytest.raises(TableError, match=r"holds several arrays of objects \(Comment.List, Messages.List\)"):
+        survey(tmp_path / "user.json")
 
 
 def test_a_page_that_is_cut_off_is_a_clear_error(tmp_path: Path) -> None:

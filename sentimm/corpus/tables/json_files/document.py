@@ -29,8 +29,9 @@ _BLOCK_RECORDS = 10_000
 _HEAD_RECORDS = 64
 _MAX_DEPTH = 20_000  # what follows takes time by its square
 _MOST_PARTS = 8  # of a prefix
+_MOST_TEXT_DEPTH = 4  # of objects in a post, one inside of the other, of which the last has the text
 # What the arrays in an API's answers are called; a list of comments, say, may be a part of a post.
-_PAGE_NAMES = ("data", "items", "messages", "posts", "results", "statuses", "tweets")
+_PAGE_NAMES = ("data", "feed", "items", "messages", "posts", "results", "statuses", "tweets")
 _ERRORS = "errors"  # of an API, which have messages, beside posts or in their place
 _NO_POSTS = (_ERRORS, INCLUDES)
 
@@ -122,12 +123,11 @@ class JsonDocument(Table):
         """Find the array of the posts, which is the document itself or in it; return its prefix for ijson.
 
         It is the only one in the fewest objects of those that have a text in one of their first objects, or else in
-        an object inside of one; of all where none has. Arrays inside of another array's objects are not taken, but
-        named where none can be taken.
+        objects inside of one, the less deep the better; of all where none has. Arrays inside of another array's
+        objects are not taken, but named where none can be taken.
         """
         counts: dict[str, int] = {}  # of each array of objects: the prefix of its items, and how many were seen
-        with_text: set[str] = set()
-        with_text_inside: set[str] = set()  # in an object of an array's object
+        depths: dict[str, int] = {}  # how many objects deep in an array's object the first text is
         arrays: set[str] = set()
         try:
             for prefix, event, value in self._parse_events():
@@ -137,10 +137,11 @@ class JsonDocument(Table):
                     counts[prefix] = counts.get(prefix, 0) + 1
                     if prefix == "item":
                         return "item"
-                elif event == "map_key" and 0 < counts.get(prefix, 0) <= _HEAD_RECORDS and is_text_name(value):
-                    with_text.add(prefix)
-                elif event == "map_key" and counts.get(prefix.rpartition(".")[0], 0) and is_text_name(value):
-                    with_text_inside.add(prefix.rpartition(".")[0])
+                elif event == "map_key" and is_text_name(value):
+                    for array, depth in _list_around(prefix):
+                        if 0 < counts.get(array, 0) <= _HEAD_RECORDS:
+                            depths[array] = min(depth, depths.get(array, depth))
+                            break
         except ijson.JSONError as error:
             self._try_without_nan(error)
             return self._find_array()
@@ -149,12 +150,12 @@ class JsonDocument(Table):
         self._has_included = holds_texts(counts)
         counts = {prefix: count for prefix, count in counts.items() if prefix.partition(".")[0] not in _NO_POSTS}
         outer = [prefix for prefix in counts if ".item." not in prefix]
-        tiers = ([prefix for prefix in outer if prefix in those] for those in (with_text, with_text_inside, outer))
-        likely = next(filter(None, tiers), [])
+        shallowest = min((depths[prefix] for prefix in outer if prefix in depths), default=None)
+        likely = [prefix for prefix in outer if depths.get(prefix) == shallowest]
         least = min((prefix.count(".") for prefix in likely), default=0)
         likely = [prefix for prefix in likely if prefix.count(".") == least]
         if len(likely) != 1:
-            raise self._explain_arrays(sorted(counts, key=lambda prefix: prefix not in with_text))
+            raise self._explain_arrays(sorted(counts, key=lambda prefix: depths.get(prefix, _MOST_TEXT_DEPTH)))
         return likely[0]
 
     def _explain_arrays(self, prefixes: Sequence[str]) -> TableError:
@@ -230,12 +231,16 @@ def is_page(head: bytes) -> bool:
         page = json.loads(line)
     except ValueError:
         return False
-    if any(map(is_text_name, page)):
+    if _is_post(page):
         return False
-    with_text = [names for names, items in _list_arrays(page, ()) if any(map(_has_text, items[:_HEAD_RECORDS]))]
-    if len(with_text) != 1:
-        return False
-    return not rest.strip() or (with_text[0][0] in _PAGE_NAMES and "id" not in page)
+    with_text = [
+        names
+        for names, items in _list_arrays(page, ())
+        if any(_has_text(item, _find_depth(names)) for item in items[:_HEAD_RECORDS])
+    ]
+    if not rest.strip():
+        return bool(with_text)  # among several arrays the document chooses, or asks
+    return len(with_text) == 1 and with_text[0][0] in _PAGE_NAMES and "id" not in page
 
 
 def _list_arrays(value: dict[str, Any], names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[Any]]]:
@@ -243,14 +248,29 @@ def _list_arrays(value: dict[str, Any], names: tuple[str, ...]) -> Iterator[tupl
     for name, each in value.items():
         if isinstance(each, list) and name not in _NO_POSTS:
             yield (*names, name), each
-        elif isinstance(each, dict) and name != INCLUDES and not any(map(is_text_name, each)):
+        elif isinstance(each, dict) and name != INCLUDES and not _is_post(each):
             yield from _list_arrays(each, (*names, name))
 
 
-def _has_text(item: object) -> bool:
-    """Check whether an object has a text, be it in an object inside of it."""
-    if not isinstance(item, dict):
+def _is_post(fields: dict[str, Any]) -> bool:
+    """Check whether an object has a text itself, rather than another object by the name of one."""
+    return any(is_text_name(name) and not isinstance(value, dict) for name, value in fields.items())
+
+
+def _find_depth(names: tuple[str, ...]) -> int:
+    """Return how deep in an array's objects a text makes posts of them: a post holds arrays of what has texts, too."""
+    return _MOST_TEXT_DEPTH if len(names) == 1 and names[0] in _PAGE_NAMES else 2
+
+
+def _has_text(item: object, depth: int) -> bool:
+    """Check whether an object has a text itself, or in up to `depth` - 1 objects one inside of the other."""
+    if not isinstance(item, dict) or not depth:
         return False
-    return any(
-        is_text_name(name) or (isinstance(each, dict) and any(map(is_text_name, each))) for name, each in item.items()
-    )
+    return any(is_text_name(name) or _has_text(each, depth - 1) for name, each in item.items())
+
+
+def _list_around(prefix: str) -> Iterator[tuple[str, int]]:
+    """Yield an object's prefix and those of the objects around it, with how many objects deep it is in each."""
+    for depth in range(_MOST_TEXT_DEPTH):
+        yield prefix, depth
+        prefix = prefix.rpartition(".")[0]
