@@ -82,8 +82,8 @@ class ErrorMeter:
 def mend_products(source: Path, smoothed: Path, target: Path, feeds: Feeds) -> Mending:
     """Mend, in place, the int8 graph `target` of a transformer, if it has more noise than NOISE_LIMIT.
 
-    First the range of each input is the one with the smallest error of its products. If that is not enough, those
-    products whose noise is largest for their multiply-adds are left in float, one input after the other.
+    First the range of each input is the one with the smallest error of its products. If that is not enough, as few as
+    possible of those products are left in float whose noise is largest for their multiply-adds.
 
     Args:
         source: the fp32 graph.
@@ -104,7 +104,10 @@ def mend_products(source: Path, smoothed: Path, target: Path, feeds: Feeds) -> M
         return Mending(before, after, ())
     fp32 = onnx.load(source)
     names: tuple[str, ...] = ()
-    for each in _order_by_worth(ErrorMeter(source, smoothed, target, feeds), after):
+    meter = ErrorMeter(source, smoothed, target, feeds)
+    ordered = _order_by_worth(meter)
+    count = count_needed(meter, ordered)
+    for each in (ordered[:count], *([one] for one in ordered[count:])):
         restore_products(model, fp32, each)
         names += tuple(name for one in each for name in one.products)
         after = measure_noise(expected, run_graph(model, measured))
@@ -120,17 +123,26 @@ def _choose_measured(feeds: Feeds) -> Feeds:
     return feeds[: max(_LEAST_BATCHES, -(-_LEAST_ROWS // rows))]
 
 
-def _order_by_worth(meter: ErrorMeter, noise: float) -> list[list[QuantizedInput]]:
-    """Return all inputs, those first that bring most for their cost; as many at once as are surely needed.
-
-    Errors of different products hardly depend on each other, so that their squares add up.
-    """
+def _order_by_worth(meter: ErrorMeter) -> list[QuantizedInput]:
+    """Return all inputs, those first that, alone, bring most for their cost."""
     floor = meter.measure(())
     squares = {each: max(meter.measure((each,)) ** 2 - floor**2, 0.0) for each in meter.inputs}
-    ordered = sorted(meter.inputs, key=lambda each: squares[each] / each.cost, reverse=True)
-    left = noise**2 - np.cumsum([squares[each] for each in ordered])
-    first = min(int((left > NOISE_LIMIT**2).sum()) + 1, len(ordered))
-    return [ordered[:first], *([each] for each in ordered[first:])] if ordered else []
+    return sorted(meter.inputs, key=lambda each: squares[each] / each.cost, reverse=True)
+
+
+def count_needed(meter: ErrorMeter, ordered: Sequence[QuantizedInput]) -> int:
+    """Return how many of the inputs, from the first on, must be in float for the noise to be within NOISE_LIMIT.
+
+    By bisection: errors of several inputs add up to more than those of each alone, so that these do not tell.
+    """
+    low, high = 1, len(ordered)
+    while low < high:
+        middle = (low + high) // 2
+        if meter.measure(ordered[middle:]) <= NOISE_LIMIT:
+            high = middle
+        else:
+            low = middle + 1
+    return high
 
 
 def refine_ranges(model: ModelProto, smoothed: ModelProto, feeds: Feeds) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,8 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from sentimm_export.int8.mending import (
     ErrorMeter,
     Mending,
+    QuantizedInput,
+    count_needed,
     describe_mending,
     find_quantized_inputs,
     measure_noise,
@@ -106,6 +108,21 @@ def test_what_ranges_do_not_mend_stays_in_float_and_no_more_than_that(
     assert mended.after < ranges
     # The first token reads the late product, whose inputs have the large value.
     assert mended.float_products == ("late",) and list_products(target) == {"early"}
+
+
+@pytest.mark.parametrize("needed", [1, 2, 7, 11, 12])
+def test_no_more_products_stay_in_float_than_are_needed_where_their_errors_add_up_to_more(needed: int) -> None:
+    class Meter:
+        asked = 0
+
+        def measure(self, chosen: Collection[QuantizedInput]) -> float:
+            self.asked += 1
+            return mending.NOISE_LIMIT * (2.0 if len(chosen) > 12 - needed else 0.5)
+
+    inputs = [QuantizedInput(str(number), (), 1) for number in range(12)]
+    meter = Meter()
+    assert count_needed(meter, inputs) == needed
+    assert meter.asked <= 4
 
 
 @pytest.mark.parametrize("model", [deep_model, feed_forward_model])
