@@ -49,7 +49,10 @@ OTHER_TEXT_NAMES = (
     *("texte", "contenu", "commentaire", "testo", "inhalt", "kommentar", "nachricht"),
     *("текст", "正文", "微博正文", "内容", "评论内容"),
 )
-OTHER_IMAGE_NAMES = ("images", "image_name", "file_name", "photos", "attachment_filename", "media_files")
+OTHER_IMAGE_NAMES = (
+    *("images", "image_name", "file_name", "photos", "attachment_filename", "media_files"),
+    *("img", "img_path", "img_name"),
+)
 OTHER_ID_NAMES = ("id_str", "status_id", "comment_id")
 # Beside the first stands a longer text, or another one where it is empty: X cuts `text` off; a post may be its title.
 _PAIRS = (("text", "full_text", "text"), ("selftext", "selftext", "title"))

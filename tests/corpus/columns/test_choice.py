@@ -49,7 +49,7 @@ def test_a_description_or_a_title_alone_may_be_of_anything(tmp_path: Path) -> No
             survey(path)
 
 
-@pytest.mark.parametrize("names", ["attachment_filename", "media_files"])
+@pytest.mark.parametrize("names", ["attachment_filename", "media_files", "img", "img_path"])
 def test_names_of_files_are_found(tmp_path: Path, names: str) -> None:
     (tmp_path / "images").mkdir()
     for name in ("x.jpg", "y.jpg"):
