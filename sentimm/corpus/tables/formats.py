@@ -61,6 +61,11 @@ CONVERTERS = {  # of what is not read: how to make of it what is
         (".pkl", ".pickle"), _write_with("pandas", "read_pickle", "to_csv", "pandas, for a file you trust")
     ),
     ".rds": "make a CSV of it (`Rscript -e 'write.csv(readRDS(commandArgs(TRUE)), \"posts.csv\")' {name}`)",
+    **dict.fromkeys(
+        (".rdata", ".rda"),
+        "make a CSV of its first table (`Rscript -e 'all <- new.env(); names <- load(commandArgs(TRUE), all); "
+        'write.csv(all[[names[1]]], "posts.csv")\' {name}`)',
+    ),
     ".avro": _write_with("polars", "read_avro", "write_csv"),
     **dict.fromkeys(
         (".db", ".sqlite", ".sqlite3"),

@@ -23,6 +23,14 @@ def write_with_pandas(path: Path) -> None:
     frame.to_stata(path) if path.suffix == ".dta" else frame.to_pickle(path)
 
 
+def write_with_r(path: Path) -> None:
+    if which("Rscript") is None:
+        pytest.skip("needs R")
+    save = "saveRDS(posts, commandArgs(TRUE))" if path.suffix == ".rds" else "save(posts, file = commandArgs(TRUE))"
+    posts = 'posts <- data.frame(id = c("1", "2"), text = c("good", "bad"))'
+    subprocess.run(["Rscript", "-e", f"{posts}; {save}", path], check=True)
+
+
 def write_database(path: Path) -> None:
     if which("sqlite3") is None:
         pytest.skip("needs sqlite3")
@@ -39,6 +47,8 @@ def write_database(path: Path) -> None:
         ("posts.pkl", write_with_pandas),
         ("posts.avro", lambda path: pl.DataFrame(POSTS).write_avro(path)),
         ("posts.db", write_database),
+        ("my posts.rds", write_with_r),
+        ("posts.RData", write_with_r),
     ],
 )
 def test_the_way_works(tmp_path: Path, name: str, write_it, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +61,7 @@ def test_the_way_works(tmp_path: Path, name: str, write_it, monkeypatch: pytest.
     assert read_all(Path("posts.csv")).texts.to_list() == POSTS["text"]
 
 
-@pytest.mark.parametrize("suffix", ["car", "sav", "zsav", "sas7bdat", "xml", "rds", "sqlite", "html", "numbers"])
+@pytest.mark.parametrize("suffix", ["car", "sav", "zsav", "sas7bdat", "xml", "RData", "sqlite", "html", "numbers"])
 def test_there_is_a_way(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(InputError, match="can't be read as it is: "):
         survey(write(tmp_path / f"posts.{suffix}", "x"))

@@ -1,4 +1,4 @@
-"""Text files that are no post a line: tables and JSON under another name, and the chats of WhatsApp."""
+"""Text files that are no post a line: tables and JSON under another name, the chats of WhatsApp, and tables of R."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _CHAT = re.compile(
     r"\u200e?\[?\d{1,4}[./-]\d{1,2}[./-]\d{2,4},?\s"
     r"\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?:\s?[AaPp]\.?\s?[Mm]\.?)?(?:\]| -) \S"
 )
+_R_HEADER = re.compile(r'"[^"]*"(?: "[^"]*")+')  # as write.table writes it, with spaces between the fields
 
 
 def recognize_table(head: bytes, no_header: bool = False) -> str | None:
@@ -47,7 +48,7 @@ def check_posts(path: Path, head: bytes) -> None:
     """Check that the lines of a text file that begins with `head` are texts alone.
 
     Raises:
-        TableError: they have times and names, as a chat has, or fields between tabs.
+        TableError: they have times and names, as a chat has, or fields between tabs or, in quotes, between spaces.
     """
     lines = _list_lines(head)
     if len(lines) > 1 and _CHAT.match(lines[0]) and 2 * sum(map(bool, map(_CHAT.match, lines))) >= len(lines):
@@ -55,6 +56,13 @@ def check_posts(path: Path, head: bytes) -> None:
         raise TableError(
             f"{path} is a chat that WhatsApp exported, with times and names in its lines: make a table of it "
             f"(`pip install whatstk`, then `whatstk-to-csv {name} {table}`), and score that."
+        )
+    if len(lines) > 1 and _R_HEADER.fullmatch(lines[0]) and lines[1].startswith('"'):
+        # As characters, ids keep their digits; a hash and an apostrophe are as any other character.
+        read = 'read.table(commandArgs(TRUE), header=TRUE, colClasses="character", comment.char="", quote="\\"")'
+        raise TableError(
+            f"{path} is a table with spaces between its fields, as R's write.table writes it: make a CSV of it "
+            f"(`Rscript -e 'write.csv({read}, \"posts.csv\")' {shlex.quote(str(path))}`)."
         )
     if place := _find_field(lines):
         raise TableError(

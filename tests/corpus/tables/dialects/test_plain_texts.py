@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -44,6 +46,22 @@ def test_a_chat_of_whatsapp_is_named(tmp_path: Path, chat: str) -> None:
     write(tmp_path / "_chat.txt", CHATS[chat])
     with pytest.raises(TableError, match=r"a chat that WhatsApp exported.*`whatstk-to-csv _chat\.txt _chat\.csv`"):
         survey(tmp_path / "_chat.txt")
+
+
+def test_a_table_of_r_with_spaces_between_its_fields_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(
+        tmp_path / "my posts.txt",
+        '"id" "text"\n"1" 1234567890123456789 "good, really"\n"2" 8 "bad; as #ever, it\'s \\"so\\""\n',
+    )
+    with pytest.raises(TableError, match="spaces between its fields, as R's write") as raised:
+        survey(path)
+    way = re.findall("`(.*)`", str(raised.value))[0]
+    assert way.endswith(f" '{path}'")
+    if which("Rscript"):
+        monkeypatch.chdir(tmp_path)
+        subprocess.run(way, shell=True, check=True)
+        assert read_all(Path("posts.csv")).texts.to_list() == ["good, really", 'bad; as #ever, it\'s "so"']
+        assert read_all(Path("posts.csv")).frame["id"].to_list() == [1234567890123456789, 8]
 
 
 def test_fields_between_tabs_are_asked_about(tmp_path: Path) -> None:
