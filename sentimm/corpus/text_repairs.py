@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-NAN = "NaN"
-NULL_WORDS = ("NA", "N/A", "#N/A", "<NA>", "nan", NAN, "NULL", "null", "None", "\\N")
+NAN, NA = "NaN", "NA"
+NULL_WORDS = (NA, "N/A", "#N/A", "<NA>", "nan", NAN, "NULL", "null", "None", "\\N")
 
 _PLACEHOLDERS = ("[deleted]", "[removed]", "[deleted by user]")
 _BLOCKS = "p|br|div|li|ul|ol|blockquote|h[1-6]|hr|tr|td|pre"
@@ -52,12 +52,14 @@ class RepairCounter:
 
     Attributes:
         has_nan: among the texts there is a NaN that is no string, in JSON.
+        has_bare_na: all strings are in quotes, so that NA is none, in CSV.
     """
 
     def __init__(self, null_words: tuple[str, ...] | None) -> None:
-        self.has_nan = False
+        self.has_nan = self.has_bare_na = False
         self._words = null_words
-        self._texts = self._nulls = self._nan = self._not_ascii = self._mojibake = self._markup = self._placeholders = 0
+        self._words_alone = dict.fromkeys((NAN, NA), 0)
+        self._texts = self._nulls = self._not_ascii = self._mojibake = self._markup = self._placeholders = 0
 
     def add(self, texts: pl.Series) -> pl.Series:
         """Count texts (String); return them repaired as far as each text tells, and the words that were named do."""
@@ -69,7 +71,8 @@ class RepairCounter:
         tagged = texts.filter(texts.str.contains("<", literal=True))
         markup = int(tagged.str.contains(_TAG).sum()) if len(tagged) else 0
         self._nulls, self._placeholders = self._nulls + nulls, self._placeholders + placeholders
-        self._nan += len(find_words(short, (NAN,))) if nulls else 0
+        for word in self._words_alone if nulls else ():
+            self._words_alone[word] += len(find_words(short, (word,)))
         self._markup += markup
         others = texts.filter(lengths != texts.str.len_chars())
         self._not_ascii += len(others)
@@ -81,8 +84,8 @@ class RepairCounter:
         words = self._words or ()
         if self._words is None and self._nulls >= max(_LEAST_WORDS, _LEAST_SHARE * self._texts):
             words = NULL_WORDS
-        elif self._words is None and self.has_nan:
-            words = (NAN,)
+        elif self._words is None:
+            words = tuple(word for word, is_none in ((NAN, self.has_nan), (NA, self.has_bare_na)) if is_none)
         return TextRepairs(
             words,
             mojibake=bool(self._mojibake) and 2 * self._mojibake > self._not_ascii,
@@ -94,12 +97,17 @@ class RepairCounter:
         """Return how many texts each repair changes; those that change none are left out."""
         repairs = self.decide()
         found = {
-            "null_words": self._nan if repairs.null_words == (NAN,) else self._nulls if repairs.null_words else 0,
+            "null_words": self._count_nulls(repairs.null_words),
             "mojibake": self._mojibake if repairs.mojibake else 0,
             "markup": self._markup,
             "placeholders": self._placeholders,
         }
         return {name: number for name, number in found.items() if number}
+
+    def _count_nulls(self, words: tuple[str, ...]) -> int:
+        if words and set(words) <= self._words_alone.keys():
+            return sum(self._words_alone[word] for word in words)
+        return self._nulls if words else 0
 
 
 def note_repairs(counts: dict[str, int]) -> Iterator[str]:

@@ -106,6 +106,29 @@ def test_null_values_name_the_words(tmp_path: Path) -> None:
     assert chunk.texts.null_count() == 0
 
 
+@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
+@pytest.mark.parametrize(
+    ("bare", "is_null"),
+    [("7", True), ("2024-01-02 10:00:00", True), ("TRUE", True), ("word", False), ('"7"', True)],
+)
+def test_a_bare_na_is_no_text_where_all_strings_are_in_quotes(
+    tmp_path: Path, delimiter: str, bare: str, is_null: bool
+) -> None:
+    """As R's write.csv writes it."""
+    rows = [['"id"', '"text"', '"likes"'], *([f'"{row}"', '"good, he said ""so"""', bare] for row in range(400))]
+    rows[7][1] = "NA"
+    path = tmp_path / ("posts.tsv" if delimiter == "\t" else "posts.csv")
+    path.write_text("".join(delimiter.join(row) + "\n" for row in rows))
+    options = CorpusOptions()
+    found = survey_corpus([str(path)], options)
+    chunk = CorpusReader(found, options).read(1000)
+    assert chunk is not None
+    assert chunk.texts[6] == (None if is_null else "NA") and chunk.texts[5] == 'good, he said "so"'
+    assert chunk.frame["text"][6] == "NA"
+    assert any("1 text is NA, null or the like" in note for note in found.notes) == is_null
+    assert found.texts == 400 - is_null
+
+
 def test_words_for_nothing_name_no_image(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     (tmp_path / "posts.csv").write_text("text,image\na,a.png\nb,NA\nc,nan\nd,gone.png\n")

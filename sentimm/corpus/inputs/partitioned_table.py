@@ -24,6 +24,7 @@ class PartitionedTable(Table):
         super().__init__(table.path)
         self.format, self.types, self.grows = table.format, table.types, table.grows
         self.may_swallow_rows = table.may_swallow_rows
+        self.quotes_strings = table.quotes_strings
         self._table, self._all = table, partitions
         self._differing = dict.fromkeys(partitions, 0)
 

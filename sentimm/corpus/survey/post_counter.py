@@ -56,6 +56,7 @@ class PostCounter:
         words = options.null_values or ()
         self.inferences = [TypeInference(finds_wide=options.union, null_words=words) for _ in tables]
         self.repairs = RepairCounter(options.null_values)
+        self.repairs.has_bare_na = bool(tables) and all(table.quotes_strings for table in tables)
         self.boosts = 0
         self.long_cells = LongCellCounter()
         self.unreadable, self.first_unreadable = 0, ""

@@ -56,6 +56,7 @@ class Table(ABC):
         types: of formats that have types (Parquet, Arrow): that of each column; else empty.
         grows: columns may appear while it is read (NDJSON, WebDataset).
         is_misread: reading found out that the table is to be read in another way: what it gave before does not count.
+        quotes_strings: all its strings are in quotes, so that a bare NA is none (CSV, TSV).
         may_swallow_rows: a quote that is closed far below makes the rows between a part of one cell (CSV, TSV).
     """
 
@@ -63,6 +64,7 @@ class Table(ABC):
     types: Mapping[str, pl.DataType] = {}
     grows = False
     is_misread = False
+    quotes_strings = False
     may_swallow_rows = False
 
     def __init__(self, path: Path, columns: Iterable[str] = ()) -> None:

@@ -20,6 +20,7 @@ from sentimm.corpus.tables.base import Block, Problem, Table, cut_block, find_re
 from sentimm.corpus.tables.delimited_records import MAX_RAW_BYTES, Records, RecordSplitter
 from sentimm.corpus.tables.dialects.escaped_quotes import ESCAPED_QUOTE, count_misfits, double_quotes
 from sentimm.corpus.tables.dialects.header_names import find_extra_field, holds_cell, name_by_place
+from sentimm.corpus.tables.dialects.quoted_strings import quotes_strings
 from sentimm.corpus.tables.dialects.title_lines import find_title_lines
 from sentimm.corpus.tables.text_stream import TextStream
 from sentimm.corpus.wording import shorten_name
@@ -107,6 +108,10 @@ class DelimitedTable(Table):
         self._data_start = self._skip_questions(head)
         if (names := self._fit_names(header, head[self._data_start :])) is not None:
             self._columns = dict.fromkeys(names)
+        if header.startswith('"'):  # R quotes them, too
+            body = head[self._data_start : self._data_start + _LOOK_BYTES].lstrip(b"\r\n")
+            records = self._make_splitter().split(body, final=len(head) < _LOOK_BYTES)
+            self.quotes_strings = quotes_strings(records.good, self._delimiter)
 
     @property
     def notes(self) -> tuple[str, ...]:
