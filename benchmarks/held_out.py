@@ -2,6 +2,7 @@
 
     python benchmarks/held_out.py RUN RUN ...
 
+With `--unseen-by RUN` only posts count that this run held out, too, as runs of other modalities hold out others.
 The runs are of the same tables, shares and seed, so that they held out the same posts. The log loss is cross-fitted:
 each half of the posts at the temperature that was fitted on the other half. The difference is to the first run, with
 its 95% bootstrap interval over posts.
@@ -57,12 +58,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare runs on the posts that they held out.")
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--weights", choices=("best", "last"), default="last")
+    parser.add_argument("--unseen-by", type=Path, metavar="RUN", help="a run whose posts to train on are left out")
     arguments = parser.parse_args()
+    unseen = None if arguments.unseen_by is None else set(read_scores(arguments.unseen_by, arguments.weights)[0].ids)
     first: dict[str, tuple[tuple[str, ...], Losses]] = {}
     for path in arguments.runs:
         posts, scores, labels = read_scores(path, arguments.weights)
         for number, table in enumerate(posts.tables):
             rows = np.flatnonzero((posts.table == number) & (posts.label >= 0))
+            if unseen is not None:
+                rows = np.asarray([row for row in rows if posts.ids[row] in unseen], dtype=np.int64)
             if not len(rows):
                 continue
             ids, true = tuple(posts.ids[row] for row in rows), posts.label[rows]

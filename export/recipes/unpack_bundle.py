@@ -113,9 +113,8 @@ def _compare(model: torch.nn.Module, graph: onnx.ModelProto, tokenizer: Path) ->
         (hidden,) = session.run([last], {each.name: fed[each.name] for each in session.get_inputs()})
         with torch.no_grad():
             own = model(**{name: torch.from_numpy(array) for name, array in fed.items()}).last_hidden_state
-        differences.append(
-            float(np.abs(own.numpy() - hidden.astype(np.float32)).mean() / hidden.astype(np.float32).std())
-        )
+        hidden = hidden.astype(np.float32)
+        differences.append(float(np.abs(own.numpy() - hidden).mean() / hidden.std()))
     return max(differences)
 
 

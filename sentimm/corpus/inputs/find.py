@@ -160,9 +160,8 @@ def _list_nested(folder: Path) -> list[Path]:
             return []
         files = [entry.name for entry in there if not entry.is_folder]
         shards = [folder / name for name in files if find_format(name) == "webdataset"]
-        if inside := shards or list_tables(folder, there) or list_partitioned(folder, there):
-            return inside
-        if inside := list_text_tables(folder, there):
+        tables_of_one_kind = list_tables(folder, there) or list_text_tables(folder, there)
+        if inside := shards or tables_of_one_kind or list_partitioned(folder, there):
             return inside
         folders = [entry.name for entry in there if entry.is_folder]
         # Beside the folder 00000 img2dataset writes 00000.parquet and 00000_stats.json, about its images.
