@@ -64,8 +64,8 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
 
     `labels` given as pairs (`0=negative`) become the labels alone, and `label_values` the pairs.
 
-    `split_seed`: given where models are compared. Posts are held out by it and not by `seed`, before those that lack
-    the model's modality are left out; where there are `folds`, the part numbered `fold` (from 0) is held out.
+    `split_seed`: given where models are compared. Posts are held out by it and not by `seed`; where there are `folds`,
+    the part numbered `fold` (from 0) is held out.
 
     Raises:
         UsageError: an option has a value that can't be used.

@@ -161,8 +161,7 @@ def keep_modalities(posts: LabelledPosts, modalities: Sequence[str]) -> Labelled
     Where there is one modality, posts of tables without labels of whole posts take its own: `image_label`, say.
     """
     if "image" not in modalities:
-        nothing = np.full_like(posts.image, -1)
-        posts = replace(posts, image=nothing, images=(), image_digests=(), more_images=None)
+        posts = drop_images(posts)
     if "text" not in modalities:
         posts = replace(posts, text=np.full_like(posts.text, -1), texts=(), raw_texts=())
     if len(modalities) == 1:
@@ -175,6 +174,11 @@ def keep_modalities(posts: LabelledPosts, modalities: Sequence[str]) -> Labelled
     skipped = Counter(posts.skipped)
     skipped["without " + " or ".join(modalities)] += len(posts) - len(usable)
     return replace(posts.select(usable), skipped={reason: count for reason, count in skipped.items() if count})
+
+
+def drop_images(posts: LabelledPosts) -> LabelledPosts:
+    """Return the posts without their images."""
+    return replace(posts, image=np.full_like(posts.image, -1), images=(), image_digests=(), more_images=None)
 
 
 def _fill_labels(posts: LabelledPosts, column: int) -> LabelledPosts:

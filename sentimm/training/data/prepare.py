@@ -23,7 +23,7 @@ from sentimm.training.data.pictures import ImageNoise, Pictures, choose_image_si
 from sentimm.training.data.posts import LabelledPosts, decode_images, find_usable, keep_modalities
 from sentimm.training.data.splits import split_fold, split_posts
 from sentimm.training.data.stored_posts import StoredPosts, write_posts
-from sentimm.training.data.tables import load_posts
+from sentimm.training.data.tables import load_posts, read_labelled_posts
 from sentimm.training.events import FeaturesExtracted, ThumbnailsMade, TrainingListener
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run
@@ -48,15 +48,18 @@ class TrainingData:
 def load_data(options: TrainOptions) -> TrainingData:
     """Read the tables, and hold posts out for validation where no table is named.
 
+    The split heeds texts that the model does not read, and images where --images names them: runs with one seed hold
+    out the same posts.
+
     Raises:
         InputError, ColumnError, TableError: a table is missing or can't be used, or has too few posts.
     """
-    if options.split_seed is not None:
-        return split_for_model(options, *load_tables(options, ("text", "image")))
-    posts, validation = load_tables(options, FUSIONS[options.fusion].modalities)
-    if validation is not None:
-        return TrainingData(posts, validation)
-    return _check_size(posts, options, TrainingData(*split_posts(posts, options.val_fraction, options.seed)))
+    modalities = FUSIONS[options.fusion].modalities
+    if options.val is not None:
+        posts, validation = load_tables(options, modalities)
+        return split_for_model(options, posts, validation)
+    posts = read_labelled_posts(options.inputs, options, modalities, choose_image_size(options))
+    return split_for_model(options, posts, None)
 
 
 def load_tables(options: TrainOptions, modalities: Sequence[str]) -> tuple[LabelledPosts, LabelledPosts | None]:
@@ -73,7 +76,7 @@ def load_tables(options: TrainOptions, modalities: Sequence[str]) -> tuple[Label
 
 
 def split_for_model(options: TrainOptions, posts: LabelledPosts, validation: LabelledPosts | None) -> TrainingData:
-    """Split posts by `split_seed`, then keep those that the model can use: the same split for every model.
+    """Split posts, then keep those that the model can use: the same split for every model.
 
     Raises:
         InputError: there are too few posts.
@@ -85,14 +88,14 @@ def split_for_model(options: TrainOptions, posts: LabelledPosts, validation: Lab
 
 
 def split_data(options: TrainOptions, posts: LabelledPosts, validation: LabelledPosts | None) -> TrainingData:
-    """Split posts of both modalities into those to train on and those to validate with.
+    """Split posts into those to train on and those to validate with, by `split_seed`, or by `seed` where it is None.
 
     Raises:
         InputError: there are too few posts.
     """
-    seed = options.split_seed or 0
     if validation is not None:
         return TrainingData(posts, validation)
+    seed = options.seed if options.split_seed is None else options.split_seed
     if options.folds is not None:
         return TrainingData(*split_fold(posts, options.folds, options.fold, seed))
     return TrainingData(*split_posts(posts, options.val_fraction, seed))

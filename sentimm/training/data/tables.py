@@ -35,7 +35,7 @@ from sentimm.training.data.columns.auxiliary import AuxiliaryCells
 from sentimm.training.data.columns.groups import ColumnGroups
 from sentimm.training.data.columns.label_sets import SetNumbers
 from sentimm.training.data.normalization import choose_normalization
-from sentimm.training.data.posts import PER_POST, Int64Array, LabelledPosts, keep_modalities
+from sentimm.training.data.posts import PER_POST, Int64Array, LabelledPosts, drop_images, keep_modalities
 from sentimm.training.options import TrainOptions, name_in_full
 
 _CHUNK_ROWS = 10_000
@@ -57,6 +57,19 @@ def load_posts(
         InputError: a table or all named images are missing, or no post can be used.
         ColumnError: a table lacks the label column, or holds a label that is not one of `options.labels`.
     """
+    posts = keep_modalities(read_labelled_posts(inputs, options, modalities, size, is_training=is_training), modalities)
+    _check_any(posts, inputs)
+    return posts
+
+
+def read_labelled_posts(
+    inputs: Sequence[str], options: TrainOptions, modalities: Sequence[str], size: int, *, is_training: bool = True
+) -> LabelledPosts:
+    """Read as `load_posts`, but also posts and contents of another modality: texts, and images where --images is given.
+
+    Raises:
+        InputError, ColumnError: see `load_posts`.
+    """
     auxiliary = AuxiliaryCells(options.auxiliary if is_training else (), modalities)
     builder = _PostBuilder(options, modalities, auxiliary)
     for number, table in enumerate(inputs):
@@ -74,13 +87,16 @@ def load_posts(
     if is_training:
         builder.sets.check_column()
     posts = builder.to_posts(_short_names(inputs))
-    if "image" in modalities:
-        posts = _keep_readable(posts, size)
-    posts = keep_modalities(posts, modalities)
+    _check_any(posts, inputs)
+    if "image" in modalities or options.images is not None:
+        return _keep_readable(posts, size)
+    return drop_images(posts)
+
+
+def _check_any(posts: LabelledPosts, inputs: Sequence[str]) -> None:
     if not len(posts):
         reasons = ", ".join(f"{count} {reason}" for reason, count in posts.skipped.items()) or "there are no rows"
         raise InputError(f"No post of {', '.join(inputs)} can be used for training ({reasons}).")
-    return posts
 
 
 def _short_names(tables: Sequence[str]) -> tuple[str, ...]:

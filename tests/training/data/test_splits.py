@@ -106,9 +106,17 @@ def test_too_many_folds_are_refused(repeating: LabelledPosts) -> None:
 
 @pytest.mark.parametrize("changes", [{"split_seed": 4}, {"split_seed": 4, "folds": 3, "fold": 1}])
 def test_every_model_and_seed_has_the_same_split(options: TrainOptions, changes: dict[str, int]) -> None:
+    check_split([replace(options, seed=seed, fusion=model, **changes) for seed, model in enumerate(MODELS)])
+
+
+def test_runs_with_one_seed_hold_out_the_same_posts_whatever_they_read(options: TrainOptions) -> None:
+    check_split([replace(options, seed=3, val_fraction=(0.3,), fusion=model) for model in MODELS])
+
+
+def check_split(models: list[TrainOptions]) -> None:
     held_out = []
-    for seed, model in enumerate(MODELS):
-        data = load_data(replace(options, seed=seed, fusion=model, **changes))
+    for model in models:
+        data = load_data(model)
         assert not set(data.training.ids) & set(data.validation.ids)
         held_out.append(set(data.validation.ids))
     whole, texts, images = held_out
