@@ -28,7 +28,7 @@ from sentimm.training.events import PostsLoaded, TrainingListener
 from sentimm.training.learning.loop import TrainingLoop
 from sentimm.training.learning.optimizer import speed_up_convolutions
 from sentimm.training.learning.processes import make_accelerator, share_result
-from sentimm.training.learning.teacher import check_teacher, compute_answers, open_teacher
+from sentimm.training.learning.teacher import ask_teacher, check_teacher, open_teacher
 from sentimm.training.model import check_options, load_model
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run, load_state, load_weights, open_run, save_weights
@@ -181,7 +181,7 @@ def _train(
         batchers = make_batchers(run, model, options, data, accelerator.device, tell)
     if (teacher := open_teacher(options)) is not None:
         cache = options.feature_cache or run.path / "cache"
-        batchers.training.teacher_answers = compute_answers(teacher, data.training, cache, accelerator, tell)
+        batchers.training.teacher_answers = ask_teacher(teacher, data.training, options, cache, accelerator, tell)
     TrainingLoop(run, model, options, batchers, accelerator, tell, should_stop, state).train()
     accelerator.wait_for_everyone()
     accelerator.end_training()

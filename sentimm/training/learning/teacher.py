@@ -5,8 +5,10 @@ Knowledge distillation at temperature 1: Hinton, Vinyals and Dean, "Distilling t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ from sentimm.training.events import TeacherScored, TrainingListener
 from sentimm.training.learning.processes import share_result
 from sentimm.training.learning.validation import score_posts
 from sentimm.training.options import TrainOptions
-from sentimm.training.run_folder import Run, open_run
+from sentimm.training.run_folder import Run, Weights, open_run
 
 _BATCH = 64
 
@@ -70,45 +72,82 @@ def check_teacher(run: Run, posts: LabelledPosts, heads: Sequence[str]) -> None:
         )
 
 
+def ask_teacher(
+    run: Run,
+    posts: LabelledPosts,
+    options: TrainOptions,
+    cache: Path,
+    accelerator: Accelerator,
+    tell: TrainingListener,
+) -> npt.NDArray[np.float32]:
+    """Return what `compute_answers` does, NaN for the posts of tables that have a `--teacher-weight` of 0.
+
+    Raises:
+        RunError, OutputError: see `compute_answers`.
+    """
+    weights = np.broadcast_to(options.teacher_weight, len(options.inputs))
+    taught = np.flatnonzero(weights[posts.table] > 0)
+    answers = np.full((len(posts), 3, len(run.labels)), np.nan, dtype=np.float32)
+    answers[taught] = compute_answers(run, posts.select(taught), cache, accelerator, tell)
+    return answers
+
+
 def compute_answers(
-    run: Run, posts: LabelledPosts, cache: Path, accelerator: Accelerator, tell: TrainingListener
+    run: Run,
+    posts: LabelledPosts,
+    cache: Path,
+    accelerator: Accelerator,
+    tell: TrainingListener,
+    weights: Weights = "best",
 ) -> npt.NDArray[np.float32]:
     """Return a run's probabilities for posts, float32 (posts, 3, labels): for the whole post, its text and its image.
 
     They are NaN where the post lacks that or the run can't read it. The run reads texts by its own normalisation. They
     are computed in the precision of `accelerator`, whose processes share the work (all must call this together), and
-    cached in the folder `cache`.
+    cached in the folder `cache` by what was asked: the same texts of other tables are not asked again.
 
     Raises:
         RunError: the run's weights are missing.
         OutputError: the cache can't be written to.
     """
     posts = posts.normalize_again(run.normalization)
-    model = run.build_model("best")
+    model = run.build_model(weights)
     digest = digest_weights(model, f"{run.fusion} {accelerator.mixed_precision}")
-    digest.update(posts.digest().encode())
-    file = cache / f"{digest.hexdigest()[:32]}-answers.npy"
-    cached = share_result(accelerator, lambda: load_array(file))
-    if cached is not None:
-        return np.asarray(cached, dtype=np.float32)
-    model.to(accelerator.device)
-    parts = _list_questions(posts, FUSIONS[run.fusion.name].modalities)
-    total, done = sum(len(part) for _, part, _ in parts), 0
+    questions = []
+    for place, part, rows in _list_questions(posts, FUSIONS[run.fusion.name].modalities):
+        order, content = _sort_contents(part)
+        own = digest.copy()
+        own.update(content.encode())
+        sorted_rows = np.where(rows >= 0, np.argsort(order)[rows], -1)
+        questions.append((place, part.select(order), sorted_rows, cache / f"{own.hexdigest()[:32]}-answers.npy"))
+    found = share_result(accelerator, lambda: [load_array(file) for *_, file in questions])
+    total = sum(len(part) for (_, part, _, _), scores in zip(questions, found, strict=True) if scores is None)
+    done = 0
 
     def count(scored: int) -> None:
         nonlocal done
         done = min(done + scored * accelerator.num_processes, total)
         tell(TeacherScored(done, total))
 
+    model.to(accelerator.device)
     answers = np.full((len(posts), 3, model.labels), np.nan, dtype=np.float32)
-    for place, part, rows in parts:
-        batcher = _make_batcher(run, model, part, accelerator.device)
-        scores = score_posts(model, batcher, _BATCH, accelerator, count)
+    for (place, part, rows, file), scores in zip(questions, found, strict=True):
+        if scores is None:
+            scores = score_posts(model, _make_batcher(run, model, part, accelerator.device), _BATCH, accelerator, count)
+            share_result(accelerator, partial(load_or_compute, file, partial(np.asarray, scores)))
         answers[rows >= 0, place] = torch.from_numpy(scores).softmax(dim=1).numpy()[rows[rows >= 0]]
     for place, other in ((1, posts.image), (2, posts.text)):
         answers[other < 0, 0] = answers[other < 0, place]
-    share_result(accelerator, lambda: load_or_compute(file, lambda: answers))
     return answers
+
+
+def _sort_contents(posts: LabelledPosts) -> tuple[Int64Array, str]:
+    """Return the posts in the order of their texts and images, int64 (posts,), and these in one string."""
+    texts = [posts.texts[text] if text >= 0 else "" for text in posts.text]
+    images = [[posts.image_digests[image] for image in row if image >= 0] for row in posts.all_images]
+    contents = [json.dumps(content) for content in zip(texts, images, strict=True)]
+    order = sorted(range(len(contents)), key=contents.__getitem__)
+    return np.asarray(order, dtype=np.int64), "\n".join(contents[row] for row in order)
 
 
 def _flag_whole_posts(modalities: Sequence[str], posts: LabelledPosts) -> npt.NDArray[np.bool_]:

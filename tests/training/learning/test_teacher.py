@@ -19,7 +19,7 @@ from sentimm.training.data.tables import load_posts
 from sentimm.training.events import TeacherScored
 from sentimm.training.learning.objective import Objective, encode_batch
 from sentimm.training.learning.processes import make_accelerator
-from sentimm.training.learning.teacher import compute_answers, open_teacher
+from sentimm.training.learning.teacher import ask_teacher, compute_answers, open_teacher
 from sentimm.training.model import load_model
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run
@@ -74,7 +74,18 @@ def test_a_teacher_of_texts_answers_every_text_and_whole_posts_without_image_and
     again, events = ask(teacher, posts, options, tmp_path)
     np.testing.assert_array_equal(again, answers)
     assert not events
-    assert ask(teacher, posts.select(np.arange(20)), options, tmp_path)[1], "other posts, and not asked again"
+    assert ask(teacher, posts.select(np.arange(20)), options, tmp_path)[1], "other posts are asked"
+    turned = np.arange(len(posts))[::-1]
+    again, events = ask(teacher, posts.select(turned), options, tmp_path)
+    np.testing.assert_array_equal(again, answers[turned])
+    assert not events, "the same texts in another order are not"
+
+
+def test_tables_without_weight_are_not_asked(options: TrainOptions, teacher: Run, tmp_path: Path) -> None:
+    both = replace(options, inputs=(*options.inputs, *options.inputs), teacher=teacher.path, teacher_weight=(0.0, 0.6))
+    posts = load_posts(both.inputs, both, BOTH, IMAGE_SIZE)
+    answers = ask_teacher(teacher, posts, both, tmp_path, make_accelerator(both), lambda _: None)
+    np.testing.assert_array_equal(~np.isnan(answers[:, 1]).any(axis=1), (posts.table == 1) & (posts.text >= 0))
 
 
 def test_a_teacher_of_both_modalities_answers_as_its_run_was_validated(
