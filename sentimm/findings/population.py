@@ -64,7 +64,8 @@ def divide(scored: ScoredPosts, question: Question, own: Question = _ALL) -> pl.
     """
     probabilities = [pl.col(name).cast(pl.Float64) for name in scored.name_probabilities()]
     total = sum(probabilities[1:], probabilities[0])
-    columns = [pl.col(PLACE), *((each / total).alias(f"f{k}") for k, each in enumerate(probabilities))]
+    scale = 1 / total
+    columns = [pl.col(PLACE), *((each * scale).alias(f"f{k}") for k, each in enumerate(probabilities))]
     for prefix, each in (("", question), ("own_", own)):
         if each.by is not None:
             _check_groups(scored, each.by)
@@ -112,20 +113,22 @@ def count_posts(posts: pl.LazyFrame, labels: int, question: Question) -> Counts:
     step = (pl.col("spread") * GRID).cast(pl.Int32).clip(0, GRID - 1)
     counted = posts.group_by((pl.col("label") * pl.lit(GRID, pl.Int32) + step).alias("key"), *question.keys).agg(
         pl.len(),
-        pl.col("spread").clip(0).sqrt().sum().alias("uncertainty"),
         *(each.sum() for each in f),
         *((each * each).sum().alias(f"q{k}") for k, each in enumerate(f)),
     )
     found = counted.collect(engine="streaming")
     cells, number = number_cells(found, question)
     shape = (len(cells), labels, GRID)
-    counts, uncertainty = np.zeros(shape, np.int64), np.zeros(shape)
+    counts = np.zeros(shape, np.int64)
     sums, squares = np.zeros((*shape, labels)), np.zeros((*shape, labels))
     at = number, *np.divmod(found["key"].to_numpy(), GRID)
-    counts[at], uncertainty[at] = found["len"].to_numpy(), found["uncertainty"].to_numpy()
+    counts[at] = found["len"].to_numpy()
     sums[at] = found.select(f"f{k}" for k in range(labels)).to_numpy()
     squares[at] = found.select(f"q{k}" for k in range(labels)).to_numpy()
-    return Counts(cells, counts, uncertainty, sums, sums - squares)
+    spread = sums - squares
+    # Within a step the spreads hardly differ: their root is that of their mean.
+    uncertainty = np.sqrt(counts * np.maximum(spread.sum(axis=-1), 0.0))
+    return Counts(cells, counts, uncertainty, sums, spread)
 
 
 def number_cells(rows: pl.DataFrame, question: Question) -> tuple[Cells, Ints]:
