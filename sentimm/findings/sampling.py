@@ -253,7 +253,9 @@ def read_contents(
     )
     try:
         schema = scored.frame.select(scored.columns).collect_schema()
-        choice = choose_columns(dict(schema), asked, folder is not None)
+        choice = replace(choose_columns(dict(schema), asked, folder is not None), ignored_image=None)
+        if not choice.by_id:  # ids are long to read, and not shown
+            choice, asked = replace(choice, id=None), replace(asked, id_column=None)
         chunk, _ = chunk_frame(scored.take(places, list_used(choice)).frame.drop(PLACE).collect(), asked)
     except ColumnError as error:
         raise ColumnError(f"{error} A sheet shows the posts' texts: score with --columns that keep them.") from error
