@@ -144,7 +144,12 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         ),
     ] = (0.5,)
     teacher: Annotated[
-        Path | None, option(Panel.LEARNING, "Also learn this run's answers, such as a larger encoder's.", metavar="RUN")
+        Path | None,
+        option(
+            Panel.LEARNING,
+            "Also learn this run's answers, such as a larger encoder's; of posts without a label these alone.",
+            metavar="RUN",
+        ),
     ] = None
     teacher_weight: Annotated[
         tuple[float, ...],

@@ -71,7 +71,7 @@ def read_labelled_posts(
         InputError, ColumnError: see `load_posts`.
     """
     auxiliary = AuxiliaryCells(options.auxiliary if is_training else (), modalities)
-    builder = _PostBuilder(options, modalities, auxiliary)
+    builder = _PostBuilder(options, modalities, auxiliary, is_training=is_training)
     for number, table in enumerate(inputs):
         _read_table(table, number, options, builder)
     if "image" in modalities and builder.skipped[_MISSING_IMAGES] and not builder.images:
@@ -112,8 +112,11 @@ def _short_names(tables: Sequence[str]) -> tuple[str, ...]:
 class _PostBuilder:
     """Posts collected row by row, their distinct texts and images numbered."""
 
-    def __init__(self, options: TrainOptions, modalities: Sequence[str], auxiliary: AuxiliaryCells) -> None:
+    def __init__(
+        self, options: TrainOptions, modalities: Sequence[str], auxiliary: AuxiliaryCells, *, is_training: bool
+    ) -> None:
         self.options = options
+        self.is_training = is_training
         self.modalities = modalities
         self.auxiliary = auxiliary
         self.normalization = choose_normalization(options)
@@ -128,6 +131,11 @@ class _PostBuilder:
         self.unlabelled: dict[int, ColumnError] = {}  # tables without a column of labels of whole posts
         self.skipped: Counter[str] = Counter()
         self.notes: list[str] = []
+
+    def has_teacher(self, table: int) -> bool:
+        """Check whether the posts of a table are learnt from a teacher's answers, with or without a label."""
+        weights = self.options.teacher_weight
+        return self.is_training and self.options.teacher is not None and weights[table if len(weights) > 1 else 0] > 0
 
     def add(self, post_id: str, images: Sequence[ImageFile], **values: int) -> None:
         self.ids.append(post_id)
@@ -235,7 +243,7 @@ def _add_posts(chunk: Chunk, table: tuple[str, int], labels: Mapping[str, Int64A
         values |= {name: int(numbers[chunk.start + row]) for name, numbers in labels.items()}
         if chunk.unreadable[row]:
             builder.skipped["unreadable"] += 1
-        elif max(values.values()) < 0 and not any(auxiliary[row]):
+        elif max(values.values()) < 0 and not any(auxiliary[row]) and not builder.has_teacher(number):
             builder.skipped["without a label"] += 1
         else:
             there = [image for image in list_images(images) if isinstance(image, ImageFile)]
@@ -260,10 +268,11 @@ def _find_columns(table: str, number: int, columns: list[str], builder: _PostBui
         return find_label_columns(table, columns, name)
     except ColumnError as error:
         own = [each for each in (f"{modality}_label" for modality in builder.modalities) if each in columns]
-        if not own:
+        if not own and not builder.has_teacher(number):
             raise
         builder.unlabelled[number] = error
-        builder.notes.append(f"{table} has no column {name!r}: its posts are learnt from their {' and '.join(own)}.")
+        sources = " and ".join(own) or "teacher's answers"
+        builder.notes.append(f"{table} has no column {name!r}: its posts are learnt from their {sources}.")
         return {each: each for each in own}
 
 

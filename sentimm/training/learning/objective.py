@@ -148,19 +148,23 @@ class Objective(nn.Module):
         allowed: Tensor | None,
     ) -> Tensor:
         target, smoothing = label.clamp(min=0), self.options.label_smoothing
+        has_label, share = label >= 0, torch.zeros_like(shares)
+        if answers is not None:
+            # A post without a label is learnt from the teacher alone.
+            share = torch.where(has_label, shares, (shares > 0).to(shares.dtype)) * ~answers.isnan().any(dim=1)
+        counted = counted & (has_label | (share > 0))
         if allowed is not None:
             losses = _compare_among(scores.float(), target, allowed, weights, smoothing)
             if answers is not None:
                 # The teacher's answers are about all labels.
-                share = shares * ~answers.isnan().any(dim=1)
                 taught = _compare(scores.float(), answers.nan_to_num(), weights, smoothing)
-                losses = (1 - share) * losses + share * taught
-            return (losses * (counted & (label >= 0))).sum()
+                losses = torch.where(has_label, (1 - share) * losses, 0) + share * taught
+            return (losses * counted).sum()
         if answers is not None:
-            share = (shares * ~answers.isnan().any(dim=1)).unsqueeze(1)
-            target = (1 - share) * F.one_hot(target, scores.shape[1]) + share * answers.nan_to_num()
+            own = share.unsqueeze(1)
+            target = (1 - own) * F.one_hot(target, scores.shape[1]) + own * answers.nan_to_num()
         # In float32 whatever the encoders computed in: bf16 keeps 8 bits.
-        return (_compare(scores.float(), target, weights, smoothing) * (counted & (label >= 0))).sum()
+        return (_compare(scores.float(), target, weights, smoothing) * counted).sum()
 
 
 def _compare(scores: Tensor, target: Tensor, weights: Tensor, smoothing: float) -> Tensor:

@@ -11,7 +11,8 @@ import torch
 from tokenizers import Tokenizer
 from torch.nn import functional as F
 
-from sentimm.errors import InputError, RunError, RunNotFoundError, UsageError
+from sentimm.corpus.labels import LABEL_COLUMNS, NO_LABEL
+from sentimm.errors import ColumnError, InputError, RunError, RunNotFoundError, UsageError
 from sentimm.training.data.batches import Batch
 from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.data.prepare import load_data
@@ -110,7 +111,7 @@ def test_what_is_learnt_is_the_mean_of_label_and_answer(
     taught = replace(taught, label_smoothing=0.1, class_weights=(1.5, 1.0, 0.5))
     model = load_model(taught, posts)[0].eval()
     torch.manual_seed(0)
-    # A complete post, one of which the teacher doesn't know the whole, a text alone and an image alone.
+    # Two complete posts, without an image_label, and unknown to the teacher as a whole; a text and an image alone.
     batch = Batch(
         ids=torch.randint(5, 20, (3, 6)),
         mask=torch.ones(3, 6, dtype=torch.int64),
@@ -141,6 +142,7 @@ def test_what_is_learnt_is_the_mean_of_label_and_answer(
         return -(classes * (0.9 * target + 0.1 / 3) * scores.log_softmax(dim=0)).sum()
 
     answer = batch.teacher_answers
+    by_teacher_alone = cross_entropy(fused.image_scores[0], 0, answer[0, 2], weight=1.0) if weight else 0.0
     expected = (
         cross_entropy(fused.fused[0], 0, answer[0, 0])
         + cross_entropy(fused.fused[1], 1, None)
@@ -149,6 +151,7 @@ def test_what_is_learnt_is_the_mean_of_label_and_answer(
             cross_entropy(fused.text_scores[0], 1, answer[0, 1])
             + cross_entropy(fused.text_scores[1], 2, answer[1, 1])
             + cross_entropy(fused.text_scores[2], 2, answer[2, 1], weight / 2)
+            + by_teacher_alone
             + cross_entropy(fused.image_scores[1], 0, None)
             + cross_entropy(fused.image_scores[3], 1, answer[3, 2])
         )
@@ -174,6 +177,29 @@ def test_a_model_learns_what_its_teacher_says_and_not_what_the_labels_say(
     taught, misled = miss(1.0), miss(0.0)
     assert taught < 0.05
     assert misled > 0.3
+
+
+@pytest.mark.slow
+def test_a_table_without_labels_is_learnt_from_the_teacher_alone(
+    options: TrainOptions, teacher: Run, tmp_path: Path
+) -> None:
+    table = tmp_path / "unlabelled.csv"
+    columns = pl.read_csv(options.inputs[0], infer_schema=False).drop(LABEL_COLUMNS, strict=False)
+    columns.with_columns(text=pl.lit("another ") + pl.col("text")).write_csv(table)
+    both = replace(options, inputs=(*options.inputs, str(table)), fusion="bert", val=options.inputs[0])
+    with pytest.raises(ColumnError, match=r"unlabelled\.csv has no column 'label'"):
+        load_data(both)
+    taught = replace(both, teacher=teacher.path, teacher_weight=(0.0, 0.5))
+    posts = load_data(taught).training
+    assert (posts.label[posts.table == 1] == NO_LABEL).all() and (posts.table == 1).sum() > 10
+    assert f"{table} has no column 'label': its posts are learnt from their teacher's answers." in posts.notes
+    with pytest.raises(ColumnError, match=r"unlabelled\.csv has no column 'label'"):
+        load_data(replace(taught, teacher_weight=(0.5, 0.0)))
+    with pytest.raises(ColumnError, match=r"unlabelled\.csv has no column 'label'"):
+        load_data(replace(taught, val=str(table)))
+    alone = replace(options, fusion="bert", val=options.inputs[0])
+    runs = [train(each, tmp_path / name)[0] for each, name in ((taught, "taught"), (alone, "alone"))]
+    assert np.isfinite(losses(runs[0])).all() and losses(runs[0]) != losses(runs[1])
 
 
 @pytest.mark.slow
