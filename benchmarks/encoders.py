@@ -1,12 +1,13 @@
 """Compare encoders in PyTorch with our own graphs of them, in fp32 and int8: a ViT-S/16 and an XLM-R of base size.
 
-    python benchmarks/encoders.py [--posts 256] [--rounds 5]
+    python benchmarks/encoders.py [--posts 256] [--rounds 5] [--text-run RUN]
 
-Weights are random, so that only the speed means something: int8's products are chosen by their noise, which trained
-weights may have less of. The vocabulary has 5,000 words, as looking up a token takes as long among 250,000. PyTorch
-runs eager, in fp32, in inference mode, in batches of 32 texts or 16 images, texts by their lengths; the graphs are
-those of `sentimm export`, run by the engine as in scoring, on the same rows in the same order. Rounds by turns; the
-medians are compared. `--layers 1` is for trying it.
+`--text-run` measures the text encoder of a training run instead, on texts that it held out. Without it weights are
+random, so that only the speed means something: int8's products are chosen by their noise, which trained weights may
+have less of. The vocabulary has 5,000 words, as looking up a token takes as long among 250,000. PyTorch runs eager, in
+fp32, in inference mode, in batches of 32 texts or 16 images, texts by their lengths; the graphs are those of `sentimm
+export`, run by the engine as in scoring, on the same rows in the same order. Rounds by turns; the medians are compared.
+`--layers 1` is for trying it.
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 from sentimm_export.bundle_graphs import quiet_exporters, write_precisions
 from sentimm_export.graphs import write_graphs
 from sentimm_export.manifest import describe_run
-from sentimm_export.scales import ScalePosts
+from sentimm_export.scales import ScalePosts, load_scale_posts
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -39,8 +42,9 @@ from sentimm.models.sentiment_model import SentimentModel
 from sentimm.models.text_encoder import load_text_encoder
 from sentimm.options import SENTIMENTS
 from sentimm.runtime.engine import Engine
-from sentimm.text import pad_tokens
-from sentimm.training.run_folder import Run
+from sentimm.text import normalize_texts, pad_tokens
+from sentimm.training.data.stored_posts import read_posts
+from sentimm.training.run_folder import Run, open_run
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 WORDS = [f"w{number}" for number in range(5_000)]
@@ -50,6 +54,7 @@ TEXT_BATCH, IMAGE_BATCH = 32, 16  # of PyTorch
 SCALE_TEXTS, SCALE_IMAGES = 192, 32
 
 Work = Callable[[], object]
+Prepare = Callable[[Path, int], tuple[dict[str, Work], tuple[str, ...]]]
 
 
 def main() -> None:
@@ -58,17 +63,24 @@ def main() -> None:
     parser.add_argument("--posts", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--layers", type=int, default=12)
+    parser.add_argument("--text-run", type=Path, help="a training run, whose text encoder alone is measured")
     options = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     print(f"{read_cpu()}, {torch.get_num_threads()} cores; {options.posts} posts, {options.rounds} rounds", flush=True)
+    kinds: dict[str, Prepare] = {
+        f"ViT-S/16, {options.layers} layers": partial(prepare_images, layers=options.layers),
+        f"XLM-R base, {options.layers} layers": partial(prepare_texts, layers=options.layers),
+    }
+    if options.text_run is not None:
+        kinds = {f"text encoder of {options.text_run.name}": partial(prepare_run, path=options.text_run)}
     rows = []
-    for name, prepare in (("ViT-S/16", prepare_images), ("XLM-R base", prepare_texts)):
+    for name, prepare in kinds.items():
         with tempfile.TemporaryDirectory() as work:
-            runs, notes = prepare(Path(work), options.posts, options.layers)
+            runs, notes = prepare(Path(work), options.posts)
             speeds = {run: options.posts / seconds for run, seconds in measure_rounds(runs, options.rounds).items()}
         eager = speeds["PyTorch eager"]
         cells = [f"{speed:.1f} ({speed / eager:.2f})" for speed in speeds.values()]
-        rows.append(f"| {name}, {options.layers} layers | {' | '.join(cells)} |")
+        rows.append(f"| {name} | {' | '.join(cells)} |")
         print("\n".join(notes), flush=True)
     print("\n| posts/s (times PyTorch's) | PyTorch eager | our fp32 | our int8 |\n|---|---|---|---|")
     print("\n".join(rows))
@@ -115,19 +127,40 @@ def prepare_texts(folder: Path, posts: int, layers: int) -> tuple[dict[str, Work
     texts = make_texts(max(posts, SCALE_TEXTS))
     model = SentimentModel(FusionConfig("bert", WIDTH), len(SENTIMENTS), encoder, None).eval()
     bundle, notes = write_bundle(folder, model, ScalePosts(folder, tuple(texts[:SCALE_TEXTS]), ()))
+    return list_text_runs(bundle, network, texts[:posts]), notes
+
+
+def prepare_run(folder: Path, posts: int, path: Path) -> tuple[dict[str, Work], tuple[str, ...]]:
+    """Write a bundle of a run's text encoder alone, and return the same."""
+    run = open_run(path)
+    model = SentimentModel(FusionConfig("bert", run.fusion.width), len(run.labels), run.build_model("best").text, None)
+    (folder / "bundle").mkdir()
+    (folder / "bundle/tokenizer.json").write_bytes(run.tokenizer.read_bytes())
+    bundle, notes = write_bundle(folder, model.eval(), load_scale_posts(run))
+    held_out = read_posts(path / "held-out.parquet", None).texts
+    texts = [text for text in normalize_texts(pl.Series(held_out), run.normalization) if text][:posts]
+    if len(texts) < posts:
+        raise SystemExit(f"{path} held out {len(texts)} texts: ask for fewer --posts.")
+    assert model.text is not None
+    return list_text_runs(bundle, model.text.backbone, texts), notes
+
+
+def list_text_runs(bundle: Bundle, network: Any, texts: Sequence[str]) -> dict[str, Work]:
+    """Return a round of each kind over texts, in the order of their lengths."""
     assert bundle.text is not None
-    rows = sorted(bundle.text.load_tokenizer().encode(texts[:posts]), key=len)
+    tokenizer = bundle.text.load_tokenizer()
+    rows = sorted(tokenizer.encode(texts), key=len)
 
     def run_eager() -> None:
         with torch.inference_mode():
-            for start in range(0, posts, TEXT_BATCH):
-                ids, mask = map(torch.from_numpy, pad_tokens(rows[start : start + TEXT_BATCH], config.pad_token_id))
+            for start in range(0, len(rows), TEXT_BATCH):
+                ids, mask = map(torch.from_numpy, pad_tokens(rows[start : start + TEXT_BATCH], tokenizer.pad_id))
                 network(input_ids=ids, attention_mask=mask)
 
     def run_engine(engine: Engine, batch: slice) -> None:
         engine.encode_texts(rows[batch])
 
-    return list_runs(bundle, "text", run_eager, run_engine, posts), notes
+    return list_runs(bundle, "text", run_eager, run_engine, len(rows))
 
 
 def write_bundle(folder: Path, model: SentimentModel, posts: ScalePosts) -> tuple[Bundle, tuple[str, ...]]:

@@ -175,7 +175,7 @@ def _train(
         )
     )
     model.to(accelerator.device)
-    speed_up_convolutions(model, options, accelerator.device)
+    speed_up_convolutions(model, options.mixed_precision, accelerator.device)
     # The main process first: the others read the frozen encoders' outputs from the cache.
     with accelerator.main_process_first():
         batchers = make_batchers(run, model, options, data, accelerator.device, tell)

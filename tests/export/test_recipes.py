@@ -54,7 +54,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("recipe", sorted((ROOT / "export/recipes").glob("*.toml")), ids=lambda path: path.stem)
 def test_the_options_of_a_recipe_exist(recipe: Path) -> None:
     steps = [step["command"] for step in tomllib.loads(recipe.read_text())["step"]]
-    assert {command for command, *_ in steps} <= {*KINDS, "unpack_bundle.py", "unpack_e5.py"}
+    assert {command for command, *_ in steps} <= {*KINDS, "unpack_e5.py"}
     for command, *arguments in steps:
         if command in KINDS:
             fields = list_fields(KINDS[command])

@@ -25,6 +25,7 @@ from sentimm.training.data.frozen_features import digest_weights
 from sentimm.training.data.pictures import Pictures
 from sentimm.training.data.posts import Int64Array, LabelledPosts
 from sentimm.training.events import TeacherScored, TrainingListener
+from sentimm.training.learning.optimizer import speed_up_convolutions
 from sentimm.training.learning.processes import share_result
 from sentimm.training.learning.validation import score_posts
 from sentimm.training.options import TrainOptions
@@ -130,6 +131,7 @@ def compute_answers(
         tell(TeacherScored(done, total))
 
     model.to(accelerator.device)
+    speed_up_convolutions(model, accelerator.mixed_precision, accelerator.device)
     answers = np.full((len(posts), 3, model.labels), np.nan, dtype=np.float32)
     for (place, part, rows, file), scores in zip(questions, found, strict=True):
         if scores is None:
