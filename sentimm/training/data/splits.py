@@ -20,8 +20,8 @@ def split_posts(posts: LabelledPosts, fractions: Sequence[float], seed: int) -> 
     `fractions` holds one for all tables, or one for each.
 
     The content of a post decides, with the seed: runs on the same table hold out the same posts of it, whatever other
-    tables they read and however they normalise texts. A group of repeats far larger than
-    the fraction stays in training.
+    tables they read and however they normalise texts. A group of repeats far larger than the fraction stays in
+    training.
     """
     groups = group_repeats(posts)
     keys = _draw_keys(posts, groups, seed)
