@@ -331,6 +331,12 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         plain["val"] = None if self.val is None else name_in_full(self.val)
         return plain
 
+    @property
+    def teacher_weights(self) -> tuple[float, ...]:
+        """The teacher's share for each input; 0 for all without a teacher."""
+        weights = (0.0,) if self.teacher is None else self.teacher_weight
+        return weights * len(self.inputs) if len(weights) == 1 else weights
+
     @staticmethod
     def from_plain(plain: Mapping[str, Any]) -> TrainOptions:
         """Return the options of which `to_plain` made this, also after JSON made lists of its tuples."""

@@ -68,10 +68,8 @@ class Objective(nn.Module):
             sets = None if posts.label_sets is None else posts.label_set
             weights = compute_class_weights(targets, frequencies, options, sets)
             self.register_buffer(name, torch.from_numpy(weights).to(model.missing_text.device), persistent=False)
-        shares = options.teacher_weight * (len(options.inputs) if len(options.teacher_weight) == 1 else 1)
-        self.register_buffer(
-            "teacher_weights", torch.tensor(shares, device=model.missing_text.device), persistent=False
-        )
+        shares = torch.tensor(options.teacher_weights, device=model.missing_text.device)
+        self.register_buffer("teacher_weights", shares, persistent=False)
         set_labels = None
         if posts.label_sets is not None:
             set_labels = torch.from_numpy(posts.label_sets.labels).to(model.missing_text.device)

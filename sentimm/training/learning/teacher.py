@@ -86,8 +86,7 @@ def ask_teacher(
     Raises:
         RunError, OutputError: see `compute_answers`.
     """
-    weights = np.broadcast_to(options.teacher_weight, len(options.inputs))
-    taught = np.flatnonzero(weights[posts.table] > 0)
+    taught = np.flatnonzero(np.asarray(options.teacher_weights)[posts.table] > 0)
     answers = np.full((len(posts), 3, len(run.labels)), np.nan, dtype=np.float32)
     answers[taught] = compute_answers(run, posts.select(taught), cache, accelerator, tell)
     return answers
