@@ -129,13 +129,13 @@ class _PostBuilder:
         self.columns: dict[str, list[int]] = {name: [] for name in (*PER_POST, "label_set")}
         self.sets = SetNumbers(options.labels_by)
         self.unlabelled: dict[int, ColumnError] = {}  # tables without a column of labels of whole posts
+        self.taught_alone = 0  # posts that have no label, but a teacher
         self.skipped: Counter[str] = Counter()
         self.notes: list[str] = []
 
     def has_teacher(self, table: int) -> bool:
         """Check whether the posts of a table are learnt from a teacher's answers, with or without a label."""
-        weights = self.options.teacher_weight
-        return self.is_training and self.options.teacher is not None and weights[table if len(weights) > 1 else 0] > 0
+        return self.is_training and self.options.teacher_weights[table] > 0
 
     def add(self, post_id: str, images: Sequence[ImageFile], **values: int) -> None:
         self.ids.append(post_id)
@@ -153,6 +153,11 @@ class _PostBuilder:
             self.raw_texts.append(raw)
         return self.texts.setdefault(text, len(self.texts))
 
+    def _note_taught(self) -> tuple[str, ...]:
+        if not self.taught_alone:
+            return ()
+        return (f"{self.taught_alone:,} posts have no label: they are learnt from the teacher's answers alone.",)
+
     def to_posts(self, tables: tuple[str, ...]) -> LabelledPosts:
         arrays = {name: np.asarray(values, dtype=np.int64) for name, values in self.columns.items()}
         columns, auxiliary = self.auxiliary.to_columns()
@@ -166,7 +171,7 @@ class _PostBuilder:
             image_digests=("",) * len(self.images),
             skipped=dict(self.skipped),
             more_images=_pad_rows(self.more_images),
-            notes=(*self.notes, *self.groups.notes),
+            notes=(*self.notes, *self._note_taught(), *self.groups.notes),
             group=self.groups.to_array(),
             group_names=self.groups.names,
             unlabelled=tuple(self.unlabelled),
@@ -241,11 +246,13 @@ def _add_posts(chunk: Chunk, table: tuple[str, int], labels: Mapping[str, Int64A
     for row, (text, images) in enumerate(zip(texts, chunk.images, strict=True)):
         values = dict.fromkeys(LABEL_COLUMNS, NO_LABEL)
         values |= {name: int(numbers[chunk.start + row]) for name, numbers in labels.items()}
+        is_labelled = max(values.values()) >= 0 or any(auxiliary[row])
         if chunk.unreadable[row]:
             builder.skipped["unreadable"] += 1
-        elif max(values.values()) < 0 and not any(auxiliary[row]) and not builder.has_teacher(number):
+        elif not is_labelled and not builder.has_teacher(number):
             builder.skipped["without a label"] += 1
         else:
+            builder.taught_alone += not is_labelled
             there = [image for image in list_images(images) if isinstance(image, ImageFile)]
             if images is not None and not there:
                 builder.skipped[_MISSING_IMAGES] += 1
@@ -271,8 +278,8 @@ def _find_columns(table: str, number: int, columns: list[str], builder: _PostBui
         if not own and not builder.has_teacher(number):
             raise
         builder.unlabelled[number] = error
-        sources = " and ".join(own) or "teacher's answers"
-        builder.notes.append(f"{table} has no column {name!r}: its posts are learnt from their {sources}.")
+        sources = f"their {' and '.join(own)}" if own else "the teacher's answers"
+        builder.notes.append(f"{table} has no column {name!r}: its posts are learnt from {sources}.")
         return {each: each for each in own}
 
 

@@ -192,7 +192,8 @@ def test_a_table_without_labels_is_learnt_from_the_teacher_alone(
     taught = replace(both, teacher=teacher.path, teacher_weight=(0.0, 0.5))
     posts = load_data(taught).training
     assert (posts.label[posts.table == 1] == NO_LABEL).all() and (posts.table == 1).sum() > 10
-    assert f"{table} has no column 'label': its posts are learnt from their teacher's answers." in posts.notes
+    assert f"{table} has no column 'label': its posts are learnt from the teacher's answers." in posts.notes
+    assert f"{len(columns):,} posts have no label: they are learnt from the teacher's answers alone." in posts.notes
     with pytest.raises(ColumnError, match=r"unlabelled\.csv has no column 'label'"):
         load_data(replace(taught, teacher_weight=(0.5, 0.0)))
     with pytest.raises(ColumnError, match=r"unlabelled\.csv has no column 'label'"):
