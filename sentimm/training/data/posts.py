@@ -170,9 +170,14 @@ def keep_modalities(posts: LabelledPosts, modalities: Sequence[str]) -> Labelled
         places = [place for place, each in enumerate(posts.auxiliary_columns) if each.modality in modalities]
         columns = tuple(posts.auxiliary_columns[place] for place in places)
         posts = replace(posts, auxiliary_columns=columns, auxiliary=posts.auxiliary[:, places] if places else None)
+    return select_usable(posts, modalities, modalities)
+
+
+def select_usable(posts: LabelledPosts, modalities: Sequence[str], learnt: Sequence[str]) -> LabelledPosts:
+    """Return the posts that have one of the `modalities`; the others count as lacking what is `learnt`."""
     usable = find_usable(posts, modalities)
     skipped = Counter(posts.skipped)
-    skipped["without " + " or ".join(modalities)] += len(posts) - len(usable)
+    skipped["without " + " or ".join(learnt)] += len(posts) - len(usable)
     return replace(posts.select(usable), skipped={reason: count for reason, count in skipped.items() if count})
 
 

@@ -35,7 +35,7 @@ from sentimm.training.data.columns.auxiliary import AuxiliaryCells
 from sentimm.training.data.columns.groups import ColumnGroups
 from sentimm.training.data.columns.label_sets import SetNumbers
 from sentimm.training.data.normalization import choose_normalization
-from sentimm.training.data.posts import PER_POST, Int64Array, LabelledPosts, drop_images, keep_modalities
+from sentimm.training.data.posts import PER_POST, Int64Array, LabelledPosts, drop_images, keep_modalities, select_usable
 from sentimm.training.options import TrainOptions, name_in_full
 
 _CHUNK_ROWS = 10_000
@@ -87,10 +87,11 @@ def read_labelled_posts(
     if is_training:
         builder.sets.check_column()
     posts = builder.to_posts(_short_names(inputs))
+    reads_images = "image" in modalities or options.images is not None
+    posts = _keep_readable(posts, size) if reads_images else drop_images(posts)
+    posts = select_usable(posts, ("text", "image"), modalities)
     _check_any(posts, inputs)
-    if "image" in modalities or options.images is not None:
-        return _keep_readable(posts, size)
-    return drop_images(posts)
+    return posts
 
 
 def _check_any(posts: LabelledPosts, inputs: Sequence[str]) -> None:

@@ -113,6 +113,26 @@ def test_runs_with_one_seed_hold_out_the_same_posts_whatever_they_read(options: 
     check_split([replace(options, seed=3, val_fraction=(0.3,), fusion=model) for model in MODELS])
 
 
+@pytest.mark.parametrize("has_images", [True, False])
+@pytest.mark.parametrize("model", MODELS)
+def test_posts_with_nothing_to_read_are_left_out_before_the_split(
+    options: TrainOptions, tmp_path: Path, model: str, has_images: bool
+) -> None:
+    assert options.images is not None
+    names = sorted(path.name for path in options.images.iterdir())[:12]
+    rows = [f"post {number},{name},positive" for number, name in enumerate(names)]
+    rows += [",,negative", ",gone.png,negative", f",{names[0]},negative"]
+    (tmp_path / "posts.csv").write_text("text,image,label\n" + "\n".join(rows) + "\n")
+    images = options.images if has_images else None
+    asked = replace(options, inputs=(str(tmp_path / "posts.csv"),), images=images, fusion=model, val_fraction=(0.3,))
+    if model == "resnet" and not has_images:
+        with pytest.raises(InputError, match="None of the 12 posts has an image"):
+            load_data(asked)
+        return
+    data = load_data(asked)
+    assert len(data.training) + len(data.validation) == 12 + (has_images and model != "bert")
+
+
 def check_split(models: list[TrainOptions]) -> None:
     held_out = []
     for model in models:
