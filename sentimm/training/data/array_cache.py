@@ -38,9 +38,18 @@ def load_or_compute(path: Path, compute: Callable[[], Array]) -> Array:
     if (values := load_array(path)) is not None:
         return values
     values = compute()
+    save_array(path, values)
+    return values
+
+
+def save_array(path: Path, values: Array) -> None:
+    """Save an array in `path`, in place of what is there.
+
+    Raises:
+        OutputError: it can't be saved.
+    """
     with _replacing(path) as temporary, writing(path):
         np.save(temporary, values)
-    return values
 
 
 def map_or_compute(path: Path, dtype: type[np.generic], shape: tuple[int, ...], fill: Callable[[Array], None]) -> Array:

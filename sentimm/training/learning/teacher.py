@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from accelerate import Accelerator
 from sentimm.errors import InputError, UsageError
 from sentimm.models.sentiment_model import FUSIONS, SentimentModel
 from sentimm.text import TextTokenizer
-from sentimm.training.data.array_cache import load_array, load_or_compute
+from sentimm.training.data.array_cache import load_array, save_array
 from sentimm.training.data.batches import Batcher, tokenize_posts
 from sentimm.training.data.frozen_features import digest_weights
 from sentimm.training.data.pictures import Pictures
@@ -104,7 +105,7 @@ def compute_answers(
 
     They are NaN where the post lacks that or the run can't read it. The run reads texts by its own normalisation. They
     are computed in the precision of `accelerator`, whose processes share the work (all must call this together), and
-    cached in the folder `cache` by what was asked: the same texts of other tables are not asked again.
+    cached in the folder `cache` by content: the same text, image or post is asked once, whatever table it is in.
 
     Raises:
         RunError: the run's weights are missing.
@@ -112,16 +113,15 @@ def compute_answers(
     """
     posts = posts.normalize_again(run.normalization)
     model = run.build_model(weights)
-    digest = digest_weights(model, f"{run.fusion} {accelerator.mixed_precision}")
-    questions = []
-    for place, part, rows in _list_questions(posts, FUSIONS[run.fusion.name].modalities):
-        order, content = _sort_contents(part)
-        own = digest.copy()
-        own.update(content.encode())
-        sorted_rows = np.where(rows >= 0, np.argsort(order)[rows], -1)
-        questions.append((place, part.select(order), sorted_rows, cache / f"{own.hexdigest()[:32]}-answers.npy"))
-    found = share_result(accelerator, lambda: [load_array(file) for *_, file in questions])
-    total = sum(len(part) for (_, part, _, _), scores in zip(questions, found, strict=True) if scores is None)
+    digest = digest_weights(model, f"{run.fusion} {accelerator.mixed_precision}").hexdigest()
+    file = cache / f"{digest[:32]}-answers.npy"
+    dtype = np.dtype([("content", "S32"), ("scores", np.float32, (model.labels,))])
+    cached = share_result(accelerator, lambda: load_array(file))
+    cached = np.empty(0, dtype) if cached is None or cached.dtype != dtype else cached
+    questions = _list_questions(posts, FUSIONS[run.fusion.name].modalities)
+    contents = [_digest_contents(part) for _, part, _ in questions]
+    missing = [np.flatnonzero(~np.isin(content, cached["content"])) for content in contents]
+    total = sum(len(rows) for rows in missing)
     done = 0
 
     def count(scored: int) -> None:
@@ -132,23 +132,28 @@ def compute_answers(
     model.to(accelerator.device)
     speed_up_convolutions(model, accelerator.mixed_precision, accelerator.device)
     answers = np.full((len(posts), 3, model.labels), np.nan, dtype=np.float32)
-    for (place, part, rows, file), scores in zip(questions, found, strict=True):
-        if scores is None:
-            scores = score_posts(model, _make_batcher(run, model, part, accelerator.device), _BATCH, accelerator, count)
-            share_result(accelerator, partial(load_or_compute, file, partial(np.asarray, scores)))
+    for (place, part, rows), content, asked in zip(questions, contents, missing, strict=True):
+        if len(asked):
+            batcher = _make_batcher(run, model, part.select(asked), accelerator.device)
+            found = np.empty(len(asked), dtype)
+            found["content"] = content[asked]
+            found["scores"] = score_posts(model, batcher, _BATCH, accelerator, count)
+            cached = np.concatenate([cached, found])
+            share_result(accelerator, partial(save_array, file, cached))
+        order = np.argsort(cached["content"], kind="stable")
+        scores = cached["scores"][order[np.searchsorted(cached["content"], content, sorter=order)]]
         answers[rows >= 0, place] = torch.from_numpy(scores).softmax(dim=1).numpy()[rows[rows >= 0]]
     for place, other in ((1, posts.image), (2, posts.text)):
         answers[other < 0, 0] = answers[other < 0, place]
     return answers
 
 
-def _sort_contents(posts: LabelledPosts) -> tuple[Int64Array, str]:
-    """Return the posts in the order of their texts and images, int64 (posts,), and these in one string."""
-    texts = [posts.texts[text] if text >= 0 else "" for text in posts.text]
+def _digest_contents(posts: LabelledPosts) -> npt.NDArray[np.bytes_]:
+    """Return a digest of each post's text and images: S32 (posts,)."""
+    texts = [posts.texts[text] if text >= 0 else None for text in posts.text]
     images = [[posts.image_digests[image] for image in row if image >= 0] for row in posts.all_images]
-    contents = [json.dumps(content) for content in zip(texts, images, strict=True)]
-    order = sorted(range(len(contents)), key=contents.__getitem__)
-    return np.asarray(order, dtype=np.int64), "\n".join(contents[row] for row in order)
+    contents = (json.dumps(content).encode() for content in zip(texts, images, strict=True))
+    return np.array([blake2b(content, digest_size=16).hexdigest() for content in contents], dtype="S32")
 
 
 def _flag_whole_posts(modalities: Sequence[str], posts: LabelledPosts) -> npt.NDArray[np.bool_]:

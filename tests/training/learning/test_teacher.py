@@ -75,11 +75,21 @@ def test_a_teacher_of_texts_answers_every_text_and_whole_posts_without_image_and
     again, events = ask(teacher, posts, options, tmp_path)
     np.testing.assert_array_equal(again, answers)
     assert not events
-    assert ask(teacher, posts.select(np.arange(20)), options, tmp_path)[1], "other posts are asked"
     turned = np.arange(len(posts))[::-1]
     again, events = ask(teacher, posts.select(turned), options, tmp_path)
     np.testing.assert_array_equal(again, answers[turned])
-    assert not events, "the same texts in another order are not"
+    assert not events, "the same texts in another order are not asked again"
+
+
+def test_only_texts_that_were_not_asked_before_are_asked(
+    options: TrainOptions, teacher: Run, posts: LabelledPosts, tmp_path: Path
+) -> None:
+    some = posts.select(np.arange(20))
+    ask(teacher, some, options, tmp_path / "twice")
+    answers, events = ask(teacher, posts, options, tmp_path / "twice")
+    texts = set(posts.text[posts.text >= 0])
+    assert events[-1].total == len(texts - set(some.text))
+    np.testing.assert_allclose(answers, ask(teacher, posts, options, tmp_path / "once")[0], atol=1e-6)
 
 
 def test_tables_without_weight_are_not_asked(options: TrainOptions, teacher: Run, tmp_path: Path) -> None:
