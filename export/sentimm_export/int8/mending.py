@@ -21,6 +21,8 @@ from sentimm_export.int8.smoothing import Feeds, trace_tokens
 
 # Of the encoder's output, against its spread over posts: below it a graph is left as it is.
 NOISE_LIMIT = 0.08
+# Times the noise that is left with all products in float, where that is more: then products are not what matters.
+_LEFT_NOISE = 2
 _LEAST_BATCHES, _LEAST_ROWS = 2, 16  # of texts or images, over which each product is measured
 _SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # of the whole range of an input
 
@@ -83,7 +85,8 @@ def mend_products(source: Path, smoothed: Path, target: Path, feeds: Feeds) -> M
     """Mend, in place, the int8 graph `target` of a transformer, if it has more noise than NOISE_LIMIT.
 
     First the range of each input is the one with the smallest error of its products. If that is not enough, as few as
-    possible of those products are left in float whose noise is largest for their multiply-adds.
+    possible of those products are left in float whose noise is largest for their multiply-adds; none, if the noise
+    hardly comes from products, as in a network whose answers to all posts are nearly the same.
 
     Args:
         source: the fp32 graph.
@@ -102,16 +105,20 @@ def mend_products(source: Path, smoothed: Path, target: Path, feeds: Feeds) -> M
     after = measure_noise(expected, run_graph(model, measured))
     if after <= NOISE_LIMIT:
         return Mending(before, after, ())
+    meter = ErrorMeter(source, smoothed, target, feeds)
+    floor = meter.measure(())
+    limit = max(NOISE_LIMIT, _LEFT_NOISE * floor)
+    if after <= limit:
+        return Mending(before, after, ())
     fp32 = onnx.load(source)
     names: tuple[str, ...] = ()
-    meter = ErrorMeter(source, smoothed, target, feeds)
-    ordered = _order_by_worth(meter)
-    count = count_needed(meter, ordered)
+    ordered = _order_by_worth(meter, floor)
+    count = count_needed(meter, ordered, limit)
     for each in (ordered[:count], *([one] for one in ordered[count:])):
         restore_products(model, fp32, each)
         names += tuple(name for one in each for name in one.products)
         after = measure_noise(expected, run_graph(model, measured))
-        if after <= NOISE_LIMIT:
+        if after <= limit:
             break
     onnx.save(model, target)
     return Mending(before, after, names)
@@ -123,22 +130,21 @@ def _choose_measured(feeds: Feeds) -> Feeds:
     return feeds[: max(_LEAST_BATCHES, -(-_LEAST_ROWS // rows))]
 
 
-def _order_by_worth(meter: ErrorMeter) -> list[QuantizedInput]:
-    """Return all inputs, those first that, alone, bring most for their cost."""
-    floor = meter.measure(())
+def _order_by_worth(meter: ErrorMeter, floor: float) -> list[QuantizedInput]:
+    """Return all inputs, those first that, alone, bring most for their cost; `floor` is the noise without them."""
     squares = {each: max(meter.measure((each,)) ** 2 - floor**2, 0.0) for each in meter.inputs}
     return sorted(meter.inputs, key=lambda each: squares[each] / each.cost, reverse=True)
 
 
-def count_needed(meter: ErrorMeter, ordered: Sequence[QuantizedInput]) -> int:
-    """Return how many of the inputs, from the first on, must be in float for the noise to be within NOISE_LIMIT.
+def count_needed(meter: ErrorMeter, ordered: Sequence[QuantizedInput], limit: float) -> int:
+    """Return how many of the inputs, from the first on, must be in float for the noise to be at most `limit`.
 
     By bisection: errors of several inputs add up to more than those of each alone, so that these do not tell.
     """
     low, high = 1, len(ordered)
     while low < high:
         middle = (low + high) // 2
-        if meter.measure(ordered[middle:]) <= NOISE_LIMIT:
+        if meter.measure(ordered[middle:]) <= limit:
             high = middle
         else:
             low = middle + 1

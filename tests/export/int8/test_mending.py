@@ -110,6 +110,20 @@ def test_what_ranges_do_not_mend_stays_in_float_and_no_more_than_that(
     assert mended.float_products == ("late",) and list_products(target) == {"early"}
 
 
+def test_no_product_stays_in_float_where_the_noise_is_not_of_products(tmp_path: Path) -> None:
+    model = deep_model()
+    # A head over the features, whose answers to all posts are nearly the same: rounded, they say nothing.
+    model.graph.node.append(helper.make_node("Gemm", ["features", "head_weight", "head_bias"], ["scores"], name="head"))
+    weight = np.random.default_rng(7).standard_normal((WIDTH, 8)).astype(np.float32) / 1e3
+    for name, value in (("head_weight", weight), ("head_bias", np.full(8, 100, np.float32))):
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 8]))
+    source, smoothed, target = quantize(model, tmp_path, deep_feeds())
+    mended = mend_products(source, smoothed, target, deep_feeds())
+    assert mended.after > mending.NOISE_LIMIT
+    assert mended.float_products == () and list_products(target) == {"early", "late"}
+
+
 @pytest.mark.parametrize("needed", [1, 2, 7, 11, 12])
 def test_no_more_products_stay_in_float_than_are_needed_where_their_errors_add_up_to_more(needed: int) -> None:
     class Meter:
@@ -121,7 +135,7 @@ def test_no_more_products_stay_in_float_than_are_needed_where_their_errors_add_u
 
     inputs = [QuantizedInput(str(number), (), 1) for number in range(12)]
     meter = Meter()
-    assert count_needed(meter, inputs) == needed
+    assert count_needed(meter, inputs, mending.NOISE_LIMIT) == needed
     assert meter.asked <= 4
 
 
