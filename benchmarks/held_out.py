@@ -21,8 +21,9 @@ from sentimm.metrics.calibration import apply_temperature, fit_temperature
 from sentimm.metrics.report import measure_answers
 from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.data.prepare import load_data
+from sentimm.training.learning.answers import compute_answers
 from sentimm.training.learning.processes import make_accelerator
-from sentimm.training.learning.teacher import compute_answers
+from sentimm.training.learning.teacher import RunTeacher
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Weights, open_run
 
@@ -67,7 +68,7 @@ def read_answers(path: Path, weights: Weights, heads: bool) -> tuple[list[Answer
     answers = [Answers("label", posts, run.read_scores(weights), posts.label)]
     if heads:
         accelerator = make_accelerator(options)
-        found = compute_answers(run, posts, path / "cache", accelerator, lambda _: None, weights)
+        found = compute_answers(RunTeacher(run, weights), posts, path / "cache", accelerator, lambda _: None)
         for place, modality in enumerate(("text", "image"), start=1):
             true = np.where(np.isnan(found[:, place, 0]), -1, getattr(posts, f"{modality}_label"))
             answers.append(Answers(f"{modality}_label", posts, np.log(np.maximum(found[:, place], 1e-9)), true))

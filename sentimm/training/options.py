@@ -51,8 +51,9 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
     Learning rates are those at the top of the warm-up; `image_lr` is for the image backbones, `head_lr` for all that is
     no pretrained backbone; None: `learning_rate`. A step moves the weights by the gradient of `accumulate` batches of
     `batch_size` posts. `ema`: the decay of a moving average of the weights, which is what is validated and saved.
-    `teacher`: a run whose answers are learnt beside the labels; `teacher_weight`: its share of each target, for
-    all inputs or one for each. `normalization`: None is that of the run that the text encoder is from, else `tweet-1`.
+    `teacher`: a run or bundle whose answers are learnt beside the labels; `teacher_weight`: its share of each target,
+    for all inputs or one for each. `normalization`: None is that of the run that the text encoder is from, else
+    `tweet-1`.
     `text_encoder` and `image_encoder`: "" is that of `init`, else the paper's. `pooling`
     and `image_levels`: None is that of the run that the encoder is from, else the mean, and 1.
 
@@ -144,10 +145,10 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         ),
     ] = (0.5,)
     teacher: Annotated[
-        Path | None,
+        str | None,
         option(
             Panel.LEARNING,
-            "Also learn this run's answers, such as a larger encoder's; of posts without a label these alone.",
+            "Also learn what a run or a bundle answers, such as a larger model; of posts without a label this alone.",
             metavar="RUN",
         ),
     ] = None
@@ -329,6 +330,8 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         plain = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in asdict(self).items()}
         plain["inputs"] = tuple(map(name_in_full, self.inputs))
         plain["val"] = None if self.val is None else name_in_full(self.val)
+        if self.teacher is not None and Path(self.teacher).is_dir():  # else the name of a model that ships with sentimm
+            plain["teacher"] = name_in_full(self.teacher)
         return plain
 
     @property
@@ -343,7 +346,7 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         stored: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()
         }
-        for name in ("images", "init", "teacher", "feature_cache", "image_cache"):
+        for name in ("images", "init", "feature_cache", "image_cache"):
             stored[name] = None if stored.get(name) is None else Path(stored[name])
         return TrainOptions(**stored)
 

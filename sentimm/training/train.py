@@ -25,10 +25,11 @@ from sentimm.training.data.prepare import (
     store_posts,
 )
 from sentimm.training.events import PostsLoaded, TrainingListener
+from sentimm.training.learning.answers import ask_teacher
 from sentimm.training.learning.loop import TrainingLoop
 from sentimm.training.learning.optimizer import speed_up_convolutions
 from sentimm.training.learning.processes import make_accelerator, share_result
-from sentimm.training.learning.teacher import ask_teacher, check_teacher, open_teacher
+from sentimm.training.learning.teacher import check_teacher, open_teacher
 from sentimm.training.model import check_options, load_model
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run, load_state, load_weights, open_run, save_weights
@@ -49,7 +50,7 @@ def start_run(
 
     Raises:
         UsageError: options that exclude each other, or a folder that is in use.
-        RunNotFoundError: `options.init` or `options.teacher` is no run.
+        RunNotFoundError: `options.init` or `options.teacher` is no run, nor is the latter a bundle.
         InputError, ColumnError, TableError: the tables or encoders can't be read.
         DeviceError: the device can't be used, or does not support the precision.
         OutputError: the folder can't be written to.

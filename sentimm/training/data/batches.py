@@ -128,8 +128,8 @@ class Batcher:
 
     def _make(self, rows: npt.NDArray[np.int64], epoch: int) -> Batch:
         posts = self.posts
-        texts, text_index = _index_present(posts.text[rows])
-        images, image_index = _index_present(posts.choose_images(rows, epoch))
+        texts, text_index = index_present(posts.text[rows])
+        images, image_index = index_present(posts.choose_images(rows, epoch))
         ids = mask = frozen_text = pixels = frozen_image = None
         if self.frozen_text is not None:
             frozen_text, mask = self.frozen_text.select(texts)
@@ -163,7 +163,7 @@ def tokenize_posts(posts: LabelledPosts, tokenizer: TextTokenizer | None) -> lis
     return [] if tokenizer is None else tokenizer.encode(posts.texts)
 
 
-def _index_present(values: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def index_present(values: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the numbers that occur (-1: none), and each post's index into them (their count: none)."""
     present, inverse = np.unique(values[values >= 0], return_inverse=True)
     index = np.full(len(values), len(present), dtype=np.int64)

@@ -1,14 +1,14 @@
-"""The teacher: a run whose answers to the posts are learned beside their labels.
+"""The teacher: a run or a bundle whose answers to the posts are learned beside their labels.
 
 Knowledge distillation at temperature 1: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
@@ -17,175 +17,215 @@ import numpy.typing as npt
 import torch
 from accelerate import Accelerator
 
-from sentimm.errors import InputError, UsageError
+from sentimm.bundle.bundle import Bundle, list_shipped, load_bundle
+from sentimm.bundle.manifest import MANIFEST
+from sentimm.errors import InputError, RunNotFoundError, UsageError
 from sentimm.models.sentiment_model import FUSIONS, SentimentModel
+from sentimm.runtime.engine import Engine
+from sentimm.storage import is_remote
 from sentimm.text import TextTokenizer
-from sentimm.training.data.array_cache import load_array, save_array
-from sentimm.training.data.batches import Batcher, tokenize_posts
+from sentimm.training.data.batches import Batcher, index_present, tokenize_posts
 from sentimm.training.data.frozen_features import digest_weights
 from sentimm.training.data.pictures import Pictures
-from sentimm.training.data.posts import Int64Array, LabelledPosts
-from sentimm.training.events import TeacherScored, TrainingListener
+from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.learning.optimizer import speed_up_convolutions
 from sentimm.training.learning.processes import share_result
 from sentimm.training.learning.validation import score_posts
 from sentimm.training.options import TrainOptions
-from sentimm.training.run_folder import Run, Weights, open_run
+from sentimm.training.run_folder import Run, Weights, is_run, open_run
 
 _BATCH = 64
+_PIECE = 256  # posts that a thread asks a bundle about: texts of like length make a batch among them
+
+Floats = npt.NDArray[np.float32]
 
 
-def open_teacher(options: TrainOptions) -> Run | None:
-    """Open the run of `options.teacher`, where there is one.
+class Teacher(ABC):
+    """A model that answers posts.
+
+    Attributes:
+        path: the folder that it is in, or the name of a model that ships with sentimm.
+        labels: what its answers are shares of.
+        modalities: what it reads of a post.
+        fusion: how it puts them together.
+        normalization: how it reads texts.
+    """
+
+    path: str
+    labels: tuple[str, ...]
+    modalities: tuple[str, ...]
+    fusion: str
+    normalization: str
+
+    @abstractmethod
+    def check(self) -> None:
+        """Check that its weights can be read.
+
+        Raises:
+            RunError, BundleError: they can't.
+        """
+
+    @abstractmethod
+    def identify(self, accelerator: Accelerator) -> str:
+        """Return a digest, in hexadecimal digits, of all that its answers depend on beside the posts."""
+
+    @abstractmethod
+    def answer(self, posts: LabelledPosts, accelerator: Accelerator, tell: Callable[[int], None]) -> Floats:
+        """Return its probabilities, float32 (posts, labels), for posts that have what it reads.
+
+        All processes of `accelerator` must call this together. `tell` gets the numbers of posts that are answered.
+        """
+
+
+class RunTeacher(Teacher):
+    """A run, which answers in the precision of training; its processes share the work."""
+
+    def __init__(self, run: Run, weights: Weights = "best") -> None:
+        self.path = str(run.path)
+        self.labels = run.labels
+        self.modalities = FUSIONS[run.fusion.name].modalities
+        self.fusion = run.fusion.name
+        self.normalization = run.normalization
+        self._run = run
+        self._weights: Weights = weights
+
+    @cached_property
+    def _model(self) -> SentimentModel:
+        return self._run.build_model(self._weights)
+
+    def check(self) -> None:
+        """Check that its weights can be read.
+
+        Raises:
+            RunError: they can't.
+        """
+        self._run.build_model(self._weights)
+
+    def identify(self, accelerator: Accelerator) -> str:
+        """Return a digest of its weights, its fusion and the precision."""
+        return digest_weights(self._model, f"{self._run.fusion} {accelerator.mixed_precision}").hexdigest()
+
+    def answer(self, posts: LabelledPosts, accelerator: Accelerator, tell: Callable[[int], None]) -> Floats:
+        """Return its probabilities: float32 (posts, labels)."""
+        model = self._model.to(accelerator.device)
+        speed_up_convolutions(model, accelerator.mixed_precision, accelerator.device)
+        tokenizer = None if model.text is None else TextTokenizer(self._run.tokenizer, model.text.config.max_tokens)
+        pictures = Pictures(posts, 0 if model.image is None else model.image.config.size)
+        pad_id = 0 if tokenizer is None else tokenizer.pad_id
+        tokens = tokenize_posts(posts, tokenizer)
+        batcher = Batcher(posts, tokens, None, None, pictures, pad_id, accelerator.device)
+        scores = score_posts(
+            model, batcher, _BATCH, accelerator, lambda scored: tell(scored * accelerator.num_processes)
+        )
+        return np.asarray(torch.from_numpy(scores).softmax(dim=1).numpy())
+
+
+class BundleTeacher(Teacher):
+    """A bundle, which answers as `score` does, by ONNX Runtime in the main process."""
+
+    def __init__(self, path: str, bundle: Bundle) -> None:
+        self.path = path
+        self.labels = bundle.labels
+        self.modalities = bundle.modalities
+        self.fusion = bundle.fusion.name
+        self.normalization = "none" if bundle.text is None else bundle.text.normalization
+        self._bundle = bundle
+
+    def check(self) -> None:
+        """Do nothing: a bundle is checked as it is loaded."""
+
+    def identify(self, accelerator: Accelerator) -> str:
+        """Return the digest of its manifest, which holds those of its files, and of the kind of device."""
+        return blake2b(f"{self._bundle.digest} {accelerator.device.type}".encode()).hexdigest()
+
+    def answer(self, posts: LabelledPosts, accelerator: Accelerator, tell: Callable[[int], None]) -> Floats:
+        """Return its probabilities, float32 (posts, labels): of several images the mean.
+
+        Raises:
+            BundleError, DeviceError, OutOfMemoryError: a graph can't be run.
+        """
+        return share_result(accelerator, lambda: self._answer(posts, accelerator.device, tell))
+
+    def _answer(self, posts: LabelledPosts, device: torch.device, tell: Callable[[int], None]) -> Floats:
+        engine = Engine(self._bundle, device="cpu" if device.type == "cpu" else "auto")
+        tokenizer = None if self._bundle.text is None else self._bundle.text.load_tokenizer()
+        tokens = tokenize_posts(posts, tokenizer)
+        pictures = Pictures(posts, 0 if self._bundle.image is None else self._bundle.image.size)
+        pairs, post_of = posts.pair_images()
+        answers = np.empty((len(pairs), len(self.labels)), np.float32)
+
+        def answer_piece(start: int) -> int:
+            texts, images = (values[start : start + _PIECE] for values in (pairs.text, pairs.image))
+            text_rows, text_index = index_present(texts)
+            image_rows, image_index = index_present(images)
+            answers[start : start + _PIECE] = engine.fuse(
+                engine.encode_texts([tokens[row] for row in text_rows]) if len(text_rows) and tokenizer else None,
+                engine.encode_images(pictures.load(image_rows, 0)) if len(image_rows) and pictures.size else None,
+                text_index if tokenizer else None,
+                image_index if pictures.size else None,
+            )
+            return len(texts)
+
+        with ThreadPoolExecutor(engine.workers) as pool:
+            for answered in pool.map(answer_piece, range(0, len(pairs), _PIECE)):
+                tell(answered)
+        sums = np.zeros((len(posts), len(self.labels)))
+        np.add.at(sums, post_of, answers)
+        return (sums / np.bincount(post_of, minlength=len(posts))[:, None]).astype(np.float32)
+
+
+def open_teacher(options: TrainOptions) -> Teacher | None:
+    """Open the run or bundle of `options.teacher`, where there is one.
 
     Raises:
-        RunNotFoundError, RunError: it is no run, or damaged.
+        RunNotFoundError, BundleNotFoundError, RunError, BundleError: it is none of them, or damaged.
         UsageError: it has other labels, or no modality in common with the model.
     """
     if options.teacher is None:
         return None
-    run = open_run(options.teacher)
-    if run.labels != options.labels:
+    teacher = _open(options.teacher)
+    if teacher.labels != options.labels:
         raise UsageError(
-            f"The teacher {options.teacher} has the labels {', '.join(run.labels)}, not {', '.join(options.labels)}: "
-            "name a run with the same labels in the same order."
+            f"The teacher {teacher.path} has the labels {', '.join(teacher.labels)}, not {', '.join(options.labels)}: "
+            "name one with the same labels in the same order."
         )
-    if not set(FUSIONS[run.fusion.name].modalities) & set(FUSIONS[options.fusion].modalities):
+    if not set(teacher.modalities) & set(FUSIONS[options.fusion].modalities):
         raise UsageError(
-            f"The teacher {options.teacher} ({run.fusion.name}) and {options.fusion} have no modality in common: name "
-            "a run of another model."
+            f"The teacher {teacher.path} ({teacher.fusion}) and {options.fusion} have no modality in common: name "
+            "another model."
         )
-    return run
+    return teacher
 
 
-def check_teacher(run: Run, posts: LabelledPosts, heads: Sequence[str]) -> None:
+def _open(name: str) -> Teacher:
+    path, shipped = Path(name), list_shipped()
+    if is_remote(name) or (path / MANIFEST).is_file() or (name in shipped and not is_run(path)):
+        return BundleTeacher(name, load_bundle(name))
+    if not (path / "config.json").is_file():
+        raise RunNotFoundError(
+            f"The teacher {name} is neither a training run nor a bundle: name a folder that `sentimm train`, `export` "
+            f"or `import` wrote, or a model that ships with sentimm ({', '.join(shipped)})."
+        )
+    return RunTeacher(open_run(path))
+
+
+def check_teacher(teacher: Teacher, posts: LabelledPosts, heads: Sequence[str]) -> None:
     """Check that a teacher answers some of the posts, or trains one of the model's heads.
 
     Raises:
         InputError: it reads no whole post, and no head's modality.
         RunError: its weights can't be read.
     """
-    run.build_model("best")
-    modalities = FUSIONS[run.fusion.name].modalities
+    teacher.check()
+    modalities = teacher.modalities
     if not _flag_whole_posts(modalities, posts).any() and not set(heads) & set(modalities):
         raise InputError(
-            f"The teacher {run.path} ({run.fusion.name}) reads {modalities[0]}s alone, and none of the {len(posts):,} "
-            f"posts to train on is one: name a teacher that reads both, or use --heads {modalities[0]}."
+            f"The teacher {teacher.path} ({teacher.fusion}) reads {modalities[0]}s alone, and none of the "
+            f"{len(posts):,} posts to train on is one: name a teacher that reads both, or use --heads {modalities[0]}."
         )
-
-
-def ask_teacher(
-    run: Run,
-    posts: LabelledPosts,
-    options: TrainOptions,
-    cache: Path,
-    accelerator: Accelerator,
-    tell: TrainingListener,
-) -> npt.NDArray[np.float32]:
-    """Return what `compute_answers` does, NaN for the posts of tables that have a `--teacher-weight` of 0.
-
-    Raises:
-        RunError, OutputError: see `compute_answers`.
-    """
-    taught = np.flatnonzero(np.asarray(options.teacher_weights)[posts.table] > 0)
-    answers = np.full((len(posts), 3, len(run.labels)), np.nan, dtype=np.float32)
-    answers[taught] = compute_answers(run, posts.select(taught), cache, accelerator, tell)
-    return answers
-
-
-def compute_answers(
-    run: Run,
-    posts: LabelledPosts,
-    cache: Path,
-    accelerator: Accelerator,
-    tell: TrainingListener,
-    weights: Weights = "best",
-) -> npt.NDArray[np.float32]:
-    """Return a run's probabilities for posts, float32 (posts, 3, labels): for the whole post, its text and its image.
-
-    They are NaN where the post lacks that or the run can't read it. The run reads texts by its own normalisation. They
-    are computed in the precision of `accelerator`, whose processes share the work (all must call this together), and
-    cached in the folder `cache` by content: the same text, image or post is asked once, whatever table it is in.
-
-    Raises:
-        RunError: the run's weights are missing.
-        OutputError: the cache can't be written to.
-    """
-    posts = posts.normalize_again(run.normalization)
-    model = run.build_model(weights)
-    digest = digest_weights(model, f"{run.fusion} {accelerator.mixed_precision}").hexdigest()
-    file = cache / f"{digest[:32]}-answers.npy"
-    dtype = np.dtype([("content", "S32"), ("scores", np.float32, (model.labels,))])
-    cached = share_result(accelerator, lambda: load_array(file))
-    cached = np.empty(0, dtype) if cached is None or cached.dtype != dtype else cached
-    questions = _list_questions(posts, FUSIONS[run.fusion.name].modalities)
-    contents = [_digest_contents(part) for _, part, _ in questions]
-    missing = [np.flatnonzero(~np.isin(content, cached["content"])) for content in contents]
-    total = sum(len(rows) for rows in missing)
-    done = 0
-
-    def count(scored: int) -> None:
-        nonlocal done
-        done = min(done + scored * accelerator.num_processes, total)
-        tell(TeacherScored(done, total))
-
-    model.to(accelerator.device)
-    speed_up_convolutions(model, accelerator.mixed_precision, accelerator.device)
-    answers = np.full((len(posts), 3, model.labels), np.nan, dtype=np.float32)
-    for (place, part, rows), content, asked in zip(questions, contents, missing, strict=True):
-        if len(asked):
-            batcher = _make_batcher(run, model, part.select(asked), accelerator.device)
-            found = np.empty(len(asked), dtype)
-            found["content"] = content[asked]
-            found["scores"] = score_posts(model, batcher, _BATCH, accelerator, count)
-            cached = np.concatenate([cached, found])
-            share_result(accelerator, partial(save_array, file, cached))
-        order = np.argsort(cached["content"], kind="stable")
-        scores = cached["scores"][order[np.searchsorted(cached["content"], content, sorter=order)]]
-        answers[rows >= 0, place] = torch.from_numpy(scores).softmax(dim=1).numpy()[rows[rows >= 0]]
-    for place, other in ((1, posts.image), (2, posts.text)):
-        answers[other < 0, 0] = answers[other < 0, place]
-    return answers
-
-
-def _digest_contents(posts: LabelledPosts) -> npt.NDArray[np.bytes_]:
-    """Return a digest of each post's text and images: S32 (posts,)."""
-    texts = [posts.texts[text] if text >= 0 else None for text in posts.text]
-    images = [[posts.image_digests[image] for image in row if image >= 0] for row in posts.all_images]
-    contents = (json.dumps(content).encode() for content in zip(texts, images, strict=True))
-    return np.array([blake2b(content, digest_size=16).hexdigest() for content in contents], dtype="S32")
 
 
 def _flag_whole_posts(modalities: Sequence[str], posts: LabelledPosts) -> npt.NDArray[np.bool_]:
     """Return which posts have no other than the `modalities`: bool (posts,)."""
     reads_text, reads_image = "text" in modalities, "image" in modalities
     return (reads_text | (posts.text < 0)) & (reads_image | (posts.image < 0))
-
-
-def _list_questions(posts: LabelledPosts, modalities: Sequence[str]) -> list[tuple[int, LabelledPosts, Int64Array]]:
-    """Return questions: a place in the answers, the posts to score, and each post's row of these (int64, -1: none)."""
-    nothing = np.full(len(posts), -1, dtype=np.int64)
-    complete = np.flatnonzero(posts.is_complete)
-    parts = []
-    if set(modalities) == {"text", "image"}:
-        rows = nothing.copy()
-        rows[complete] = np.arange(len(complete))
-        parts.append((0, posts.select(complete), rows))
-    for place, modality, values, alone in (
-        (1, "text", posts.text, replace(posts, image=nothing)),
-        (2, "image", posts.image, replace(posts, text=nothing, more_images=None)),
-    ):
-        if modality in modalities:
-            has = np.flatnonzero(values >= 0)
-            _, first, index = np.unique(values[has], return_index=True, return_inverse=True)
-            rows = nothing.copy()
-            rows[has] = index
-            parts.append((place, alone.select(has[first]), rows))
-    return [part for part in parts if len(part[1])]
-
-
-def _make_batcher(run: Run, model: SentimentModel, posts: LabelledPosts, device: torch.device) -> Batcher:
-    tokenizer = None if model.text is None else TextTokenizer(run.tokenizer, model.text.config.max_tokens)
-    pictures = Pictures(posts, 0 if model.image is None else model.image.config.size)
-    pad_id = 0 if tokenizer is None else tokenizer.pad_id
-    return Batcher(posts, tokenize_posts(posts, tokenizer), None, None, pictures, pad_id, device)

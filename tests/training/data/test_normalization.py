@@ -16,8 +16,9 @@ from sentimm.text import NORMALIZATIONS
 from sentimm.training.data.splits import split_posts
 from sentimm.training.data.stored_posts import read_posts
 from sentimm.training.data.tables import load_posts
+from sentimm.training.learning.answers import compute_answers
 from sentimm.training.learning.processes import make_accelerator
-from sentimm.training.learning.teacher import compute_answers
+from sentimm.training.learning.teacher import RunTeacher
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run, open_run
 from sentimm.training.train import resume_run
@@ -85,10 +86,10 @@ def test_a_teacher_reads_texts_by_its_own_normalisation(options: TrainOptions, a
     own = make_options(options, tmp_path, normalization="none")
     accelerator = make_accelerator(own)
     posts = load_posts(own.inputs, own, ("text",), 0)
-    expected = compute_answers(as_written, posts, tmp_path, accelerator, lambda _: None)
+    expected = compute_answers(RunTeacher(as_written), posts, tmp_path, accelerator, lambda _: None)
     student = replace(own, normalization="tweet-1")
     posts = load_posts(student.inputs, student, ("text",), 0)
-    answers = compute_answers(as_written, posts, tmp_path, accelerator, lambda _: None)
+    answers = compute_answers(RunTeacher(as_written), posts, tmp_path, accelerator, lambda _: None)
     # "bad  day" and "bad day" are one text of the student's, which the teacher is shown as it was first written.
     np.testing.assert_array_equal(answers, expected[[0, 1, 2, 3, 1]])
     assert posts.normalize_again("none").texts == ("GOOD &amp; cheap", "bad  day", "so so ", "good & cheap")

@@ -1,0 +1,123 @@
+"""Bundles as teachers: the models that `score` takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from sentimm import Scorer
+from sentimm.errors import RunNotFoundError, UsageError
+from sentimm.training.data.posts import LabelledPosts
+from sentimm.training.data.tables import load_posts
+from sentimm.training.events import TeacherScored
+from sentimm.training.learning.answers import compute_answers
+from sentimm.training.learning.processes import make_accelerator
+from sentimm.training.learning.teacher import BundleTeacher, Teacher, open_teacher
+from sentimm.training.options import TrainOptions
+from tests.support.tiny.bundles import make_bundle
+from tests.support.tiny.models import IMAGE_SIZE, make_options
+from tests.support.tiny.training_runs import losses, train
+
+BOTH = ("text", "image")
+
+
+def open_bundle(bundle: Path | str, options: TrainOptions) -> Teacher:
+    teacher = open_teacher(replace(options, teacher=str(bundle)))
+    assert isinstance(teacher, BundleTeacher)
+    return teacher
+
+
+def ask(
+    teacher: Teacher, posts: LabelledPosts, options: TrainOptions, cache: Path
+) -> tuple[np.ndarray, list[TeacherScored]]:
+    events: list[TeacherScored] = []
+    answers = compute_answers(teacher, posts, cache, make_accelerator(options), events.append)  # type: ignore[arg-type]
+    return answers, events
+
+
+def score(bundle: Path, posts: LabelledPosts, modalities: tuple[str, ...]) -> np.ndarray:
+    """Return what `score` answers to posts with these modalities alone: float32 (posts, 3), NaN where there is none."""
+    texts = [posts.raw_texts[row] if row >= 0 and "text" in modalities else None for row in posts.text]
+    images = [
+        [posts.images[row].name for row in rows if row >= 0] if "image" in modalities else []
+        for rows in posts.all_images
+    ]
+    columns = {"text": pl.Series(texts, dtype=pl.String), "image": pl.Series(images, dtype=pl.List(pl.String))}
+    with Scorer(bundle, device="cpu") as scorer:
+        frame = scorer.score(pl.DataFrame(columns), images=posts.images[0].parent, allow_missing=True)
+    return frame.select("p_negative", "p_neutral", "p_positive").cast(pl.Float32).to_numpy()
+
+
+def test_a_bundle_answers_as_score_does_and_is_asked_once(
+    options: TrainOptions, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    posts = load_posts(options.inputs, options, BOTH, IMAGE_SIZE)
+    teacher = open_bundle(tiny_bundle, options)
+    answers, events = ask(teacher, posts, options, tmp_path)
+    for place, modalities in enumerate((BOTH, ("text",), ("image",))):
+        np.testing.assert_allclose(answers[:, place], score(tiny_bundle, posts, modalities), atol=1e-6)
+    assert 0 < np.isnan(answers).mean() < 0.5
+    assert events[-1].done == events[-1].total > len(posts)
+    again, events = ask(teacher, posts, options, tmp_path)
+    np.testing.assert_array_equal(again, answers)
+    assert not events
+    other = ask(open_bundle(make_bundle(tmp_path / "other", seed=1), options), posts, options, tmp_path)[0]
+    assert np.nanmax(np.abs(other - answers)) > 0.01, "each bundle has a cache of its own"
+
+
+def test_posts_with_several_images_get_the_mean(options: TrainOptions, tiny_bundle: Path, tmp_path: Path) -> None:
+    posts = load_posts(options.inputs, options, BOTH, IMAGE_SIZE)
+    second = np.where(posts.image >= 0, np.roll(posts.image, 1), -1)[:, None]
+    posts = replace(posts, more_images=second)
+    answers = ask(open_bundle(tiny_bundle, options), posts, options, tmp_path)[0]
+    complete = posts.is_complete
+    np.testing.assert_allclose(answers[complete, 0], score(tiny_bundle, posts, BOTH)[complete], atol=1e-6)
+
+
+def test_a_bundle_of_texts_answers_no_image(options: TrainOptions, tmp_path: Path) -> None:
+    posts = load_posts(options.inputs, options, BOTH, IMAGE_SIZE)
+    teacher = open_bundle(make_bundle(tmp_path / "words", modalities=("text",)), options)
+    present = ~np.isnan(ask(teacher, posts, options, tmp_path)[0]).any(axis=2)
+    np.testing.assert_array_equal(present[:, 0], (posts.text >= 0) & (posts.image < 0))
+    np.testing.assert_array_equal(present[:, 1], posts.text >= 0)
+    assert not present[:, 2].any()
+
+
+def test_a_model_that_ships_teaches_by_its_name(options: TrainOptions) -> None:
+    named = replace(options, teacher="default")
+    assert open_bundle("default", options).labels == options.labels
+    assert TrainOptions.from_plain(named.to_plain()).teacher == "default"
+
+
+def test_the_path_of_a_bundle_is_stored_in_full(
+    options: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bundle = make_bundle(tmp_path / "bundle")
+    assert replace(options, teacher="bundle").to_plain()["teacher"] == str(bundle)
+
+
+def test_a_bundle_that_cannot_teach_is_refused(options: TrainOptions, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has the labels bad, good, not negative, neutral, positive"):
+        open_bundle(make_bundle(tmp_path / "two", labels=("bad", "good")), options)
+    with pytest.raises(UsageError, match="and resnet have no modality in common"):
+        open_bundle(make_bundle(tmp_path / "words", modalities=("text",)), replace(options, fusion="resnet"))
+    with pytest.raises(
+        RunNotFoundError, match=r"nothing is neither a training run nor a bundle: .* \(default, world\)"
+    ):
+        open_bundle("nothing", options)
+
+
+@pytest.mark.slow
+def test_a_run_learns_from_a_bundle(tmp_path: Path) -> None:
+    options = make_options(tmp_path / "posts", fusion="bert")
+    bundle = make_bundle(tmp_path / "bundle")
+    runs = [
+        train(replace(options, teacher=teacher, teacher_weight=(weight,)), tmp_path / name)[0]
+        for name, teacher, weight in (("alone", None, 0.5), ("taught", str(bundle), 0.9))
+    ]
+    assert np.isfinite(losses(runs[1])).all() and losses(runs[0]) != losses(runs[1])
