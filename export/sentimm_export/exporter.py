@@ -21,7 +21,7 @@ from sentimm_export.graphs import write_graphs
 from sentimm_export.held_out import HeldOutResult, describe_results, list_temperatures, list_unfitted, measure_held_out
 from sentimm_export.manifest import describe_run
 from sentimm_export.options import ExportOptions
-from sentimm_export.parity import Parity, check_parity, compare_with_model, describe_parity
+from sentimm_export.parity import Parity, check_precisions, describe_parity
 from sentimm_export.scales import ScalePosts, load_scale_posts, read_scale_posts
 
 
@@ -158,7 +158,9 @@ def _write_bundle(folder: Path, sources: _Sources, options: ExportOptions, tell:
     fields["metrics"] |= describe_results(results, load_bundle(folder))
     write_manifest(folder, fields)
 
-    parity = _check_precisions(load_bundle(folder), sources, options, tell)
+    parity = check_precisions(
+        sources.model, load_bundle(folder), options.precisions, sources.held_out, options.min_agreement, tell
+    )
     fields["parity"] = {precision: describe_parity(each) for precision, each in parity.items()}
     fields["provenance"]["notes"] = notes
     write_manifest(folder, fields)
@@ -174,14 +176,3 @@ def _fit_temperatures(bundle: Bundle, sources: _Sources) -> tuple[dict[str, Held
         untempered = {kind: replace(each, calibration=None) for kind, each in results.items()}
         return untempered, ["all temperatures stay 1: --literal is the formula as printed"]
     return results, list_unfitted(bundle, results)
-
-
-def _check_precisions(
-    bundle: Bundle, sources: _Sources, options: ExportOptions, tell: Callable[[str], None]
-) -> dict[Precision, Parity]:
-    parity: dict[Precision, Parity] = {}
-    for precision in options.precisions:
-        tell(f"comparing {precision} with PyTorch")
-        parity[precision] = compare_with_model(sources.model, bundle, precision, sources.held_out)
-        check_parity(parity[precision], precision, options.min_agreement)
-    return parity

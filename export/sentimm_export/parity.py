@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -48,20 +48,37 @@ class Parity:
     accuracy_pytorch: float
 
 
-def compare_with_model(model: SentimentModel, bundle: Bundle, precision: Precision, posts: StoredPosts) -> Parity:
-    """Score `posts` with the PyTorch model and with `precision` of the bundle, on the CPU."""
+def check_precisions(
+    model: SentimentModel,
+    bundle: Bundle,
+    precisions: Sequence[Precision],
+    posts: StoredPosts,
+    min_agreement: float,
+    tell: Callable[[str], None],
+) -> dict[Precision, Parity]:
+    """Score `posts` with the PyTorch model and with each of the bundle's `precisions`, on the CPU, and compare.
+
+    Raises:
+        ParityError: see `check_parity`.
+    """
     prepared = _PreparedPosts(bundle, posts)
-    engine = Engine(bundle, device="cpu", precision=precision, batch_size=_BATCH)
+    tell("scoring with PyTorch")
     expected = prepared.score_in_pytorch(model)
-    actual = prepared.score(engine)
-    return Parity(
-        posts=len(posts.texts),
-        agreement=float((expected.argmax(axis=1) == actual.argmax(axis=1)).mean()),
-        largest_difference=float(np.abs(expected - actual).max()),
-        neighbour_difference=_measure_neighbours(prepared, engine),
-        accuracy=_measure_accuracy(posts, actual),
-        accuracy_pytorch=_measure_accuracy(posts, expected),
-    )
+    parity: dict[Precision, Parity] = {}
+    for precision in precisions:
+        tell(f"comparing {precision} with PyTorch")
+        engine = Engine(bundle, device="cpu", precision=precision, batch_size=_BATCH)
+        actual = prepared.score(engine)
+        parity[precision] = Parity(
+            posts=len(posts.texts),
+            agreement=float((expected.argmax(axis=1) == actual.argmax(axis=1)).mean()),
+            largest_difference=float(np.abs(expected - actual).max()),
+            neighbour_difference=_measure_neighbours(prepared, engine),
+            accuracy=_measure_accuracy(posts, actual),
+            accuracy_pytorch=_measure_accuracy(posts, expected),
+        )
+        check_parity(parity[precision], precision, min_agreement)
+    return parity
 
 
 def score_posts(engine: Engine, posts: StoredPosts) -> npt.NDArray[np.float32]:
@@ -158,17 +175,23 @@ class _PreparedPosts:
         self, score: Callable[[TokenRows | None, Pixels | None, Int64Array | None, Int64Array | None], Float32Array]
     ) -> npt.NDArray[np.float32]:
         """Call `score` with the texts, images and indices of each batch of posts, and join the results."""
+        lengths = np.array([*map(len, self.tokens), 0])
+        # Texts of like length together: little padding.
+        order = (
+            np.arange(self.posts) if self.text_index is None else np.argsort(lengths[self.text_index], kind="stable")
+        )
         parts = []
         for start in range(0, self.posts, _BATCH):
+            rows = order[start : start + _BATCH]
             texts = images = text_index = image_index = None
             if self.text_index is not None:
-                chosen, text_index = _renumber(self.text_index[start : start + _BATCH], len(self.tokens))
+                chosen, text_index = _renumber(self.text_index[rows], len(self.tokens))
                 texts = [self.tokens[row] for row in chosen]
             if self.image_index is not None:
-                chosen, image_index = _renumber(self.image_index[start : start + _BATCH], len(self.pixels))
+                chosen, image_index = _renumber(self.image_index[rows], len(self.pixels))
                 images = self.pixels[chosen]
             parts.append(score(texts, images, text_index, image_index))
-        return np.concatenate(parts)
+        return np.concatenate(parts)[np.argsort(order)]
 
 
 def _measure_neighbours(prepared: _PreparedPosts, engine: Engine) -> float:

@@ -21,6 +21,7 @@ from sentimm_export.int8.smoothing import Feeds
 
 # All activations of a batch are in memory at once; percentiles over texts settle early.
 _MOST_TEXTS = 192
+_MOST_TOKENS = 1 << 13  # no more are looked at (`trace_tokens`)
 _MOST_IMAGES = 96
 _TEXT_BATCH = 32
 _BATCH_TOKENS = 3072  # at most, which are 2 GB in a base-sized encoder
@@ -45,7 +46,7 @@ class ScalePosts:
     images: tuple[Pixels, ...]
 
     def make_text_feeds(self, run: Run) -> Feeds:
-        """Return the texts as tokens, in batches of one common length, as the collector of histograms needs them.
+        """Return the texts as tokens, in batches of one common length.
 
         Raises:
             InputError: there is no text.
@@ -54,11 +55,13 @@ class ScalePosts:
             raise self._explain_missing("text")
         rows = TextTokenizer(run.tokenizer, run.text.max_tokens).encode(self.texts)
         longest = int(np.percentile([len(row) for row in rows], 90))
-        ids, mask = pad_tokens([row[:longest] for row in rows], run.text.backbone.get("pad_token_id", 0))
+        rows = [row[:longest] for row in rows]
+        rows = rows[: 1 + int(np.searchsorted(np.cumsum([len(row) for row in rows]), _MOST_TOKENS))]
+        ids, mask = pad_tokens(rows, run.text.backbone.get("pad_token_id", 0))
         size = max(1, min(_TEXT_BATCH, _BATCH_TOKENS // longest))
         return [
             {"input_ids": ids[start : start + size], "attention_mask": mask[start : start + size]}
-            for start in range(0, len(ids) - len(ids) % size or len(ids), size)
+            for start in range(0, len(ids), size)
         ]
 
     def make_image_feeds(self) -> Feeds:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sentimm
-from sentimm.bundle.bundle import Bundle, Precision, load_bundle, write_manifest
+from sentimm.bundle.bundle import load_bundle, write_manifest
 from sentimm.errors import InputError, UsageError
 from sentimm.models.sentiment_model import SentimentModel
 from sentimm.models.text_encoder import TextEncoderConfig, first_line
@@ -27,7 +27,7 @@ from sentimm_export.importing.posts import TrialPosts, load_shipped_posts, read_
 from sentimm_export.importing.source import find_task, shorten_source
 from sentimm_export.importing.text_classifier import TextClassifier, TextSource, load_text_classifier
 from sentimm_export.manifest import describe_run
-from sentimm_export.parity import Parity, check_parity, compare_with_model, describe_parity
+from sentimm_export.parity import check_precisions, describe_parity
 
 _MOST_BYTES = 2**31 - 2**24  # of the weights of one graph's file
 
@@ -192,7 +192,9 @@ def _write_bundle(
         )
     write_manifest(folder, fields)
 
-    parity = _check_precisions(load_bundle(folder), model, posts, options, tell)
+    parity = check_precisions(
+        model, load_bundle(folder), options.precisions, posts.held_out, options.min_agreement, tell
+    )
     fields["parity"] = {precision: describe_parity(each) for precision, each in parity.items()}
     write_manifest(folder, fields)
     bundle = load_bundle(folder)
@@ -209,14 +211,3 @@ def _write_graphs(model: SentimentModel, work: Path) -> dict[str, Path]:
         raise InputError(
             f"The classifier can't be written as a graph ({first_line(error)}): use one of BERT's family, or of timm."
         ) from error
-
-
-def _check_precisions(
-    bundle: Bundle, model: SentimentModel, posts: TrialPosts, options: ImportOptions, tell: Callable[[str], None]
-) -> dict[Precision, Parity]:
-    parity: dict[Precision, Parity] = {}
-    for precision in options.precisions:
-        tell(f"comparing {precision} with PyTorch")
-        parity[precision] = compare_with_model(model, bundle, precision, posts.held_out)
-        check_parity(parity[precision], precision, options.min_agreement)
-    return parity

@@ -47,7 +47,7 @@ def smooth_products(model: ModelProto, feeds: Feeds, excluded: Collection[str]) 
     for node in model.graph.node:
         if node.op_type == "MatMul" and node.input[1] in weights and node.name not in excluded:
             products.setdefault(node.input[0], []).append(node)
-    magnitudes = _measure_channels(model, list(products), feeds) if products else {}
+    magnitudes = _measure_channels(model, list(products), feeds)
     multiplications: dict[str, NodeProto] = {}
     for name, nodes in products.items():
         values = {node.input[1]: numpy_helper.to_array(weights[node.input[1]]) for node in nodes}
@@ -83,7 +83,7 @@ def split_outliers(
     """
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     inputs = [node.input[0] for node in model.graph.node if node.name in products]
-    activations = trace_tokens(model, inputs, feeds) if inputs else {}
+    activations = trace_tokens(model, inputs, feeds)
     float_products: list[str] = []
     ranges: dict[str, tuple[float, float]] = {}
     ordered: list[NodeProto] = []
@@ -131,6 +131,8 @@ def _measure_channels(model: ModelProto, names: list[str], feeds: Feeds) -> dict
 
 def trace_tokens(model: ModelProto, names: list[str], feeds: Feeds) -> dict[str, npt.NDArray[np.float32]]:
     """Return the values of the named tensors for real tokens, or for some of many: float32 (tokens, channels) each."""
+    if not names:
+        return {}
     traced = ModelProto()
     traced.CopyFrom(model)
     traced.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
@@ -139,7 +141,16 @@ def trace_tokens(model: ModelProto, names: list[str], feeds: Feeds) -> dict[str,
     for feed in feeds:
         mask = feed.get("attention_mask")
         for name, values in zip(names, session.run(names, feed), strict=True):
-            tokens = values.reshape(-1, values.shape[-1]) if mask is None else values[mask.astype(bool)]
-            step = -(-len(tokens) * len(feeds) // _MOST_TOKENS)
-            values_of[name].append(tokens[::step].copy())
+            if mask is None or values.ndim < 3:  # those of pooled texts are (batch, channels)
+                tokens = values.reshape(-1, values.shape[-1])
+            else:
+                tokens = values[mask.astype(bool)]
+            values_of[name].append(_sample(tokens, _MOST_TOKENS // len(feeds)))
     return {name: np.concatenate(parts) for name, parts in values_of.items()}
+
+
+def _sample(tokens: npt.NDArray[np.float32], most: int) -> npt.NDArray[np.float32]:
+    """Return `most` of the rows, or all. By chance: regular steps would meet the first token of every text, or none."""
+    if len(tokens) <= most:
+        return tokens.copy()
+    return tokens[np.sort(np.random.default_rng(0).choice(len(tokens), most, replace=False))]

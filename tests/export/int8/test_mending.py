@@ -23,7 +23,7 @@ from sentimm_export.int8.precision import find_smoothed, quantize_transformer
 
 from tests.export.int8.test_precision import feed_forward_model, text_feeds, text_model
 
-WIDTH, TOKENS, LARGE = 64, 200, 60  # so that one large value a text is rarer than one in 10,000
+WIDTH, TOKENS, LARGE = 64, 400, 60  # so that one large value a text is rarer than one in 20,000
 
 
 def deep_model() -> ModelProto:
@@ -61,7 +61,7 @@ def deep_model() -> ModelProto:
 
 
 def deep_feeds() -> list[dict[str, np.ndarray]]:
-    hidden = np.random.default_rng(6).standard_normal((2, 32, TOKENS, WIDTH)).astype(np.float32)
+    hidden = np.random.default_rng(6).standard_normal((2, 10, TOKENS, WIDTH)).astype(np.float32)
     hidden[:, :, 0, 3] = LARGE
     return [{"hidden": batch, "attention_mask": np.ones(batch.shape[:2], np.int64)} for batch in hidden]
 
