@@ -51,8 +51,8 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
     Learning rates are those at the top of the warm-up; `image_lr` is for the image backbones, `head_lr` for all that is
     no pretrained backbone; None: `learning_rate`. A step moves the weights by the gradient of `accumulate` batches of
     `batch_size` posts. `ema`: the decay of a moving average of the weights, which is what is validated and saved.
-    `teacher`: a run or bundle whose answers are learnt beside the labels; `teacher_weight`: its share of each target,
-    for all inputs or one for each. `normalization`: None is that of the run that the text encoder is from, else
+    `teacher`: a run or bundle whose answers are learnt beside the labels; `teacher_weight`: its share of each target;
+    both for all inputs or one for each. `normalization`: None is that of the run that the text encoder is from, else
     `tweet-1`.
     `text_encoder` and `image_encoder`: "" is that of `init`, else the paper's. `pooling`
     and `image_levels`: None is that of the run that the encoder is from, else the mean, and 1.
@@ -145,13 +145,14 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         ),
     ] = (0.5,)
     teacher: Annotated[
-        str | None,
+        tuple[str, ...],
         option(
             Panel.LEARNING,
-            "Also learn what a run or a bundle answers, such as a larger model; of posts without a label this alone.",
-            metavar="RUN",
+            "Also learn what a run or a bundle answers, such as a larger model; of posts without a label this alone. "
+            "Or one for each table.",
+            metavar="RUN,...",
         ),
-    ] = None
+    ] = ()
     teacher_weight: Annotated[
         tuple[float, ...],
         option(
@@ -299,8 +300,13 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
                 f"--val-fraction names {len(self.val_fraction)} fractions for {len(self.inputs)} tables: "
                 "give one, or one for each."
             )
-        if self.teacher is None and self.teacher_weight != TrainOptions.teacher_weight:
+        if not self.teacher and self.teacher_weight != TrainOptions.teacher_weight:
             raise UsageError("--teacher-weight is a share of a teacher's answers: name the teacher with --teacher.")
+        if len(self.teacher) not in (0, 1, len(self.inputs)):
+            raise UsageError(
+                f"--teacher names {len(self.teacher)} teachers for {len(self.inputs)} tables: give one, or one for "
+                "each."
+            )
         if len(self.teacher_weight) not in (1, len(self.inputs)):
             raise UsageError(
                 f"--teacher-weight names {len(self.teacher_weight)} weights for {len(self.inputs)} tables: "
@@ -330,15 +336,21 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         plain = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in asdict(self).items()}
         plain["inputs"] = tuple(map(name_in_full, self.inputs))
         plain["val"] = None if self.val is None else name_in_full(self.val)
-        if self.teacher is not None and Path(self.teacher).is_dir():  # else the name of a model that ships with sentimm
-            plain["teacher"] = name_in_full(self.teacher)
+        # Others are names of models that ship with sentimm.
+        plain["teacher"] = tuple(name_in_full(each) if Path(each).is_dir() else each for each in self.teacher)
         return plain
 
     @property
     def teacher_weights(self) -> tuple[float, ...]:
         """The teacher's share for each input; 0 for all without a teacher."""
-        weights = (0.0,) if self.teacher is None else self.teacher_weight
+        weights = self.teacher_weight if self.teacher else (0.0,)
         return weights * len(self.inputs) if len(weights) == 1 else weights
+
+    def list_taught(self, teacher: str) -> list[int]:
+        """Return the numbers of the inputs that learn from this one of `teacher`."""
+        own = self.teacher * len(self.inputs) if len(self.teacher) == 1 else self.teacher
+        pairs = zip(own, self.teacher_weights, strict=True)
+        return [number for number, (name, weight) in enumerate(pairs) if name == teacher and weight > 0]
 
     @staticmethod
     def from_plain(plain: Mapping[str, Any]) -> TrainOptions:
@@ -346,6 +358,8 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         stored: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()
         }
+        teacher = stored.get("teacher")  # a path or nothing in earlier versions
+        stored["teacher"] = (teacher,) if isinstance(teacher, str) else teacher or ()
         for name in ("images", "init", "feature_cache", "image_cache"):
             stored[name] = None if stored.get(name) is None else Path(stored[name])
         return TrainOptions(**stored)

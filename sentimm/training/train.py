@@ -25,11 +25,11 @@ from sentimm.training.data.prepare import (
     store_posts,
 )
 from sentimm.training.events import PostsLoaded, TrainingListener
-from sentimm.training.learning.answers import ask_teacher
+from sentimm.training.learning.answers import ask_teachers
 from sentimm.training.learning.loop import TrainingLoop
 from sentimm.training.learning.optimizer import speed_up_convolutions
 from sentimm.training.learning.processes import make_accelerator, share_result
-from sentimm.training.learning.teacher import check_teacher, open_teacher
+from sentimm.training.learning.teacher import check_teachers, open_teachers
 from sentimm.training.model import check_options, load_model
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run, load_state, load_weights, open_run, save_weights
@@ -58,7 +58,7 @@ def start_run(
         TrainingStopped: `should_stop` returned true.
     """
     check_options(options)
-    teacher = open_teacher(options)
+    teachers = open_teachers(options)
     if options.init is not None:
         open_run(options.init)
     accelerator = make_accelerator(options)
@@ -67,8 +67,7 @@ def start_run(
     check_posts(data, options)
     torch.manual_seed(options.seed)
     model, tokenizer = load_model(options, data.training)
-    if teacher is not None:
-        check_teacher(teacher, data.training, model.config.heads)
+    check_teachers(teachers, data.training, options, model.config.heads)
     run = Run(
         path=path,
         labels=options.labels,
@@ -180,9 +179,9 @@ def _train(
     # The main process first: the others read the frozen encoders' outputs from the cache.
     with accelerator.main_process_first():
         batchers = make_batchers(run, model, options, data, accelerator.device, tell)
-    if (teacher := open_teacher(options)) is not None:
+    if teachers := open_teachers(options):
         cache = options.feature_cache or run.path / "cache"
-        batchers.training.teacher_answers = ask_teacher(teacher, data.training, options, cache, accelerator, tell)
+        batchers.training.teacher_answers = ask_teachers(teachers, data.training, options, cache, accelerator, tell)
     TrainingLoop(run, model, options, batchers, accelerator, tell, should_stop, state).train()
     accelerator.wait_for_everyone()
     accelerator.end_training()

@@ -45,6 +45,8 @@ def test_tables_are_kept_by_their_full_names(tmp_path: Path, monkeypatch: pytest
 
 def test_the_options_of_earlier_runs_have_one_number_to_hold_out() -> None:
     assert TrainOptions.from_plain({"inputs": ["a.csv"], "val_fraction": 0.2}).val_fraction == (0.2,)
+    assert TrainOptions.from_plain({"inputs": ["a.csv"], "teacher": "/runs/large"}).teacher == ("/runs/large",)
+    assert TrainOptions.from_plain({"inputs": ["a.csv"], "teacher": None}).teacher == ()
 
 
 @pytest.mark.parametrize(
@@ -58,12 +60,16 @@ def test_the_options_of_earlier_runs_have_one_number_to_hold_out() -> None:
         ({"layer_decay": 0.0}, "--layer-decay is 0, but it must be at most 1 and greater than 0."),
         ({"freeze": ("sound",)}, "--freeze takes text, image, or some of their layers"),
         (
-            {"teacher": Path("t"), "teacher_weight": (1.2,)},
+            {"teacher": ("t",), "teacher_weight": (1.2,)},
             "--teacher-weight contains 1.2, but each must be between 0 and 1",
         ),
         (
-            {"teacher": Path("t"), "teacher_weight": (0.5, 1.0)},
+            {"teacher": ("t",), "teacher_weight": (0.5, 1.0)},
             "--teacher-weight names 2 weights for 1 tables: give one",
+        ),
+        (
+            {"teacher": ("t", "u")},
+            "--teacher names 2 teachers for 1 tables: give one",
         ),
         (
             {"teacher_weight": (0.8,)},

@@ -156,7 +156,7 @@ def check_posts(data: TrainingData, options: TrainOptions) -> None:
             )
     targets = choose_targets(posts, heads)
     labels = np.unique(targets[targets >= 0])
-    if len(labels) == 1 and options.teacher is None:  # a teacher has more to say
+    if len(labels) == 1 and not options.teacher:  # a teacher has more to say
         raise InputError(
             f"All posts to train on have the label {options.labels[labels[0]]!r}, from which nothing can be learned: "
             "name a table with at least two labels, or the column of labels with --label-column."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
@@ -21,22 +21,23 @@ from sentimm.training.learning.teacher import Teacher
 from sentimm.training.options import TrainOptions
 
 
-def ask_teacher(
-    teacher: Teacher,
+def ask_teachers(
+    teachers: Mapping[str, Teacher],
     posts: LabelledPosts,
     options: TrainOptions,
     cache: Path,
     accelerator: Accelerator,
     tell: TrainingListener,
 ) -> npt.NDArray[np.float32]:
-    """Return what `compute_answers` does, NaN for the posts of tables that have a `--teacher-weight` of 0.
+    """Return what `compute_answers` does, of each table's own teacher; NaN where `--teacher-weight` is 0.
 
     Raises:
         RunError, BundleError, OutputError: see `compute_answers`.
     """
-    taught = np.flatnonzero(np.asarray(options.teacher_weights)[posts.table] > 0)
-    answers = np.full((len(posts), 3, len(teacher.labels)), np.nan, dtype=np.float32)
-    answers[taught] = compute_answers(teacher, posts.select(taught), cache, accelerator, tell)
+    answers = np.full((len(posts), 3, len(options.labels)), np.nan, dtype=np.float32)
+    for name, teacher in teachers.items():
+        taught = np.flatnonzero(np.isin(posts.table, options.list_taught(name)))
+        answers[taught] = compute_answers(teacher, posts.select(taught), cache, accelerator, tell)
     return answers
 
 

@@ -6,7 +6,7 @@ Knowledge distillation at temperature 1: Hinton, Vinyals and Dean, "Distilling t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from hashlib import blake2b
@@ -174,27 +174,26 @@ class BundleTeacher(Teacher):
         return (sums / np.bincount(post_of, minlength=len(posts))[:, None]).astype(np.float32)
 
 
-def open_teacher(options: TrainOptions) -> Teacher | None:
-    """Open the run or bundle of `options.teacher`, where there is one.
+def open_teachers(options: TrainOptions) -> dict[str, Teacher]:
+    """Open the runs and bundles of `options.teacher`, by name.
 
     Raises:
-        RunNotFoundError, BundleNotFoundError, RunError, BundleError: it is none of them, or damaged.
+        RunNotFoundError, BundleNotFoundError, RunError, BundleError: one is none of them, or damaged.
         UsageError: it has other labels, or no modality in common with the model.
     """
-    if options.teacher is None:
-        return None
-    teacher = _open(options.teacher)
-    if teacher.labels != options.labels:
-        raise UsageError(
-            f"The teacher {teacher.path} has the labels {', '.join(teacher.labels)}, not {', '.join(options.labels)}: "
-            "name one with the same labels in the same order."
-        )
-    if not set(teacher.modalities) & set(FUSIONS[options.fusion].modalities):
-        raise UsageError(
-            f"The teacher {teacher.path} ({teacher.fusion}) and {options.fusion} have no modality in common: name "
-            "another model."
-        )
-    return teacher
+    teachers = {name: _open(name) for name in options.teacher}
+    for teacher in teachers.values():
+        if teacher.labels != options.labels:
+            raise UsageError(
+                f"The teacher {teacher.path} has the labels {', '.join(teacher.labels)}, not "
+                f"{', '.join(options.labels)}: name one with the same labels in the same order."
+            )
+        if not set(teacher.modalities) & set(FUSIONS[options.fusion].modalities):
+            raise UsageError(
+                f"The teacher {teacher.path} ({teacher.fusion}) and {options.fusion} have no modality in common: name "
+                "another model."
+            )
+    return teachers
 
 
 def _open(name: str) -> Teacher:
@@ -209,20 +208,26 @@ def _open(name: str) -> Teacher:
     return RunTeacher(open_run(path))
 
 
-def check_teacher(teacher: Teacher, posts: LabelledPosts, heads: Sequence[str]) -> None:
-    """Check that a teacher answers some of the posts, or trains one of the model's heads.
+def check_teachers(
+    teachers: Mapping[str, Teacher], posts: LabelledPosts, options: TrainOptions, heads: Sequence[str]
+) -> None:
+    """Check that each teacher answers some of the posts that it teaches, or trains one of the model's heads.
 
     Raises:
         InputError: it reads no whole post, and no head's modality.
         RunError: its weights can't be read.
     """
-    teacher.check()
-    modalities = teacher.modalities
-    if not _flag_whole_posts(modalities, posts).any() and not set(heads) & set(modalities):
-        raise InputError(
-            f"The teacher {teacher.path} ({teacher.fusion}) reads {modalities[0]}s alone, and none of the "
-            f"{len(posts):,} posts to train on is one: name a teacher that reads both, or use --heads {modalities[0]}."
-        )
+    for name, teacher in teachers.items():
+        teacher.check()
+        taught = np.isin(posts.table, options.list_taught(name))
+        modalities = teacher.modalities
+        answers = (taught & _flag_whole_posts(modalities, posts)).any()
+        if taught.any() and not answers and not set(heads) & set(modalities):
+            raise InputError(
+                f"The teacher {teacher.path} ({teacher.fusion}) reads {modalities[0]}s alone, and none of the "
+                f"{taught.sum():,} posts to train on is one: name a teacher that reads both, or use --heads "
+                f"{modalities[0]}."
+            )
 
 
 def _flag_whole_posts(modalities: Sequence[str], posts: LabelledPosts) -> npt.NDArray[np.bool_]:

@@ -14,9 +14,9 @@ from sentimm.errors import RunNotFoundError, UsageError
 from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.data.tables import load_posts
 from sentimm.training.events import TeacherScored
-from sentimm.training.learning.answers import compute_answers
+from sentimm.training.learning.answers import ask_teachers, compute_answers
 from sentimm.training.learning.processes import make_accelerator
-from sentimm.training.learning.teacher import BundleTeacher, Teacher, open_teacher
+from sentimm.training.learning.teacher import BundleTeacher, Teacher, open_teachers
 from sentimm.training.options import TrainOptions
 from tests.support.tiny.bundles import make_bundle
 from tests.support.tiny.models import IMAGE_SIZE, make_options
@@ -26,7 +26,7 @@ BOTH = ("text", "image")
 
 
 def open_bundle(bundle: Path | str, options: TrainOptions) -> Teacher:
-    teacher = open_teacher(replace(options, teacher=str(bundle)))
+    (teacher,) = open_teachers(replace(options, teacher=(str(bundle),))).values()
     assert isinstance(teacher, BundleTeacher)
     return teacher
 
@@ -88,9 +88,9 @@ def test_a_bundle_of_texts_answers_no_image(options: TrainOptions, tmp_path: Pat
 
 
 def test_a_model_that_ships_teaches_by_its_name(options: TrainOptions) -> None:
-    named = replace(options, teacher="default")
+    named = replace(options, teacher=("default",))
     assert open_bundle("default", options).labels == options.labels
-    assert TrainOptions.from_plain(named.to_plain()).teacher == "default"
+    assert TrainOptions.from_plain(named.to_plain()).teacher == ("default",)
 
 
 def test_the_path_of_a_bundle_is_stored_in_full(
@@ -98,7 +98,7 @@ def test_the_path_of_a_bundle_is_stored_in_full(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     bundle = make_bundle(tmp_path / "bundle")
-    assert replace(options, teacher="bundle").to_plain()["teacher"] == str(bundle)
+    assert replace(options, teacher=("bundle",)).to_plain()["teacher"] == (str(bundle),)
 
 
 def test_a_bundle_that_cannot_teach_is_refused(options: TrainOptions, tmp_path: Path) -> None:
@@ -112,12 +112,27 @@ def test_a_bundle_that_cannot_teach_is_refused(options: TrainOptions, tmp_path: 
         open_bundle("nothing", options)
 
 
+def test_each_table_has_its_own_teacher(options: TrainOptions, tiny_bundle: Path, tmp_path: Path) -> None:
+    other = make_bundle(tmp_path / "other", seed=1)
+    names = (str(tiny_bundle), str(other), str(tiny_bundle))
+    several = replace(options, inputs=options.inputs * 3, teacher=names, teacher_weight=(0.5, 0.5, 0.0))
+    posts = load_posts(several.inputs, several, BOTH, IMAGE_SIZE)
+    accelerator = make_accelerator(several)
+    answers = ask_teachers(open_teachers(several), posts, several, tmp_path, accelerator, lambda _: None)
+    for table, bundle in enumerate(names[:2]):
+        own = posts.select(np.flatnonzero(posts.table == table))
+        np.testing.assert_array_equal(
+            answers[posts.table == table], ask(open_bundle(bundle, options), own, options, tmp_path)[0]
+        )
+    assert np.isnan(answers[posts.table == 2]).all() and not np.isnan(answers[posts.table < 2, 0]).any()
+
+
 @pytest.mark.slow
 def test_a_run_learns_from_a_bundle(tmp_path: Path) -> None:
     options = make_options(tmp_path / "posts", fusion="bert")
     bundle = make_bundle(tmp_path / "bundle")
     runs = [
-        train(replace(options, teacher=teacher, teacher_weight=(weight,)), tmp_path / name)[0]
-        for name, teacher, weight in (("alone", None, 0.5), ("taught", str(bundle), 0.9))
+        train(replace(options, teacher=teacher), tmp_path / name)[0]
+        for name, teacher in (("alone", ()), ("taught", (str(bundle),)))
     ]
     assert np.isfinite(losses(runs[1])).all() and losses(runs[0]) != losses(runs[1])

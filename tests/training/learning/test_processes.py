@@ -42,7 +42,7 @@ def test_two_processes_train_as_one(options: TrainOptions, tmp_path: Path, fusio
     # The last batch holds one post: a process then has none.
     still = replace(options, fusion=fusion, batch_size=5, dropout=0.0, bert_dropout=0.0, modality_dropout=0.0)
     if is_taught:
-        still = replace(still, teacher=str(train(replace(still, seed=1), tmp_path / "teacher")[0].path))
+        still = replace(still, teacher=(str(train(replace(still, seed=1), tmp_path / "teacher")[0].path),))
     one, _ = train(still, tmp_path / "one")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]

@@ -18,10 +18,10 @@ from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.data.prepare import load_data
 from sentimm.training.data.tables import load_posts
 from sentimm.training.events import TeacherScored
-from sentimm.training.learning.answers import ask_teacher, compute_answers
+from sentimm.training.learning.answers import ask_teachers, compute_answers
 from sentimm.training.learning.objective import Objective, encode_batch
 from sentimm.training.learning.processes import make_accelerator
-from sentimm.training.learning.teacher import RunTeacher, open_teacher
+from sentimm.training.learning.teacher import RunTeacher, open_teachers
 from sentimm.training.model import load_model
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run
@@ -95,10 +95,10 @@ def test_only_texts_that_were_not_asked_before_are_asked(
 
 def test_tables_without_weight_are_not_asked(options: TrainOptions, teacher: Run, tmp_path: Path) -> None:
     both = replace(
-        options, inputs=(*options.inputs, *options.inputs), teacher=str(teacher.path), teacher_weight=(0.0, 0.6)
+        options, inputs=(*options.inputs, *options.inputs), teacher=(str(teacher.path),), teacher_weight=(0.0, 0.6)
     )
     posts = load_posts(both.inputs, both, BOTH, IMAGE_SIZE)
-    answers = ask_teacher(RunTeacher(teacher), posts, both, tmp_path, make_accelerator(both), lambda _: None)
+    answers = ask_teachers(open_teachers(both), posts, both, tmp_path, make_accelerator(both), lambda _: None)
     np.testing.assert_array_equal(~np.isnan(answers[:, 1]).any(axis=1), (posts.table == 1) & (posts.text >= 0))
 
 
@@ -120,7 +120,7 @@ def test_a_teacher_of_both_modalities_answers_as_its_run_was_validated(
 def test_what_is_learnt_is_the_mean_of_label_and_answer(
     options: TrainOptions, posts: LabelledPosts, weight: float
 ) -> None:
-    taught = replace(options, inputs=options.inputs * 2, teacher="any", teacher_weight=(weight, weight / 2))
+    taught = replace(options, inputs=options.inputs * 2, teacher=("any",), teacher_weight=(weight, weight / 2))
     taught = replace(taught, label_smoothing=0.1, class_weights=(1.5, 1.0, 0.5))
     model = load_model(taught, posts)[0].eval()
     torch.manual_seed(0)
@@ -179,7 +179,7 @@ def test_a_model_learns_what_its_teacher_says_and_not_what_the_labels_say(
     table = tmp_path / "posts.csv"
     pl.read_csv(options.inputs[0]).with_columns(label=pl.lit("negative")).write_csv(table)
     student = replace(options, inputs=(str(table),), val=options.inputs[0], fusion="bert", head_lr=0.03)
-    student = replace(student, epochs=4, teacher=str(teacher.path))
+    student = replace(student, epochs=4, teacher=(str(teacher.path),))
     said = ask(teacher, load_data(student).validation, student, tmp_path)[0][:, 0]
 
     def miss(weight: float) -> float:
@@ -202,7 +202,7 @@ def test_a_table_without_labels_is_learnt_from_the_teacher_alone(
     both = replace(options, inputs=(*options.inputs, str(table)), fusion="bert", val=options.inputs[0])
     with pytest.raises(ColumnError, match=r"unlabelled\.csv has no column 'label'"):
         load_data(both)
-    taught = replace(both, teacher=str(teacher.path), teacher_weight=(0.0, 0.5))
+    taught = replace(both, teacher=(str(teacher.path),), teacher_weight=(0.0, 0.5))
     posts = load_data(taught).training
     assert (posts.label[posts.table == 1] == NO_LABEL).all() and (posts.table == 1).sum() > 10
     assert f"{table} has no column 'label': its posts are learnt from the teacher's answers." in posts.notes
@@ -218,7 +218,7 @@ def test_a_table_without_labels_is_learnt_from_the_teacher_alone(
 
 @pytest.mark.slow
 def test_a_taught_run_resumes_to_the_same_weights(options: TrainOptions, teacher: Run, tmp_path: Path) -> None:
-    taught = replace(options, teacher=str(teacher.path))
+    taught = replace(options, teacher=(str(teacher.path),))
     whole = train(taught, tmp_path / "whole")[0]
     assert losses(whole) != losses(train(options, tmp_path / "untaught")[0])
     steps = iter(range(100))
@@ -232,14 +232,14 @@ def test_a_taught_run_resumes_to_the_same_weights(options: TrainOptions, teacher
 def test_a_teacher_that_cannot_teach_is_refused_before_anything_is_trained(
     options: TrainOptions, teacher: Run, tmp_path: Path
 ) -> None:
-    assert open_teacher(options) is None
+    assert open_teachers(options) == {}
     with pytest.raises(RunNotFoundError, match="is neither a training run nor a bundle"):
-        open_teacher(replace(options, teacher=str(tmp_path)))
+        open_teachers(replace(options, teacher=(str(tmp_path),)))
     with pytest.raises(UsageError, match="has the labels negative, neutral, positive, not bad, good"):
-        open_teacher(replace(options, teacher=str(teacher.path), labels=("bad", "good")))
+        open_teachers(replace(options, teacher=(str(teacher.path),), labels=("bad", "good")))
     with pytest.raises(UsageError, match=r"\(bert\) and resnet have no modality in common"):
         start_run(
-            replace(options, inputs=("gone.csv",), fusion="resnet", teacher=str(teacher.path)),
+            replace(options, inputs=("gone.csv",), fusion="resnet", teacher=(str(teacher.path),)),
             tmp_path / "run",
             lambda event: None,
         )
@@ -247,12 +247,12 @@ def test_a_teacher_that_cannot_teach_is_refused_before_anything_is_trained(
     complete.write_csv(tmp_path / "complete.csv")
     with pytest.raises(InputError, match=r"\(bert\) reads texts alone, and none of the 27 posts to train on is one"):
         start_run(
-            replace(options, inputs=(str(tmp_path / "complete.csv"),), heads=("image",), teacher=str(teacher.path)),
+            replace(options, inputs=(str(tmp_path / "complete.csv"),), heads=("image",), teacher=(str(teacher.path),)),
             tmp_path / "run",
             lambda event: None,
         )
     unfinished = shutil.copytree(teacher.path, tmp_path / "unfinished")
     (unfinished / "best.safetensors").unlink()
     with pytest.raises(RunError, match="has no finished epoch yet"):
-        start_run(replace(options, teacher=str(unfinished)), tmp_path / "run", lambda event: None)
+        start_run(replace(options, teacher=(str(unfinished),)), tmp_path / "run", lambda event: None)
     assert not (tmp_path / "run").exists()
