@@ -179,9 +179,11 @@ def _train(
     # The main process first: the others read the frozen encoders' outputs from the cache.
     with accelerator.main_process_first():
         batchers = make_batchers(run, model, options, data, accelerator.device, tell)
-    if teachers := open_teachers(options):
+    if options.teacher:
         cache = options.feature_cache or run.path / "cache"
-        batchers.training.teacher_answers = ask_teachers(teachers, data.training, options, cache, accelerator, tell)
+        batchers.training.teacher_answers = ask_teachers(
+            open_teachers(options), data.training, options, cache, accelerator, tell
+        )
     TrainingLoop(run, model, options, batchers, accelerator, tell, should_stop, state).train()
     accelerator.wait_for_everyone()
     accelerator.end_training()
