@@ -37,7 +37,7 @@ _OPTION_NAMES = {
     "class_weights": "weights of the labels in the loss",
     "head_weight": "weight of the heads in the loss",
     "auxiliary": "columns learned beside the labels",
-    "teacher": "run whose answers were learned, and their share beside the labels",
+    "teacher": "models whose answers were learned, and their share beside the labels",
     "composed": "share of what the heads make together in answers to complete posts",
     "ema": "decay of the weights' moving average",
     "table_weights": "weight of each table in an epoch",
@@ -141,8 +141,9 @@ def _describe_recipe(run: Run) -> Iterator[str]:
     options = dict(run.options)
     if "batch_size" in options:
         options["batch_size"] *= options.get("accumulate", 1)
-    if options.get("teacher") is not None:
-        options["teacher"] = (Path(options["teacher"]).name, *options["teacher_weight"])
+    teacher = options.get("teacher") or ()  # one path in runs of earlier versions
+    names = (teacher,) if isinstance(teacher, str) else teacher
+    options["teacher"] = (*(Path(name).name for name in names), *options["teacher_weight"]) if names else None
     yield from draw_table(
         ("option", "value"),
         [

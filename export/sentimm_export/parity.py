@@ -101,15 +101,19 @@ def check_parity(parity: Parity, precision: Precision, min_agreement: float) -> 
     if parity.agreement < min_agreement:
         raise ParityError(
             f"The {precision} graphs predict the trained model's label on {parity.agreement:.1%} of {parity.posts} "
-            f"held-out posts, fewer than {min_agreement:.0%}: nothing was written. Leave {precision} out of "
-            "--precision, name more posts with --calibration, or lower --min-agreement."
+            f"held-out posts, fewer than {min_agreement:.0%}: nothing was written. Leave {precision} out with "
+            f"{_name_others(precision)}, name more posts with --calibration, or lower --min-agreement."
         )
     if parity.neighbour_difference > NEIGHBOUR_TOLERANCE[precision]:
         raise ParityError(
             f"A post's probabilities move by {parity.neighbour_difference:.1e} with its neighbours in the {precision} "
-            f"graphs, more than {NEIGHBOUR_TOLERANCE[precision]:.0e}: nothing was written. Leave {precision} out of "
-            "--precision."
+            f"graphs, more than {NEIGHBOUR_TOLERANCE[precision]:.0e}: nothing was written. Leave {precision} out with "
+            f"{_name_others(precision)}."
         )
+
+
+def _name_others(precision: Precision) -> str:
+    return f"--precision {','.join(each for each in ('fp32', 'fp16', 'int8') if each != precision)}"
 
 
 def describe_parity(parity: Parity) -> dict[str, Any]:

@@ -17,11 +17,11 @@ from sentimm.options import CorpusOptions
 from sentimm.text import TextTokenizer, normalize_texts, pad_tokens
 from sentimm.training.data.stored_posts import read_posts
 from sentimm.training.run_folder import Run
-from sentimm_export.int8.smoothing import Feeds
+from sentimm_export.int8.smoothing import MOST_TOKENS, Feeds
 
 # All activations of a batch are in memory at once; percentiles over texts settle early.
 _MOST_TEXTS = 192
-_MOST_TOKENS = 1 << 13  # no more are looked at (`trace_tokens`)
+_LEAST_TEXTS = 64  # of which there is one pooled vector each
 _MOST_IMAGES = 96
 _TEXT_BATCH = 32
 _BATCH_TOKENS = 3072  # at most, which are 2 GB in a base-sized encoder
@@ -56,7 +56,9 @@ class ScalePosts:
         rows = TextTokenizer(run.tokenizer, run.text.max_tokens).encode(self.texts)
         longest = int(np.percentile([len(row) for row in rows], 90))
         rows = [row[:longest] for row in rows]
-        rows = rows[: 1 + int(np.searchsorted(np.cumsum([len(row) for row in rows]), _MOST_TOKENS))]
+        # No more tokens than are looked at (`trace_tokens`), where that leaves enough texts.
+        count = max(_LEAST_TEXTS, MOST_TOKENS * len(rows) // sum(map(len, rows)))
+        rows = rows[:: -(-len(rows) // count)]
         ids, mask = pad_tokens(rows, run.text.backbone.get("pad_token_id", 0))
         size = max(1, min(_TEXT_BATCH, _BATCH_TOKENS // longest))
         return [

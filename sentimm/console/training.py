@@ -104,7 +104,7 @@ class TrainingConsole:
             self._stage = stage
             self._progress.start()
         assert self._task is not None
-        self._progress.update(self._task, completed=done, note=note)
+        self._progress.update(self._task, completed=done, total=total, note=note)
 
     def close(self) -> None:
         """Take the progress bar away."""

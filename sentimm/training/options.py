@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from sentimm.bundle.manifest import MANIFEST
 from sentimm.errors import UsageError
 from sentimm.models.published_images import find_modality
 from sentimm.option_fields import (
@@ -30,6 +31,18 @@ _FREEZE = re.compile(r"(text|image)(:[1-9]\d*)?")
 _UNREAD = {"bert": "image", "resnet": "text"}  # what a fusion does not read
 _MAX_SEED = 1 << 63
 _USUAL_POWER = 0.5  # of the counts that --balance evens out
+
+
+def parse_teachers(value: str) -> tuple[str, ...]:
+    """Return the value of --teacher: folders or names, separated by commas.
+
+    Raises:
+        UsageError: one is empty.
+    """
+    names = tuple(name.strip() for name in value.split(","))
+    if not all(names):
+        raise UsageError("A name of --teacher is empty: is it a shell variable that is not set?")
+    return names
 
 
 def parse_class_weights(value: str) -> tuple[float, ...] | Literal["balanced"]:
@@ -148,9 +161,10 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         tuple[str, ...],
         option(
             Panel.LEARNING,
-            "Also learn what a run or a bundle answers, such as a larger model; of posts without a label this alone. "
-            "Or one for each table.",
-            metavar="RUN,...",
+            "Also learn the answers of this run, bundle or model that ships, such as a larger one's; of posts without "
+            "a label these alone; or one for each table.",
+            metavar="MODEL,...",
+            parse=parse_teachers,
         ),
     ] = ()
     teacher_weight: Annotated[
@@ -337,7 +351,7 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         plain["inputs"] = tuple(map(name_in_full, self.inputs))
         plain["val"] = None if self.val is None else name_in_full(self.val)
         # Others are names of models that ship with sentimm.
-        plain["teacher"] = tuple(name_in_full(each) if Path(each).is_dir() else each for each in self.teacher)
+        plain["teacher"] = tuple(name_in_full(each) if is_model(Path(each)) else each for each in self.teacher)
         return plain
 
     @property
@@ -347,7 +361,7 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         return weights * len(self.inputs) if len(weights) == 1 else weights
 
     def list_taught(self, teacher: str) -> list[int]:
-        """Return the numbers of the inputs that learn from this one of `teacher`."""
+        """Return the numbers of the inputs that learn from `teacher`, one of those that are named."""
         own = self.teacher * len(self.inputs) if len(self.teacher) == 1 else self.teacher
         pairs = zip(own, self.teacher_weights, strict=True)
         return [number for number, (name, weight) in enumerate(pairs) if name == teacher and weight > 0]
@@ -363,6 +377,11 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         for name in ("images", "init", "feature_cache", "image_cache"):
             stored[name] = None if stored.get(name) is None else Path(stored[name])
         return TrainOptions(**stored)
+
+
+def is_model(folder: Path) -> bool:
+    """Check whether a folder looks like a run or a bundle."""
+    return (folder / "config.json").is_file() or (folder / MANIFEST).is_file()
 
 
 def split_balance(balance: str) -> tuple[str, float]:

@@ -50,7 +50,8 @@ def start_run(
 
     Raises:
         UsageError: options that exclude each other, or a folder that is in use.
-        RunNotFoundError: `options.init` or `options.teacher` is no run, nor is the latter a bundle.
+        RunNotFoundError: `options.init` is no run, or one of `options.teacher` is neither a run nor a bundle.
+        RunError, BundleError: one of them is damaged.
         InputError, ColumnError, TableError: the tables or encoders can't be read.
         DeviceError: the device can't be used, or does not support the precision.
         OutputError: the folder can't be written to.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,6 +144,23 @@ def test_the_card_has_generated_and_hand_written_sections(run: Run, tmp_path: Pa
     assert "| learning rate of the encoders | 0.001 |" in card
     with pytest.raises(InputError, match=r"--card, .*nowhere\.md, can't be read: No such file"):
         export(run, tmp_path / "other", precisions=("fp32",), card=tmp_path / "nowhere.md")
+
+
+@pytest.mark.parametrize(
+    ("teacher", "shown"),
+    [([], None), ("runs/large", "large, 0.5"), (["runs/large", "default"], "large, default, 0.5"), (None, None)],
+)
+def test_the_card_names_the_teachers(run: Run, tmp_path: Path, teacher: object, shown: str | None) -> None:
+    shutil.copytree(run.path, tmp_path / "run")
+    options = run.options | {"teacher": teacher, "teacher_weight": [0.5]}
+    taught = replace(run, path=tmp_path / "run", options=options)
+    taught.write_config()
+    export(taught, tmp_path / "bundle", precisions=("fp32",))
+    rows = [
+        line for line in (tmp_path / "bundle/MODEL_CARD.md").read_text().splitlines() if "answers were learned" in line
+    ]
+    expected = [f"| models whose answers were learned, and their share beside the labels | {shown} |"]
+    assert rows == (expected if shown else [])
 
 
 def test_shared_weights_are_stored_once(run: Run, tmp_path: Path) -> None:

@@ -16,18 +16,21 @@ from sentimm_export.int8.smoothing import Feeds, trace_tokens
 _CUT = 0.005  # percent of the values, at either end
 
 
-def measure_ranges(model: ModelProto, feeds: Feeds, excluded: Collection[str]) -> dict[str, tuple[float, float]]:
+def measure_ranges(
+    model: ModelProto, feeds: Feeds, float_nodes: Collection[str], given: Collection[str] = ()
+) -> dict[str, tuple[float, float]]:
     """Return the range of all that is to be rounded: the inputs of MatMul nodes, the inputs and outputs of Gemm nodes.
 
     Args:
         model: an fp32 graph of a transformer.
         feeds: its inputs for some texts or images.
-        excluded: names of nodes that stay in float, and of tensors whose range is given.
+        float_nodes: names of nodes that stay in float.
+        given: names of tensors whose ranges are there already.
     """
     names: dict[str, None] = {}
     for node in model.graph.node:
-        if node.op_type in {"MatMul", "Gemm"} and node.name not in excluded:
+        if node.op_type in {"MatMul", "Gemm"} and node.name not in float_nodes:
             names |= dict.fromkeys([node.input[0], *(node.output if node.op_type == "Gemm" else ())])
-    traced = trace_tokens(model, [name for name in names if name not in excluded], feeds)
+    traced = trace_tokens(model, [name for name in names if name not in given], feeds)
     ranges = {name: np.percentile(values, [_CUT, 100 - _CUT]) for name, values in traced.items()}
     return {name: (float(low), float(high)) for name, (low, high) in ranges.items()}

@@ -28,7 +28,7 @@ Feeds = Sequence[dict[str, npt.NDArray[Any]]]
 _ALPHA = 0.5
 _PERCENTILE = 99.9  # of a channel's magnitudes: a maximum over few texts is noise
 _FLOOR = 1e-5
-_MOST_TOKENS = 1 << 13  # of which values are traced: those of a base-sized encoder, twice, are 2.4 GB
+MOST_TOKENS = 1 << 13  # of which values are traced: those of a base-sized encoder, twice, are 2.4 GB
 _OUTLIER_SHARE = 96  # one of so many channels is multiplied in float: 16 of 1,536
 _OUTLIER_PERCENTILE = 99.99
 _SECOND_ALPHA = 0.35  # labels as in fp32 on 2,500 tweets: 97.8%; with 0.5 97.3%, without smoothing 96.9%
@@ -145,7 +145,7 @@ def trace_tokens(model: ModelProto, names: list[str], feeds: Feeds) -> dict[str,
                 tokens = values.reshape(-1, values.shape[-1])
             else:
                 tokens = values[mask.astype(bool)]
-            values_of[name].append(_sample(tokens, _MOST_TOKENS // len(feeds)))
+            values_of[name].append(_sample(tokens, MOST_TOKENS // len(feeds)))
     return {name: np.concatenate(parts) for name, parts in values_of.items()}
 
 

@@ -25,7 +25,7 @@ from sentimm.training.run_folder import Run, is_run, open_run
 
 FORMAT = 1
 # What tells one run from another, and what may change when a comparison is resumed. Tables count by their posts.
-_OWN = {"fusion", "seed", "fold"}
+_OWN = {"fusion", "seed", "fold", "teacher", "teacher_weight"}  # comparisons have no teacher
 _FREE = {"inputs", "images", "encoding", "no_header", "union", "val", "device", "save_every_s"}
 _FREE |= {"feature_cache", "image_cache"}
 

@@ -37,7 +37,8 @@ def ask_teachers(
     answers = np.full((len(posts), 3, len(options.labels)), np.nan, dtype=np.float32)
     for name, teacher in teachers.items():
         taught = np.flatnonzero(np.isin(posts.table, options.list_taught(name)))
-        answers[taught] = compute_answers(teacher, posts.select(taught), cache, accelerator, tell)
+        if len(taught):
+            answers[taught] = compute_answers(teacher, posts.select(taught), cache, accelerator, tell)
     return answers
 
 
@@ -81,6 +82,7 @@ def compute_answers(
         order = np.argsort(cached["content"], kind="stable")
         values = cached["answer"][order[np.searchsorted(cached["content"], content, sorter=order)]]
         answers[rows >= 0, place] = values[rows[rows >= 0]]
+    teacher.close()
     for place, other in ((1, posts.image), (2, posts.text)):
         answers[other < 0, 0] = answers[other < 0, place]
     return answers
@@ -104,13 +106,13 @@ def _list_questions(posts: LabelledPosts, modalities: Sequence[str]) -> list[tup
         rows[complete] = np.arange(len(complete))
         parts.append((0, posts.select(complete), rows))
     for place, modality, values, alone in (
-        (1, "text", posts.text, replace(posts, image=nothing)),
-        (2, "image", posts.image, replace(posts, text=nothing, more_images=None)),
+        (1, "text", posts.text[:, None], replace(posts, image=nothing, more_images=None)),
+        (2, "image", posts.all_images, replace(posts, text=nothing)),
     ):
         if modality in modalities:
-            has = np.flatnonzero(values >= 0)
-            _, first, index = np.unique(values[has], return_index=True, return_inverse=True)
+            has = np.flatnonzero(values[:, 0] >= 0)
+            _, first, index = np.unique(values[has], axis=0, return_index=True, return_inverse=True)
             rows = nothing.copy()
-            rows[has] = index
+            rows[has] = index.ravel()
             parts.append((place, alone.select(has[first]), rows))
     return [part for part in parts if len(part[1])]

@@ -5,10 +5,10 @@ Knowledge distillation at temperature 1: Hinton, Vinyals and Dean, "Distilling t
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
@@ -19,10 +19,9 @@ from accelerate import Accelerator
 
 from sentimm.bundle.bundle import Bundle, list_shipped, load_bundle
 from sentimm.bundle.manifest import MANIFEST
-from sentimm.errors import InputError, RunNotFoundError, UsageError
+from sentimm.errors import DeviceError, InputError, RunNotFoundError, UsageError
 from sentimm.models.sentiment_model import FUSIONS, SentimentModel
 from sentimm.runtime.engine import Engine
-from sentimm.storage import is_remote
 from sentimm.text import TextTokenizer
 from sentimm.training.data.batches import Batcher, index_present, tokenize_posts
 from sentimm.training.data.frozen_features import digest_weights
@@ -33,6 +32,8 @@ from sentimm.training.learning.processes import share_result
 from sentimm.training.learning.validation import score_posts
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import Run, Weights, is_run, open_run
+
+_log = logging.getLogger(__name__)
 
 _BATCH = 64
 _PIECE = 256  # posts that a thread asks a bundle about: texts of like length make a batch among them
@@ -67,14 +68,24 @@ class Teacher(ABC):
 
     @abstractmethod
     def identify(self, accelerator: Accelerator) -> str:
-        """Return a digest, in hexadecimal digits, of all that its answers depend on beside the posts."""
+        """Return a digest, in hexadecimal digits, of all that its answers depend on beside the posts.
+
+        All processes of `accelerator` must call this together.
+        """
 
     @abstractmethod
     def answer(self, posts: LabelledPosts, accelerator: Accelerator, tell: Callable[[int], None]) -> Floats:
-        """Return its probabilities, float32 (posts, labels), for posts that have what it reads.
+        """Return its probabilities for posts that have what it reads, of several images the mean.
 
         All processes of `accelerator` must call this together. `tell` gets the numbers of posts that are answered.
+
+        Returns:
+            float32 (posts, labels).
         """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the memory that its answers took; it may be asked again."""
 
 
 class RunTeacher(Teacher):
@@ -88,10 +99,7 @@ class RunTeacher(Teacher):
         self.normalization = run.normalization
         self._run = run
         self._weights: Weights = weights
-
-    @cached_property
-    def _model(self) -> SentimentModel:
-        return self._run.build_model(self._weights)
+        self._model: SentimentModel | None = None
 
     def check(self) -> None:
         """Check that its weights can be read.
@@ -103,11 +111,11 @@ class RunTeacher(Teacher):
 
     def identify(self, accelerator: Accelerator) -> str:
         """Return a digest of its weights, its fusion and the precision."""
-        return digest_weights(self._model, f"{self._run.fusion} {accelerator.mixed_precision}").hexdigest()
+        return digest_weights(self._load(), f"{self._run.fusion} {accelerator.mixed_precision}").hexdigest()
 
     def answer(self, posts: LabelledPosts, accelerator: Accelerator, tell: Callable[[int], None]) -> Floats:
         """Return its probabilities: float32 (posts, labels)."""
-        model = self._model.to(accelerator.device)
+        model = self._load().to(accelerator.device)
         speed_up_convolutions(model, accelerator.mixed_precision, accelerator.device)
         tokenizer = None if model.text is None else TextTokenizer(self._run.tokenizer, model.text.config.max_tokens)
         pictures = Pictures(posts, 0 if model.image is None else model.image.config.size)
@@ -118,6 +126,15 @@ class RunTeacher(Teacher):
             model, batcher, _BATCH, accelerator, lambda scored: tell(scored * accelerator.num_processes)
         )
         return np.asarray(torch.from_numpy(scores).softmax(dim=1).numpy())
+
+    def close(self) -> None:
+        """Free the network."""
+        self._model = None
+
+    def _load(self) -> SentimentModel:
+        if self._model is None:
+            self._model = self._run.build_model(self._weights)
+        return self._model
 
 
 class BundleTeacher(Teacher):
@@ -130,24 +147,49 @@ class BundleTeacher(Teacher):
         self.fusion = bundle.fusion.name
         self.normalization = "none" if bundle.text is None else bundle.text.normalization
         self._bundle = bundle
+        self._engine: Engine | None = None
 
     def check(self) -> None:
         """Do nothing: a bundle is checked as it is loaded."""
 
     def identify(self, accelerator: Accelerator) -> str:
-        """Return the digest of its manifest, which holds those of its files, and of the kind of device."""
-        return blake2b(f"{self._bundle.digest} {accelerator.device.type}".encode()).hexdigest()
+        """Return a digest of its files, the kind of device and the precision.
+
+        Raises:
+            BundleError: a graph can't be loaded.
+        """
+
+        def describe() -> str:
+            engine = self._open(accelerator.device)
+            kind = engine.device.partition(":")[0]
+            return blake2b(f"{self._bundle.digest} {kind} {engine.precision}".encode()).hexdigest()
+
+        return share_result(accelerator, describe)
 
     def answer(self, posts: LabelledPosts, accelerator: Accelerator, tell: Callable[[int], None]) -> Floats:
-        """Return its probabilities, float32 (posts, labels): of several images the mean.
+        """Return its probabilities: float32 (posts, labels).
 
         Raises:
             BundleError, DeviceError, OutOfMemoryError: a graph can't be run.
         """
-        return share_result(accelerator, lambda: self._answer(posts, accelerator.device, tell))
+        return share_result(accelerator, lambda: self._answer(posts, self._open(accelerator.device), tell))
 
-    def _answer(self, posts: LabelledPosts, device: torch.device, tell: Callable[[int], None]) -> Floats:
-        engine = Engine(self._bundle, device="cpu" if device.type == "cpu" else "auto")
+    def close(self) -> None:
+        """Free the graphs."""
+        self._engine = None
+
+    def _open(self, device: torch.device) -> Engine:
+        """Return the engine: on the device that is trained on, or, where ONNX Runtime can't use that, on the CPU."""
+        if self._engine is None and device.type != "cpu":
+            try:
+                self._engine = Engine(self._bundle, device=f"cuda:{device.index or 0}")
+            except (DeviceError, UsageError) as error:
+                _log.warning("The teacher %s answers on the CPU: %s", self.path, error)
+        if self._engine is None:
+            self._engine = Engine(self._bundle, device="cpu")
+        return self._engine
+
+    def _answer(self, posts: LabelledPosts, engine: Engine, tell: Callable[[int], None]) -> Floats:
         tokenizer = None if self._bundle.text is None else self._bundle.text.load_tokenizer()
         tokens = tokenize_posts(posts, tokenizer)
         pictures = Pictures(posts, 0 if self._bundle.image is None else self._bundle.image.size)
@@ -198,7 +240,7 @@ def open_teachers(options: TrainOptions) -> dict[str, Teacher]:
 
 def _open(name: str) -> Teacher:
     path, shipped = Path(name), list_shipped()
-    if is_remote(name) or (path / MANIFEST).is_file() or (name in shipped and not is_run(path)):
+    if (path / MANIFEST).is_file() or (name in shipped and not is_run(path)):
         return BundleTeacher(name, load_bundle(name))
     if not (path / "config.json").is_file():
         raise RunNotFoundError(
@@ -219,13 +261,14 @@ def check_teachers(
     """
     for name, teacher in teachers.items():
         teacher.check()
-        taught = np.isin(posts.table, options.list_taught(name))
         modalities = teacher.modalities
-        answers = (taught & _flag_whole_posts(modalities, posts)).any()
-        if taught.any() and not answers and not set(heads) & set(modalities):
+        taught = np.isin(posts.table, options.list_taught(name))
+        has = {"text": posts.text >= 0, "image": posts.image >= 0}
+        useful = [_flag_whole_posts(modalities, posts), *(has[each] for each in set(heads) & set(modalities))]
+        if taught.any() and not (taught & np.any(useful, axis=0)).any():
             raise InputError(
                 f"The teacher {teacher.path} ({teacher.fusion}) reads {modalities[0]}s alone, and none of the "
-                f"{taught.sum():,} posts to train on is one: name a teacher that reads both, or use --heads "
+                f"{taught.sum():,} posts that it is to teach is one: name a teacher that reads both, or use --heads "
                 f"{modalities[0]}."
             )
 

@@ -10,6 +10,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from sentimm_export.int8.precision import find_smoothed, quantize_transformer
 from sentimm_export.int8.ranges import measure_ranges
+from sentimm_export.int8.smoothing import MOST_TOKENS, trace_tokens
 
 from tests.export.int8.test_precision import run
 
@@ -48,7 +49,7 @@ def pooled_model() -> ModelProto:
 
 @pytest.fixture
 def feeds() -> list[dict[str, np.ndarray]]:
-    """Batches of two lengths; three values of 163,840 are large, padding is larger, and the second batch is offset."""
+    """Batches of two lengths; three of some 95,000 values are large, padding is larger, the second batch is offset."""
     hidden = np.random.default_rng(8).standard_normal((4, 32, TOKENS, WIDTH)).astype(np.float32)
     hidden[1] += 0.5
     hidden[0, 0, 1, :3] = 100
@@ -60,13 +61,24 @@ def feeds() -> list[dict[str, np.ndarray]]:
 
 
 def test_ranges_leave_out_padding_and_the_rarest_values(feeds: list[dict[str, np.ndarray]]) -> None:
-    ranges = measure_ranges(pooled_model(), feeds[:3], excluded=())
+    ranges = measure_ranges(pooled_model(), feeds[:3], float_nodes=())
     assert set(ranges) == {"states", "pooled", "features"}
     low, high = ranges["states"]
     assert -5 < low < -3 and 3 < high < 6  # of the standard normal distribution: 3.9
-    assert measure_ranges(pooled_model(), feeds, excluded=())["states"] == pytest.approx((low, high), abs=0.5)
-    assert set(measure_ranges(pooled_model(), feeds, excluded=("head",))) == {"states"}
-    assert set(measure_ranges(pooled_model(), feeds, excluded=("product", "features"))) == {"pooled"}
+    assert measure_ranges(pooled_model(), feeds, float_nodes=())["states"] == pytest.approx((low, high), abs=0.5)
+    assert set(measure_ranges(pooled_model(), feeds, float_nodes=("head",))) == {"states"}
+    assert set(measure_ranges(pooled_model(), feeds, float_nodes=("product",), given=("features",))) == {"pooled"}
+
+
+def test_of_many_tokens_some_are_looked_at_whatever_the_length_of_a_text() -> None:
+    """A regular step would look at the first token of every text, or at that of none."""
+    texts = 2 * MOST_TOKENS // TOKENS
+    hidden = np.zeros((texts, TOKENS, WIDTH), np.float32)
+    hidden[:, 0] = 1
+    feed = {"hidden": hidden, "attention_mask": np.ones((texts, TOKENS), np.int64)}
+    traced = trace_tokens(pooled_model(), ["states", "pooled"], [feed])
+    assert len(traced["states"]) == MOST_TOKENS and len(traced["pooled"]) == texts
+    assert traced["states"][:, 0].mean() == pytest.approx(1 / TOKENS, rel=0.2)
 
 
 def test_the_scales_of_an_int8_graph_are_those_of_the_ranges(
@@ -75,7 +87,7 @@ def test_the_scales_of_an_int8_graph_are_those_of_the_ranges(
     source, target = tmp_path / "text.onnx", tmp_path / "text.int8.onnx"
     onnx.save(pooled_model(), source)
     quantize_transformer(source, target, feeds)
-    ranges = measure_ranges(onnx.load(find_smoothed(source)), feeds, excluded=())
+    ranges = measure_ranges(onnx.load(find_smoothed(source)), feeds, float_nodes=())
     quantized = onnx.load(target)
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in quantized.graph.initializer}
     scales = {

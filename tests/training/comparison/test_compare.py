@@ -143,6 +143,7 @@ def test_another_comparison_s_folder_is_refused(
     facts = compared.folder / "comparison.json"
     stored = json.loads(facts.read_text())
     earlier = {name: value for name, value in stored["options"].items() if name not in ("ema", "epochs")}
+    earlier |= {"teacher": None, "teacher_weight": [0.5]}  # which comparisons have not
     facts.write_text(json.dumps(stored | {"options": earlier}))  # as of a version that lacked these options
     with pytest.raises(JobConflictError, match=r"\(epochs was \d+ and is 2\)"):  # ema has its default
         compare_models(compared, lambda _: None)

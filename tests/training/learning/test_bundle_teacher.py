@@ -10,14 +10,14 @@ import polars as pl
 import pytest
 
 from sentimm import Scorer
-from sentimm.errors import RunNotFoundError, UsageError
+from sentimm.errors import InputError, RunNotFoundError, UsageError
 from sentimm.training.data.posts import LabelledPosts
 from sentimm.training.data.tables import load_posts
 from sentimm.training.events import TeacherScored
 from sentimm.training.learning.answers import ask_teachers, compute_answers
 from sentimm.training.learning.processes import make_accelerator
-from sentimm.training.learning.teacher import BundleTeacher, Teacher, open_teachers
-from sentimm.training.options import TrainOptions
+from sentimm.training.learning.teacher import BundleTeacher, Teacher, check_teachers, open_teachers
+from sentimm.training.options import TrainOptions, parse_teachers
 from tests.support.tiny.bundles import make_bundle
 from tests.support.tiny.models import IMAGE_SIZE, make_options
 from tests.support.tiny.training_runs import losses, train
@@ -74,8 +74,8 @@ def test_posts_with_several_images_get_the_mean(options: TrainOptions, tiny_bund
     second = np.where(posts.image >= 0, np.roll(posts.image, 1), -1)[:, None]
     posts = replace(posts, more_images=second)
     answers = ask(open_bundle(tiny_bundle, options), posts, options, tmp_path)[0]
-    complete = posts.is_complete
-    np.testing.assert_allclose(answers[complete, 0], score(tiny_bundle, posts, BOTH)[complete], atol=1e-6)
+    for place, modalities in enumerate((BOTH, ("text",), ("image",))):
+        np.testing.assert_allclose(answers[:, place], score(tiny_bundle, posts, modalities), atol=1e-6)
 
 
 def test_a_bundle_of_texts_answers_no_image(options: TrainOptions, tmp_path: Path) -> None:
@@ -97,6 +97,8 @@ def test_the_path_of_a_bundle_is_stored_in_full(
     options: TrainOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "default").mkdir()
+    assert replace(options, teacher=("default",)).to_plain()["teacher"] == ("default",)
     bundle = make_bundle(tmp_path / "bundle")
     assert replace(options, teacher=("bundle",)).to_plain()["teacher"] == (str(bundle),)
 
@@ -110,6 +112,28 @@ def test_a_bundle_that_cannot_teach_is_refused(options: TrainOptions, tmp_path: 
         RunNotFoundError, match=r"nothing is neither a training run nor a bundle: .* \(default, world\)"
     ):
         open_bundle("nothing", options)
+    for empty in ("", "default,", " ,default"):
+        with pytest.raises(UsageError, match="A name of --teacher is empty: is it a shell variable"):
+            parse_teachers(empty)
+    assert parse_teachers("a b, default") == ("a b", "default")
+
+
+def test_teachers_in_the_wrong_order_are_refused(options: TrainOptions, tmp_path: Path) -> None:
+    """A teacher of texts for posts with images alone would teach nothing."""
+    words = str(make_bundle(tmp_path / "words", modalities=("text",)))
+    whole = str(make_bundle(tmp_path / "whole"))
+    posts = load_posts(options.inputs * 2, replace(options, inputs=options.inputs * 2), BOTH, IMAGE_SIZE)
+    posts = replace(posts, text=np.where(posts.table == 0, -1, posts.text))
+    posts = posts.select(np.flatnonzero((posts.text >= 0) | (posts.image >= 0)))
+    for names in ((words, whole), (whole, words)):
+        named = replace(options, inputs=options.inputs * 2, teacher=names)
+        if names[0] == whole:
+            check_teachers(open_teachers(named), posts, named, BOTH)
+            continue
+        with pytest.raises(
+            InputError, match=r"words \(.*\) reads texts alone, and none of the \d+ posts that it is to"
+        ):
+            check_teachers(open_teachers(named), posts, named, BOTH)
 
 
 def test_each_table_has_its_own_teacher(options: TrainOptions, tiny_bundle: Path, tmp_path: Path) -> None:

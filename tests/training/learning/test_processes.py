@@ -14,6 +14,7 @@ from sentimm.training.learning.objective import Objective
 from sentimm.training.options import TrainOptions
 from sentimm.training.run_folder import open_run
 from sentimm.training.train import start_run
+from tests.support.tiny.bundles import make_bundle
 from tests.support.tiny.training_runs import losses, train, weights
 
 ROOT = Path(__file__).parents[3]
@@ -30,19 +31,26 @@ def arguments(options: TrainOptions) -> list[str]:
         *("--val-fraction", ",".join(map(str, options.val_fraction)), "--device", "cpu"),
         *("--dropout", str(options.dropout), "--bert-dropout", str(options.bert_dropout)),
         *("--modality-dropout", str(options.modality_dropout)),
-        *(() if options.teacher is None else ("--teacher", str(options.teacher))),
+        *(("--teacher", ",".join(options.teacher)) if options.teacher else ()),
     ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fusion", "is_taught"), [("cmac", False), pytest.param("native-cat", True, marks=pytest.mark.ci)]
+    ("fusion", "teacher"),
+    [
+        ("cmac", ""),
+        pytest.param("native-cat", "run", marks=pytest.mark.ci),
+        pytest.param("bert", "bundle", marks=pytest.mark.ci),
+    ],
 )
-def test_two_processes_train_as_one(options: TrainOptions, tmp_path: Path, fusion: str, is_taught: bool) -> None:
+def test_two_processes_train_as_one(options: TrainOptions, tmp_path: Path, fusion: str, teacher: str) -> None:
     # The last batch holds one post: a process then has none.
     still = replace(options, fusion=fusion, batch_size=5, dropout=0.0, bert_dropout=0.0, modality_dropout=0.0)
-    if is_taught:
+    if teacher == "run":
         still = replace(still, teacher=(str(train(replace(still, seed=1), tmp_path / "teacher")[0].path),))
+    elif teacher:
+        still = replace(still, teacher=(str(make_bundle(tmp_path / "teacher")),))
     one, _ = train(still, tmp_path / "one")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]

@@ -245,7 +245,9 @@ def test_a_teacher_that_cannot_teach_is_refused_before_anything_is_trained(
         )
     complete = pl.read_csv(options.inputs[0], infer_schema=False).drop_nulls(["text", "image"])
     complete.write_csv(tmp_path / "complete.csv")
-    with pytest.raises(InputError, match=r"\(bert\) reads texts alone, and none of the 27 posts to train on is one"):
+    with pytest.raises(
+        InputError, match=r"\(bert\) reads texts alone, and none of the 27 posts that it is to teach is one"
+    ):
         start_run(
             replace(options, inputs=(str(tmp_path / "complete.csv"),), heads=("image",), teacher=(str(teacher.path),)),
             tmp_path / "run",
