@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from sentimm.bundle.manifest import MANIFEST
+from sentimm.bundle.bundle import list_shipped
 from sentimm.errors import UsageError
 from sentimm.models.published_images import find_modality
 from sentimm.option_fields import (
@@ -350,8 +350,7 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         plain = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in asdict(self).items()}
         plain["inputs"] = tuple(map(name_in_full, self.inputs))
         plain["val"] = None if self.val is None else name_in_full(self.val)
-        # Others are names of models that ship with sentimm.
-        plain["teacher"] = tuple(name_in_full(each) if is_model(Path(each)) else each for each in self.teacher)
+        plain["teacher"] = tuple(each if each in list_shipped() else name_in_full(each) for each in self.teacher)
         return plain
 
     @property
@@ -377,11 +376,6 @@ class TrainOptions(ModelOptions, PostOptions):  # fields of the last base come f
         for name in ("images", "init", "feature_cache", "image_cache"):
             stored[name] = None if stored.get(name) is None else Path(stored[name])
         return TrainOptions(**stored)
-
-
-def is_model(folder: Path) -> bool:
-    """Check whether a folder looks like a run or a bundle."""
-    return (folder / "config.json").is_file() or (folder / MANIFEST).is_file()
 
 
 def split_balance(balance: str) -> tuple[str, float]:

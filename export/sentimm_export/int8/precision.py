@@ -18,7 +18,7 @@ from sentimm_export.int8.smoothing import Feeds, smooth_products, split_outliers
 
 # Smaller tensors (biases, scales, norms) stay as they are.
 _LARGE = 4096
-_OF_OUTPUT = "_QuantizeLinear_Input"  # what ONNX Runtime adds to the name of a graph's output before it is rounded
+_OUTPUT_SUFFIX = "_QuantizeLinear_Input"  # of the name that ONNX Runtime gives a graph's output before it is rounded
 # Services that hold repositories warn of files above 50 MB.
 LARGEST_FILE = 45 * 2**20
 
@@ -57,8 +57,8 @@ def quantize_transformer(source: Path, target: Path, feeds: Feeds) -> list[str]:
     row = {name: values[:1] for name, values in feeds[0].items()}
     _quantize(smoothed, target, [row], ["MatMul", "Gemm"], excluded, overrides)
     quantizers = [node for node in onnx.load(target).graph.node if node.op_type == "QuantizeLinear"]
-    others = {node.input[0].removesuffix(_OF_OUTPUT) for node in quantizers} - ranges.keys()
-    assert not others, others
+    others = {node.input[0].removesuffix(_OUTPUT_SUFFIX) for node in quantizers} - ranges.keys()
+    assert not others, f"no range was measured for {others}"
     return float_products
 
 

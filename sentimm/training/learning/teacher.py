@@ -221,7 +221,8 @@ def open_teachers(options: TrainOptions) -> dict[str, Teacher]:
 
     Raises:
         RunNotFoundError, BundleNotFoundError, RunError, BundleError: one is none of them, or damaged.
-        UsageError: it has other labels, or no modality in common with the model.
+        UsageError: it has other labels, or no modality in common with the model; or a name is both that of a model
+            that ships and of one in the working directory.
     """
     teachers = {name: _open(name) for name in options.teacher}
     for teacher in teachers.values():
@@ -240,7 +241,12 @@ def open_teachers(options: TrainOptions) -> dict[str, Teacher]:
 
 def _open(name: str) -> Teacher:
     path, shipped = Path(name), list_shipped()
-    if (path / MANIFEST).is_file() or (name in shipped and not is_run(path)):
+    if name in shipped and is_run(path):
+        raise UsageError(
+            f"{name} is a model that ships with sentimm, and a training run here: write ./{name} for the one here, or "
+            "rename that to use the other."
+        )
+    if name in shipped or (path / MANIFEST).is_file():
         return BundleTeacher(name, load_bundle(name))
     if not (path / "config.json").is_file():
         raise RunNotFoundError(

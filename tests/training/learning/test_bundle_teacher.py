@@ -99,6 +99,11 @@ def test_the_path_of_a_bundle_is_stored_in_full(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "default").mkdir()
     assert replace(options, teacher=("default",)).to_plain()["teacher"] == ("default",)
+    (tmp_path / "default/config.json").write_text('{"fusion": {}}')
+    with pytest.raises(
+        UsageError, match=r"default is a model that ships .*, and a training run here: write \./default"
+    ):
+        open_bundle("default", options)
     bundle = make_bundle(tmp_path / "bundle")
     assert replace(options, teacher=("bundle",)).to_plain()["teacher"] == (str(bundle),)
 
