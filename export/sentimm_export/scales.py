@@ -57,8 +57,8 @@ class ScalePosts:
         longest = int(np.percentile([len(row) for row in rows], 90))
         rows = [row[:longest] for row in rows]
         # No more tokens than are looked at (`trace_tokens`), where that leaves enough texts.
-        count = max(_LEAST_TEXTS, MOST_TOKENS * len(rows) // sum(map(len, rows)))
-        rows = rows[:: -(-len(rows) // count)]
+        count = min(len(rows), max(_LEAST_TEXTS, MOST_TOKENS * len(rows) // sum(map(len, rows))))
+        rows = [rows[place] for place in np.linspace(0, len(rows) - 1, count).astype(int)]
         ids, mask = pad_tokens(rows, run.text.backbone.get("pad_token_id", 0))
         size = max(1, min(_TEXT_BATCH, _BATCH_TOKENS // longest))
         return [

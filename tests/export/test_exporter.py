@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import sentimm_export.exporter as exporter
+import sentimm_export.scales as scales
 import torch
 from sentimm_export import bundle_graphs
 from sentimm_export.exporter import ExportResult, export_run
@@ -17,6 +18,7 @@ from sentimm_export.int8.precision import find_second_products
 from sentimm_export.int8.speed import Speed
 from sentimm_export.options import ExportOptions
 from sentimm_export.parity import NEIGHBOUR_TOLERANCE, Parity, check_parity
+from sentimm_export.scales import ScalePosts
 from torch import nn
 
 from sentimm.bundle.bundle import Bundle, load_bundle
@@ -26,7 +28,7 @@ from sentimm.runtime.engine import Engine
 from sentimm.training.run_folder import Run, open_run, save_weights
 from sentimm.training.train import start_run
 from tests.support.tiny.bundles import make_bundle
-from tests.support.tiny.models import make_options
+from tests.support.tiny.models import WORDS, make_options
 
 pytestmark = pytest.mark.slow
 CI = pytest.mark.ci
@@ -215,6 +217,21 @@ def test_scales_are_found_with_the_posts_of_a_table(run: Run, tmp_path: Path) ->
     graph = "text.int8.onnx"
     assert (own.bundle.path / graph).read_bytes() == (kept.bundle.path / graph).read_bytes()
     assert (own.bundle.path / graph).read_bytes() != (exported.bundle.path / graph).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("texts", "most_tokens", "taken"), [(10, 1000, 10), (100, 1000, 64), (100, 4000, 83), (40, 1, 40)]
+)
+def test_of_long_texts_some_from_all_over_make_the_scales(
+    run: Run, monkeypatch: pytest.MonkeyPatch, texts: int, most_tokens: int, taken: int
+) -> None:
+    monkeypatch.setattr(scales, "MOST_TOKENS", most_tokens)
+    words = tuple(f"{WORDS[number % 2]} " * 60 for number in range(texts))  # cut to 48 tokens
+    feeds = ScalePosts(run.path, words, ()).make_text_feeds(run)
+    assert sum(len(feed["input_ids"]) for feed in feeds) == taken
+    assert {feed["input_ids"].shape[1] for feed in feeds} == {48}
+    seconds = np.concatenate([feed["input_ids"][:, 1] for feed in feeds])
+    assert len(np.unique(seconds)) == 2
 
 
 def test_posts_without_what_scales_need_are_named(run: Run, tmp_path: Path) -> None:
